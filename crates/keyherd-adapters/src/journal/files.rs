@@ -1,0 +1,203 @@
+//! The journal's folder: names, places, ages.
+//!
+//! Owns where an entry's file lies and when it goes. Never opens what is sealed in it.
+
+use std::fs::{self, DirEntry, File, ReadDir};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use keyherd_core::ports::{JournalEntry, JournalError};
+use keyherd_core::secret::TokenHash;
+use keyherd_core::time::{Timestamp, millis};
+
+use super::document::parse_hash;
+use crate::durable;
+
+/// The largest entry that is read, in bytes: several times the largest answer that is taken from a provider.
+pub const ENTRY_LEN_MAX: u64 = 8 << 20;
+
+/// How many files one trim looks at in each place; the next one goes on where it stopped.
+pub const SCAN_MAX: usize = 10_000;
+
+/// After this time an unfinished file is nobody's any more.
+pub const UNFINISHED_AGE_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Which of the two folders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In no store yet, as far as is known.
+    Pending,
+    /// In the store; kept for a while.
+    Done,
+}
+
+/// The folders, and how far they were looked through.
+#[derive(Debug)]
+pub(super) struct Files {
+    pending: PathBuf,
+    done: PathBuf,
+    sweep: Mutex<Option<ReadDir>>,
+}
+
+/// An entry's file, open.
+#[derive(Debug)]
+pub(super) struct Found {
+    path: PathBuf,
+    file: File,
+}
+
+impl Files {
+    pub(super) fn open(dir: PathBuf) -> Result<Self, JournalError> {
+        let pending = dir.join("pending");
+        let mut done = dir;
+        done.push("done");
+        for folder in [&pending, &done] {
+            durable::create_dir(folder).map_err(|error| io_error(folder, &error))?;
+        }
+        Ok(Self { pending, done, sweep: Mutex::default() })
+    }
+
+    /// Pending first: an entry that is moved meanwhile is found in its new place.
+    pub(super) fn find(&self, spent: &TokenHash) -> Result<Option<Found>, JournalError> {
+        match self.find_in(spent, Place::Pending)? {
+            None => self.find_in(spent, Place::Done),
+            found => Ok(found),
+        }
+    }
+
+    pub(super) fn find_in(&self, spent: &TokenHash, place: Place) -> Result<Option<Found>, JournalError> {
+        let path = self.path(spent, place);
+        match File::open(&path) {
+            Ok(file) => Ok(Some(Found { path, file })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error(&path, &error)),
+        }
+    }
+
+    /// When this returns, the entry survives a power cut. Its file bears the time the answer came, on the store's clock:
+    /// the one that [`Files::trim`] is asked on.
+    pub(super) fn write(&self, entry: &JournalEntry, place: Place, bytes: &[u8]) -> Result<(), JournalError> {
+        let path = self.path(&entry.spent, place);
+        let since = u64::try_from(entry.received_at.as_millis()).ok().map(Duration::from_millis);
+        durable::replace(&path, bytes, since.and_then(|since| UNIX_EPOCH.checked_add(since)))
+            .map_err(|error| io_error(&path, &error))
+    }
+
+    /// Moves an entry to `done`. Not fsynced: one that is pending again after a power cut is only rolled forward once
+    /// more. One that is not there was moved before.
+    pub(super) fn finish(&self, spent: &TokenHash) -> Result<(), JournalError> {
+        let path = self.path(spent, Place::Pending);
+        match fs::rename(&path, self.path(spent, Place::Done)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&path, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn pending(&self, limit: usize) -> Result<Vec<TokenHash>, JournalError> {
+        let mut hashes = Vec::new();
+        for file in list(&self.pending)?.take(SCAN_MAX) {
+            if hashes.len() == limit {
+                break;
+            }
+            hashes.extend(hash_of(&file.map_err(|error| io_error(&self.pending, &error))?));
+        }
+        Ok(hashes)
+    }
+
+    /// Every entry, one after the other.
+    pub(super) fn all(&self) -> Result<impl Iterator<Item = (TokenHash, Place)>, JournalError> {
+        let hashes = |dir: &Path, place| {
+            Ok(list(dir)?
+                .filter_map(Result::ok)
+                .filter_map(|file| hash_of(&file))
+                .map(move |hash| (hash, place)))
+        };
+        Ok(hashes(&self.pending, Place::Pending)?.chain(hashes(&self.done, Place::Done)?))
+    }
+
+    /// Removes done entries older than `keep`, and unfinished files that nobody will finish. Returns how many entries.
+    pub(super) fn trim(&self, now: Timestamp, keep: Duration) -> Result<usize, JournalError> {
+        for file in list(&self.pending)?.take(SCAN_MAX).filter_map(Result::ok) {
+            if is_unfinished(&file) && is_older(&file, now - UNFINISHED_AGE_MAX) {
+                remove(&file.path())?;
+            }
+        }
+        self.trim_done(now - keep)
+    }
+
+    fn trim_done(&self, before: Timestamp) -> Result<usize, JournalError> {
+        let mut sweep = self.sweep.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = match sweep.take() {
+            Some(files) => files,
+            None => list(&self.done)?,
+        };
+        let mut removed = 0;
+        for _ in 0..SCAN_MAX {
+            let Some(file) = files.next() else { return Ok(removed) };
+            let file = file.map_err(|error| io_error(&self.done, &error))?;
+            if is_older(&file, before) {
+                remove(&file.path())?;
+                removed += usize::from(hash_of(&file).is_some());
+            }
+        }
+        *sweep = Some(files);
+        Ok(removed)
+    }
+
+    fn path(&self, spent: &TokenHash, place: Place) -> PathBuf {
+        let folder = match place {
+            Place::Pending => &self.pending,
+            Place::Done => &self.done,
+        };
+        folder.join(spent.to_hex())
+    }
+}
+
+impl Found {
+    /// What an error calls it: where it lies.
+    pub(super) fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    pub(super) fn read(&self) -> Result<Vec<u8>, JournalError> {
+        let mut bytes = Vec::new();
+        let read = (&self.file).take(ENTRY_LEN_MAX + 1).read_to_end(&mut bytes);
+        match read.map_err(|error| io_error(&self.path, &error))? {
+            len if len as u64 <= ENTRY_LEN_MAX => Ok(bytes),
+            _ => Err(JournalError::Unreadable { name: self.name(), problem: "it is too large".into() }),
+        }
+    }
+}
+
+fn list(dir: &Path) -> Result<ReadDir, JournalError> {
+    fs::read_dir(dir).map_err(|error| io_error(dir, &error))
+}
+
+fn hash_of(file: &DirEntry) -> Option<TokenHash> {
+    parse_hash(file.file_name().to_str()?)
+}
+
+fn is_unfinished(file: &DirEntry) -> bool {
+    file.path().extension().is_some_and(|ending| ending == durable::UNFINISHED)
+}
+
+/// By the time its file bears. One whose time cannot be told is not old.
+fn is_older(file: &DirEntry, than: Timestamp) -> bool {
+    let written = file.metadata().ok().and_then(|found| found.modified().ok());
+    let age = written.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    age.is_some_and(|since| Timestamp::from_millis(millis(since)) < than)
+}
+
+/// Another process may have been faster.
+fn remove(path: &Path) -> Result<(), JournalError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path, &error)),
+        _ => Ok(()),
+    }
+}
+
+fn io_error(path: &Path, error: &io::Error) -> JournalError {
+    JournalError::Io(format!("{}: {error}", path.display()))
+}

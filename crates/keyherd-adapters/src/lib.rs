@@ -1,0 +1,13 @@
+//! keyherd's ports made real: the SQLite store, the provider's HTTP client, the journal, profiles, sealing.
+//!
+//! Each module implements one port of [`keyherd_core`] with one technology. Adapters never call a verb and never
+//! name a door.
+
+pub mod coordinator;
+mod durable;
+pub mod journal;
+pub mod profile;
+pub mod provider;
+pub mod seal;
+pub mod store;
+pub mod system;

@@ -1,0 +1,345 @@
+//! Tests of the built-in profiles against the quirks they encode, of the user's folder, and of refusals.
+
+use std::time::Duration;
+
+use keyherd_core::provider::{
+    BodyFormat, ClientApp, ClientAuth, Meaning, Method, Reply, Rotates, TokenPlace, classify, refresh_request,
+};
+use keyherd_core::secret::Secret;
+use keyherd_core::time::Timestamp;
+
+use super::*;
+
+const DAY: u64 = 24 * 60 * 60;
+
+fn builtin(name: &str) -> Arc<Profile> {
+    match FolderProfiles::open(None).find(name) {
+        Ok(Some(profile)) => profile,
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+/// A built-in profile's client authentication (B, P or N for none), rotation and a further quirk.
+fn check(names: &str, auth: ClientAuth, rotates: Rotates, quirk: impl Fn(&Profile) -> bool) {
+    for name in names.split_whitespace() {
+        let profile = builtin(name);
+        assert_eq!((profile.client_auth, profile.rotates), (auth, rotates), "{name}");
+        assert!(quirk(&profile), "{name}: {profile:?}");
+    }
+}
+
+#[test]
+fn every_built_in_profile_is_one() {
+    let profiles = FolderProfiles::open(None);
+    let names = profiles.names().unwrap_or_default();
+    assert_eq!(names.len(), 38);
+    assert!(names.is_sorted());
+    for name in names {
+        let profile = builtin(&name);
+        assert_eq!(profile.name, name);
+        let own = profile.token_url.as_ref();
+        assert_eq!(own.is_none(), ["generic", "shopify", "trello"].contains(&name.as_str()), "{name}");
+        for url in [own, profile.authorize_url.as_ref(), profile.device_url.as_ref()].into_iter().flatten() {
+            assert_eq!(url.scheme(), "https", "{name}");
+        }
+        let within = own.is_none_or(|url| profile.resolve_token_url(Some(url.as_str())).is_ok());
+        assert!(within, "{name}: its own token_url is outside its token_hosts");
+        let source = profiles.text(&name).ok().flatten().unwrap_or_default();
+        assert!(name == "generic" || source.contains("Source: "), "{name} names no source");
+    }
+}
+
+#[test]
+fn the_generic_profile_is_the_default() {
+    assert_eq!(*builtin("generic"), Profile::default());
+}
+
+#[test]
+fn client_authentication_and_rotation() {
+    use ClientAuth::{Basic, None as Public, Post};
+    use Rotates::{Always, Never, Sometimes};
+    check(
+        "airtable asana bitbucket linear x zoom atlassian docusign notion quickbooks",
+        Basic,
+        Always,
+        |_| true,
+    );
+    check("reddit", Basic, Never, |p| {
+        p.headers.get("User-Agent").is_some_and(|agent| agent.contains("(by /u/"))
+    });
+    check("spotify generic", Basic, Sometimes, |_| true);
+    check("microsoft box slack hubspot pipedrive wealthbox github tiktok calcom", Post, Always, |_| true);
+    check("monday shopify openai anthropic", Post, Always, |p| p.reuse_grace.is_zero());
+    check("google attio clickup dropbox webflow linkedin zoho", Post, Never, |_| true);
+    check("salesforce salesforce-sandbox", Post, Sometimes, |p| {
+        p.default_expires_in == Duration::from_secs(7_200)
+    });
+    check("instagram", Public, Always, |p| p.method == Method::Get && p.access_token_refreshes);
+    check("wordpress", Post, Never, |p| !p.refreshable);
+    check("trello", Basic, Never, |p| !p.refreshable);
+}
+
+#[test]
+fn lifetimes_and_other_quirks() {
+    let days = |count: u64| Some(Duration::from_secs(count * DAY));
+    for (name, lifetime) in
+        [("microsoft", days(90)), ("box", days(60)), ("instagram", days(60)), ("asana", None)]
+    {
+        assert_eq!(builtin(name).refresh_lifetime, lifetime, "{name}");
+    }
+    for (name, pointer) in [
+        ("quickbooks", "/x_refresh_token_expires_in"),
+        ("github", "/refresh_token_expires_in"),
+        ("tiktok", "/refresh_expires_in"),
+        ("slack", ""),
+    ] {
+        assert_eq!(builtin(name).refresh_expires_pointer, pointer, "{name}");
+    }
+    assert_eq!(builtin("notion").body, BodyFormat::Json);
+    assert_eq!(builtin("calcom").refresh_token_in, TokenPlace::Bearer);
+    assert_eq!(builtin("bitbucket").default_expires_in, Duration::from_secs(7_200));
+    assert_eq!(builtin("atlassian").reuse_grace, Duration::from_secs(600));
+    assert_eq!(builtin("instagram").min_age, Duration::from_secs(DAY));
+    for (name, url, allowed) in [
+        ("docusign", "https://account-d.docusign.com/oauth/token", true),
+        ("docusign", "https://account.example.com/oauth/token", false),
+        ("salesforce", "https://acme.my.salesforce.com/services/oauth2/token", true),
+        ("salesforce", "https://test.salesforce.com/services/oauth2/token", false),
+        ("salesforce-sandbox", "https://acme--dev.sandbox.my.salesforce.com/services/oauth2/token", true),
+        ("zoho", "https://accounts.zoho.eu/oauth/v2/token", true),
+        ("shopify", "https://acme.myshopify.com/admin/oauth/access_token", true),
+        ("shopify", "https://myshopify.com/admin/oauth/access_token", false),
+    ] {
+        assert_eq!(builtin(name).resolve_token_url(Some(url)).is_ok(), allowed, "{name} {url}");
+    }
+}
+
+fn request(name: &str) -> String {
+    let profile = builtin(name);
+    let Ok(url) = profile.resolve_token_url(None) else { panic!("{name} has no token_url") };
+    let secret = Secret::from("s");
+    let client = ClientApp { id: Some("id"), secret: Some(&secret) };
+    let request = refresh_request(&profile, &url, &client, &Secret::from("r"), &[], None);
+    let headers: Vec<String> =
+        request.headers.iter().map(|(name, value)| format!("{name}: {}", value.expose())).collect();
+    format!(
+        "{} | {} | {}",
+        request.url,
+        headers.join(", "),
+        request.body.as_ref().map_or("-", Secret::expose)
+    )
+}
+
+#[test]
+fn requests_that_differ() {
+    for (name, expected) in [
+        (
+            "tiktok",
+            "https://open.tiktokapis.com/v2/oauth/token/ | accept: application/json | \
+             client_key=id&client_secret=s&grant_type=refresh_token&refresh_token=r",
+        ),
+        (
+            "calcom",
+            "https://app.cal.com/api/auth/oauth/refreshToken | accept: application/json, authorization: Bearer r | \
+             client_id=id&client_secret=s&grant_type=refresh_token",
+        ),
+        (
+            "instagram",
+            "https://graph.instagram.com/refresh_access_token?access_token=r&grant_type=ig_refresh_token | \
+             accept: application/json | -",
+        ),
+        (
+            "notion",
+            "https://api.notion.com/v1/oauth/token | accept: application/json, authorization: Basic aWQ6cw==, \
+             notion-version: 2022-06-28 | {\"grant_type\":\"refresh_token\",\"refresh_token\":\"r\"}",
+        ),
+    ] {
+        assert_eq!(request(name), expected, "{name}");
+    }
+}
+
+#[test]
+fn answers_that_differ() {
+    for (name, status, body, expected) in [
+        ("atlassian", 403, r#"{"error":"unauthorized_client"}"#, "Terminal"),
+        ("generic", 403, r#"{"error":"unauthorized_client"}"#, "ClientApp"),
+        ("slack", 200, r#"{"ok":false,"error":"invalid_refresh_token"}"#, "Terminal"),
+        ("slack", 200, r#"{"ok":false,"error":"token_revoked"}"#, "Terminal"),
+        ("slack", 200, r#"{"ok":false,"error":"internal_error"}"#, "Unknown"),
+        ("github", 200, r#"{"error":"bad_refresh_token"}"#, "Terminal"),
+        ("github", 200, r#"{"error":"incorrect_client_credentials"}"#, "ClientApp"),
+        ("hubspot", 400, r#"{"status":"BAD_REFRESH_TOKEN"}"#, "Terminal"),
+        ("instagram", 400, r#"{"error":{"type":"OAuthException","code":190}}"#, "Terminal"),
+        ("instagram", 400, r#"{"error":{"type":"OAuthException","code":4}}"#, "Transient"),
+        ("instagram", 200, r#"{"access_token":"n","expires_in":5183944}"#, "Granted"),
+        ("zoho", 200, r#"{"error":"invalid_code"}"#, "Terminal"),
+        (
+            "openai",
+            401,
+            r#"{"error":{"code":"refresh_token_reused"}}"#,
+            "Terminal { code: \"refresh_token_reused\", reuse: true",
+        ),
+        ("openai", 401, r#"{"error":"invalid_grant"}"#, "Terminal"),
+        ("anthropic", 400, r#"{"error":{"type":"invalid_request_error"}}"#, "Transient"),
+        ("microsoft", 400, r#"{"error":"interaction_required"}"#, "Terminal"),
+        ("google", 400, r#"{"error":"invalid_grant"}"#, "Terminal"),
+    ] {
+        let reply = Reply { status, content_type: None, retry_after: None, body: body.into() };
+        let meaning = classify(&builtin(name), &reply, Timestamp::default());
+        assert!(format!("{meaning:?}").starts_with(expected), "{name} {body}: {meaning:?}");
+        if let (Meaning::Granted(grant), "instagram") = (meaning, name) {
+            assert_eq!(grant.refresh_token, Some(Secret::from("n")));
+        }
+    }
+}
+
+fn refused(text: &str, expected: &str) {
+    let error = FolderProfiles::parse("acme", &format!("name = \"acme\"\n{text}\n"))
+        .map_err(|error| error.to_string());
+    let Err(error) = error else { panic!("{text}: accepted") };
+    assert!(error.starts_with("provider profile 'acme'"), "{error}");
+    assert!(error.contains(expected) && !error.contains('\n'), "{text}: {error}");
+}
+
+#[test]
+fn what_is_no_profile_is_refused_with_line_and_key() {
+    for (text, expected) in [
+        ("tokn_url = \"x\"", "line 2: unknown field `tokn_url`"),
+        ("rotates = \"maybe\"", "line 2: unknown variant `maybe`"),
+        ("refreshable = \"yes\"", "line 2: invalid type"),
+        ("reuse_grace_seconds = -1", "line 2: "),
+        ("reuse_grace_seconds = 1.5", "line 2: "),
+        ("reuse_grace_seconds = 99999999", "line 2: reuse_grace_seconds must be 0 to 2592000 seconds"),
+        ("# a comment\ndefault_expires_in = 0", "line 3: default_expires_in must be 1 to "),
+        ("concurrency = 0", "line 2: concurrency must be 1 to 10000"),
+        ("token_url = \"http://auth.example.com/\"", "line 2: token_url would send secrets over http"),
+        ("authorize_url = \"nowhere\"", "line 2: authorize_url is not a URL"),
+        ("token_hosts = [\"https://example.com\"]", "line 2: token_hosts must be host names"),
+        ("error_pointer = 7", "line 2: expected a JSON pointer or a list of JSON pointers"),
+        ("error_pointer = \"error\"", "line 2: error_pointer must be a JSON pointer"),
+        ("terminal_codes = [\"a b\"]", "line 2: terminal_codes must be codes"),
+        (
+            "terminal_codes = [\"a\"]\nclient_codes = [\"a\"]",
+            "line 3: client_codes and terminal_codes both name 'a'",
+        ),
+        ("[headers]\nAuthorization = \"Basic x\"", "line 2: headers may not set 'Authorization'"),
+        ("[headers]\nX-A = \"a\\nb\"", "line 2: headers gives 'X-A' a value"),
+        ("refresh_token_in = \"bearer\"", "line 2: refresh_token_in \"bearer\" needs client_auth"),
+        ("rotates = ", "line 2: "),
+        ("name = \"other\"", "line 2: "),
+        (&format!("# {}", "x".repeat(64 * 1024)), "longer than 65536 bytes"),
+    ] {
+        refused(text, expected);
+    }
+    let other = FolderProfiles::parse("acme", "name = \"other\"\n").map_err(|error| error.to_string());
+    let expected = "provider profile 'acme', line 1: name must be \"acme\", as the file is called";
+    assert_eq!(other.err().as_deref(), Some(expected));
+}
+
+#[test]
+fn every_documented_key_is_read() {
+    let text = r#"
+        name = "acme"
+        token_url = "http://127.0.0.1:9000/token"
+        token_hosts = ["AUTH.example.com", "[::1]"]
+        authorize_url = "https://auth.example.com/authorize"
+        device_url = ""
+        grant = "refresh_token"
+        method = "POST"
+        client_auth = "none"
+        body = "json"
+        params = { client_id = "app" }
+        rotates = "never"
+        reuse_grace_seconds = 30
+        default_expires_in = 60
+        refresh_expires_pointer = "/r"
+        ok_pointer = "/ok"
+        error_pointer = "/e"
+        terminal_codes = ["t"]
+        client_codes = ["c"]
+        quota_pointers = ["/q"]
+        quota_codes = ["used_up"]
+        phantom_prefix = "acme_"
+        refresh_ahead_seconds = 120
+        min_valid_seconds = 10
+        concurrency = 2
+        rate_per_second = 5
+        [headers]
+        X-A = "a"
+    "#;
+    let profile = match FolderProfiles::parse("acme", text) {
+        Ok(profile) => profile,
+        Err(error) => panic!("{error}"),
+    };
+    assert_eq!(profile.token_hosts, ["auth.example.com", "::1"]);
+    assert_eq!(profile.error_pointers, ["/e"]);
+    assert_eq!((profile.concurrency, profile.rate_per_second), (Some(2), Some(5)));
+    assert_eq!(profile.refresh_ahead, Some(Duration::from_secs(120)));
+    assert_eq!(profile.device_url, None);
+    assert!(profile.is_quota_code("used_up") && profile.is_quota_code("quota_exceeded"));
+}
+
+/// A data folder of a test's own, removed with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("keyherd-profile-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        assert!(fs::create_dir_all(folder.join("providers")).is_ok());
+        Self(folder)
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        assert!(fs::write(self.0.join("providers").join(file), text).is_ok());
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn the_users_folder_wins_and_is_read_again() {
+    let folder = Folder::new("wins");
+    let profiles = FolderProfiles::open(Some(&folder.0));
+    let prefix = |name: &str| match profiles.find(name) {
+        Ok(found) => found.map(|profile| profile.phantom_prefix.clone()),
+        Err(error) => panic!("{error}"),
+    };
+    assert_eq!(prefix("slack").as_deref(), Some("xoxb-"));
+    assert_eq!(prefix("acme"), None);
+    folder.write("slack.toml", "name = \"slack\"\nphantom_prefix = \"mine-\"\n");
+    folder.write("acme.toml", "name = \"acme\"\nphantom_prefix = \"one-\"\n");
+    folder.write("notes.txt", "");
+    folder.write(".hidden.toml", "");
+    assert_eq!((prefix("slack").as_deref(), prefix("acme").as_deref()), (Some("mine-"), Some("one-")));
+    folder.write("acme.toml", "name = \"acme\"\nphantom_prefix = \"second-\"\n");
+    assert_eq!(prefix("acme").as_deref(), Some("second-"));
+    let names = profiles.names().unwrap_or_default();
+    assert_eq!(names.len(), 39);
+    assert_eq!(names.first().map(String::as_str), Some("acme"));
+    assert!(profiles.text("slack").is_ok_and(|text| text.is_some_and(|text| text.contains("mine-"))));
+    let builtin = profiles.find_builtin("slack").ok().flatten().map(|profile| profile.phantom_prefix.clone());
+    assert_eq!(builtin.as_deref(), Some("xoxb-"));
+}
+
+#[test]
+fn a_broken_file_is_named_and_not_passed_over() {
+    let folder = Folder::new("broken");
+    let profiles = FolderProfiles::open(Some(&folder.0));
+    folder.write("slack.toml", "name = \"slack\"\nrotate = \"never\"\n");
+    let error = profiles.find("slack").map(|_| ()).map_err(|error| error.to_string());
+    let Err(error) = error else { panic!("accepted") };
+    assert!(error.contains("providers/slack.toml, line 2: unknown field `rotate`"), "{error}");
+    assert!(fs::create_dir(folder.0.join("providers/acme.toml")).is_ok());
+    assert!(
+        matches!(profiles.find("acme"), Err(ProfileError::Unreadable(text)) if text.contains("acme.toml"))
+    );
+    for outside in ["../slack", "/etc/passwd", "", "a/b", "..", "slack.toml\0"] {
+        assert!(matches!(profiles.find(outside), Ok(None)), "{outside}");
+        assert!(matches!(profiles.text(outside), Ok(None)), "{outside}");
+    }
+}

@@ -1,0 +1,59 @@
+//! How many credentials stand how: the exceptions are counted through their indexes, the rest is what is left.
+//!
+//! The words are those of [`keyherd_core::credential::State`], decided in the same order. The cost follows what is not
+//! active, and one pass over the smallest index of all credentials.
+
+use std::collections::BTreeMap;
+
+use keyherd_core::credential::State;
+use keyherd_core::time::Timestamp;
+use sqlx::Row;
+
+use super::SqliteStore;
+use super::fault::Fault;
+
+const CENSUS: &str = "
+WITH odd (id) AS (
+  SELECT id FROM credentials WHERE disabled
+  UNION SELECT id FROM credentials WHERE cooldown_until > $1
+  UNION SELECT n.id FROM chains c JOIN credentials n ON n.chain = c.id WHERE c.trouble IS NOT NULL
+  UNION SELECT n.id FROM client_blocks b JOIN chains c ON c.client_hash = b.client_hash AND c.token_origin = b.origin
+    JOIN credentials n ON n.chain = c.id
+  UNION SELECT n.id FROM client_blocks b JOIN clients k ON k.client_hash = b.client_hash
+    JOIN chains c ON c.client_name = k.name AND c.provider = k.provider AND c.token_origin = b.origin
+    JOIN credentials n ON n.chain = c.id
+)
+SELECT CASE
+    WHEN n.disabled THEN 'disabled'
+    WHEN n.cooldown_until > $1 THEN 'cooling'
+    WHEN c.trouble = 'verdict' AND c.verdict_hash = c.spend_hash THEN 'reauth_required'
+    WHEN b.code IS NOT NULL THEN 'blocked'
+    WHEN c.trouble = 'uncertain' THEN 'uncertain'
+    WHEN c.trouble = 'backoff' AND c.trouble_until > $1 THEN 'unavailable'
+    ELSE 'active'
+  END AS word, COUNT(*) AS count, (SELECT COUNT(*) FROM credentials) AS total
+FROM odd JOIN credentials n ON n.id = odd.id JOIN chains c ON c.id = n.chain
+LEFT JOIN clients k ON k.provider = c.provider AND k.name = c.client_name
+LEFT JOIN client_blocks b ON b.client_hash = COALESCE(k.client_hash, c.client_hash) AND b.origin = c.token_origin
+GROUP BY word
+UNION ALL SELECT '', 0, COUNT(*) FROM credentials
+";
+
+impl SqliteStore {
+    pub(super) async fn count_states(&self, now: Timestamp) -> Result<Vec<(String, u64)>, Fault> {
+        let mut reader = self.readers.take().await?;
+        let rows = sqlx::query(CENSUS).bind(now.as_millis()).fetch_all(reader.connection()?).await?;
+        reader.done();
+        let mut counts = BTreeMap::<String, u64>::new();
+        let (mut total, mut odd) = (0, 0);
+        for row in rows {
+            let (word, count) = (row.try_get("word")?, u64::try_from(row.try_get::<i64, _>("count")?).unwrap_or(0));
+            total = u64::try_from(row.try_get::<i64, _>("total")?).unwrap_or(0);
+            odd += count;
+            *counts.entry(word).or_default() += count;
+        }
+        *counts.entry(State::Active.as_str().to_owned()).or_default() += total.saturating_sub(odd);
+        counts.retain(|_, count| *count > 0);
+        Ok(counts.into_iter().collect())
+    }
+}

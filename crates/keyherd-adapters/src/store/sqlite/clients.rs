@@ -1,0 +1,108 @@
+//! Client apps that credentials share by name.
+
+use async_trait::async_trait;
+use keyherd_core::credential::Client;
+use keyherd_core::ids::Name;
+use keyherd_core::ports::StoreError;
+use keyherd_core::ports::store::{ClientRemoved, ClientStore, NamedClient, Record};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::SqliteStore;
+use super::connection::Write;
+use super::fault::Fault;
+use super::row::{block, name, unsigned};
+use super::vault::{NAMED_SECRET, Slot};
+use crate::store::sql;
+
+#[async_trait]
+impl ClientStore for SqliteStore {
+    async fn clients(&self) -> Result<Vec<NamedClient>, StoreError> {
+        self.told(self.read_clients().await)
+    }
+
+    async fn put_client(&self, client: NamedClient, record: Record) -> Result<bool, StoreError> {
+        self.told(self.write_client(client, record).await)
+    }
+
+    async fn remove_client(&self, name: &Name, record: Record) -> Result<ClientRemoved, StoreError> {
+        self.told(self.delete_client(name, record).await)
+    }
+
+    async fn client(&self, provider: &str, name: &Name) -> Result<Option<Client>, StoreError> {
+        self.told(self.read_client(provider, name).await)
+    }
+}
+
+impl SqliteStore {
+    async fn read_clients(&self) -> Result<Vec<NamedClient>, Fault> {
+        let mut reader = self.readers.take().await?;
+        let rows = sqlx::query(sql::CLIENTS).fetch_all(reader.connection()?).await?;
+        reader.done();
+        rows.iter().map(|row| self.named_client(row)).collect()
+    }
+
+    async fn read_client(&self, provider: &str, name: &Name) -> Result<Option<Client>, Fault> {
+        let mut reader = self.readers.take().await?;
+        let query = sqlx::query(sql::CLIENT).bind(provider).bind(name.as_str());
+        let row = query.fetch_optional(reader.connection()?).await?;
+        reader.done();
+        let named = row.map(|row| self.named_client(&row)).transpose()?;
+        Ok(named.map(|named| Client { name: Some(named.name), id: Some(named.id), secret: named.secret }))
+    }
+
+    fn named_client(&self, row: &SqliteRow) -> Result<NamedClient, Fault> {
+        let slot = Slot::of(NAMED_SECRET, row.try_get("id")?, unsigned(row, "version")?);
+        Ok(NamedClient {
+            name: name(row, "name")?,
+            provider: row.try_get("provider")?,
+            id: row.try_get("client_id")?,
+            secret: self.vault.open_secret(slot, row.try_get("secret")?)?,
+            block: block(row)?,
+        })
+    }
+
+    /// One row changes, and with it the client of every chain that names it.
+    async fn write_client(&self, client: NamedClient, record: Record) -> Result<bool, Fault> {
+        let mut write = self.write_sealed().await?;
+        let found = sqlx::query(sql::CLIENT).bind(&client.provider).bind(client.name.as_str());
+        let found = found.fetch_optional(write.connection()).await?;
+        let (id, version) = match &found {
+            Some(row) => (row.try_get("id")?, unsigned(row, "version")? + 1),
+            None => (self.entropy.id(), 1),
+        };
+        let secret = self.vault.seal_secret(Slot::of(NAMED_SECRET, id, version), client.secret.as_ref())?;
+        let hash = self.client_hash(&client.provider, Some(&client.id), client.secret.as_ref());
+        let put = sqlx::query(sql::PUT_CLIENT)
+            .bind(id)
+            .bind(client.provider)
+            .bind(client.name.to_string())
+            .bind(client.id)
+            .bind(secret)
+            .bind(hash.clone())
+            .bind(i64::try_from(version).unwrap_or(i64::MAX));
+        write.run(put).await?;
+        write.run(sqlx::query(sql::UNBLOCK_CLIENT).bind(hash)).await?;
+        write.commit(record).await?;
+        Ok(found.is_none())
+    }
+
+    async fn delete_client(&self, name: &Name, record: Record) -> Result<ClientRemoved, Fault> {
+        let mut write = self.write().await?;
+        if let Some(user) = user(&mut write, name).await? {
+            write.cancel().await?;
+            return Ok(ClientRemoved::InUse(user));
+        }
+        if !write.run(sqlx::query(sql::REMOVE_CLIENT).bind(name.to_string())).await? {
+            write.cancel().await?;
+            return Ok(ClientRemoved::NotFound);
+        }
+        write.commit(record).await?;
+        Ok(ClientRemoved::Done)
+    }
+}
+
+async fn user(write: &mut Write<'_>, client: &Name) -> Result<Option<Name>, Fault> {
+    let row = sqlx::query(sql::CLIENT_USER).bind(client.as_str()).fetch_optional(write.connection()).await?;
+    row.map(|row| name(&row, "name")).transpose()
+}

@@ -1,0 +1,124 @@
+//! Credentials by name: reading them, letting them rest, removing them.
+
+use async_trait::async_trait;
+use keyherd_core::credential::{Cooldown, Loaded};
+use keyherd_core::ids::{CredentialId, Name};
+use keyherd_core::ports::StoreError;
+use keyherd_core::ports::store::{
+    Amended, Change, Created, CredentialStore, NewCredential, Reconnected, Record,
+};
+use keyherd_core::time::Timestamp;
+
+use super::SqliteStore;
+use super::connection::Write;
+use super::fault::Fault;
+use crate::store::sql;
+
+#[async_trait]
+impl CredentialStore for SqliteStore {
+    async fn credential(&self, name: &Name) -> Result<Option<Loaded>, StoreError> {
+        self.told(self.read_credential(name).await)
+    }
+
+    async fn credentials(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Loaded>, StoreError> {
+        self.told(self.read_page(after, limit).await)
+    }
+
+    async fn census(&self, now: Timestamp) -> Result<Vec<(String, u64)>, StoreError> {
+        self.told(self.count_states(now).await)
+    }
+
+    async fn create(&self, new: NewCredential, record: Record) -> Result<Created, StoreError> {
+        self.told(self.create_credential(new, record).await)
+    }
+
+    async fn reconnect(&self, new: NewCredential, record: Record) -> Result<Reconnected, StoreError> {
+        self.told(self.reconnect_credential(new, record).await)
+    }
+
+    async fn amend(&self, name: &Name, change: Change, record: Record) -> Result<Amended, StoreError> {
+        self.told(self.amend_credential(name, change, record).await)
+    }
+
+    async fn cool(&self, id: CredentialId, cooldown: &Cooldown, record: Record) -> Result<bool, StoreError> {
+        let update = sqlx::query(sql::COOL)
+            .bind(cooldown.until.as_millis())
+            .bind(cooldown.reason.clone())
+            .bind(id.as_i64());
+        self.told(self.change(update, record).await)
+    }
+
+    async fn warm(&self, id: CredentialId, reason: &str, record: Record) -> Result<bool, StoreError> {
+        let update =
+            sqlx::query(sql::WARM).bind(id.as_i64()).bind(reason.to_owned()).bind(self.clock.now().as_millis());
+        self.told(self.change(update, record).await)
+    }
+
+    async fn remove(&self, id: CredentialId, record: Record) -> Result<bool, StoreError> {
+        self.told(self.remove_credential(id, record).await)
+    }
+}
+
+/// A statement with its values.
+pub(super) type Statement = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+impl SqliteStore {
+    /// One conditional statement. Where it changes nothing, nothing is written.
+    pub(super) async fn change(&self, statement: Statement, record: Record) -> Result<bool, Fault> {
+        let mut write = self.write().await?;
+        if statement.execute(write.connection()).await?.rows_affected() == 0 {
+            write.cancel().await?;
+            return Ok(false);
+        }
+        write.commit(record).await?;
+        Ok(true)
+    }
+
+    async fn read_credential(&self, name: &Name) -> Result<Option<Loaded>, Fault> {
+        let mut reader = self.readers.take().await?;
+        let row = sqlx::query(sql::LOADED).bind(name.as_str()).fetch_optional(reader.connection()?).await?;
+        reader.done();
+        row.map(|row| self.loaded(&row)).transpose()
+    }
+
+    async fn read_page(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Loaded>, Fault> {
+        let mut reader = self.readers.take().await?;
+        let page = sqlx::query(sql::LOADED_PAGE).bind(after.map_or("", Name::as_str)).bind(signed(limit));
+        let rows = page.fetch_all(reader.connection()?).await?;
+        reader.done();
+        rows.iter().map(|row| self.loaded(row)).collect()
+    }
+
+    /// Inside a transaction: what it will leave behind.
+    pub(super) async fn loaded_in(&self, write: &mut Write<'_>, name: &Name) -> Result<Option<Loaded>, Fault> {
+        let row = sqlx::query(sql::LOADED).bind(name.as_str()).fetch_optional(write.connection()).await?;
+        row.map(|row| self.loaded(&row)).transpose()
+    }
+
+    /// A credential that is known to be there.
+    pub(super) async fn needed(&self, write: &mut Write<'_>, name: &Name) -> Result<Loaded, Fault> {
+        let loaded = self.loaded_in(write, name).await?;
+        loaded.ok_or_else(|| Fault::Damaged(format!("credential '{name}' has no chain")))
+    }
+
+    async fn remove_credential(&self, id: CredentialId, record: Record) -> Result<bool, Fault> {
+        let mut write = self.write().await?;
+        let Some(chain) = write.number(sql::CHAIN_OF, id.as_i64()).await? else {
+            write.cancel().await?;
+            return Ok(false);
+        };
+        sqlx::query(sql::REMOVE).bind(id.as_i64()).execute(write.connection()).await?;
+        if write.number(sql::MEMBERS, chain).await? == Some(0) {
+            sqlx::query(sql::REMOVE_SPENT).bind(chain).execute(write.connection()).await?;
+            sqlx::query(sql::REMOVE_CHAIN).bind(chain).execute(write.connection()).await?;
+        } else {
+            sqlx::query(sql::TOUCH).bind(chain).execute(write.connection()).await?;
+        }
+        write.commit(record).await?;
+        Ok(true)
+    }
+}
+
+pub(super) fn signed(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,314 @@
+//! Opening: from a path and a keyring to a store that is known to be ours, whole, and readable with these keys.
+//!
+//! Owns a store's birth. A new one grows under another name, schema and installation keys together, and takes its own
+//! name when it is whole: so there is never half a store, however many processes begin at once. Never makes keys for a
+//! store that is there.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use keyherd_core::audit::ChainKey;
+use keyherd_core::ids::OwnerId;
+use keyherd_core::ports::StoreError;
+use keyherd_core::secret::Hasher;
+use sqlx::sqlite::SqliteJournalMode;
+use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
+use tokio::sync::Mutex;
+use zeroize::Zeroizing;
+
+use super::connection::{Readers, options};
+use super::fault::Fault;
+use super::owners::Owners;
+use super::place::{Place, unusable};
+use super::schema::{SCHEMA_VERSION, Stamp, migrate, stamp};
+use super::vault::{AUDIT_KEY, HASH_KEY, Slot, Vault};
+use super::{Installation, SqliteOptions, SqliteStore};
+use crate::seal::{KeyId, SealError};
+
+/// Between two looks at another process's birth or upgrade of the store.
+const LOCK_POLL: Duration = Duration::from_millis(5);
+
+/// Why a store cannot be opened. Every message names the file and the way out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The path names no file.
+    #[error("{path} is no file to keep a store in: name a file")]
+    NoFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file system says no.
+    #[error("{path} cannot be used: {problem}")]
+    Unusable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        problem: String,
+    },
+    /// Others than its owner can read or replace it.
+    #[error("{path} is open to others (mode {mode:04o}): run 'chmod {wanted} {path}'")]
+    TooOpen {
+        /// The file or folder.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+        /// What they should be.
+        wanted: &'static str,
+    },
+    /// The folder is on a network file system.
+    #[error("{path} is on a network file system ({kind}), where file locks do not hold: use a local disk, or a postgres:// store")]
+    NetworkFolder {
+        /// The folder.
+        path: PathBuf,
+        /// Which.
+        kind: String,
+    },
+    /// The database is missing, its write-ahead log is not.
+    #[error("{path} is missing but {wal} is there: bring back the database, or move both out of the way to begin anew")]
+    Orphan {
+        /// The database.
+        path: PathBuf,
+        /// What is left of it.
+        wal: PathBuf,
+    },
+    /// Another program's database.
+    #[error("{path} is another program's database: choose another --data or --database-url")]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer keyherd made it.
+    #[error("{path} was made by a newer keyherd (schema {found}, this one knows {known}): use that version, or a newer one")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// Another process makes or upgrades it, for too long.
+    #[error("{path} is being made or upgraded by another process: try again, or see who holds {lock}")]
+    Upgrading {
+        /// The file.
+        path: PathBuf,
+        /// What is held.
+        lock: PathBuf,
+    },
+    /// It was sealed under another master key.
+    #[error("{path} is sealed under master key {wanted}, which is not here (given: {given}): bring back its master key")]
+    WrongKey {
+        /// The file.
+        path: PathBuf,
+        /// The key that it needs.
+        wanted: String,
+        /// The keys that were given.
+        given: String,
+    },
+    /// The store itself says no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl SqliteStore {
+    /// Opens a store; makes it where there is none.
+    ///
+    /// # Errors
+    /// See [`OpenError`]: nothing was changed by a refusal.
+    pub async fn open(given: SqliteOptions) -> Result<Self, OpenError> {
+        let place = Place::prepare(&given.path)?;
+        if !place.exists()? {
+            under_lock(&place, &given, birth(&place, &given)).await?;
+        }
+        let told = |fault: Fault| fault.explain(&place.path);
+        let connect_options = options(&place.path, given.bounds.busy_timeout, given.bounds.cache_kib);
+        let mut connection = connect_options.connect().await.map_err(Fault::from).map_err(told)?;
+        let found = stamp(&mut connection).await.map_err(told)?;
+        check_stamp(&place, found)?;
+        if found.version < SCHEMA_VERSION {
+            under_lock(&place, &given, upgrade(&place, &mut connection)).await?;
+        }
+        let sealed = Sealed::read(&mut connection).await.map_err(told)?;
+        let (vault, installation) = sealed.unseal(&place, &given)?;
+        let me = OwnerId::from_i64(given.entropy.id());
+        let bounds = given.bounds;
+        let store = Self {
+            readers: Readers::new(connect_options.clone(), bounds.readers_max, bounds.queue_timeout, connection),
+            owners: Owners::new(place.owners(), me),
+            clock: given.clock,
+            entropy: given.entropy,
+            line: Mutex::new(None),
+            watch: Mutex::new(None),
+            place,
+            bounds,
+            installation,
+            vault,
+            connect_options,
+        };
+        if store.vault.keyring().sealing() != sealed.key_id {
+            store.told(store.take_over(sealed.key_id).await)?;
+        }
+        Ok(store)
+    }
+
+    /// Whether a path has no store yet: only then may a master key be made for it.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`] has them for the path.
+    pub fn is_empty(path: &Path) -> Result<bool, OpenError> {
+        let place = Place::prepare(path)?;
+        let is_empty = !place.exists()?;
+        if is_empty {
+            place.check_no_orphan()?;
+        }
+        Ok(is_empty)
+    }
+}
+
+/// The installation as it stands in its row.
+pub(super) struct Sealed {
+    id: [u8; 16],
+    pub(super) key_id: KeyId,
+    pub(super) hash_key: Vec<u8>,
+    pub(super) audit_key: Vec<u8>,
+}
+
+impl Sealed {
+    pub(super) async fn read(connection: &mut SqliteConnection) -> Result<Self, Fault> {
+        const INSTALLATION: &str = "SELECT id, key_id, hash_key, audit_key FROM installation";
+        let row = sqlx::query(INSTALLATION).fetch_one(connection).await?;
+        let unreadable = |_| Fault::Damaged("the installation's row is not as keyherd writes it".into());
+        Ok(Self {
+            id: row.try_get::<&[u8], _>("id")?.try_into().map_err(unreadable)?,
+            key_id: KeyId::from_bytes(row.try_get::<&[u8], _>("key_id")?.try_into().map_err(unreadable)?),
+            hash_key: row.try_get("hash_key")?,
+            audit_key: row.try_get("audit_key")?,
+        })
+    }
+
+    fn unseal(&self, place: &Place, given: &SqliteOptions) -> Result<(Vault, Installation), OpenError> {
+        let vault = Vault::new(self.id, given.keyring.clone(), given.keys.clone());
+        let open = |column, sealed: &[u8]| vault.open(Slot::of(column, 1, 0), sealed);
+        let keys = open(HASH_KEY, &self.hash_key).and_then(|hash| Ok((hash, open(AUDIT_KEY, &self.audit_key)?)));
+        let (hash, audit) = match keys {
+            Ok(keys) => keys,
+            Err(Fault::Sealed(_)) if !vault.keyring().holds(self.key_id) => {
+                let given = vault.keyring().ids().map(|id| id.to_string()).collect::<Vec<_>>().join(", ");
+                return Err(OpenError::WrongKey { path: place.path.clone(), wanted: self.key_id.to_string(), given });
+            }
+            Err(fault) => return Err(fault.explain(&place.path).into()),
+        };
+        let installation = Installation {
+            id: self.id,
+            hasher: Hasher::new(key(&hash).map_err(|fault| fault.explain(&place.path))?),
+            audit: ChainKey::new(key(&audit).map_err(|fault| fault.explain(&place.path))?),
+        };
+        Ok((vault, installation))
+    }
+}
+
+fn key(plain: &[u8]) -> Result<[u8; 32], Fault> {
+    plain.try_into().map_err(|_| Fault::Damaged("an installation key is not 32 bytes long".into()))
+}
+
+fn check_stamp(place: &Place, found: Stamp) -> Result<(), OpenError> {
+    if !found.is_ours() {
+        return Err(OpenError::NotOurs { path: place.path.clone() });
+    }
+    if found.version > SCHEMA_VERSION {
+        return Err(OpenError::Newer { path: place.path.clone(), found: found.version, known: SCHEMA_VERSION });
+    }
+    Ok(())
+}
+
+/// One process at a time; the others wait, within a bound.
+async fn under_lock(
+    place: &Place, given: &SqliteOptions, work: impl Future<Output = Result<(), OpenError>>,
+) -> Result<(), OpenError> {
+    let lock = place.lock();
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock);
+    let file = file.map_err(|error| unusable(&lock, &error))?;
+    let waited = tokio::time::timeout(given.bounds.upgrade_timeout, locked(&file)).await;
+    match waited {
+        Ok(Ok(())) => work.await,
+        Ok(Err(error)) => Err(unusable(&lock, &error)),
+        Err(_elapsed) => Err(OpenError::Upgrading { path: place.path.clone(), lock }),
+    }
+}
+
+async fn locked(file: &File) -> io::Result<()> {
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_POLL).await,
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+async fn birth(place: &Place, given: &SqliteOptions) -> Result<(), OpenError> {
+    if place.exists()? {
+        return Ok(());
+    }
+    place.check_no_orphan()?;
+    let unborn = place.unborn();
+    for left in ["", "-wal", "-shm", "-journal"] {
+        let mut name = unborn.as_os_str().to_owned();
+        name.push(left);
+        // What an interrupted birth left behind.
+        let _ = fs::remove_file(PathBuf::from(name));
+    }
+    let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unborn);
+    new.map_err(|error| unusable(&unborn, &error))?;
+    grow(&unborn, given).await.map_err(|fault| fault.explain(&place.path))?;
+    place.bear(&unborn).map_err(|error| unusable(&place.path, &error))
+}
+
+async fn grow(unborn: &Path, given: &SqliteOptions) -> Result<(), Fault> {
+    let options = options(unborn, given.bounds.busy_timeout, given.bounds.cache_kib);
+    let mut connection = options.journal_mode(SqliteJournalMode::Wal).connect().await?;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await?;
+    migrate(&mut connection, 0).await?;
+    install(&mut connection, given).await?;
+    sqlx::query("COMMIT").execute(&mut connection).await?;
+    // The last connection's end folds the write-ahead log into the file.
+    Ok(connection.close().await?)
+}
+
+async fn install(connection: &mut SqliteConnection, given: &SqliteOptions) -> Result<(), Fault> {
+    const INSTALL: &str = "INSERT INTO installation (one, id, key_id, hash_key, audit_key, created_at) \
+         VALUES (1, $1, $2, $3, $4, $5)";
+    let (mut id, mut hash_key, mut audit_key) = ([0; 16], Zeroizing::new([0; 32]), Zeroizing::new([0; 32]));
+    given.entropy.fill(&mut id);
+    given.entropy.fill(&mut *hash_key);
+    given.entropy.fill(&mut *audit_key);
+    let vault = Vault::new(id, given.keyring.clone(), None);
+    let insert = sqlx::query(INSTALL)
+        .bind(id.to_vec())
+        .bind(given.keyring.sealing().as_bytes().to_vec())
+        .bind(vault.seal(Slot::of(HASH_KEY, 1, 0), &*hash_key)?)
+        .bind(vault.seal(Slot::of(AUDIT_KEY, 1, 0), &*audit_key)?)
+        .bind(given.clock.now().as_millis());
+    insert.execute(connection).await?;
+    Ok(())
+}
+
+/// Looks again under the lock: another process may have done it.
+async fn upgrade(place: &Place, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+    let told = |fault: Fault| fault.explain(&place.path);
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(Fault::from).map_err(told)?;
+    let found = stamp(connection).await.map_err(told)?;
+    check_stamp(place, found)?;
+    migrate(connection, found.version).await.map_err(told)?;
+    sqlx::query("COMMIT").execute(connection).await.map_err(Fault::from).map_err(told)?;
+    Ok(())
+}
+
+impl From<SealError> for Fault {
+    fn from(error: SealError) -> Self {
+        Self::Sealed(error.to_string())
+    }
+}

@@ -1,0 +1,58 @@
+//! The JSON objects of the outside surface: what comes in (`…Document`, `…Ask`) and what goes out (`…View`).
+//!
+//! REST and the command line's `--json` share them. Documents refuse unknown fields by name and take secrets straight
+//! into types that redact them; no view but [`TokenView`] ever holds a secret. Nothing here decides or awaits.
+
+mod audit;
+mod change;
+mod client;
+mod cooldown;
+mod credential;
+mod event;
+mod moment;
+mod parse;
+mod provider;
+mod sensitive;
+mod status;
+mod token;
+mod trouble;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+pub use self::audit::{AuditView, BrokenView, VerifyView};
+pub use self::change::{NewTokensDocument, PatchDocument};
+pub use self::client::{ClientDocument, ClientSettingsDocument, ClientView};
+pub use self::cooldown::{COOLDOWN_SECONDS_MAX, CooldownDocument, CoolingView};
+pub use self::credential::{CredentialDocument, CredentialView};
+pub use self::event::EventView;
+pub use self::moment::Moment;
+pub use self::parse::{BadDocument, parse, parse_credentials};
+pub(crate) use self::parse::{plain, shown};
+pub use self::provider::ProviderView;
+pub use self::sensitive::SecretText;
+pub use self::status::{HealthView, ReadyView};
+pub use self::token::{
+    MIN_VALID_SECONDS_MAX, RefreshAsk, TokenAsk, TokenView, WAIT_SECONDS_DEFAULT, WAIT_SECONDS_MAX,
+};
+pub use self::trouble::{TroubleView, refusal_line};
+
+/// Part of a list, and where the next part begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ListView<T> {
+    /// The items, in order.
+    pub items: Vec<T>,
+    /// Pass it as `after` for the next part; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl<T> ListView<T> {
+    /// A whole list.
+    pub fn whole(items: impl IntoIterator<Item = T>) -> Self {
+        Self { items: items.into_iter().collect(), next: None }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! Every bound of the REST door, by name.
+
+use std::time::Duration;
+
+/// Bounds of the REST door. Every one is a configuration value of the same name; durations are configured in seconds.
+#[derive(Debug, Clone)]
+pub struct ApiLimits {
+    /// The largest request body, in bytes. Default 1 MiB.
+    pub body_len_max: usize,
+    /// The largest request head, in bytes; HTTP/1 needs at least 8 KiB. Default 64 KiB.
+    pub head_len_max: usize,
+    /// The most header lines in an HTTP/1 request. Default 100.
+    pub headers_max: usize,
+    /// Connections at once; further ones wait to be accepted. Default 16,384.
+    pub connections_max: usize,
+    /// Requests at once on one HTTP/2 connection. Default 1,024.
+    pub streams_max: u32,
+    /// From a connection's acceptance (TLS included), or the last answer on it, to the end of the next request's head.
+    /// Default 30 s.
+    pub header_timeout: Duration,
+    /// From a request's head to its whole body, and as long again to its answer, where it does not wait for a
+    /// provider. Default 30 s.
+    pub request_timeout: Duration,
+    /// How long a look through the whole audit log may take. Default 300 s.
+    pub verify_timeout: Duration,
+    /// How long requests in flight may take once the server stops. Default 30 s.
+    pub drain_timeout: Duration,
+    /// The longest that a caller may ask to wait for a refresh; never more than 300 s. Default 300 s.
+    pub wait_max: Duration,
+    /// Changes under way at once; further ones wait within `request_timeout`. Default 256.
+    pub changes_max: usize,
+    /// Listeners to events at once; further ones get `busy`. Default 256.
+    pub events_max: usize,
+    /// Rest after which a silent stream of events carries a comment. Default 15 s.
+    pub events_keep_alive: Duration,
+    /// How old an answer of `/readyz` may be. Default 0.25 s.
+    pub readiness_age_max: Duration,
+    /// How long the store may take to show that it is there. Default 2 s.
+    pub readiness_timeout: Duration,
+    /// How old the gauges in `/metrics` may be that are counted in the store. Default 10 s.
+    pub gauges_age_max: Duration,
+}
+
+impl Default for ApiLimits {
+    fn default() -> Self {
+        Self {
+            body_len_max: 1024 * 1024,
+            head_len_max: 64 * 1024,
+            headers_max: 100,
+            connections_max: 16_384,
+            streams_max: 1_024,
+            header_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(30),
+            verify_timeout: Duration::from_secs(300),
+            drain_timeout: Duration::from_secs(30),
+            wait_max: Duration::from_secs(300),
+            changes_max: 256,
+            events_max: 256,
+            events_keep_alive: Duration::from_secs(15),
+            readiness_age_max: Duration::from_millis(250),
+            readiness_timeout: Duration::from_secs(2),
+            gauges_age_max: Duration::from_secs(10),
+        }
+    }
+}

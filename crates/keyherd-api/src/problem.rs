@@ -1,0 +1,336 @@
+//! What went wrong, as `application/problem+json` (RFC 9457): the one place where errors get a code and a status.
+//!
+//! Details name things and the way out; they never hold a secret, because no error of the domain does.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use keyherd_core::broker::{AcquireError, ConnectError, ManageError};
+use keyherd_core::credential::DraftError;
+use keyherd_core::ids::BadName;
+use keyherd_core::ports::{JournalError, StoreError};
+use keyherd_core::refresh::Refusal;
+use keyherd_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::documents::{BadDocument, Moment, refusal_line};
+
+/// What kind of problem: the `code` that programs look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is its word, described in the outside surface's table of codes")]
+pub enum Code {
+    InvalidRequest,
+    Unauthorized,
+    Denied,
+    NotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    Conflict,
+    InUse,
+    ReauthRequired,
+    TooLarge,
+    Misdirected,
+    Cooling,
+    Internal,
+    ProviderUnavailable,
+    ProviderBlocked,
+    Uncertain,
+    StoreUnavailable,
+    Busy,
+    Timeout,
+}
+
+impl Code {
+    /// The word and the status.
+    pub const fn parts(self) -> (&'static str, StatusCode) {
+        match self {
+            Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST),
+            Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED),
+            Self::Denied => ("denied", StatusCode::FORBIDDEN),
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND),
+            Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
+            Self::RequestTimeout => ("request_timeout", StatusCode::REQUEST_TIMEOUT),
+            Self::Conflict => ("conflict", StatusCode::CONFLICT),
+            Self::InUse => ("in_use", StatusCode::CONFLICT),
+            Self::ReauthRequired => ("reauth_required", StatusCode::CONFLICT),
+            Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::Misdirected => ("misdirected", StatusCode::MISDIRECTED_REQUEST),
+            Self::Cooling => ("cooling", StatusCode::TOO_MANY_REQUESTS),
+            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::ProviderUnavailable => ("provider_unavailable", StatusCode::BAD_GATEWAY),
+            Self::ProviderBlocked => ("provider_blocked", StatusCode::BAD_GATEWAY),
+            Self::Uncertain => ("uncertain", StatusCode::SERVICE_UNAVAILABLE),
+            Self::StoreUnavailable => ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Busy => ("busy", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Timeout => ("timeout", StatusCode::GATEWAY_TIMEOUT),
+        }
+    }
+
+    /// The same for humans; equal for every problem of the code.
+    const fn title(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "The request cannot be understood",
+            Self::Unauthorized => "A valid bearer token is needed",
+            Self::Denied => "This is not permitted",
+            Self::NotFound => "There is no such thing",
+            Self::MethodNotAllowed => "This method is not for this path",
+            Self::RequestTimeout => "The request did not arrive in time",
+            Self::Conflict => "The request does not fit what is there",
+            Self::InUse => "Something still uses it",
+            Self::ReauthRequired => "A human must log in again",
+            Self::TooLarge => "The request is too large",
+            Self::Misdirected => "This server does not answer to that name",
+            Self::Cooling => "The credential rests",
+            Self::Internal => "keyherd made a mistake",
+            Self::ProviderUnavailable => "The provider does not answer well",
+            Self::ProviderBlocked => "The provider refuses the client app",
+            Self::Uncertain => "It is unknown whether the provider rotated",
+            Self::StoreUnavailable => "The store does not answer",
+            Self::Busy => "Too much at once",
+            Self::Timeout => "The caller's time ended",
+        }
+    }
+}
+
+/// A problem's body (RFC 9457). Absent fields have no value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ProblemView {
+    /// `urn:keyherd:problem:` and the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The code in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What programs look at.
+    #[schema(example = "cooling")]
+    pub code: String,
+    /// What, which, and what to do.
+    pub detail: String,
+    /// For `cooling`: until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Moment>,
+    /// For `cooling`: why. For trouble with a provider: its code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it makes sense to ask again, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Moment>,
+    /// What else belongs to this problem.
+    #[serde(flatten)]
+    #[schema(value_type = BTreeMap<String, Object>)]
+    pub more: BTreeMap<String, Value>,
+}
+
+/// A problem on its way out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    code: Code,
+    body: Box<ProblemView>,
+    retry_after: Option<Duration>,
+}
+
+impl Problem {
+    /// A problem of that code; `detail` says what, which, and what to do.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        let (word, status) = code.parts();
+        let body = ProblemView {
+            kind: format!("urn:keyherd:problem:{word}"),
+            title: code.title().into(),
+            status: status.as_u16(),
+            code: word.into(),
+            detail: detail.into(),
+            until: None,
+            reason: None,
+            retry_at: None,
+            more: BTreeMap::new(),
+        };
+        Self { code, body: Box::new(body), retry_after: None }
+    }
+
+    /// Of a request that cannot be understood.
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(Code::InvalidRequest, detail)
+    }
+
+    /// Of our own making. What happened is in the log, not in the answer.
+    pub fn internal() -> Self {
+        Self::new(Code::Internal, "this is a fault of keyherd itself: its log says more")
+    }
+
+    /// Why a caller of `name` gets no token at `now`.
+    pub fn refused(name: &str, refusal: &Refusal, now: Timestamp) -> Self {
+        let problem = Self::new(refusal_code(refusal), refusal_line(name, refusal));
+        match refusal {
+            Refusal::Cooling { until, reason } => problem.cooling(*until, reason, now),
+            Refusal::Unavailable { code, retry_at } | Refusal::Uncertain { code, retry_at } => {
+                problem.because(code).again_at(*retry_at, now)
+            }
+            Refusal::ReauthRequired { code } | Refusal::Blocked { code } => problem.because(code),
+            Refusal::Disabled | Refusal::TimedOut | Refusal::Removed => problem,
+        }
+    }
+
+    /// The code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// Asks the caller to come again after that time.
+    pub(crate) fn retry_after(mut self, rest: Duration) -> Self {
+        self.retry_after = Some(rest);
+        self
+    }
+
+    /// Adds what else belongs to it.
+    pub(crate) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.body.more.insert(field.into(), value.into());
+        self
+    }
+
+    fn cooling(mut self, until: Timestamp, reason: &str, now: Timestamp) -> Self {
+        self.body.until = Some(until.into());
+        self.because(reason).again_at(until, now)
+    }
+
+    fn because(mut self, reason: &str) -> Self {
+        self.body.reason = Some(reason.into());
+        self
+    }
+
+    fn again_at(mut self, at: Timestamp, now: Timestamp) -> Self {
+        self.body.retry_at = Some(at.into());
+        self.retry_after(now.until(at))
+    }
+}
+
+fn refusal_code(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::Disabled => Code::Denied,
+        Refusal::Cooling { .. } => Code::Cooling,
+        Refusal::ReauthRequired { .. } => Code::ReauthRequired,
+        Refusal::Blocked { .. } => Code::ProviderBlocked,
+        Refusal::Unavailable { .. } => Code::ProviderUnavailable,
+        Refusal::Uncertain { .. } => Code::Uncertain,
+        Refusal::TimedOut => Code::Timeout,
+        Refusal::Removed => Code::NotFound,
+    }
+}
+
+impl From<AcquireError> for Problem {
+    fn from(error: AcquireError) -> Self {
+        let code = match &error {
+            AcquireError::BadName(_) => Code::InvalidRequest,
+            AcquireError::NotFound(_) => Code::NotFound,
+            AcquireError::Store(_) => Code::StoreUnavailable,
+            // The request is sound; what is kept under that name has to be mended first.
+            AcquireError::Unusable(_) => Code::Conflict,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<ConnectError> for Problem {
+    fn from(error: ConnectError) -> Self {
+        match &error {
+            ConnectError::NameTaken(name) => Self::new(
+                Code::Conflict,
+                format!(
+                    "credential '{name}' exists already: reconnect it with PUT /v1/credentials/{name}/tokens or ?mode=replace, or leave it with ?mode=if_absent"
+                ),
+            ),
+            ConnectError::NotFound(_) => Self::new(Code::NotFound, error.to_string()),
+            ConnectError::Conflict { .. } => Self::new(Code::Conflict, error.to_string()),
+            ConnectError::Unfit { .. } => Self::invalid(error.to_string()),
+            ConnectError::Store(_) => Self::new(Code::StoreUnavailable, error.to_string()),
+        }
+    }
+}
+
+impl From<ManageError> for Problem {
+    fn from(error: ManageError) -> Self {
+        let code = match &error {
+            ManageError::NotFound { .. } => Code::NotFound,
+            ManageError::InUse { .. } => Code::InUse,
+            ManageError::Conflict { .. } => Code::Conflict,
+            ManageError::Unfit(_) => Code::InvalidRequest,
+            ManageError::Store(_) => Code::StoreUnavailable,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::new(Code::StoreUnavailable, error.to_string())
+    }
+}
+
+impl From<BadDocument> for Problem {
+    fn from(error: BadDocument) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+impl From<DraftError> for Problem {
+    fn from(error: DraftError) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+impl From<BadName> for Problem {
+    fn from(error: BadName) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+/// The store's trouble in one word: fit for those who have shown no key.
+pub(crate) fn store_word(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Unavailable(_) => "unavailable",
+        StoreError::Unwritable(_) => "unwritable",
+        StoreError::Corrupt(_) => "corrupt",
+        StoreError::Sealed(_) => "sealed",
+    }
+}
+
+/// The journal's trouble in one word.
+pub(crate) fn journal_word(error: &JournalError) -> &'static str {
+    match error {
+        JournalError::Io(_) => "unavailable",
+        JournalError::Unreadable { .. } => "unreadable",
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (_, status) = self.code.parts();
+        let bytes = serde_json::to_vec(&self.body).unwrap_or_default();
+        let mut response = Response::new(Body::from(bytes));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(rest) = self.retry_after {
+            headers.insert(RETRY_AFTER, whole_seconds(rest).into());
+        }
+        if self.code == Code::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"keyherd\""));
+        }
+        response
+    }
+}
+
+/// Retry-After in whole seconds, rounded up so that nobody comes too early.
+fn whole_seconds(rest: Duration) -> u64 {
+    rest.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests;

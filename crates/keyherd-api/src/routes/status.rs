@@ -1,0 +1,118 @@
+//! Liveness, readiness, metrics, and the door's own description.
+
+use axum::extract::State as Extracted;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
+use keyherd_core::ports::{JournalError, StoreError};
+use tokio::time::timeout;
+
+use super::{json, json_bytes};
+use crate::documents::{HealthView, ReadyView};
+use crate::openapi::Problems;
+use crate::problem::{Code, Problem, journal_word, store_word};
+use crate::state::State;
+
+/// How many pending journal entries are counted at most.
+const PENDING_MAX: usize = 10_000;
+
+/// Whether the process lives
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "status",
+    security(()),
+    responses((status = 200, description = "It does", body = HealthView))
+)]
+pub(super) async fn healthz() -> Response {
+    json(StatusCode::OK, &HealthView { status: "ok".into(), version: crate::VERSION.into() })
+}
+
+/// Whether requests can be served
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "status",
+    security(()),
+    responses((status = 200, description = "The store answers", body = ReadyView), Problems)
+)]
+pub(super) async fn readyz(Extracted(state): Extracted<State>) -> Response {
+    let age_max = state.limits.readiness_age_max;
+    let view = state.readiness.fresh(|| state.uptime(), age_max, look(&state)).await;
+    if view.store == "ok" {
+        return json(StatusCode::OK, &view);
+    }
+    let detail = format!("the store does not serve ({}): keyherd's log says more", view.store);
+    Problem::new(Code::StoreUnavailable, detail)
+        .with("store", view.store)
+        .with("coordinator", view.coordinator)
+        .with("journal", view.journal)
+        .into_response()
+}
+
+/// Metrics for Prometheus
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "status",
+    responses(
+        (status = 200, description = "Exposition format 0.0.4", body = String, content_type = "text/plain"),
+        Problems
+    )
+)]
+pub(super) async fn metrics(Extracted(state): Extracted<State>) -> Response {
+    state.gauges.fresh(|| state.uptime(), state.limits.gauges_age_max, count(&state)).await;
+    let mut response = state.metrics.render().into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// This description
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "status",
+    security(()),
+    responses((status = 200, description = "OpenAPI 3.1", body = Object))
+)]
+pub(super) async fn openapi(Extracted(state): Extracted<State>) -> Response {
+    json_bytes(StatusCode::OK, state.openapi.clone())
+}
+
+async fn look(state: &State) -> ReadyView {
+    let (ports, patience) = (state.broker.ports(), state.limits.readiness_timeout);
+    let store = timeout(patience, ports.store.last_event()).await;
+    let store = store.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into())));
+    let journal = timeout(patience, ports.journal.pending(PENDING_MAX)).await;
+    let journal = journal.unwrap_or_else(|_| Err(JournalError::Io("no answer in time".into())));
+    if let Err(error) = &store {
+        tracing::warn!(%error, "not ready");
+    }
+    if let Err(error) = &journal {
+        tracing::warn!(%error, "the journal cannot be read");
+    }
+    ReadyView {
+        store: store.as_ref().map_or_else(store_word, |_| "ok").into(),
+        coordinator: "ok".into(),
+        journal: journal.as_ref().map_or_else(journal_word, |_| "ok").into(),
+        journal_pending: journal.ok().map(|pending| pending.len()),
+    }
+}
+
+/// Counts in the store what gauges show. Where it cannot be counted, they keep their last value.
+async fn count(state: &State) {
+    let ports = state.broker.ports();
+    let counted = timeout(state.limits.request_timeout, async {
+        let census = ports.store.census(state.broker.now()).await?;
+        let unresolved = ports.store.unresolved().await?;
+        Ok::<_, StoreError>((census, unresolved))
+    });
+    let pending = ports.journal.pending(PENDING_MAX).await.map_or(0, |pending| pending.len());
+    match counted.await {
+        Ok(Ok((census, unresolved))) => state.metrics.counted(&census, unresolved, pending),
+        Ok(Err(error)) => tracing::warn!(%error, "credentials cannot be counted"),
+        Err(_elapsed) => tracing::warn!("credentials cannot be counted in time"),
+    }
+}

@@ -1,0 +1,172 @@
+//! Serving connections: accepted within bounds, spoken to in HTTP/1 and HTTP/2, drained when it is time to stop.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::door::{Api, Seat};
+use crate::limits::ApiLimits;
+
+/// Rest after an accept that failed, so that a lack of descriptors does not spin.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// How often what metrics recorded is moved to where it is rendered.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// An HTTP/2 connection that is silent is asked whether it lives, and how long it may take to say so.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Serves the door on a listener until `stop`; then accepts nothing more, ends streams, and lets requests in flight
+/// finish within `drain_timeout`. `false`: some had to be cut off. Flights of the broker go on in either case:
+/// [`keyherd_core::broker::Broker::shutdown`] comes after this.
+///
+/// `tls`: its ALPN protocols are the caller's to set (`h2`, `http/1.1`).
+pub async fn serve(
+    listener: TcpListener,
+    api: Api,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    stop: CancellationToken,
+) -> bool {
+    // The broker begins to watch the outbox with its first listener: before any client can ask.
+    drop(api.state().broker.events());
+    let drain_timeout = api.state().limits.drain_timeout;
+    let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
+    let server = Server {
+        http: builder(&api.state().limits),
+        tls: tls.map(TlsAcceptor::from),
+        stop: stop.clone(),
+        cut: cut.clone(),
+        api: api.clone(),
+    };
+    {
+        let mut upkeep = pin!(upkeep(&api));
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = server.accept(listener, &connections) => {}
+            () = &mut upkeep => {}
+        }
+    }
+    api.state().closing.cancel();
+    drain(&api, &connections, &cut, drain_timeout).await
+}
+
+#[derive(Clone)]
+struct Server {
+    api: Api,
+    http: Builder<TokioExecutor>,
+    tls: Option<TlsAcceptor>,
+    /// No more requests: finish what is there.
+    stop: CancellationToken,
+    /// Time is up.
+    cut: CancellationToken,
+}
+
+impl Server {
+    async fn accept(&self, listener: TcpListener, connections: &TaskTracker) {
+        let room = Arc::new(Semaphore::new(self.api.state().limits.connections_max));
+        while let Ok(place) = room.clone().acquire_owned().await {
+            match listener.accept().await {
+                Ok((stream, _)) => drop(connections.spawn(self.clone().connection(stream, place))),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    sleep(ACCEPT_RETRY).await;
+                }
+            }
+        }
+    }
+
+    async fn connection(self, stream: TcpStream, _place: OwnedSemaphorePermit) {
+        let Ok(local) = stream.local_addr() else { return };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY cannot be set");
+        }
+        let seat = self.api.seat(local, self.tls.is_some());
+        let cut = self.cut.clone();
+        let _ = match &self.tls {
+            None => cut.run_until_cancelled(self.speak(stream, seat)).await,
+            Some(tls) => {
+                let greeted = timeout(self.api.state().limits.header_timeout, tls.accept(stream));
+                match cut.run_until_cancelled(greeted).await {
+                    Some(Ok(Ok(stream))) => cut.run_until_cancelled(self.speak(stream, seat)).await,
+                    _ => None,
+                }
+            }
+        };
+    }
+
+    async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, seat: Seat) {
+        let service = TowerToHyperService::new(seat.clone());
+        let mut spoken = pin!(self.http.serve_connection(TokioIo::new(stream), service));
+        let first = idle(&seat, self.api.state().limits.header_timeout);
+        let ended = tokio::select! {
+            ended = spoken.as_mut() => ended,
+            () = first => return,
+            () = self.stop.cancelled() => {
+                spoken.as_mut().graceful_shutdown();
+                spoken.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended badly");
+        }
+    }
+}
+
+/// Returns if no request has come in time: before its first bytes, a connection has no other bound.
+async fn idle(seat: &Seat, patience: Duration) {
+    sleep(patience).await;
+    if seat.is_used() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn builder(limits: &ApiLimits) -> Builder<TokioExecutor> {
+    let mut http = Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(limits.head_len_max)
+        .max_headers(limits.headers_max);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams_max)
+        .max_header_list_size(u32::try_from(limits.head_len_max).unwrap_or(u32::MAX))
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT);
+    http
+}
+
+async fn upkeep(api: &Api) {
+    loop {
+        sleep(UPKEEP).await;
+        api.state().metrics.upkeep();
+    }
+}
+
+async fn drain(api: &Api, connections: &TaskTracker, cut: &CancellationToken, patience: Duration) -> bool {
+    let changes = &api.state().changes;
+    connections.close();
+    changes.close();
+    let all = async { tokio::join!(connections.wait(), changes.wait()) };
+    if timeout(patience, all).await.is_ok() {
+        return true;
+    }
+    tracing::warn!(
+        connections = connections.len(),
+        changes = changes.len(),
+        "not all requests ended in time"
+    );
+    cut.cancel();
+    connections.wait().await;
+    false
+}

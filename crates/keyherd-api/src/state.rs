@@ -1,0 +1,115 @@
+//! What every handler may reach, and the bounds that are held at run time.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use keyherd_core::broker::Broker;
+use tokio::sync::{Mutex, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::caller::Callers;
+use crate::documents::ReadyView;
+use crate::hosts::Hosts;
+use crate::limits::ApiLimits;
+use crate::metrics::Metrics;
+
+/// What the REST door needs.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The verbs.
+    pub broker: Broker,
+    /// Whose keys open the door.
+    pub callers: Callers,
+    /// The process's metrics.
+    pub metrics: Metrics,
+    /// The names it answers to, beside its own.
+    pub hosts: Hosts,
+}
+
+/// Shared by all handlers. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct State(Arc<Shared>);
+
+/// See [`State`].
+pub(crate) struct Shared {
+    pub(crate) broker: Broker,
+    pub(crate) callers: Callers,
+    pub(crate) metrics: Metrics,
+    pub(crate) hosts: Hosts,
+    pub(crate) limits: ApiLimits,
+    /// The description of this door, rendered once.
+    pub(crate) openapi: Bytes,
+    /// Cancelled when the server stops: streams end.
+    pub(crate) closing: CancellationToken,
+    /// Changes under way; they outlive their callers.
+    pub(crate) changes: TaskTracker,
+    pub(crate) changes_room: Arc<Semaphore>,
+    pub(crate) events_room: Arc<Semaphore>,
+    /// One look through the audit log at a time.
+    pub(crate) verifying: Mutex<()>,
+    pub(crate) readiness: Cached<ReadyView>,
+    pub(crate) gauges: Cached<()>,
+}
+
+impl State {
+    pub(crate) fn new(state: ApiState, limits: ApiLimits, openapi: Bytes) -> Self {
+        Self(Arc::new(Shared {
+            broker: state.broker,
+            callers: state.callers,
+            metrics: state.metrics,
+            hosts: state.hosts,
+            openapi,
+            closing: CancellationToken::new(),
+            changes: TaskTracker::new(),
+            changes_room: Arc::new(Semaphore::new(limits.changes_max)),
+            events_room: Arc::new(Semaphore::new(limits.events_max)),
+            verifying: Mutex::new(()),
+            readiness: Cached::default(),
+            gauges: Cached::default(),
+            limits,
+        }))
+    }
+
+    /// For deadlines and durations.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.broker.ports().clock.uptime()
+    }
+}
+
+impl Deref for State {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// A value that is made anew when it is too old; those who come meanwhile wait for it.
+pub(crate) struct Cached<T>(Mutex<Option<(Duration, T)>>);
+
+impl<T> Default for Cached<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T: Clone> Cached<T> {
+    pub(crate) async fn fresh(
+        &self,
+        uptime: impl Fn() -> Duration,
+        age_max: Duration,
+        make: impl Future<Output = T>,
+    ) -> T {
+        let mut slot = self.0.lock().await;
+        match &*slot {
+            Some((at, value)) if uptime().saturating_sub(*at) < age_max => value.clone(),
+            _ => {
+                let value = make.await;
+                *slot = Some((uptime(), value.clone()));
+                value
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The audit log's entries and how they are chained: pure, keyed, one chain per process.
+//!
+//! Never holds a secret: subjects are names, details are codes, numbers and hashes.
+
+mod chain;
+
+use serde_json::Value;
+
+pub use self::chain::{Broken, ChainKey, Link, Verifier};
+use crate::ids::OwnerId;
+use crate::time::Timestamp;
+
+/// Who acts: `cli`, `admin`, `background`, `agent:NAME`, …
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Actor(pub String);
+
+impl Actor {
+    /// An actor of that name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+}
+
+/// An entry as a verb writes it: the store adds the time, the place in the chain and the hash.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Note {
+    /// What was done: `credential.create`, `refresh`, …
+    pub action: &'static str,
+    /// By whom.
+    pub actor: Actor,
+    /// To what: a name.
+    pub subject: String,
+    /// Codes, numbers, hashes. Never a secret.
+    pub detail: Value,
+}
+
+/// An entry as it stands in the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Its place in the whole log, given by the store.
+    pub seq: i64,
+    /// The process whose chain it belongs to.
+    pub chain: OwnerId,
+    /// Its place in that chain, from 1.
+    pub place: u64,
+    /// When, on the store's clock.
+    pub at: Timestamp,
+    /// What was done.
+    pub action: String,
+    /// By whom.
+    pub actor: String,
+    /// To what.
+    pub subject: String,
+    /// Codes, numbers, hashes, as JSON text exactly as it was hashed.
+    pub detail: String,
+    /// The keyed hash over all of the above and the chain's previous hash.
+    pub hash: [u8; 32],
+}

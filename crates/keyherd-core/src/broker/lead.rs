@@ -1,0 +1,240 @@
+//! One flight: from the row to an end that all callers share. Reads, decides, claims, and hands over to `spend`.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::acquire::AcquireError;
+use super::flight::Answer;
+use super::{Broker, crash};
+use crate::audit::{Actor, Note};
+use crate::credential::{Chain, Purpose};
+use crate::ids::{ClaimId, Name};
+use crate::ports::StoreError;
+use crate::ports::store::{ClaimAsk, Claimed, Record};
+use crate::provider::{ClientApp, Profile, TokenRequest, client_credentials_request, refresh_request};
+use crate::refresh::{Ask, Plan, Policy, Refusal, Rules, plan};
+
+/// Decisions a flight takes at most: each follows a change of the row by someone else.
+const DECISIONS_MAX: usize = 64;
+
+/// A flight's end: shared by all who boarded it.
+#[derive(Debug, Clone)]
+pub(super) struct FlightEnd {
+    /// The chain's row as the flight left it; `None`: not known.
+    pub(super) chain: Option<Arc<Chain>>,
+    pub(super) end: End,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum End {
+    /// The provider granted new tokens.
+    Minted,
+    /// The row served the leader as it was.
+    Found,
+    /// Upstream refuses what refreshing cannot cure.
+    Rest,
+    /// The background does not wait for another process.
+    Skipped,
+    Refused(Refusal),
+    Failed(AcquireError),
+}
+
+impl FlightEnd {
+    pub(super) fn broken(message: String) -> Self {
+        Self { chain: None, end: End::Failed(AcquireError::Unusable(message)) }
+    }
+}
+
+/// What the leader carries through its flight.
+pub(super) struct Lead {
+    pub(super) broker: Broker,
+    pub(super) name: Name,
+    pub(super) ask: Ask,
+    pub(super) actor: Actor,
+    pub(super) rules: Rules,
+    pub(super) profile: Arc<Profile>,
+    /// Other processes are waited for until then, on the clock that counts suspend.
+    pub(super) wait_until: Duration,
+}
+
+/// What to do after a step: go on with this row, or end.
+pub(super) enum Step {
+    Look(Box<Chain>),
+    End(Option<Box<Chain>>, End),
+}
+
+impl Broker {
+    /// Joins the chain's flight, or leads one from the row that is known.
+    pub(super) fn board(
+        &self,
+        name: &Name,
+        first: Chain,
+        ask: &Ask,
+        actor: &Actor,
+    ) -> (Answer<FlightEnd>, bool) {
+        let (answer, led) =
+            self.0.flights.board(first.id, || self.flight(name.clone(), first, ask.clone(), actor.clone()));
+        if !led {
+            metrics::counter!("keyherd_refresh_joined_total").increment(1);
+        }
+        (answer, led)
+    }
+
+    /// Bounded by its parts: waiting for others by the flight's bound, a call by the call's own. Nothing cuts a call off.
+    fn flight(
+        &self,
+        name: Name,
+        first: Chain,
+        ask: Ask,
+        actor: Actor,
+    ) -> impl Future<Output = FlightEnd> + use<> {
+        let broker = self.clone();
+        async move { broker.lead(name, first, ask, actor).await }
+    }
+
+    async fn lead(&self, name: Name, first: Chain, ask: Ask, actor: Actor) -> FlightEnd {
+        let lead = match self.profile(&first.provider) {
+            Ok(profile) => {
+                let rules = Rules::new(&self.0.options.refresh, &profile);
+                let wait_until = self.0.ports.clock.uptime() + self.0.options.refresh.flight_timeout;
+                Lead { broker: self.clone(), name, ask, actor, rules, profile, wait_until }
+            }
+            Err(error) => return FlightEnd { chain: None, end: End::Failed(error) },
+        };
+        match lead.run(first).await {
+            Ok((chain, end)) => FlightEnd { chain: chain.map(|chain| Arc::new(*chain)), end },
+            Err(error) => FlightEnd { chain: None, end: End::Failed(error) },
+        }
+    }
+}
+
+impl Lead {
+    async fn run(&self, first: Chain) -> Result<(Option<Box<Chain>>, End), AcquireError> {
+        let mut row = Box::new(first);
+        let mut is_reread = false;
+        for _ in 0..DECISIONS_MAX {
+            let plan = plan(&row, &self.ask, &self.rules, self.broker.now());
+            // What memory would refuse, the store may know better; a claim re-reads by itself.
+            if !is_reread && matches!(plan, Plan::Refuse(_) | Plan::Rest) {
+                is_reread = true;
+                match self.reread(&row).await? {
+                    Some(newer) => row = newer,
+                    None => return Ok((None, End::Refused(Refusal::Removed))),
+                }
+                continue;
+            }
+            match self.act(row, plan).await? {
+                Step::Look(newer) => {
+                    self.broker.0.snapshots.publish(&newer);
+                    (row, is_reread) = (newer, true);
+                }
+                Step::End(chain, end) => return Ok((chain, end)),
+            }
+        }
+        Err(AcquireError::Unusable(format!(
+            "credential '{}' keeps changing under its refresh: try again",
+            self.name
+        )))
+    }
+
+    async fn act(&self, row: Box<Chain>, plan: Plan) -> Result<Step, AcquireError> {
+        match plan {
+            Plan::Serve => Ok(Step::End(Some(row), End::Found)),
+            Plan::Rest => Ok(Step::End(Some(row), End::Rest)),
+            Plan::Refuse(refusal) => Ok(Step::End(Some(row), End::Refused(refusal))),
+            Plan::Wait if self.ask.policy == Policy::Background => Ok(Step::End(Some(row), End::Skipped)),
+            Plan::Wait => self.wait(row).await,
+            Plan::Resolve(claim) => self.resolve(row, claim).await,
+            Plan::Spend(purpose) => self.claim_and_spend(row, purpose).await,
+        }
+    }
+
+    /// Waits for another process's claim; at the bound a last look at the store, and no call.
+    async fn wait(&self, row: Box<Chain>) -> Result<Step, AcquireError> {
+        let id = row.id;
+        let left = self.wait_until.saturating_sub(self.broker.0.ports.clock.uptime());
+        if let Ok(followed) = tokio::time::timeout(left, self.broker.follow(id)).await {
+            return Ok(looked(followed?));
+        }
+        let last = self.reread(&row).await?;
+        match last {
+            Some(last) if plan(&last, &self.ask, &self.rules, self.broker.now()) == Plan::Serve => {
+                Ok(Step::End(Some(last), End::Found))
+            }
+            last => {
+                let retry_at = self.broker.now() + self.rules.bounds.backoff_first;
+                Ok(Step::End(
+                    last,
+                    End::Refused(Refusal::Unavailable { code: "claim_held".into(), retry_at }),
+                ))
+            }
+        }
+    }
+
+    async fn reread(&self, row: &Chain) -> Result<Option<Box<Chain>>, StoreError> {
+        Ok(self.broker.0.ports.store.chain(row.id).await?.map(Box::new))
+    }
+
+    /// The claim is the only thing that authorises the call; what the journal has is not asked for again.
+    async fn claim_and_spend(&self, row: Box<Chain>, purpose: Purpose) -> Result<Step, AcquireError> {
+        let request = self.request(&row)?;
+        crash::point("planned");
+        let is_answer_lost = match self.journaled(&row).await? {
+            Journaled::Entry(entry) => return self.roll_forward(*entry).await,
+            Journaled::Unreadable => true,
+            Journaled::Nothing => false,
+        };
+        let id = ClaimId::from_i64(self.broker.0.ports.entropy.id());
+        let ask = ClaimAsk { id, chain: row.id, revision: row.revision, purpose };
+        let detail = json!({"generation": row.generation, "purpose": purpose.as_str()});
+        match self.broker.0.ports.store.claim(&ask, self.record("refresh.claim", detail)).await? {
+            Claimed::Missed(newer) => Ok(looked(newer.map(|chain| *chain))),
+            Claimed::Granted(row) => {
+                crash::point("claimed");
+                if is_answer_lost && purpose == Purpose::Refresh {
+                    return self.lost(row, id, purpose, "journal_unreadable").await;
+                }
+                self.spend(row, id, purpose, request).await
+            }
+        }
+    }
+
+    /// The request, or why this credential cannot be refreshed as it is configured. Built before the claim.
+    fn request(&self, row: &Chain) -> Result<TokenRequest, AcquireError> {
+        let unusable =
+            |problem: String| AcquireError::Unusable(format!("credential '{}': {problem}", self.name));
+        let token_url = self
+            .profile
+            .resolve_token_url(row.token_url.as_deref())
+            .map_err(|error| unusable(error.to_string()))?;
+        let client = ClientApp { id: row.client.id.as_deref(), secret: row.client.secret.as_ref() };
+        let resource = row.resource.as_deref();
+        Ok(match &row.tokens.refresh_token {
+            Some(token) => refresh_request(&self.profile, &token_url, &client, token, &row.scopes, resource),
+            None => client_credentials_request(&self.profile, &token_url, &client, &row.scopes, resource),
+        })
+    }
+
+    /// A record whose event is left to the caller.
+    pub(super) fn record(&self, action: &'static str, detail: serde_json::Value) -> Record {
+        let note = Note { action, actor: self.actor.clone(), subject: self.name.to_string(), detail };
+        Record { note, event: None }
+    }
+}
+
+/// What the journal knows of a token that is about to be spent.
+pub(super) enum Journaled {
+    Nothing,
+    Entry(Box<crate::ports::JournalEntry>),
+    Unreadable,
+}
+
+pub(super) fn looked(row: Option<Chain>) -> Step {
+    match row {
+        Some(row) => Step::Look(Box::new(row)),
+        None => Step::End(None, End::Refused(Refusal::Removed)),
+    }
+}

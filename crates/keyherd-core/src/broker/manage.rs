@@ -1,0 +1,217 @@
+//! Looking after credentials and client apps: list, show, switch, amend, rest, remove.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Broker;
+use super::acquire::{AcquireError, Acquired};
+use super::connect::told;
+use crate::audit::{Actor, Note};
+use crate::credential::{Amendment, Cooldown, Loaded};
+use crate::ids::Name;
+use crate::ports::StoreError;
+use crate::ports::store::{Amended, Change, ClientRemoved, Conflict, Event, NamedClient, Record};
+use crate::refresh::{Ask, due_at};
+
+/// The most items on one page of a list.
+pub const PAGE_MAX: usize = 1_000;
+
+/// Part of a list, and where the next part begins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// The cursor of the next page, if there is one.
+    pub next: Option<String>,
+}
+
+/// Why a change was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManageError {
+    /// Nothing of that name.
+    #[error("no {what} is named '{name}': see 'keyherd {list}'")]
+    NotFound {
+        /// `credential` or `client`.
+        what: &'static str,
+        /// Its name.
+        name: Name,
+        /// The command that lists what there is.
+        list: &'static str,
+    },
+    /// Something still uses it.
+    #[error("{what} '{name}' is in use by credential '{by}': change that one first")]
+    InUse {
+        /// `client`.
+        what: &'static str,
+        /// Its name.
+        name: Name,
+        /// Who uses it.
+        by: Name,
+    },
+    /// The store's rules forbid it.
+    #[error("credential '{name}': {conflict}")]
+    Conflict {
+        /// Whose.
+        name: Name,
+        /// Why.
+        conflict: Conflict,
+    },
+    /// It does not fit.
+    #[error("{0}")]
+    Unfit(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Broker {
+    /// One credential as the store has it.
+    pub async fn show(&self, name: &Name) -> Result<Loaded, ManageError> {
+        self.0.ports.store.credential(name).await?.ok_or_else(|| no_credential(name))
+    }
+
+    /// Credentials in order of names, after the cursor.
+    pub async fn list(&self, after: Option<&Name>, limit: usize) -> Result<Page<Loaded>, ManageError> {
+        let limit = limit.clamp(1, PAGE_MAX);
+        let mut items = self.0.ports.store.credentials(after, limit + 1).await?;
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(|last| last.credential.name.to_string());
+        Ok(Page { items, next })
+    }
+
+    /// Changes what an amendment names; tokens stay as they are.
+    pub async fn amend(
+        &self,
+        name: &Name,
+        amendment: Amendment,
+        actor: &Actor,
+    ) -> Result<Loaded, ManageError> {
+        let current = self.show(name).await?;
+        self.check(&current, &amendment)?;
+        let is_woken =
+            amendment.disabled == Some(false) || amendment.client.is_some() || amendment.token_url.is_some();
+        let change = Change {
+            due_at: if is_woken { self.due_again(&current) } else { None },
+            disabled: amendment.disabled,
+            attributes: amendment.attributes,
+            client: amendment.client,
+            token_url: amendment.token_url,
+            scopes: amendment.scopes,
+        };
+        let action = match change.disabled {
+            Some(true) => "credential.disable",
+            Some(false) => "credential.enable",
+            None => "credential.amend",
+        };
+        let record = told(actor, action, "credential_changed", name, current.chain.id, json!({}));
+        match self.0.ports.store.amend(name, change, record).await? {
+            Amended::Done(loaded) => {
+                self.changed(name);
+                self.0.snapshots.publish(&loaded.chain);
+                Ok(*loaded)
+            }
+            Amended::NotFound => Err(no_credential(name)),
+            Amended::Conflict(conflict) => Err(ManageError::Conflict { name: name.clone(), conflict }),
+        }
+    }
+
+    fn check(&self, current: &Loaded, amendment: &Amendment) -> Result<(), ManageError> {
+        if let Some(url) = &amendment.token_url {
+            let profile = self
+                .profile(&current.chain.provider)
+                .map_err(|error| ManageError::Unfit(error.to_string()))?;
+            profile.resolve_token_url(Some(url)).map_err(|error| ManageError::Unfit(error.to_string()))?;
+        }
+        match &amendment.attributes {
+            Some(value) if !value.is_object() => {
+                Err(ManageError::Unfit("'attributes' must be a JSON object".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn due_again(&self, current: &Loaded) -> Option<crate::time::Timestamp> {
+        let rules = self.rules(&current.chain.provider).ok()?;
+        due_at(&current.chain, &rules, self.0.ports.entropy.share())
+    }
+
+    /// A new token now, although the current one may be valid; coalesced.
+    pub async fn refresh(&self, name: &str, wait: Duration, actor: &Actor) -> Result<Acquired, AcquireError> {
+        self.acquire(name, &Ask { forced: true, ..Ask::foreground(wait) }, actor).await
+    }
+
+    /// Removes a credential; its chain goes with its last member.
+    pub async fn remove(&self, name: &Name, actor: &Actor) -> Result<(), ManageError> {
+        let current = self.show(name).await?;
+        let record =
+            told(actor, "credential.remove", "credential_removed", name, current.chain.id, json!({}));
+        let removed = self.0.ports.store.remove(current.credential.id, record).await?;
+        self.changed(name);
+        if removed { Ok(()) } else { Err(no_credential(name)) }
+    }
+
+    /// Lets a credential rest; only ever extends. `false`: it rests longer already.
+    pub async fn cool(&self, name: &Name, cooldown: &Cooldown, actor: &Actor) -> Result<bool, ManageError> {
+        let current = self.show(name).await?;
+        Ok(self.cool_loaded(&current, cooldown, actor).await?)
+    }
+
+    /// Ends a rest of that reason. `false`: there was none.
+    pub async fn warm(&self, name: &Name, reason: &str, actor: &Actor) -> Result<bool, ManageError> {
+        let current = self.show(name).await?;
+        let detail = json!({"reason": reason});
+        let record = told(actor, "cooldown.clear", "cooldown_cleared", name, current.chain.id, detail);
+        let warmed = self.0.ports.store.warm(current.credential.id, reason, record).await?;
+        self.changed(name);
+        Ok(warmed)
+    }
+
+    /// The client apps.
+    pub async fn clients(&self) -> Result<Vec<NamedClient>, ManageError> {
+        Ok(self.0.ports.store.clients().await?)
+    }
+
+    /// Makes or replaces a client app; a new configuration lifts its block. `true`: it is new.
+    pub async fn put_client(&self, client: NamedClient, actor: &Actor) -> Result<bool, ManageError> {
+        self.profile(&client.provider).map_err(|error| ManageError::Unfit(error.to_string()))?;
+        let detail = json!({"provider": client.provider, "client_id": client.id});
+        let record = client_record(actor, "client.set", &client.name, detail);
+        let is_new = self.0.ports.store.put_client(client, record).await?;
+        self.clients_changed();
+        Ok(is_new)
+    }
+
+    /// Removes a client app that no credential uses.
+    pub async fn remove_client(&self, name: &Name, actor: &Actor) -> Result<(), ManageError> {
+        let record = client_record(actor, "client.remove", name, json!({}));
+        match self.0.ports.store.remove_client(name, record).await? {
+            ClientRemoved::Done => {
+                self.clients_changed();
+                Ok(())
+            }
+            ClientRemoved::NotFound => {
+                Err(ManageError::NotFound { what: "client", name: name.clone(), list: "client list" })
+            }
+            ClientRemoved::InUse(by) => Err(ManageError::InUse { what: "client", name: name.clone(), by }),
+        }
+    }
+
+    fn clients_changed(&self) {
+        self.0.snapshots.mark_all_stale();
+        self.0.ports.coordinator.announce();
+    }
+}
+
+fn client_record(actor: &Actor, action: &'static str, name: &Name, detail: serde_json::Value) -> Record {
+    let subject = name.to_string();
+    Record {
+        note: Note { action, actor: actor.clone(), subject: subject.clone(), detail: detail.clone() },
+        event: Some(Event { kind: "client_changed", chain: None, subject, detail }),
+    }
+}
+
+fn no_credential(name: &Name) -> ManageError {
+    ManageError::NotFound { what: "credential", name: name.clone(), list: "cred list" }
+}

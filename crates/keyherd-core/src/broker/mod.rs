@@ -1,0 +1,149 @@
+//! The verbs. They alone await; they know ports, never adapters.
+//!
+//! A [`Broker`] is one process's view of one store. Every process is a peer: a server, a command, an embedding
+//! program; each opens the same store through this same code.
+
+mod acquire;
+mod connect;
+mod crash;
+mod flight;
+mod follow;
+mod lead;
+mod manage;
+mod recover;
+mod snapshot;
+mod spend;
+mod sweep;
+mod token;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::acquire::{AcquireError, Acquired};
+pub use self::connect::{ConnectError, ConnectMode, Connected, NewTokens};
+pub use self::flight::{Flights, Lost, Spawn};
+use self::follow::Notices;
+use self::lead::FlightEnd;
+pub use self::manage::{ManageError, PAGE_MAX, Page};
+use self::snapshot::Snapshots;
+pub use self::sweep::BackgroundBounds;
+pub use self::token::Token;
+use crate::credential::Loaded;
+use crate::ids::{ChainId, Name};
+use crate::ports::store::StoredEvent;
+use crate::ports::{Clock, Coordinator, Entropy, Journal, Profiles, ProviderClient, Store, StoreError};
+use crate::refresh::RefreshBounds;
+use crate::secret::Hasher;
+
+/// Everything a broker needs of the world.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "each field is a port, described there")]
+pub struct Ports {
+    pub store: Arc<dyn Store>,
+    pub coordinator: Arc<dyn Coordinator>,
+    pub provider: Arc<dyn ProviderClient>,
+    pub profiles: Arc<dyn Profiles>,
+    pub journal: Arc<dyn Journal>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    /// The installation's: the same in every process on one store.
+    pub hasher: Hasher,
+}
+
+/// Bounds of a broker.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Of the refresh engine.
+    pub refresh: RefreshBounds,
+    /// Of the sweep.
+    pub background: BackgroundBounds,
+    /// The most credentials kept in memory; past it the memory starts anew.
+    pub snapshots_max: usize,
+    /// Events that a slow listener may lag behind before it misses some.
+    pub events_lag_max: usize,
+    /// The longest sleep between two looks at a claim that another process holds.
+    pub follow_poll_max: Duration,
+    /// How long journal entries stay after their commit, at least.
+    pub journal_keep: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            refresh: RefreshBounds::default(),
+            background: BackgroundBounds::default(),
+            snapshots_max: 100_000,
+            events_lag_max: 1_024,
+            follow_poll_max: Duration::from_millis(100),
+            journal_keep: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// One process's view of one store. Cheap to clone.
+#[derive(Clone)]
+pub struct Broker(Arc<Inner>);
+
+struct Inner {
+    ports: Ports,
+    options: Options,
+    snapshots: Snapshots,
+    loads: Flights<Name, Result<Option<Arc<Loaded>>, StoreError>>,
+    flights: Flights<ChainId, FlightEnd>,
+    notices: Notices,
+    events: broadcast::Sender<Arc<StoredEvent>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Broker {
+    /// A broker over these ports. Needs a tokio runtime when its verbs are called.
+    pub fn new(ports: Ports, options: Options) -> Self {
+        let tasks = TaskTracker::new();
+        let tracked = tasks.clone();
+        let spawn: Spawn = Arc::new(move |work: BoxFuture<'static, ()>| drop(tracked.spawn(work)));
+        Self(Arc::new(Inner {
+            snapshots: Snapshots::new(options.snapshots_max),
+            loads: Flights::new(Arc::clone(&spawn)),
+            flights: Flights::new(spawn),
+            notices: Notices::default(),
+            events: broadcast::Sender::new(options.events_lag_max),
+            tasks,
+            stop: CancellationToken::new(),
+            ports,
+            options,
+        }))
+    }
+
+    /// Events as they are committed, by any process on the store. A listener that lags misses some and is told so.
+    pub fn events(&self) -> broadcast::Receiver<Arc<StoredEvent>> {
+        self.watch();
+        self.0.events.subscribe()
+    }
+
+    /// The wall clock that expiry is judged on.
+    pub fn now(&self) -> crate::time::Timestamp {
+        self.0.ports.clock.now()
+    }
+
+    /// The ports, for doors that only read.
+    pub fn ports(&self) -> &Ports {
+        &self.0.ports
+    }
+
+    /// Stops background work and waits until every flight has committed, at most `patience`. `false`: some had not;
+    /// what they received is in the journal.
+    pub async fn shutdown(&self, patience: Duration) -> bool {
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        tokio::time::timeout(patience, self.0.tasks.wait()).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;

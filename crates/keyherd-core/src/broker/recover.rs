@@ -1,0 +1,129 @@
+//! After a death: claims without an owner, and answers that are in the journal but not in the store.
+
+use serde_json::json;
+
+use super::Broker;
+use super::acquire::AcquireError;
+use super::lead::{End, Journaled, Lead, Step, looked};
+use crate::audit::{Actor, Note};
+use crate::credential::{Chain, Claim};
+use crate::ports::store::{Event, Record, Settled, Settling};
+use crate::ports::{JournalEntry, JournalError, StoreError};
+use crate::refresh::{Happened, Rules, Settlement, settlement};
+
+/// Pending journal entries looked at in one go.
+const PENDING_MAX: usize = 10_000;
+
+impl Lead {
+    /// A claim whose owner cannot act any more: its answer is in the journal, or it is lost.
+    pub(super) async fn resolve(&self, row: Box<Chain>, claim: Claim) -> Result<Step, AcquireError> {
+        tracing::warn!(credential = %self.name, generation = row.generation, "a claim was left unresolved");
+        if let Journaled::Entry(entry) = self.journaled(&row).await? {
+            return self.roll_forward(*entry).await;
+        }
+        let happened = Happened::Unanswered { code: "owner_gone".into() };
+        let share = self.broker.0.ports.entropy.share();
+        let settlement = settlement(&row, claim.purpose, happened, &self.rules, self.broker.now(), share);
+        match self.fail(row, claim.id, settlement).await? {
+            // The owner is gone and its journal was read: what the row allows now, a probe perhaps, is allowed at once.
+            Step::End(Some(row), End::Refused(_)) => Ok(Step::Look(row)),
+            step => Ok(step),
+        }
+    }
+
+    /// What the journal knows of the token that the row would spend next.
+    pub(super) async fn journaled(&self, row: &Chain) -> Result<Journaled, AcquireError> {
+        let Some(hash) = &row.spend_hash else { return Ok(Journaled::Nothing) };
+        match self.broker.0.ports.journal.find(hash).await {
+            Ok(Some(entry)) if entry.chain == row.id && entry.generation == row.generation => {
+                Ok(Journaled::Entry(Box::new(entry)))
+            }
+            Ok(_) => Ok(Journaled::Nothing),
+            Err(error @ JournalError::Unreadable { .. }) => {
+                tracing::error!(credential = %self.name, %error, "an answer is lost");
+                Ok(Journaled::Unreadable)
+            }
+            Err(error @ JournalError::Io(_)) => Err(AcquireError::Unusable(error.to_string())),
+        }
+    }
+
+    /// Commits an answer that someone received before: no call is made for its token again.
+    pub(super) async fn roll_forward(&self, entry: JournalEntry) -> Result<Step, AcquireError> {
+        match self.broker.roll_entry(&entry, &self.actor, self.name.as_str(), &self.rules).await? {
+            Some(Settled::Done(row)) => Ok(Step::Look(row)),
+            Some(Settled::Superseded(newer)) => Ok(looked(newer.map(|row| *row))),
+            None => Ok(looked(None)),
+        }
+    }
+}
+
+impl Broker {
+    /// Commits what the journal has and the store may lack. Returns how many entries the store took.
+    pub async fn recover(&self) -> Result<usize, AcquireError> {
+        let journal = &self.0.ports.journal;
+        let pending =
+            journal.pending(PENDING_MAX).await.map_err(|error| AcquireError::Unusable(error.to_string()))?;
+        metrics::gauge!("keyherd_journal_pending").set(u32::try_from(pending.len()).unwrap_or(u32::MAX));
+        let mut taken = 0;
+        for spent in pending {
+            match journal.find(&spent).await {
+                Ok(Some(entry)) => taken += usize::from(self.recover_entry(&entry).await?),
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "a journal entry cannot be recovered"),
+            }
+        }
+        Ok(taken)
+    }
+
+    async fn recover_entry(&self, entry: &JournalEntry) -> Result<bool, AcquireError> {
+        let Some(row) = self.0.ports.store.chain(entry.chain).await? else {
+            self.settle_journal(&entry.spent).await;
+            return Ok(false);
+        };
+        let rules = self.rules(&row.provider)?;
+        let subject = format!("chain:{}", entry.chain.as_i64());
+        let settled = self.roll_entry(entry, &Actor::new("recovery"), &subject, &rules).await?;
+        Ok(matches!(settled, Some(Settled::Done(_))))
+    }
+
+    async fn roll_entry(
+        &self,
+        entry: &JournalEntry,
+        actor: &Actor,
+        subject: &str,
+        rules: &Rules,
+    ) -> Result<Option<Settled>, StoreError> {
+        let Some(row) = self.0.ports.store.chain(entry.chain).await? else { return Ok(None) };
+        let next = self.row_after(&row, entry, rules);
+        let settling = Settling {
+            chain: entry.chain,
+            claim: entry.claim,
+            generation: entry.generation,
+            settlement: Settlement::Granted(Box::new(entry.tokens.clone())),
+            spend_hash: next.spend_hash,
+            minted_by_rejection: entry.minted_by_rejection,
+            due_at: next.due_at,
+        };
+        let detail = json!({"generation": next.generation, "from": "journal"});
+        let record = Record {
+            note: Note {
+                action: "refresh.recover",
+                actor: actor.clone(),
+                subject: subject.into(),
+                detail: detail.clone(),
+            },
+            event: Some(Event {
+                kind: "refreshed",
+                chain: Some(entry.chain),
+                subject: subject.into(),
+                detail,
+            }),
+        };
+        let settled = self.0.ports.store.roll_forward(&entry.spent, settling, record).await?;
+        self.settle_journal(&entry.spent).await;
+        if let Settled::Done(row) = &settled {
+            self.publish(row);
+        }
+        Ok(Some(settled))
+    }
+}

@@ -1,0 +1,155 @@
+//! What this process knows of the store: the hot path's only reading. Bounded, and never the truth.
+//!
+//! A name leads to its credential and to its chain's cell; a commit replaces the cell's content, so that all
+//! credentials of a chain follow together. A cell that is stale serves nobody until it was read anew.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::credential::{Chain, Credential, Loaded};
+use crate::ids::{ChainId, Name};
+
+type Map<K, V> = papaya::HashMap<K, Arc<V>, foldhash::fast::RandomState>;
+
+pub(super) struct Snapshots {
+    names: Map<Name, Known>,
+    cells: Map<ChainId, Cell>,
+    /// +1 whenever something is found to have changed: a read that began before does not count as fresh.
+    epoch: AtomicU64,
+    max: usize,
+}
+
+/// One credential and where its chain's state is.
+pub(super) struct Known {
+    pub(super) credential: Credential,
+    /// How long the token must live on for a caller who does not say.
+    pub(super) window: Duration,
+    pub(super) cell: Arc<Cell>,
+}
+
+/// One chain's last known state.
+pub(super) struct Cell {
+    chain: ArcSwap<Chain>,
+    /// The epoch at which it was found to be old; 0: it is not.
+    stale_since: AtomicU64,
+}
+
+/// When a read began, for [`Snapshots::put`].
+#[derive(Clone, Copy)]
+pub(super) struct Stamp(u64);
+
+impl Cell {
+    /// The state, unless it is known to be old.
+    pub(super) fn fresh(&self) -> Option<arc_swap::Guard<Arc<Chain>>> {
+        (self.stale_since.load(Ordering::Acquire) == 0).then(|| self.chain.load())
+    }
+
+    /// The state, old or not: for when the store cannot be asked.
+    pub(super) fn last(&self) -> Arc<Chain> {
+        self.chain.load_full()
+    }
+}
+
+impl Snapshots {
+    pub(super) fn new(max: usize) -> Self {
+        Self {
+            names: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
+            cells: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
+            epoch: AtomicU64::new(0),
+            max,
+        }
+    }
+
+    /// Looks a name up, without allocating.
+    pub(super) fn with<R>(&self, name: &str, look: impl FnOnce(&Known) -> R) -> Option<R> {
+        let pinned = self.names.pin();
+        pinned.get(name).map(|known| look(known))
+    }
+
+    /// Call before a read whose result goes to [`Snapshots::put`].
+    pub(super) fn stamp(&self) -> Stamp {
+        Stamp(self.epoch.load(Ordering::Acquire))
+    }
+
+    /// Keeps what was read since `stamp`, unless something changed meanwhile.
+    pub(super) fn put(&self, stamp: Stamp, loaded: &Loaded, window: Duration) {
+        if self.names.len() >= self.max {
+            self.clear();
+            return;
+        }
+        let cell = self.keep(stamp, &loaded.chain);
+        if self.epoch.load(Ordering::Acquire) == stamp.0 {
+            let known = Arc::new(Known { credential: loaded.credential.clone(), window, cell });
+            self.names.pin().insert(loaded.credential.name.clone(), known);
+        }
+        // A change between the check and the insertion has bumped the epoch before it removes names.
+        if self.epoch.load(Ordering::Acquire) != stamp.0 {
+            self.names.pin().remove(loaded.credential.name.as_str());
+        }
+    }
+
+    /// A chain's newer state, where the chain is known here.
+    pub(super) fn publish(&self, chain: &Chain) {
+        if let Some(cell) = self.cells.pin().get(&chain.id) {
+            replace(cell, chain);
+        }
+    }
+
+    /// The chain changed elsewhere. `generation`: where it is known that this is all that changed.
+    pub(super) fn chain_changed(&self, id: ChainId, generation: Option<u64>) {
+        if let Some(cell) = self.cells.pin().get(&id)
+            && generation.is_none_or(|generation| cell.chain.load().generation < generation)
+        {
+            cell.stale_since.store(self.next_epoch(), Ordering::Release);
+        }
+    }
+
+    /// A credential's own fields changed, or it is gone.
+    pub(super) fn forget(&self, name: &str) {
+        self.next_epoch();
+        self.names.pin().remove(name);
+    }
+
+    /// Everything may have changed.
+    pub(super) fn clear(&self) {
+        self.next_epoch();
+        self.names.pin().clear();
+        self.cells.pin().clear();
+    }
+
+    /// Everything must be read anew, but may serve while the store cannot be asked.
+    pub(super) fn mark_all_stale(&self) {
+        let epoch = self.next_epoch();
+        for cell in self.cells.pin().values() {
+            cell.stale_since.store(epoch, Ordering::Release);
+        }
+    }
+
+    fn next_epoch(&self) -> u64 {
+        self.epoch.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    fn keep(&self, stamp: Stamp, chain: &Chain) -> Arc<Cell> {
+        let pinned = self.cells.pin();
+        let cell = pinned.get_or_insert_with(chain.id, || {
+            Arc::new(Cell { chain: ArcSwap::from_pointee(chain.clone()), stale_since: AtomicU64::new(0) })
+        });
+        let found_old = cell.stale_since.load(Ordering::Acquire);
+        replace(cell, chain);
+        if found_old != 0 && found_old <= stamp.0 {
+            // Only if it was not found old once more meanwhile.
+            let _ = cell.stale_since.compare_exchange(found_old, 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
+        Arc::clone(cell)
+    }
+}
+
+/// Newer rows replace older ones, never the other way round.
+fn replace(cell: &Cell, chain: &Chain) {
+    cell.chain.rcu(|current| {
+        if chain.revision >= current.revision { Arc::new(chain.clone()) } else { Arc::clone(current) }
+    });
+}

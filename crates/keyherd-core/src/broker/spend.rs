@@ -1,0 +1,331 @@
+//! Spending a refresh token under a claim: call, journal, commit, publish; and what each failure makes of the row.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::acquire::AcquireError;
+use super::lead::{End, Lead, Step, looked};
+use super::{Broker, crash};
+use crate::credential::{Chain, Purpose, Tokens, Trouble};
+use crate::ids::{ChainId, ClaimId};
+use crate::ports::store::{Event, Record, Settled, Settling};
+use crate::ports::{CallLimits, Delivery, JournalEntry, StoreError};
+use crate::provider::{TokenRequest, classify};
+use crate::refresh::{Happened, Plan, Refusal, Settlement, due_at, plan, settlement};
+use crate::secret::{Hasher, TokenHash};
+
+/// Rests between tries to commit what the provider granted.
+const COMMIT_RETRY_FIRST: Duration = Duration::from_millis(50);
+const COMMIT_RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Hash of what the next call on these tokens spends; for grants without a refresh token a stand-in that differs by
+/// generation. `None`: nothing can be spent.
+pub(super) fn spend_hash(
+    hasher: &Hasher,
+    kind: crate::credential::Kind,
+    chain: ChainId,
+    generation: u64,
+    tokens: &Tokens,
+) -> Option<TokenHash> {
+    match &tokens.refresh_token {
+        Some(token) => Some(hasher.token(token)),
+        None if kind == crate::credential::Kind::ClientCredentials => {
+            let mut text = chain.as_i64().to_be_bytes().to_vec();
+            text.extend_from_slice(&generation.to_be_bytes());
+            Some(hasher.labelled(b"client_credentials", &text))
+        }
+        None => None,
+    }
+}
+
+impl Lead {
+    /// Calls the provider under a granted claim, and settles what follows.
+    pub(super) async fn spend(
+        &self,
+        row: Box<Chain>,
+        claim: ClaimId,
+        purpose: Purpose,
+        request: TokenRequest,
+    ) -> Result<Step, AcquireError> {
+        let happened = self.call(&request).await;
+        crash::point("answered");
+        self.settle(row, claim, purpose, happened).await
+    }
+
+    /// Records that an answer is lost, without any call.
+    pub(super) async fn lost(
+        &self,
+        row: Box<Chain>,
+        claim: ClaimId,
+        purpose: Purpose,
+        code: &str,
+    ) -> Result<Step, AcquireError> {
+        self.settle(row, claim, purpose, Happened::Unanswered { code: code.into() }).await
+    }
+
+    async fn call(&self, request: &TokenRequest) -> Happened {
+        let ports = &self.broker.0.ports;
+        let bounds = &self.rules.bounds;
+        let limits = CallLimits {
+            connect_timeout: bounds.connect_timeout,
+            answer_timeout: bounds.provider_timeout,
+            body_len_max: bounds.answer_len_max,
+        };
+        let begun = ports.clock.uptime();
+        let send_until = begun + bounds.provider_timeout;
+        let gate = || {
+            crash::point("connected");
+            ports.clock.uptime() < send_until
+        };
+        let delivery = ports.provider.call(request, &limits, &gate).await;
+        let took = ports.clock.uptime().saturating_sub(begun);
+        metrics::histogram!("keyherd_provider_call_seconds").record(took.as_secs_f64());
+        match delivery {
+            Delivery::Answered(reply) => {
+                Happened::Answered(classify(&self.profile, &reply, self.broker.now()))
+            }
+            Delivery::NotSent { code, detail } => {
+                tracing::warn!(credential = %self.name, code, detail, "token request not sent");
+                Happened::NotSent { code }
+            }
+            Delivery::Unanswered { code, detail } => {
+                tracing::warn!(credential = %self.name, code, detail, "token request unanswered");
+                Happened::Unanswered { code }
+            }
+        }
+    }
+
+    async fn settle(
+        &self,
+        row: Box<Chain>,
+        claim: ClaimId,
+        purpose: Purpose,
+        happened: Happened,
+    ) -> Result<Step, AcquireError> {
+        let share = self.broker.0.ports.entropy.share();
+        let settlement = settlement(&row, purpose, happened, &self.rules, self.broker.now(), share);
+        let outcome = settlement.outcome();
+        metrics::counter!("keyherd_refresh_total", "provider" => row.provider.clone(), "outcome" => outcome)
+            .increment(1);
+        tracing::info!(credential = %self.name, generation = row.generation, outcome, "token request settled");
+        match settlement {
+            Settlement::Granted(tokens) => self.commit(row, claim, *tokens).await,
+            other => self.fail(row, claim, other).await,
+        }
+    }
+
+    /// Journal before anything else may fail, then compare-and-set, then everyone may know.
+    async fn commit(&self, row: Box<Chain>, claim: ClaimId, tokens: Tokens) -> Result<Step, AcquireError> {
+        let ports = &self.broker.0.ports;
+        let Some(spent) = row.spend_hash else {
+            return Err(AcquireError::Unusable(format!("credential '{}' has nothing to spend", self.name)));
+        };
+        let minted_by_rejection =
+            self.ask.rejected.as_ref().is_some_and(|rejected| row.tokens.is_access_token(rejected));
+        let entry = JournalEntry {
+            chain: row.id,
+            claim,
+            generation: row.generation,
+            spent,
+            tokens,
+            minted_by_rejection,
+            received_at: self.broker.now(),
+        };
+        let is_journaled = match ports.journal.write(&entry).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(credential = %self.name, %error, "a provider's answer could not be journaled");
+                false
+            }
+        };
+        crash::point("journaled");
+        let next = self.next_row(&row, &entry);
+        let settling = self.granting(&entry, &next);
+        match ports.store.settle(settling.clone(), self.granted_record(&next)).await {
+            Ok(settled) => {
+                crash::point("committed");
+                self.conclude(settled, &spent).await
+            }
+            Err(error) => Ok(self.serve_uncommitted(next, spent, settling, &error, is_journaled)),
+        }
+    }
+
+    async fn conclude(&self, settled: Settled, spent: &TokenHash) -> Result<Step, AcquireError> {
+        self.broker.settle_journal(spent).await;
+        match settled {
+            Settled::Done(row) => {
+                self.broker.publish(&row);
+                Ok(Step::End(Some(row), End::Minted))
+            }
+            Settled::Superseded(newer) => {
+                metrics::counter!("keyherd_claim_lost_total").increment(1);
+                Ok(looked(newer.map(|row| *row)))
+            }
+        }
+    }
+
+    /// The store is down: callers get their token now, and the commit is tried until it is durable.
+    fn serve_uncommitted(
+        &self,
+        next: Box<Chain>,
+        spent: TokenHash,
+        settling: Settling,
+        error: &StoreError,
+        is_journaled: bool,
+    ) -> Step {
+        tracing::error!(credential = %self.name, %error, is_journaled, "a granted token waits for the store");
+        self.broker.publish(&next);
+        let (broker, record) = (self.broker.clone(), self.granted_record(&next));
+        self.broker.0.tasks.spawn(async move { broker.commit_later(spent, settling, record).await });
+        Step::End(Some(next), End::Minted)
+    }
+
+    /// The row as the commit will leave it.
+    fn next_row(&self, row: &Chain, entry: &JournalEntry) -> Box<Chain> {
+        self.broker.row_after(row, entry, &self.rules)
+    }
+
+    fn granting(&self, entry: &JournalEntry, next: &Chain) -> Settling {
+        Settling {
+            chain: entry.chain,
+            claim: entry.claim,
+            generation: entry.generation,
+            settlement: Settlement::Granted(Box::new(entry.tokens.clone())),
+            spend_hash: next.spend_hash,
+            minted_by_rejection: entry.minted_by_rejection,
+            due_at: next.due_at,
+        }
+    }
+
+    fn granted_record(&self, next: &Chain) -> Record {
+        let detail = json!({
+            "generation": next.generation,
+            "expires_at_ms": next.tokens.expires_at.map(|end| end.as_millis()),
+        });
+        self.told("refresh", "refreshed", next.id, detail)
+    }
+
+    fn told(&self, action: &'static str, kind: &'static str, chain: ChainId, detail: Value) -> Record {
+        let event =
+            Event { kind, chain: Some(chain), subject: self.name.to_string(), detail: detail.clone() };
+        Record { event: Some(event), ..self.record(action, detail) }
+    }
+
+    /// No grant: the row remembers why, for everyone.
+    pub(super) async fn fail(
+        &self,
+        row: Box<Chain>,
+        claim: ClaimId,
+        settlement: Settlement,
+    ) -> Result<Step, AcquireError> {
+        let (kind, code) = match &settlement {
+            Settlement::Blocked(block) => ("client_blocked", block.code.clone()),
+            Settlement::Troubled(Trouble::Verdict(verdict)) => ("reauth_required", verdict.code.clone()),
+            Settlement::Troubled(Trouble::Uncertain(uncertain)) => ("uncertain", uncertain.code.clone()),
+            Settlement::Troubled(Trouble::Backoff(backoff)) => ("unavailable", backoff.code.clone()),
+            _ => ("released", String::new()),
+        };
+        let mut after = Chain::clone(&row);
+        if let Settlement::Troubled(trouble) = &settlement {
+            after.trouble = trouble.clone();
+        }
+        let settling = Settling {
+            chain: row.id,
+            claim,
+            generation: row.generation,
+            due_at: match settlement {
+                Settlement::Blocked(_) => None,
+                _ => due_at(&after, &self.rules, self.broker.0.ports.entropy.share()),
+            },
+            settlement,
+            spend_hash: row.spend_hash,
+            minted_by_rejection: row.minted_by_rejection,
+        };
+        let detail = json!({"generation": row.generation, "code": code});
+        let record = self.told("refresh.failed", kind, row.id, detail);
+        match self.broker.0.ports.store.settle(settling, record).await? {
+            Settled::Superseded(newer) => Ok(looked(newer.map(|row| *row))),
+            Settled::Done(row) => {
+                self.broker.publish(&row);
+                Ok(self.after_failure(row))
+            }
+        }
+    }
+
+    /// Inside a provider's grace an unknown outcome is probed at once; everything else ends the flight.
+    fn after_failure(&self, row: Box<Chain>) -> Step {
+        let now = self.broker.now();
+        if let Trouble::Uncertain(uncertain) = &row.trouble {
+            let first_inside_grace = uncertain.probes == 0 && now < uncertain.since + self.rules.reuse_grace;
+            if first_inside_grace {
+                return Step::Look(row);
+            }
+            let (code, retry_at) = (uncertain.code.clone(), uncertain.retry_at.max(now));
+            return Step::End(Some(row), End::Refused(Refusal::Uncertain { code, retry_at }));
+        }
+        match plan(&row, &self.ask, &self.rules, now) {
+            Plan::Refuse(refusal) => Step::End(Some(row), End::Refused(refusal)),
+            _ => {
+                let refusal = Refusal::Unavailable { code: "released".into(), retry_at: now };
+                Step::End(Some(row), End::Refused(refusal))
+            }
+        }
+    }
+}
+
+impl Broker {
+    /// What a granted answer makes of its row.
+    pub(super) fn row_after(
+        &self,
+        row: &Chain,
+        entry: &JournalEntry,
+        rules: &crate::refresh::Rules,
+    ) -> Box<Chain> {
+        let mut next = Box::new(row.clone());
+        next.generation = entry.generation + 1;
+        next.revision += 1;
+        next.tokens = entry.tokens.clone();
+        next.trouble = Trouble::None;
+        next.claim = None;
+        next.refreshed_at = Some(entry.received_at);
+        next.minted_by_rejection = entry.minted_by_rejection;
+        next.spend_hash = spend_hash(&self.0.ports.hasher, next.kind, next.id, next.generation, &next.tokens);
+        next.due_at = due_at(&next, rules, self.0.ports.entropy.share());
+        next
+    }
+
+    /// The snapshot first, then other processes.
+    pub(super) fn publish(&self, row: &Chain) {
+        self.0.snapshots.publish(row);
+        self.0.ports.coordinator.announce();
+        crash::point("published");
+    }
+
+    pub(super) async fn settle_journal(&self, spent: &TokenHash) {
+        if let Err(error) = self.0.ports.journal.committed(spent).await {
+            tracing::warn!(%error, "a committed journal entry could not be marked");
+        }
+    }
+
+    async fn commit_later(&self, spent: TokenHash, settling: Settling, record: Record) {
+        let mut rest = COMMIT_RETRY_FIRST;
+        loop {
+            tokio::time::sleep(rest).await;
+            match self.0.ports.store.roll_forward(&spent, settling.clone(), record.clone()).await {
+                Ok(settled) => {
+                    self.settle_journal(&spent).await;
+                    if let Settled::Done(row) | Settled::Superseded(Some(row)) = settled {
+                        self.publish(&row);
+                    }
+                    return;
+                }
+                Err(error) => tracing::debug!(%error, "a granted token still waits for the store"),
+            }
+            rest = (rest * 2).min(COMMIT_RETRY_MAX);
+            if self.0.stop.is_cancelled() && rest >= COMMIT_RETRY_MAX {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The verb `sweep`: refreshing ahead of time what is due, within each provider's bounds.
+//!
+//! The cost follows what is due. Several servers may sweep one store: the claim keeps their calls single.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::Broker;
+use super::lead::{End, FlightEnd};
+use crate::audit::Actor;
+use crate::ports::StoreError;
+use crate::ports::store::Due;
+use crate::provider::{Profile, origin};
+use crate::refresh::{Ask, Breaker, Pace, Refusal, due_at};
+
+/// Bounds of background refresh.
+#[derive(Debug, Clone)]
+pub struct BackgroundBounds {
+    /// Whether due credentials are refreshed ahead of time at all.
+    pub enabled: bool,
+    /// Between two looks at what is due.
+    pub interval: Duration,
+    /// Chains looked at in one sweep.
+    pub batch_max: usize,
+    /// Calls at once, all providers together.
+    pub concurrency: usize,
+    /// Calls at once to one provider, where its profile does not say.
+    pub provider_concurrency: usize,
+    /// Calls a second to one provider, where its profile does not say.
+    pub provider_rate: u32,
+    /// Transient failures in a row that open a provider's breaker.
+    pub breaker_failures: u32,
+    /// How long it stays open before one call tries again.
+    pub breaker_rest: Duration,
+    /// Between two clean-ups of journal, outbox and spent hashes.
+    pub trim_interval: Duration,
+}
+
+impl Default for BackgroundBounds {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval: Duration::from_secs(1),
+            batch_max: 1_000,
+            concurrency: 64,
+            provider_concurrency: 16,
+            provider_rate: 50,
+            breaker_failures: 5,
+            breaker_rest: Duration::from_secs(60),
+            trim_interval: Duration::from_secs(600),
+        }
+    }
+}
+
+/// One token endpoint, as the sweep treats it.
+struct Lane {
+    at_once: Arc<Semaphore>,
+    pace: Mutex<Pace>,
+    breaker: Mutex<Breaker>,
+}
+
+/// The sweep's memory between two rounds.
+pub struct Sweeper {
+    broker: Broker,
+    actor: Actor,
+    at_once: Arc<Semaphore>,
+    lanes: HashMap<String, Arc<Lane>>,
+}
+
+impl Broker {
+    /// Runs recovery, sweeps and clean-ups until shutdown.
+    pub fn run_background(&self) {
+        self.watch();
+        let (broker, stop) = (self.clone(), self.0.stop.clone());
+        self.0.tasks.spawn(async move {
+            let _ = stop.run_until_cancelled(broker.background()).await;
+        });
+    }
+
+    async fn background(&self) {
+        let mut sweeper = self.sweeper();
+        let bounds = self.0.options.background.clone();
+        let mut since_trim = bounds.trim_interval;
+        loop {
+            if since_trim >= bounds.trim_interval {
+                since_trim = Duration::ZERO;
+                self.tidy().await;
+            }
+            if bounds.enabled
+                && let Err(error) = sweeper.sweep().await
+            {
+                tracing::warn!(%error, "the sweep cannot read the store");
+            }
+            tokio::time::sleep(bounds.interval).await;
+            since_trim += bounds.interval;
+        }
+    }
+
+    /// A sweeper with closed breakers.
+    pub fn sweeper(&self) -> Sweeper {
+        let at_once = Arc::new(Semaphore::new(self.0.options.background.concurrency));
+        Sweeper { broker: self.clone(), actor: Actor::new("background"), at_once, lanes: HashMap::new() }
+    }
+
+    /// Recovers pending answers, and drops what has been kept long enough.
+    async fn tidy(&self) {
+        match self.recover().await {
+            Ok(0) => {}
+            Ok(taken) => tracing::info!(taken, "answers recovered from the journal"),
+            Err(error) => tracing::warn!(%error, "the journal cannot be recovered now"),
+        }
+        if let Err(error) = self.0.ports.journal.trim(self.now(), self.0.options.journal_keep).await {
+            tracing::warn!(%error, "the journal cannot be trimmed now");
+        }
+        if let Err(error) = self.0.ports.store.trim(self.now()).await {
+            tracing::warn!(%error, "the store cannot be trimmed now");
+        }
+    }
+}
+
+impl Sweeper {
+    /// One round: everything that is due now, up to the batch. Returns how many were looked at.
+    pub async fn sweep(&mut self) -> Result<usize, StoreError> {
+        let batch = self.broker.0.options.background.batch_max;
+        let due = self.broker.0.ports.store.due(self.broker.now(), batch).await?;
+        let count = due.len();
+        let mut calls = JoinSet::new();
+        for due in due {
+            let Some((profile, lane)) = self.lane(&due).await? else { continue };
+            let (broker, actor, at_once) =
+                (self.broker.clone(), self.actor.clone(), Arc::clone(&self.at_once));
+            calls.spawn(async move { broker.sweep_one(due, &profile, &lane, &at_once, &actor).await });
+        }
+        while calls.join_next().await.is_some() {}
+        Ok(count)
+    }
+
+    /// The token endpoint's lane, unless it is closed or the chain is gone.
+    async fn lane(&mut self, due: &Due) -> Result<Option<(Arc<Profile>, Arc<Lane>)>, StoreError> {
+        let Ok(profile) = self.broker.profile(&due.provider) else {
+            self.broker.0.ports.store.reschedule(due.chain, None).await?;
+            return Ok(None);
+        };
+        let bounds = &self.broker.0.options.background;
+        let key = lane_key(&profile, due);
+        let lane = self.lanes.entry(key).or_insert_with(|| {
+            let at_once = profile.concurrency.map_or(bounds.provider_concurrency, |n| n as usize).max(1);
+            Arc::new(Lane {
+                at_once: Arc::new(Semaphore::new(at_once)),
+                pace: Mutex::new(Pace::new(profile.rate_per_second.unwrap_or(bounds.provider_rate))),
+                breaker: Mutex::new(Breaker::new(bounds.breaker_failures, bounds.breaker_rest)),
+            })
+        });
+        let lane = Arc::clone(lane);
+        let admitted = lock(&lane.breaker).admits(self.broker.0.ports.clock.uptime());
+        Ok(admitted.then_some((profile, lane)))
+    }
+}
+
+fn lane_key(profile: &Profile, due: &Due) -> String {
+    let endpoint =
+        profile.resolve_token_url(due.token_url.as_deref()).map(|url| origin(&url)).unwrap_or_default();
+    format!("{} {endpoint}", profile.name)
+}
+
+impl Broker {
+    async fn sweep_one(&self, due: Due, profile: &Profile, lane: &Lane, at_once: &Semaphore, actor: &Actor) {
+        let (Ok(_lane_seat), Ok(_seat)) = (lane.at_once.acquire().await, at_once.acquire().await) else {
+            return;
+        };
+        let rest = lock(&lane.pace).rest(self.0.ports.clock.uptime());
+        tokio::time::sleep(rest).await;
+        let Ok(Some(row)) = self.0.ports.store.chain(due.chain).await else { return };
+        let ask = Ask::background(self.0.options.refresh.flight_timeout);
+        let (answer, _) = self.board(&due.name, row, &ask, actor);
+        let end = answer.await.unwrap_or_else(|lost| FlightEnd::broken(lost.to_string()));
+        self.note_health(lane, &end, profile);
+        self.look_again_later(&due, end).await;
+    }
+
+    /// Only what the endpoint itself did wrong counts, and only here: callers who wait are never held by a breaker.
+    fn note_health(&self, lane: &Lane, end: &FlightEnd, profile: &Profile) {
+        let now = self.0.ports.clock.uptime();
+        let mut breaker = lock(&lane.breaker);
+        match &end.end {
+            End::Minted => breaker.succeeded(),
+            End::Refused(Refusal::Unavailable { code, .. } | Refusal::Uncertain { code, .. })
+                if breaker.failed(now) =>
+            {
+                let rest_seconds = self.0.options.background.breaker_rest.as_secs();
+                tracing::warn!(provider = %profile.name, code, rest_seconds, "background refresh rests: the provider keeps failing");
+            }
+            _ => {}
+        }
+    }
+
+    /// A row that was looked at and stays as it is must not come up again at once.
+    async fn look_again_later(&self, due: &Due, end: FlightEnd) {
+        let now = self.now();
+        let next = match (&end.end, &end.chain) {
+            (End::Minted, _) => return,
+            (
+                End::Refused(Refusal::ReauthRequired { .. } | Refusal::Blocked { .. } | Refusal::Disabled),
+                _,
+            ) => None,
+            (End::Refused(Refusal::Removed), _) => return,
+            (_, Some(row)) => self.rules(&row.provider).ok().and_then(|rules| due_at(row, &rules, 0.0)),
+            (_, None) => Some(now),
+        };
+        let next = next.map(|at| at.max(now + self.0.options.background.interval));
+        if let Err(error) = self.0.ports.store.reschedule(due.chain, next).await {
+            tracing::debug!(%error, "a due time could not be moved");
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

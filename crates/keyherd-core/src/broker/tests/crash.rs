@@ -1,0 +1,184 @@
+//! Deaths and lost commits: what was received is kept, what is unknown is not replayed.
+
+use super::*;
+use crate::fakes::{RotatingProvider, granted};
+
+/// A stage over a provider that rotates and detects reuse.
+async fn strict(left: Duration) -> (Stage, RotatingProvider) {
+    let provider = RotatingProvider::new(SECOND, 60);
+    let fleet = Fleet::new(Arc::new(provider.clone()), [generic()]);
+    let host = fleet.host();
+    let stage = Stage { fleet, host, provider: ScriptedProvider::new([]) };
+    let account = provider.account();
+    stage.import("acme", left, &account, |_| {}).await;
+    (stage, provider)
+}
+
+async fn next_host_token(stage: &Stage) -> Result<Acquired, AcquireError> {
+    stage.fleet.host().broker.acquire("acme", &plain(), &actor()).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_fails_is_served_and_made_good() {
+    let (stage, provider) = strict(Duration::ZERO).await;
+    let outage = async {
+        pass(SECOND / 2).await;
+        stage.fleet.installation.set_unwritable(true);
+    };
+    let (got, ()) = tokio::join!(stage.ask(plain()), outage);
+    assert_eq!(token(got).generation(), 1, "callers get the token");
+    assert_eq!(stage.token().await.generation(), 1);
+    stage.fleet.installation.set_unwritable(false);
+    pass(10 * SECOND).await;
+    let row = stage.host.broker.show(&acme()).await.expect("there").chain;
+    assert_eq!((row.generation, provider.calls(), provider.reuses()), (1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_before_the_commit_the_next_process_takes_the_journals_answer() {
+    let (stage, provider) = strict(Duration::ZERO).await;
+    let outage = async {
+        pass(SECOND / 2).await;
+        stage.fleet.installation.set_unwritable(true);
+    };
+    let (got, ()) = tokio::join!(stage.ask(plain()), outage);
+    token(got);
+    stage.fleet.bury(&stage.host);
+    stage.fleet.installation.set_unwritable(false);
+    let recovered = token(next_host_token(&stage).await);
+    assert_eq!((recovered.generation(), provider.calls(), provider.reuses()), (1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_reply_of_the_commit_is_a_success() {
+    let (stage, provider) = strict(Duration::ZERO).await;
+    let fault = async {
+        pass(SECOND / 2).await;
+        stage.fleet.installation.lose_next_reply();
+    };
+    let (got, ()) = tokio::join!(stage.ask(plain()), fault);
+    assert_eq!(token(got).generation(), 1);
+    pass(10 * SECOND).await;
+    let row = stage.host.broker.show(&acme()).await.expect("there").chain;
+    assert_eq!((row.generation, provider.calls()), (1, 1), "committed once");
+    pass(MINUTE).await;
+    assert_eq!(stage.token().await.generation(), 2);
+    assert_eq!(provider.reuses(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_restored_to_before_the_commit_is_rolled_forward() {
+    let (stage, provider) = strict(Duration::ZERO).await;
+    let backup = stage.fleet.installation.backup();
+    for generation in 1..=3 {
+        assert_eq!(stage.token().await.generation(), generation);
+        pass(61 * SECOND).await;
+    }
+    stage.fleet.installation.restore(backup);
+    let got = token(next_host_token(&stage).await);
+    assert_eq!((got.generation(), provider.reuses()), (4, 0), "three from the journal, one call");
+    assert_eq!(provider.calls(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_killed_after_its_claim_leaves_a_probe_and_no_storm() {
+    let stage = stage(MINUTE, [granted("access-1", "refresh-1")]).await;
+    claim_and_die(&stage).await;
+    let other = stage.fleet.host();
+    let ask = Ask { min_valid: Some(20 * SECOND), ..plain() };
+    pass(45 * SECOND).await;
+    assert_eq!(
+        token(other.broker.acquire("acme", &ask, &actor()).await).expose(),
+        "access-0",
+        "while it lasts"
+    );
+    assert_eq!(stage.provider.calls(), 0);
+    pass(20 * SECOND).await;
+    assert_eq!(
+        token(other.broker.acquire("acme", &ask, &actor()).await).expose(),
+        "access-1",
+        "then one probe"
+    );
+    assert_eq!(stage.provider.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_lives_is_waited_for_and_never_overtaken() {
+    let stage = stage(Duration::ZERO, []).await;
+    let claimer = stage.fleet.host();
+    claim(&stage, &claimer).await;
+    let ask = Ask::foreground(HOUR);
+    let held = refusal(stage.ask(ask).await);
+    assert!(matches!(held, Refusal::Unavailable { code, .. } if code == "claim_held"));
+    assert_eq!(stage.provider.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_takes_over_as_soon_as_the_owner_is_gone() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let claimer = stage.fleet.host();
+    claim(&stage, &claimer).await;
+    let death = async {
+        pass(5 * SECOND).await;
+        stage.fleet.bury(&claimer);
+        stage.fleet.clock.uptime()
+    };
+    let (got, died) = tokio::join!(stage.ask(plain()), death);
+    token(got);
+    let took = stage.fleet.clock.uptime() - died;
+    assert!(took < 2 * SECOND, "takeover took {took:?}, a second of it the call");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unreadable_answer_is_lost_and_not_replayed() {
+    let (stage, provider) = strict(Duration::ZERO).await;
+    let backup = stage.fleet.installation.backup();
+    stage.token().await;
+    stage.fleet.installation.restore(backup);
+    stage.fleet.journal.set_unreadable(true);
+    let told = refusal(next_host_token(&stage).await);
+    assert!(matches!(told, Refusal::Uncertain { .. } | Refusal::ReauthRequired { .. }), "{told:?}");
+    assert_eq!(provider.calls(), 1, "known to be spent: not sent again by this flight");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pending_answers_are_recovered_at_start() {
+    let (stage, provider) = strict(Duration::ZERO).await;
+    let outage = async {
+        pass(SECOND / 2).await;
+        stage.fleet.installation.set_unwritable(true);
+    };
+    let (got, ()) = tokio::join!(stage.ask(plain()), outage);
+    token(got);
+    stage.fleet.bury(&stage.host);
+    stage.fleet.installation.set_unwritable(false);
+    let next = stage.fleet.host();
+    assert_eq!(next.broker.recover().await, Ok(1));
+    assert_eq!(next.broker.recover().await, Ok(0));
+    assert_eq!(provider.calls(), 1);
+}
+
+async fn claim_and_die(stage: &Stage) {
+    let claimer = stage.fleet.host();
+    claim(stage, &claimer).await;
+    stage.fleet.bury(&claimer);
+}
+
+async fn claim(stage: &Stage, claimer: &Host) {
+    use crate::ports::store::{ChainStore, ClaimAsk, Claimed, Record};
+    let row = stage.host.broker.show(&acme()).await.expect("there").chain;
+    let ask = ClaimAsk {
+        id: crate::ids::ClaimId::from_i64(1),
+        chain: row.id,
+        revision: row.revision,
+        purpose: crate::credential::Purpose::Refresh,
+    };
+    let note = crate::audit::Note {
+        action: "refresh.claim",
+        actor: actor(),
+        subject: "acme".into(),
+        detail: serde_json::Value::Null,
+    };
+    let claimed = claimer.store.claim(&ask, Record { note, event: None }).await.expect("a store");
+    assert!(matches!(claimed, Claimed::Granted(_)));
+}

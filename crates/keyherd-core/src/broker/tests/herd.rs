@@ -1,0 +1,135 @@
+//! However many ask, it happens once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::*;
+use crate::fakes::{RotatingProvider, granted};
+use crate::refresh::Policy;
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_callers_cost_one_call_one_claim_and_one_commit() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let (reads, writes) = stage.fleet.installation.counts();
+    let tokens = join_all((0..10_000).map(|_| stage.token())).await;
+    assert!(tokens.iter().all(|token| token.expose() == "access-1" && token.generation() == 1));
+    assert_eq!(stage.provider.calls(), 1);
+    let (reads_after, writes_after) = stage.fleet.installation.counts();
+    assert!(reads_after - reads <= 2, "{} reads", reads_after - reads);
+    assert_eq!(writes_after - writes, 2, "a claim and a commit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_hosts_and_expiries_never_replay() {
+    let provider = RotatingProvider::new(200 * SECOND / 1000, 60);
+    let fleet = Fleet::new(Arc::new(provider.clone()), [generic()]);
+    let hosts: Vec<Host> = (0..8).map(|_| fleet.host()).collect();
+    let first = hosts.first().expect("a host");
+    let fields = DraftFields {
+        name: "acme".into(),
+        provider: "generic".into(),
+        refresh_token: Some(provider.account().into()),
+        token_url: Some("https://id.example/token".into()),
+        ..DraftFields::default()
+    };
+    let draft = Draft::parse(fields).expect("a draft");
+    first.broker.connect(draft, ConnectMode::Create, &actor()).await.expect("created");
+    for expiry in 1..=20 {
+        let asks = hosts.iter().flat_map(|host| (0..25).map(move |late| (host, late)));
+        let answers = join_all(asks.map(|(host, late)| async move {
+            pass(Duration::from_millis(16 * late)).await;
+            token(host.broker.acquire("acme", &plain(), &actor()).await)
+        }));
+        assert!(answers.await.iter().all(|token| token.generation() == expiry));
+        assert_eq!((provider.calls() as u64, provider.reuses()), (expiry, 0));
+        pass(61 * SECOND).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn leaving_callers_neither_cancel_nor_repeat() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let impatient = Ask::foreground(Duration::from_millis(10));
+    assert_eq!(refusal(stage.ask(impatient).await), Refusal::TimedOut);
+    assert_eq!(stage.token().await.expose(), "access-1");
+    assert_eq!(stage.provider.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_success_is_still_committed() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    stage.provider.takes(20 * SECOND);
+    assert_eq!(refusal(stage.ask(Ask::foreground(SECOND)).await), Refusal::TimedOut);
+    assert!(stage.host.broker.shutdown(MINUTE).await, "shutdown waits for the flight");
+    let row = stage.host.broker.show(&acme()).await.expect("there");
+    assert_eq!((row.chain.generation, stage.provider.calls()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_window_delays_no_short_one() {
+    let stage = stage(2 * MINUTE, [granted("access-1", "refresh-1")]).await;
+    stage.token().await;
+    stage.provider.takes(10 * SECOND);
+    let background = Ask { min_valid: Some(50 * SECOND), policy: Policy::Background, ..plain() };
+    pass(75 * SECOND).await;
+    let (slow, quick) = tokio::join!(stage.ask(background), async {
+        let before = stage.fleet.clock.uptime();
+        let token = stage.token().await;
+        (token, stage.fleet.clock.uptime() - before)
+    });
+    assert_eq!(
+        (quick.0.expose(), quick.1),
+        ("access-0", Duration::ZERO),
+        "its own window is satisfied: no wait"
+    );
+    assert_eq!(token(slow).expose(), "access-1");
+    assert_eq!(stage.provider.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_hosts_commit_reaches_snapshots() {
+    let stage = stage(MINUTE, [granted("access-1", "refresh-1")]).await;
+    let other = stage.fleet.host();
+    let _events = other.broker.events();
+    let seen = token(other.broker.acquire("acme", &plain(), &actor()).await);
+    assert_eq!(seen.expose(), "access-0");
+    token(stage.host.broker.refresh("acme", MINUTE, &actor()).await);
+    pass(Duration::from_millis(100)).await;
+    assert_eq!(token(other.broker.acquire("acme", &plain(), &actor()).await).expose(), "access-1");
+    assert_eq!(stage.provider.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn followers_on_other_hosts_get_the_failure_too() {
+    let stage = stage(
+        Duration::ZERO,
+        [crate::fakes::json_reply(400, &serde_json::json!({"error": "invalid_grant"}))],
+    )
+    .await;
+    let other = stage.fleet.host();
+    let (ask, by) = (plain(), actor());
+    let (mine, theirs) = tokio::join!(stage.refusal(), other.broker.acquire("acme", &ask, &by));
+    let dead = Refusal::ReauthRequired { code: "invalid_grant".into() };
+    assert_eq!((mine, refusal(theirs)), (dead.clone(), dead));
+    assert_eq!(stage.provider.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_of_a_chain_refresh_together() {
+    let provider = ScriptedProvider::new([granted("access-1", "refresh-1")]);
+    let fleet = Fleet::new(Arc::new(provider.clone()), [generic()]);
+    let host = fleet.host();
+    let stage = Stage { fleet, host, provider };
+    let chained = |f: &mut DraftFields| f.chain = Some("workspace".into());
+    stage.import("acme", Duration::ZERO, "refresh-0", chained).await;
+    stage.import("acme-bot", Duration::ZERO, "refresh-0", chained).await;
+    let ask = plain();
+    let by = actor();
+    let (one, two) = tokio::join!(stage.ask(plain()), stage.host.broker.acquire("acme-bot", &ask, &by));
+    let (one, two) = (token(one), token(two));
+    assert_eq!((one.expose(), one.credential()), ("access-1", "acme"));
+    assert_eq!((two.expose(), two.credential()), ("access-1", "acme-bot"));
+    assert_eq!(stage.provider.calls(), 1);
+}

@@ -1,0 +1,141 @@
+//! Changes that land while a refresh is under way, and what other processes see.
+
+use super::*;
+use crate::broker::{ConnectError, NewTokens};
+use crate::credential::Amendment;
+use crate::fakes::{granted, json_reply};
+use crate::ports::store::Conflict;
+
+fn off() -> Amendment {
+    Amendment { disabled: Some(true), ..Amendment::default() }
+}
+
+fn new_token(refresh: &str) -> NewTokens {
+    NewTokens { access_token: Some("login".into()), refresh_token: Some(refresh.into()), expires_at: None }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reconnect_that_lands_mid_refresh_wins() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    stage.provider.takes(10 * SECOND);
+    let login = async {
+        pass(5 * SECOND).await;
+        stage.host.broker.reconnect(&acme(), new_token("refresh-login"), &actor()).await.expect("reconnected")
+    };
+    let (got, _) = tokio::join!(stage.ask(plain()), login);
+    assert_eq!(token(got).expose(), "login");
+    let row = stage.host.broker.show(&acme()).await.expect("there").chain;
+    assert_eq!((row.generation, row.tokens.refresh_token), (1, Some("refresh-login".into())));
+    assert!(row.claim.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_that_loses_against_a_reconnect_records_nothing() {
+    let refused = json_reply(400, &serde_json::json!({"error": "invalid_grant"}));
+    let stage = stage(Duration::ZERO, [refused]).await;
+    stage.provider.takes(10 * SECOND);
+    let login = async {
+        pass(5 * SECOND).await;
+        stage.host.broker.reconnect(&acme(), new_token("refresh-login"), &actor()).await.expect("reconnected")
+    };
+    let (got, _) = tokio::join!(stage.ask(plain()), login);
+    assert_eq!(token(got).expose(), "login", "success with the other's token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spent_token_over_a_live_one_is_refused() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    stage.token().await;
+    let error = stage.host.broker.reconnect(&acme(), new_token("refresh-0"), &actor()).await;
+    let Err(ConnectError::Conflict { conflict: Conflict::TokenSpent { generation, current, .. }, .. }) =
+        error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!((generation, current), (0, 1));
+    let draft = Draft::parse(stage.fields("twin", HOUR, "refresh-1")).expect("a draft");
+    let error = stage.host.broker.connect(draft, ConnectMode::Create, &actor()).await;
+    assert!(
+        matches!(error, Err(ConnectError::Conflict { conflict: Conflict::TokenHeld { .. }, .. })),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn disabled_on_one_host_is_refused_on_the_other() {
+    let stage = stage(HOUR, []).await;
+    let other = stage.fleet.host();
+    let _events = other.broker.events();
+    token(other.broker.acquire("acme", &plain(), &actor()).await);
+    stage.host.broker.amend(&acme(), off(), &actor()).await.expect("amended");
+    pass(Duration::from_millis(100)).await;
+    assert_eq!(refusal(other.broker.acquire("acme", &plain(), &actor()).await), Refusal::Disabled);
+    assert_eq!(stage.refusal().await, Refusal::Disabled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn disabled_while_refreshing_gets_nothing_and_loses_nothing() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    stage.provider.takes(10 * SECOND);
+    let switch = async {
+        pass(5 * SECOND).await;
+        stage.host.broker.amend(&acme(), off(), &actor()).await.expect("amended")
+    };
+    let (got, _) = tokio::join!(stage.ask(plain()), switch);
+    assert_eq!(refusal(got), Refusal::Disabled);
+    let row = stage.host.broker.show(&acme()).await.expect("there").chain;
+    assert_eq!(row.tokens.refresh_token, Some("refresh-1".into()), "the rotation is kept all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn removed_while_refreshing_is_not_found() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    stage.provider.takes(10 * SECOND);
+    let removal = async {
+        pass(5 * SECOND).await;
+        stage.host.broker.remove(&acme(), &actor()).await.expect("removed");
+    };
+    let (got, ()) = tokio::join!(stage.ask(plain()), removal);
+    assert!(
+        matches!(got, Err(AcquireError::NotFound(_)) | Ok(Acquired::Refused(Refusal::Removed))),
+        "{got:?}"
+    );
+    assert!(matches!(stage.ask(plain()).await, Err(AcquireError::NotFound(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_token_again_moves_no_generation() {
+    let stage = stage(HOUR, []).await;
+    let row =
+        stage.host.broker.reconnect(&acme(), new_token("refresh-0"), &actor()).await.expect("reconnected");
+    assert_eq!((row.chain.generation, row.chain.tokens.access_token), (0, Some("login".into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sweep_refreshes_what_is_due_and_nothing_else() {
+    let stage = stage(2 * HOUR, [granted("access-1", "refresh-1")]).await;
+    stage.import("later", 9 * HOUR, "refresh-later", |_| {}).await;
+    let mut sweeper = stage.host.broker.sweeper();
+    assert_eq!(sweeper.sweep().await, Ok(0));
+    pass(2 * HOUR - 3 * MINUTE).await;
+    assert_eq!(sweeper.sweep().await, Ok(1));
+    assert_eq!(sweeper.sweep().await, Ok(0));
+    assert_eq!((stage.token().await.expose(), stage.provider.calls()), ("access-1", 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_breaker_rests_the_background_and_no_caller() {
+    let down = |_| json_reply(503, &serde_json::json!({"error": "down"}));
+    let stage = stage(Duration::ZERO, (0..50).map(down)).await;
+    for n in 0..20 {
+        stage.import(&format!("c{n}"), Duration::ZERO, &format!("refresh-c{n}"), |_| {}).await;
+    }
+    let mut sweeper = stage.host.broker.sweeper();
+    sweeper.sweep().await.expect("swept");
+    let after_first = stage.provider.calls();
+    pass(20 * SECOND).await;
+    sweeper.sweep().await.expect("swept");
+    assert_eq!(stage.provider.calls(), after_first, "open: the background makes no call");
+    stage.refusal().await;
+    assert_eq!(stage.provider.calls(), after_first + 1, "a caller is not held by it");
+}

@@ -1,0 +1,99 @@
+//! The claim: one owner of many.
+
+use std::sync::Arc;
+
+use super::Testbed;
+use super::fixtures::{ask, claim, claim_id, create, name, oauth, row, settle, settling, silent, written};
+use crate::credential::{Holder, Purpose};
+use crate::ports::store::{Change, ClaimAsk, Claimed};
+use crate::refresh::Settlement;
+
+pub async fn a_claim_is_granted_once(bed: &dyn Testbed) {
+    let (one, two) = (bed.open().await, bed.open().await);
+    let made = create(&*one.store, oauth("acme-1", "r1")).await.chain;
+    let probe = ClaimAsk { purpose: Purpose::ProbeVerdict, ..ask(&made) };
+    let Ok(Claimed::Granted(claimed)) = one.store.claim(&probe, silent("claim")).await else {
+        panic!("not granted");
+    };
+    let held = claimed.claim.as_ref().expect("a claim stands");
+    assert_eq!((held.id, held.owner, held.purpose), (probe.id, one.owner, Purpose::ProbeVerdict));
+    assert!(held.at <= bed.now());
+    assert!(claimed.revision > made.revision);
+    assert_eq!((claimed.generation, &claimed.tokens), (made.generation, &made.tokens));
+    let before = written(&*two.store).await;
+    for late in [ask(&made), ask(&claimed)] {
+        let Ok(Claimed::Missed(Some(seen))) = two.store.claim(&late, silent("claim")).await else {
+            panic!("a second claim was granted");
+        };
+        assert_eq!(claim_id(&seen), probe.id, "who misses sees why");
+    }
+    assert_eq!(written(&*two.store).await, before, "a miss writes nothing");
+}
+
+pub async fn one_of_many_wins(bed: &dyn Testbed) {
+    let mut processes = Vec::new();
+    for _ in 0..4 {
+        processes.push(bed.open().await);
+    }
+    let mut made = create(&*processes[0].store, oauth("acme-1", "r1")).await.chain;
+    for round in 0..5 {
+        let tries = (0..16).map(|n| {
+            let (store, ask) = (Arc::clone(&processes[n % 4].store), ask(&made));
+            tokio::spawn(async move { store.claim(&ask, silent("claim")).await.expect("claim") })
+        });
+        let mut granted = Vec::new();
+        for attempt in tries.collect::<Vec<_>>() {
+            match attempt.await.expect("no panic") {
+                Claimed::Granted(row) => granted.push(*row),
+                Claimed::Missed(row) => assert!(row.is_some()),
+            }
+        }
+        assert_eq!(granted.len(), 1, "round {round}");
+        settle(&*processes[0].store, settling(&granted[0], Settlement::Released)).await;
+        made = row(&*processes[1].store, made.id).await;
+    }
+}
+
+pub async fn a_moved_row_is_not_claimed(bed: &dyn Testbed) {
+    let process = bed.open().await;
+    let made = create(&*process.store, oauth("acme-1", "r1")).await.chain;
+    let off = Change { disabled: Some(true), ..Change::default() };
+    process.store.amend(&name("acme-1"), off, silent("amend")).await.expect("amend");
+    let missed = process.store.claim(&ask(&made), silent("claim")).await.expect("claim");
+    let Claimed::Missed(Some(seen)) = missed else { panic!("claimed on a row that had moved") };
+    assert!(seen.claim.is_none() && seen.revision > made.revision);
+    claim(&process, &seen).await;
+}
+
+pub async fn a_claim_tells_who_holds_it(bed: &dyn Testbed) {
+    let (one, two) = (bed.open().await, bed.open().await);
+    let made = create(&*one.store, oauth("acme-1", "r1")).await.chain;
+    claim(&one, &made).await;
+    let holder = |chain: &crate::credential::Chain| chain.claim.as_ref().map(|claim| claim.holder);
+    assert_eq!(holder(&row(&*one.store, made.id).await), Some(Holder::Mine));
+    assert_eq!(holder(&row(&*two.store, made.id).await), Some(Holder::Alive));
+    bed.kill(one).await;
+    assert_eq!(holder(&row(&*two.store, made.id).await), Some(Holder::Gone), "seen at once");
+    let loaded = super::fixtures::load(&*two.store, "acme-1").await;
+    assert_eq!(holder(&loaded.chain), Some(Holder::Gone));
+}
+
+pub async fn a_gone_chain_is_not_claimed(bed: &dyn Testbed) {
+    let process = bed.open().await;
+    let made = create(&*process.store, oauth("acme-1", "r1")).await;
+    process.store.remove(made.credential.id, silent("remove")).await.expect("remove");
+    let missed = process.store.claim(&ask(&made.chain), silent("claim")).await;
+    assert_eq!(missed, Ok(Claimed::Missed(None)));
+}
+
+pub async fn claims_are_counted(bed: &dyn Testbed) {
+    let process = bed.open().await;
+    let first = create(&*process.store, oauth("acme-1", "r1")).await.chain;
+    let second = create(&*process.store, oauth("acme-2", "r2")).await.chain;
+    assert_eq!(process.store.unresolved().await, Ok(0));
+    let claimed = claim(&process, &first).await;
+    claim(&process, &second).await;
+    assert_eq!(process.store.unresolved().await, Ok(2));
+    settle(&*process.store, settling(&claimed, Settlement::Released)).await;
+    assert_eq!(process.store.unresolved().await, Ok(1));
+}

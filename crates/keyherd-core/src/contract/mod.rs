@@ -1,0 +1,97 @@
+//! What every implementation of a port must hold, as tests that run on all of them.
+//!
+//! A suite is plain async functions over a [`Testbed`]; [`store_contract!`](crate::store_contract) makes a test of each.
+//! Each function is named for what holds, and fails where it does not. Nothing here sleeps.
+
+#![expect(clippy::expect_used, reason = "a suite is made of tests; it is compiled outside of them too")]
+#![expect(missing_docs, reason = "each case is named for what it checks")]
+
+pub mod blocks;
+pub mod claiming;
+pub mod creating;
+mod fixtures;
+pub mod listing;
+pub mod logging;
+pub mod reconnecting;
+pub mod recovering;
+pub mod settling;
+pub mod switching;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::ids::OwnerId;
+use crate::ports::Store;
+use crate::time::Timestamp;
+
+/// An empty store, and as many processes on it as a case wants.
+#[async_trait]
+pub trait Testbed: Send + Sync {
+    /// One more process on the store.
+    async fn open(&self) -> Process;
+
+    /// That process dies: nothing of it lives on.
+    async fn kill(&self, process: Process);
+
+    /// The store's clock.
+    fn now(&self) -> Timestamp;
+}
+
+/// A process at work on the store.
+pub struct Process {
+    /// Its handle.
+    pub store: Arc<dyn Store>,
+    /// Who it is to others.
+    pub owner: OwnerId,
+}
+
+/// Makes a test of every case of the store's contract. The expression makes a [`Testbed`](crate::contract::Testbed)
+/// with an empty store; it stands in an async function.
+#[macro_export]
+macro_rules! store_contract {
+    ($bed:expr; $($room:ident: $($case:ident),+);+) => {
+        $(mod $room {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $case() {
+                let bed = $bed;
+                $crate::contract::$room::$case(&bed).await;
+            })+
+        })+
+    };
+    ($bed:expr) => {
+        $crate::store_contract! { $bed;
+            creating: a_credential_is_kept_whole, a_taken_name_is_left_alone, one_of_many_makes_a_name,
+                a_token_lives_in_one_chain, a_spent_token_is_not_taken_over_a_live_chain,
+                a_dead_chains_token_may_come_back, a_named_chain_is_joined, members_of_a_chain_agree,
+                a_named_client_must_exist, a_used_again_name_sees_nothing_of_the_old;
+            reconnecting: other_tokens_win_over_a_refresh, the_same_token_moves_nothing,
+                the_same_token_keeps_its_verdict, a_spent_token_does_not_come_back, a_new_token_ends_a_verdict,
+                another_chains_token_is_not_taken, a_reconnect_brings_its_configuration,
+                a_shared_chain_is_not_reconfigured_by_one, nobody_is_not_reconnected;
+            claiming: a_claim_is_granted_once, one_of_many_wins, a_moved_row_is_not_claimed,
+                a_claim_tells_who_holds_it, a_gone_chain_is_not_claimed, claims_are_counted;
+            settling: a_grant_is_the_next_generation, a_lost_reply_is_success,
+                without_its_claim_nothing_is_settled, a_reconnect_supersedes_a_grant,
+                a_verdict_that_lost_a_race_is_not_recorded, every_trouble_is_kept_as_it_is,
+                a_released_claim_leaves_all_else, unrelated_state_survives_a_refresh,
+                every_member_of_a_chain_sees_a_refresh, a_removed_chain_settles_nothing,
+                many_generations_spend_each_token_once;
+            recovering: a_dead_owners_claim_is_settled_by_another, a_journaled_answer_is_committed_over_a_claim,
+                a_journaled_answer_is_committed_twice_at_no_harm, a_reconnect_wins_over_the_journal,
+                an_older_journal_entry_is_superseded;
+            blocks: a_block_is_the_clients_not_the_credentials, a_blocked_client_is_not_claimed_for,
+                a_corrected_client_is_not_blocked, an_amended_client_is_not_blocked,
+                a_block_on_yesterdays_client_holds_nobody, a_used_client_is_not_removed,
+                clients_come_in_order;
+            switching: a_cooldown_only_extends, a_rest_ends_by_its_reason, an_amendment_moves_the_row,
+                an_amendment_that_changes_nothing_says_nothing, a_chain_goes_with_its_last_member,
+                nobody_is_not_amended;
+            logging: every_change_is_entered_once, what_did_not_happen_is_not_told, events_come_in_order,
+                entries_come_in_order, many_writers_keep_their_chains, a_note_stands_for_itself;
+            listing: credentials_come_in_pages, the_longest_due_comes_first, who_is_switched_off_is_never_due,
+                a_chain_is_rescheduled_without_a_revision, the_census_counts_every_state
+        }
+    };
+}

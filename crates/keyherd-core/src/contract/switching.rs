@@ -1,0 +1,115 @@
+//! Switches: rests, amendments, removals.
+
+use serde_json::json;
+
+use super::Testbed;
+use super::fixtures::{at, client, create, fields, load, name, new, oauth, silent, told, written};
+use crate::credential::{ClientChoice, Cooldown, DraftFields};
+use crate::ids::CredentialId;
+use crate::ports::store::{Amended, Change, Conflict};
+
+fn rest(until: i64, reason: &str) -> Cooldown {
+    Cooldown { until: at(until), reason: reason.into() }
+}
+
+pub async fn a_cooldown_only_extends(bed: &dyn Testbed) {
+    let (one, two) = (bed.open().await, bed.open().await);
+    let made = create(&*one.store, oauth("acme-1", "r1")).await;
+    let id = made.credential.id;
+    let cool = |store: std::sync::Arc<dyn crate::ports::Store>, rest: Cooldown| async move {
+        store.cool(id, &rest, told("cool", made.chain.id)).await.expect("cool")
+    };
+    assert!(cool(one.store.clone(), rest(100, "rate_limit")).await);
+    let before = written(&*one.store).await;
+    assert!(!cool(two.store.clone(), rest(100, "rate_limit")).await, "the same again");
+    assert!(!cool(two.store.clone(), rest(60, "authentication")).await, "a shorter one");
+    assert_eq!(written(&*one.store).await, before, "no change, no entry, no event");
+    assert_eq!(load(&*one.store, "acme-1").await.credential.cooldown, Some(rest(100, "rate_limit")));
+    assert!(cool(two.store.clone(), rest(200, "authentication")).await);
+    assert_eq!(load(&*one.store, "acme-1").await.credential.cooldown, Some(rest(200, "authentication")));
+    assert_eq!(written(&*one.store).await, (before.0 + 1, before.1 + 1));
+    let stranger = CredentialId::from_i64(1);
+    assert_eq!(one.store.cool(stranger, &rest(300, "manual"), silent("cool")).await, Ok(false));
+}
+
+pub async fn a_rest_ends_by_its_reason(bed: &dyn Testbed) {
+    let process = bed.open().await;
+    let id = create(&*process.store, oauth("acme-1", "r1")).await.credential.id;
+    let rest = Cooldown { until: bed.now() + std::time::Duration::from_secs(3_600), reason: "manual".into() };
+    process.store.cool(id, &rest, silent("cool")).await.expect("cool");
+    let before = written(&*process.store).await;
+    assert_eq!(process.store.warm(id, "rate_limit", silent("warm")).await, Ok(false));
+    assert_eq!(written(&*process.store).await, before);
+    assert_eq!(process.store.warm(id, "manual", silent("warm")).await, Ok(true));
+    assert_eq!(load(&*process.store, "acme-1").await.credential.cooldown, None);
+    assert_eq!(process.store.warm(id, "manual", silent("warm")).await, Ok(false));
+}
+
+pub async fn an_amendment_moves_the_row(bed: &dyn Testbed) {
+    let process = bed.open().await;
+    process.store.put_client(client("app", "s1"), silent("client")).await.expect("client");
+    let made = create(&*process.store, oauth("acme-1", "r1")).await;
+    let change = Change {
+        disabled: Some(true),
+        attributes: Some(json!({"team": "red"})),
+        client: Some(ClientChoice::Named(name("app"))),
+        token_url: Some("https://acme.example/v2/token".into()),
+        scopes: Some(vec!["admin".into()]),
+        due_at: Some(at(42)),
+    };
+    let amended = process.store.amend(&name("acme-1"), change, silent("amend")).await.expect("amend");
+    let Amended::Done(after) = amended else { panic!("not amended: {amended:?}") };
+    assert_eq!(load(&*process.store, "acme-1").await, *after);
+    assert!(after.credential.disabled && after.chain.revision > made.chain.revision);
+    assert_eq!(after.credential.attributes, json!({"team": "red"}));
+    assert_eq!((&after.chain.client.name, &after.chain.client.secret), (&Some(name("app")), &Some("s1".into())));
+    assert_eq!(after.chain.token_url.as_deref(), Some("https://acme.example/v2/token"));
+    assert_eq!((&after.chain.scopes, after.chain.due_at), (&vec!["admin".to_owned()], Some(at(42))));
+    assert_eq!((after.chain.generation, &after.chain.tokens), (made.chain.generation, &made.chain.tokens));
+    let missing = Change { client: Some(ClientChoice::Named(name("none"))), ..Change::default() };
+    let refused = process.store.amend(&name("acme-1"), missing, silent("amend")).await.expect("amend");
+    let conflict = Conflict::NoClient { client: "none".into(), provider: "acme".into() };
+    assert_eq!(refused, Amended::Conflict(conflict));
+    assert_eq!(load(&*process.store, "acme-1").await, *after);
+}
+
+pub async fn an_amendment_that_changes_nothing_says_nothing(bed: &dyn Testbed) {
+    let process = bed.open().await;
+    let made = create(&*process.store, oauth("acme-1", "r1")).await;
+    let before = written(&*process.store).await;
+    let same = Change {
+        disabled: Some(false),
+        attributes: Some(made.credential.attributes.clone()),
+        token_url: made.chain.token_url.clone(),
+        scopes: Some(made.chain.scopes.clone()),
+        ..Change::default()
+    };
+    for change in [Change::default(), same] {
+        let amended = process.store.amend(&name("acme-1"), change, told("amend", made.chain.id)).await;
+        assert_eq!(amended, Ok(Amended::Done(Box::new(made.clone()))));
+    }
+    assert_eq!(written(&*process.store).await, before);
+}
+
+pub async fn a_chain_goes_with_its_last_member(bed: &dyn Testbed) {
+    let process = bed.open().await;
+    let of = |name| new(DraftFields { chain: Some("team".into()), ..fields(name, "r1") });
+    let first = create(&*process.store, of("acme-1")).await;
+    let second = create(&*process.store, of("acme-2")).await;
+    assert_eq!(process.store.remove(first.credential.id, silent("remove")).await, Ok(true));
+    assert_eq!(process.store.credential(&name("acme-1")).await, Ok(None));
+    assert_eq!(load(&*process.store, "acme-2").await.chain.tokens, second.chain.tokens);
+    assert_eq!(process.store.remove(second.credential.id, silent("remove")).await, Ok(true));
+    assert_eq!(process.store.chain(first.chain.id).await, Ok(None));
+    let before = written(&*process.store).await;
+    assert_eq!(process.store.remove(second.credential.id, silent("remove")).await, Ok(false));
+    assert_eq!(written(&*process.store).await, before);
+    create(&*process.store, of("acme-1")).await;
+}
+
+pub async fn nobody_is_not_amended(bed: &dyn Testbed) {
+    let process = bed.open().await;
+    let off = Change { disabled: Some(true), ..Change::default() };
+    assert_eq!(process.store.amend(&name("acme-1"), off, silent("amend")).await, Ok(Amended::NotFound));
+    assert_eq!(written(&*process.store).await, (0, 0));
+}

@@ -1,0 +1,269 @@
+//! A store in memory, shared by any number of "processes" that may die, with the semantics of the real ones.
+//!
+//! Every mutating call is one step under one lock: change, audit entry and event together or not at all.
+
+mod chains;
+mod clients;
+mod credentials;
+mod logs;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use crate::audit::{ChainKey, Entry, Link, Note};
+use crate::credential::{Block, Chain, ClientChoice, Credential, Holder};
+use crate::ids::{ChainId, ClaimId, CredentialId, Name, OwnerId};
+use crate::ports::store::{NamedClient, Record, StoredEvent};
+use crate::ports::{Clock, Coordinator, StoreError};
+use crate::secret::{Hasher, TokenHash};
+
+/// What many processes share: the rows, the clock, and who lives.
+pub struct Installation {
+    rows: Mutex<Rows>,
+    clock: Arc<dyn Clock>,
+    hasher: Hasher,
+    changed: Notify,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    reads: AtomicU64,
+    writes: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Rows {
+    chains: BTreeMap<ChainId, ChainRow>,
+    credentials: BTreeMap<Name, Credential>,
+    clients: BTreeMap<(String, Name), NamedClient>,
+    blocks: HashMap<TokenHash, Block>,
+    spent: HashMap<TokenHash, (ChainId, u64)>,
+    events: Vec<StoredEvent>,
+    audit: Vec<Entry>,
+    ends: HashMap<OwnerId, Link>,
+    dead: HashSet<OwnerId>,
+    fault: Fault,
+}
+
+#[derive(Clone)]
+struct ChainRow {
+    chain: Chain,
+    client: ClientChoice,
+    claim_hash: Option<(ClaimId, TokenHash)>,
+}
+
+/// How the store fails, for a number of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Fault {
+    #[default]
+    None,
+    /// Every call fails before it takes effect.
+    Down,
+    /// Every mutating call fails, reads work.
+    Unwritable,
+    /// The next mutating call takes effect, and its answer is lost.
+    LostReply,
+}
+
+/// One process's handle.
+#[derive(Clone)]
+pub struct MemoryStore {
+    shared: Arc<Installation>,
+    owner: OwnerId,
+}
+
+impl Installation {
+    /// An empty store.
+    pub fn new(clock: Arc<dyn Clock>, hasher: Hasher) -> Arc<Self> {
+        let rows = Rows {
+            chains: BTreeMap::new(),
+            credentials: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            blocks: HashMap::new(),
+            spent: HashMap::new(),
+            events: Vec::new(),
+            audit: Vec::new(),
+            ends: HashMap::new(),
+            dead: HashSet::new(),
+            fault: Fault::None,
+        };
+        let (changed, counts) = (Notify::new(), Counts::default());
+        Arc::new(Self { rows: Mutex::new(rows), clock, hasher, changed, counts })
+    }
+
+    /// A new process's handle.
+    pub fn open(self: &Arc<Self>, owner: OwnerId) -> MemoryStore {
+        MemoryStore { shared: Arc::clone(self), owner }
+    }
+
+    /// That process is gone: its claims are ownerless.
+    pub fn bury(&self, owner: OwnerId) {
+        self.lock().dead.insert(owner);
+    }
+
+    /// From now on every call fails, or works again.
+    pub fn set_down(&self, down: bool) {
+        self.lock().fault = if down { Fault::Down } else { Fault::None };
+    }
+
+    /// From now on every change fails and reads work, or all works again.
+    pub fn set_unwritable(&self, unwritable: bool) {
+        self.lock().fault = if unwritable { Fault::Unwritable } else { Fault::None };
+    }
+
+    /// The next change takes effect, and its reply is lost.
+    pub fn lose_next_reply(&self) {
+        self.lock().fault = Fault::LostReply;
+    }
+
+    /// A copy of everything, for [`Installation::restore`].
+    pub fn backup(&self) -> Backup {
+        Backup(self.lock().clone())
+    }
+
+    /// Everything as it was then: what a restored backup or a store that lost commits looks like.
+    pub fn restore(&self, backup: Backup) {
+        *self.lock() = backup.0;
+    }
+
+    /// Reads and write transactions so far.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.counts.reads.load(Ordering::Relaxed), self.counts.writes.load(Ordering::Relaxed))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A copy of a store.
+pub struct Backup(Rows);
+
+impl MemoryStore {
+    /// The process that this handle belongs to.
+    pub fn owner(&self) -> OwnerId {
+        self.owner
+    }
+
+    fn read<R>(&self, look: impl FnOnce(&Rows) -> R) -> Result<R, StoreError> {
+        self.shared.counts.reads.fetch_add(1, Ordering::Relaxed);
+        let rows = self.shared.lock();
+        match rows.fault {
+            Fault::Down => Err(unavailable()),
+            _ => Ok(look(&rows)),
+        }
+    }
+
+    /// One transaction: `change` says whether it changed anything; only then are entry and event written.
+    fn write<R>(&self, record: Record, change: impl FnOnce(&mut Rows) -> (R, bool)) -> Result<R, StoreError> {
+        self.shared.counts.writes.fetch_add(1, Ordering::Relaxed);
+        let mut rows = self.shared.lock();
+        if matches!(rows.fault, Fault::Down | Fault::Unwritable) {
+            return Err(unavailable());
+        }
+        let (outcome, changed) = change(&mut rows);
+        if changed {
+            self.record(&mut rows, record);
+        }
+        if rows.fault == Fault::LostReply {
+            rows.fault = Fault::None;
+            return Err(unavailable());
+        }
+        Ok(outcome)
+    }
+
+    fn record(&self, rows: &mut Rows, record: Record) {
+        let at = self.shared.clock.now();
+        if let Some(event) = record.event {
+            let seq = rows.events.last().map_or(0, |event| event.seq) + 1;
+            rows.events.push(StoredEvent {
+                seq,
+                at,
+                kind: event.kind.to_owned(),
+                chain: event.chain,
+                subject: event.subject,
+                detail: event.detail.to_string(),
+            });
+        }
+        self.enter(rows, record.note);
+    }
+
+    fn enter(&self, rows: &mut Rows, note: Note) {
+        let end = rows.ends.get(&self.owner).copied().unwrap_or_default();
+        let mut entry = Entry {
+            seq: rows.audit.last().map_or(0, |entry| entry.seq) + 1,
+            chain: self.owner,
+            place: end.place + 1,
+            at: self.shared.clock.now(),
+            action: note.action.to_owned(),
+            actor: note.actor.0,
+            subject: note.subject,
+            detail: note.detail.to_string(),
+            hash: [0; 32],
+        };
+        entry.hash = audit_key().hash(&end.hash, &entry);
+        rows.ends.insert(self.owner, Link { place: entry.place, hash: entry.hash });
+        rows.audit.push(entry);
+    }
+
+    /// The chain as this process sees it: client and block resolved, claim judged.
+    fn view(&self, rows: &Rows, row: &ChainRow) -> Chain {
+        let mut chain = row.chain.clone();
+        chain.client = clients::resolve(rows, row);
+        chain.block = rows.blocks.get(&clients::fingerprint(&self.shared.hasher, rows, row)).cloned();
+        if let Some(claim) = &mut chain.claim {
+            claim.holder = match claim.owner {
+                owner if owner == self.owner => Holder::Mine,
+                owner if rows.dead.contains(&owner) => Holder::Gone,
+                _ => Holder::Alive,
+            };
+        }
+        chain
+    }
+}
+
+impl Rows {
+    fn by_id(&self, id: CredentialId) -> Option<&Credential> {
+        self.credentials.values().find(|credential| credential.id == id)
+    }
+
+    fn member(&self, chain: ChainId) -> Option<&Credential> {
+        self.credentials.values().find(|credential| credential.chain == chain)
+    }
+}
+
+fn audit_key() -> ChainKey {
+    ChainKey::new([7; 32])
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable("the memory store was told to fail".into())
+}
+
+/// Wakes every process of one installation, at once.
+#[derive(Clone)]
+pub struct MemoryBell(Arc<Installation>);
+
+impl MemoryBell {
+    /// The bell of that installation.
+    pub fn new(installation: &Arc<Installation>) -> Self {
+        Self(Arc::clone(installation))
+    }
+}
+
+#[async_trait]
+impl Coordinator for MemoryBell {
+    fn announce(&self) {
+        self.0.changed.notify_waiters();
+    }
+
+    async fn changed(&self) {
+        // The bounded poll that every coordinator owes its callers.
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(50), self.0.changed.notified()).await;
+    }
+}

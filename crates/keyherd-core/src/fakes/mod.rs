@@ -1,0 +1,19 @@
+//! Small working implementations of the ports, all in memory and all deterministic: for tests and simulation.
+//!
+//! Never part of a release build.
+
+mod clock;
+mod entropy;
+mod journal;
+mod memory_store;
+mod profiles;
+mod provider;
+mod world;
+
+pub use self::clock::PausedClock;
+pub use self::entropy::SeededEntropy;
+pub use self::journal::MemoryJournal;
+pub use self::memory_store::{Installation, MemoryBell, MemoryStore};
+pub use self::profiles::FixedProfiles;
+pub use self::provider::{RotatingProvider, ScriptedProvider, granted, json_reply};
+pub use self::world::{Fleet, Host};

@@ -1,0 +1,64 @@
+//! Providers' answers, kept on this machine before the store may fail.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::credential::Tokens;
+use crate::ids::{ChainId, ClaimId};
+use crate::secret::TokenHash;
+use crate::time::Timestamp;
+
+/// One provider's answer, as it will stand in the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalEntry {
+    /// Whose answer.
+    pub chain: ChainId,
+    /// The claim it was made under.
+    pub claim: ClaimId,
+    /// The generation whose token was spent.
+    pub generation: u64,
+    /// Hash of what was spent: the entry's name.
+    pub spent: TokenHash,
+    /// The next generation's tokens, merged.
+    pub tokens: Tokens,
+    /// The refresh followed a rejection upstream.
+    pub minted_by_rejection: bool,
+    /// When the answer came.
+    pub received_at: Timestamp,
+}
+
+/// Why the journal could not be read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// The file system said no.
+    #[error("the journal cannot be used: {0}")]
+    Io(String),
+    /// An entry does not open: cut off, changed, or sealed under a key that is not here.
+    #[error("journal entry {name} cannot be read: {problem}")]
+    Unreadable {
+        /// The entry's name.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// Sealed, fsynced, one entry per spent token.
+#[async_trait]
+pub trait Journal: Send + Sync + 'static {
+    /// Keeps an entry. When this returns, it survives the process and the machine's power.
+    async fn write(&self, entry: &JournalEntry) -> Result<(), JournalError>;
+
+    /// The answer that was had for a token, if one was.
+    async fn find(&self, spent: &TokenHash) -> Result<Option<JournalEntry>, JournalError>;
+
+    /// The store has it: the entry stays for roll-forward, but is pending no more.
+    async fn committed(&self, spent: &TokenHash) -> Result<(), JournalError>;
+
+    /// Entries that are in no store yet, as far as is known; at most `limit`.
+    async fn pending(&self, limit: usize) -> Result<Vec<TokenHash>, JournalError>;
+
+    /// Drops committed entries that are older than `keep`. Returns how many.
+    async fn trim(&self, now: Timestamp, keep: Duration) -> Result<usize, JournalError>;
+}

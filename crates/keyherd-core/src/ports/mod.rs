@@ -1,0 +1,17 @@
+//! What the verbs need of the world. Adapters implement these; [`crate::contract`] says what they must hold.
+
+mod clock;
+mod coordinator;
+mod entropy;
+mod journal;
+mod profiles;
+mod provider_client;
+pub mod store;
+
+pub use self::clock::Clock;
+pub use self::coordinator::Coordinator;
+pub use self::entropy::Entropy;
+pub use self::journal::{Journal, JournalEntry, JournalError};
+pub use self::profiles::{ProfileError, Profiles};
+pub use self::provider_client::{CallLimits, Delivery, ProviderClient, SendGate};
+pub use self::store::{Store, StoreError};

@@ -1,0 +1,138 @@
+//! `keyherd cred add`: a credential document by flags.
+
+use clap::{Args, ValueEnum};
+use keyherd_api::documents::{CredentialDocument, Moment, SecretText};
+use keyherd_core::credential::{Draft, Kind};
+use keyherd_core::ids::Name;
+use serde_json::Value;
+
+use super::super::failure::Failure;
+use super::super::input::Secrets;
+use super::super::peer::{Context, actor};
+use super::connect::{ConnectedView, Mode, check};
+use crate::wire::Wired;
+
+/// Add one credential by flags; its secrets from prompts or standard input.
+///
+/// On a terminal each secret is asked for, without an echo; an empty answer leaves it out. Otherwise standard input has
+/// them, one a line, in this order: the refresh token, the client secret (with --client-id only), the access token;
+/// or just the secret (--kind static), or the client secret (--kind client-credentials). Lines may also say what they
+/// are, in any order: refresh_token=…, access_token=…, client_secret=…, secret=….
+#[derive(Debug, Args)]
+pub(super) struct Add {
+    /// What callers will ask for
+    #[arg(value_parser = Name::parse)]
+    name: Name,
+    /// The provider profile: see 'keyherd provider list'
+    #[arg(long, value_name = "P")]
+    provider: String,
+    /// What kind of secret it is
+    #[arg(long, value_enum, default_value_t = KindWord::Oauth2)]
+    kind: KindWord,
+    /// The client app's id
+    #[arg(long, value_name = "ID", conflicts_with = "client")]
+    client_id: Option<String>,
+    /// A client app that credentials share by name: see 'keyherd client set'
+    #[arg(long, value_name = "NAME", value_parser = Name::parse)]
+    client: Option<Name>,
+    /// The token endpoint, where it is not the profile's
+    #[arg(long, value_name = "URL")]
+    token_url: Option<String>,
+    /// A scope; may be given several times
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<String>,
+    /// The resource indicator (RFC 8707)
+    #[arg(long, value_name = "URI")]
+    resource: Option<String>,
+    /// When the access token ends, such as 2026-11-20T10:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    expires_at: Option<Moment>,
+    /// A token chain that several credentials share
+    #[arg(long, value_name = "CHAIN")]
+    chain: Option<String>,
+    /// What to keep with it: a value in JSON, or text; may be given several times
+    #[arg(long = "attribute", value_name = "KEY=VALUE", value_parser = attribute)]
+    attributes: Vec<(String, Value)>,
+    #[command(flatten)]
+    mode: Mode,
+}
+
+/// [`Kind`] on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum KindWord {
+    /// An access token and, usually, a refresh token
+    Oauth2,
+    /// One secret that does not change by itself: an API key
+    Static,
+    /// Access tokens by the client's own authority
+    #[value(alias = "client_credentials")]
+    ClientCredentials,
+}
+
+impl Add {
+    pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
+        let mode = self.mode.connect_mode();
+        let draft = self.draft()?;
+        let out = context.out;
+        let work = async |wired: &Wired| {
+            check(std::slice::from_ref(&draft), &wired.profiles)?;
+            let connected = wired.broker.connect(draft, mode, &actor()).await?;
+            let view = ConnectedView::new(&connected, wired.broker.now());
+            if out.is_json() { out.json(&view) } else { out.line(view.line()) }
+        };
+        context.peer(work).await
+    }
+
+    fn draft(self) -> Result<Draft, Failure> {
+        let mut secrets = Secrets::open()?;
+        let mut ask = |wanted: bool, field: &str, prompt: &str| match wanted {
+            true => Ok::<_, Failure>(secrets.ask(field, prompt)?.map(SecretText::from)),
+            false => Ok(None),
+        };
+        let is = |kind| self.kind == kind;
+        let secret = ask(is(KindWord::Static), "secret", "Secret")?;
+        let refresh_token = ask(is(KindWord::Oauth2), "refresh_token", "Refresh token")?;
+        let has_client = self.client_id.is_some() && !is(KindWord::Static);
+        let client_secret = ask(has_client, "client_secret", "Client secret (empty: public client)")?;
+        let access_token = ask(is(KindWord::Oauth2), "access_token", "Access token (empty: fetched on first use)")?;
+        secrets.finish()?;
+        let document = CredentialDocument {
+            name: self.name.to_string(),
+            provider: self.provider,
+            kind: Some(self.kind.kind().as_str().to_owned()),
+            access_token,
+            refresh_token,
+            secret,
+            expires_at: self.expires_at,
+            client: self.client.map(|name| name.to_string()),
+            client_id: self.client_id,
+            client_secret,
+            token_url: self.token_url,
+            scopes: self.scopes,
+            resource: self.resource,
+            chain: self.chain,
+            attributes: (!self.attributes.is_empty()).then(|| self.attributes.into_iter().collect()),
+        };
+        Ok(document.into_draft()?)
+    }
+}
+
+impl KindWord {
+    fn kind(self) -> Kind {
+        match self {
+            Self::Oauth2 => Kind::OAuth2,
+            Self::Static => Kind::Static,
+            Self::ClientCredentials => Kind::ClientCredentials,
+        }
+    }
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    Moment::parse(text).ok_or_else(|| format!("'{text}' is no time: write it like 2026-11-20T10:00:00Z"))
+}
+
+fn attribute(text: &str) -> Result<(String, Value), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    Ok((key.to_owned(), value))
+}

@@ -1,0 +1,212 @@
+//! The checks themselves, in the order in which one needs the other.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use keyherd_adapters::seal::{KeyError, KeySource};
+use keyherd_adapters::store::sqlite::SqliteStore;
+use keyherd_core::ports::Journal;
+use keyherd_core::ports::store::{AuditStore, ChainStore, CredentialStore};
+use keyherd_core::time::Timestamp;
+
+use super::super::duration::brief;
+use super::super::peer::Context;
+use super::super::serve::ADMIN_TOKEN_FILE;
+use super::{Finding, Verdict};
+use crate::wire::{Wired, WireError};
+
+/// 2025-01-01: this program is younger than that.
+const CLOCK_MIN: Timestamp = Timestamp::from_millis(1_735_689_600_000);
+/// How far the clock may lie behind the newest audit entry: what NTP corrects in one step.
+const CLOCK_BACK_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+/// Pending journal entries that are opened.
+const PENDING_MAX: usize = 1_000;
+
+/// Whether there is a store to be opened.
+pub(super) fn has_store(context: &Context) -> Result<bool, WireError> {
+    Ok(!SqliteStore::is_empty(&context.settings.database)?)
+}
+
+/// What can be looked at without a store.
+pub(super) fn before_opening(context: &Context) -> Vec<Finding> {
+    let mut findings = vec![data_folder(context), master_key(context)];
+    findings.extend(admin_token(&context.settings.data.join(ADMIN_TOKEN_FILE)));
+    findings
+}
+
+/// What only a peer on the store can see.
+pub(super) async fn of_open_store(context: &Context, wired: &Wired) -> Vec<Finding> {
+    vec![
+        store(wired).await,
+        audit(wired).await,
+        clock(wired).await,
+        journal(wired).await,
+        claims(wired).await,
+        credentials(wired).await,
+        profiles(context, wired),
+    ]
+}
+
+fn data_folder(context: &Context) -> Finding {
+    let data = &context.settings.data;
+    match context.settings.prepare_data() {
+        Ok(()) => Finding::new("data folder", Verdict::Ok, data.display()),
+        Err(error) => Finding::new("data folder", Verdict::Wrong, error),
+    }
+}
+
+fn master_key(context: &Context) -> Finding {
+    const CHECK: &str = "master key";
+    match (context.settings.master_key.load(), &context.settings.master_key) {
+        (Ok(keyring), source) => {
+            let from = match source {
+                KeySource::File(path) => path.display().to_string(),
+                KeySource::Text(_) => "KEYHERD_MASTER_KEY".to_owned(),
+            };
+            let ids: Vec<_> = keyring.ids().map(|id| id.to_string()).collect();
+            match ids.len() {
+                1 => Finding::new(CHECK, Verdict::Ok, format!("{} from {from}", ids.join(", "))),
+                _ => Finding::new(CHECK, Verdict::Note, format!("{} from {from}: the first one seals; 'keyherd key rotate' ends with one", ids.join(", "))),
+            }
+        }
+        (Err(KeyError::Missing { .. }), _) if has_store(context).is_ok_and(|has_store| !has_store) => {
+            Finding::new(CHECK, Verdict::Note, "none yet: made together with the store")
+        }
+        (Err(error), _) => Finding::new(CHECK, Verdict::Wrong, error),
+    }
+}
+
+fn admin_token(path: &Path) -> Option<Finding> {
+    const CHECK: &str = "admin token";
+    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+    let shown = path.display();
+    Some(match mode & 0o077 {
+        0 => Finding::new(CHECK, Verdict::Ok, shown),
+        _ => Finding::new(
+            CHECK,
+            Verdict::Wrong,
+            format!("{shown} is open to others (mode {mode:04o}): run 'chmod 600 {shown}'"),
+        ),
+    })
+}
+
+async fn store(wired: &Wired) -> Finding {
+    let shown = wired.store.path().display();
+    let looked = async { Ok((wired.store.integrity_check().await?, wired.store.schema_version().await?)) };
+    let looked: Result<_, keyherd_core::ports::StoreError> = looked.await;
+    match looked {
+        Ok((problems, schema)) if problems.is_empty() => {
+            Finding::new("store", Verdict::Ok, format!("{shown}, schema {schema}"))
+        }
+        Ok((problems, _)) => {
+            let first = problems.first().map_or("", String::as_str);
+            let detail = format!(
+                "{shown} is damaged ({first}, {} problems): stop keyherd, keep a copy, restore a backup",
+                problems.len()
+            );
+            Finding::new("store", Verdict::Wrong, detail)
+        }
+        Err(error) => Finding::new("store", Verdict::Wrong, error),
+    }
+}
+
+async fn audit(wired: &Wired) -> Finding {
+    const CHECK: &str = "audit log";
+    match wired.store.verify().await {
+        Ok(verified) => match verified.broken {
+            None => Finding::new(CHECK, Verdict::Ok, format!("{} entries, each as it was written", verified.entries)),
+            Some(broken) => Finding::new(
+                CHECK,
+                Verdict::Wrong,
+                format!("{broken}: keep a copy of the store, and compare it with an export or a backup"),
+            ),
+        },
+        Err(error) => Finding::new(CHECK, Verdict::Wrong, error),
+    }
+}
+
+async fn clock(wired: &Wired) -> Finding {
+    const CHECK: &str = "clock";
+    let now = wired.broker.now();
+    let last = match wired.store.tail(1).await {
+        Ok(entries) => entries.last().map(|entry| entry.at),
+        Err(error) => return Finding::new(CHECK, Verdict::Wrong, error),
+    };
+    let shown = keyherd_api::documents::Moment::from(now);
+    if now < CLOCK_MIN {
+        return Finding::new(CHECK, Verdict::Wrong, format!("it says {shown}, which is long past: set it"));
+    }
+    match last.filter(|last| now + CLOCK_BACK_MAX < *last) {
+        Some(last) => {
+            let behind = brief(now.until(last));
+            let detail = format!("it says {shown}, {behind} before the newest audit entry: set it, expiry is judged by it");
+            Finding::new(CHECK, Verdict::Wrong, detail)
+        }
+        None => Finding::new(CHECK, Verdict::Ok, shown),
+    }
+}
+
+async fn journal(wired: &Wired) -> Finding {
+    const CHECK: &str = "journal";
+    let pending = match wired.journal.pending(PENDING_MAX).await {
+        Ok(pending) => pending,
+        Err(error) => return Finding::new(CHECK, Verdict::Wrong, error),
+    };
+    for spent in &pending {
+        if let Err(error) = wired.journal.find(spent).await {
+            let detail = format!("{error}: if its master key was replaced, put it behind the first one; else that account must be logged in again");
+            return Finding::new(CHECK, Verdict::Wrong, detail);
+        }
+    }
+    match pending.len() {
+        0 => Finding::new(CHECK, Verdict::Ok, "nothing waits to be committed"),
+        waiting => Finding::new(
+            CHECK,
+            Verdict::Note,
+            format!("{waiting} answers wait to be committed: 'keyherd serve' does so, or the next token of that credential"),
+        ),
+    }
+}
+
+async fn claims(wired: &Wired) -> Finding {
+    const CHECK: &str = "claims";
+    match wired.store.unresolved().await {
+        Ok(0) => Finding::new(CHECK, Verdict::Ok, "none is open"),
+        Ok(open) => Finding::new(
+            CHECK,
+            Verdict::Note,
+            format!("{open} open: refreshes under way, or left by a process that died and resolved with the next token"),
+        ),
+        Err(error) => Finding::new(CHECK, Verdict::Wrong, error),
+    }
+}
+
+async fn credentials(wired: &Wired) -> Finding {
+    const CHECK: &str = "credentials";
+    match wired.store.census(wired.broker.now()).await {
+        Ok(census) if census.is_empty() => Finding::new(CHECK, Verdict::Note, "none yet: see 'keyherd cred import --help'"),
+        Ok(census) => {
+            let words: Vec<_> = census.iter().map(|(word, count)| format!("{count} {word}")).collect();
+            let is_well = census.iter().all(|(word, _)| word == "active" || word == "disabled");
+            let verdict = if is_well { Verdict::Ok } else { Verdict::Note };
+            Finding::new(CHECK, verdict, words.join(", "))
+        }
+        Err(error) => Finding::new(CHECK, Verdict::Wrong, error),
+    }
+}
+
+fn profiles(context: &Context, wired: &Wired) -> Finding {
+    const CHECK: &str = "profiles";
+    let names = match wired.profiles.names() {
+        Ok(names) => names,
+        Err(error) => return Finding::new(CHECK, Verdict::Wrong, error),
+    };
+    match names.iter().find_map(|name| wired.profiles.find(name).err()) {
+        Some(error) => Finding::new(CHECK, Verdict::Wrong, error),
+        None => {
+            let folder = context.settings.data.join("providers");
+            Finding::new(CHECK, Verdict::Ok, format!("{} read; your own go to {}", names.len(), folder.display()))
+        }
+    }
+}

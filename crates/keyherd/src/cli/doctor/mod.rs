@@ -1,0 +1,97 @@
+//! `keyherd doctor`: is everything as it should be, and if not, what is the way out?
+//!
+//! Owns the list of checks and their report. Changes nothing: where there is no store yet, it makes none.
+
+mod checks;
+
+use clap::Args;
+use comfy_table::{Cell, Color};
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::output::Output;
+use super::peer::Context;
+use super::progress;
+
+/// Check data folder, key, store, audit log, journal, clock and profiles.
+///
+/// Exits with 1 if something is wrong; each line says what, and the way out.
+#[derive(Debug, Args)]
+pub(super) struct Doctor {}
+
+/// How one check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    /// As it should be.
+    Ok,
+    /// Worth knowing; nothing has to be done.
+    Note,
+    /// Something has to be done.
+    Wrong,
+}
+
+/// One check.
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    verdict: Verdict,
+    detail: String,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    ok: bool,
+    checks: &'a [Finding],
+}
+
+impl Finding {
+    fn new(check: &'static str, verdict: Verdict, detail: impl ToString) -> Self {
+        Self { check, verdict, detail: detail.to_string() }
+    }
+}
+
+impl Doctor {
+    pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
+        let mut findings = checks::before_opening(&context);
+        let work = async |wired: &crate::wire::Wired| {
+            let checked = checks::of_open_store(&context, wired);
+            findings.extend(progress::waiting("checking", checked).await);
+            Ok(())
+        };
+        match checks::has_store(&context) {
+            Ok(true) => {
+                if let Err(failure) = context.peer(work).await {
+                    let line = failure.line().ok_or(failure)?;
+                    findings.push(Finding::new("store", Verdict::Wrong, line));
+                }
+            }
+            Ok(false) => findings.push(Finding::new("store", Verdict::Note, "none yet: the first command that needs it makes it")),
+            Err(error) => findings.push(Finding::new("store", Verdict::Wrong, error)),
+        }
+        report(context.out, &findings)
+    }
+}
+
+fn report(out: Output, findings: &[Finding]) -> Result<(), Failure> {
+    let wrong = findings.iter().filter(|finding| finding.verdict == Verdict::Wrong).count();
+    if out.is_json() {
+        out.json(&Report { ok: wrong == 0, checks: findings })?;
+    } else {
+        let mut table = out.table(&["CHECK", "", "DETAIL"]);
+        for Finding { check, verdict, detail } in findings {
+            let word = match verdict {
+                Verdict::Ok => out.colored("ok", Color::Green),
+                Verdict::Note => out.colored("note", Color::Yellow),
+                Verdict::Wrong => out.colored("WRONG", Color::Red),
+            };
+            table.add_row([Cell::new(check), word, Cell::new(detail)]);
+        }
+        out.show(&table)?;
+    }
+    match findings.iter().find(|finding| finding.verdict == Verdict::Wrong) {
+        None => Ok(()),
+        Some(Finding { check, detail, .. }) if wrong == 1 => Err(Failure::failed(format!("{check}: {detail}"))),
+        Some(_) => Err(Failure::failed(format!("{wrong} checks are wrong: see the lines above"))),
+    }
+}

@@ -1,0 +1,186 @@
+//! How a command ends that did not do what it was asked: one exit code and one line.
+//!
+//! Owns the mapping from outcomes and errors to exit codes. No line holds a secret: the errors it is made of do not.
+
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+
+use keyherd_api::documents::{BadDocument, refusal_line};
+use keyherd_core::broker::{AcquireError, ConnectError, ManageError};
+use keyherd_core::credential::DraftError;
+use keyherd_core::ports::{JournalError, ProfileError, StoreError};
+use keyherd_core::refresh::Refusal;
+
+use crate::config::ConfigError;
+use crate::wire::WireError;
+
+/// What the calling program learns. The numbers are the outside surface's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It failed; trying again will not help by itself.
+    Failed,
+    /// It was called wrongly.
+    Usage,
+    /// A human must log in again.
+    Reauth,
+    /// Not now: try again.
+    NotNow,
+    /// Switched off.
+    Denied,
+    /// Ended by this signal, as shells count it.
+    Signal(u8),
+}
+
+impl Exit {
+    /// The number.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Reauth => 3,
+            Self::NotNow => 4,
+            Self::Denied => 5,
+            Self::Signal(number) => 128_u8.saturating_add(number),
+        }
+    }
+}
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    line: Option<String>,
+}
+
+impl Failure {
+    /// An end with its line.
+    pub(crate) fn new(exit: Exit, line: impl Display) -> Self {
+        Self { exit, line: Some(line.to_string()) }
+    }
+
+    /// It failed, and this is why.
+    pub(crate) fn failed(line: impl Display) -> Self {
+        Self::new(Exit::Failed, line)
+    }
+
+    /// It was called wrongly.
+    pub(crate) fn usage(line: impl Display) -> Self {
+        Self::new(Exit::Usage, line)
+    }
+
+    /// An end without a line: whoever it would be for knows.
+    pub(crate) fn silent(exit: Exit) -> Self {
+        Self { exit, line: None }
+    }
+
+    /// The same, with what stands before it.
+    pub(crate) fn within(self, context: impl Display) -> Self {
+        Self { line: self.line.map(|line| format!("{context}: {line}")), ..self }
+    }
+
+    /// The same, of one of several that were to be done in turn.
+    pub(crate) fn after(self, done: usize, total: usize) -> Self {
+        if total < 2 {
+            return self;
+        }
+        let line = self.line.map(|line| format!("{line} ({done} of {total} were imported before it, and stand)"));
+        Self { line, ..self }
+    }
+
+    /// What it says, without the program's name.
+    pub(crate) fn line(&self) -> Option<String> {
+        // One line, whatever an error's text may hold.
+        self.line.as_ref().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
+    /// What the process ends with.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        self.exit.code().into()
+    }
+
+    /// A credential's refusal: what, which, what to do.
+    pub(crate) fn refused(name: &str, refusal: &Refusal) -> Self {
+        let exit = match refusal {
+            Refusal::Disabled => Exit::Denied,
+            Refusal::ReauthRequired { .. } => Exit::Reauth,
+            Refusal::Removed => Exit::Failed,
+            Refusal::Cooling { .. }
+            | Refusal::Blocked { .. }
+            | Refusal::Unavailable { .. }
+            | Refusal::Uncertain { .. }
+            | Refusal::TimedOut => Exit::NotNow,
+        };
+        Self::new(exit, refusal_line(name, refusal))
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let exit = match error {
+            StoreError::Unavailable(_) => Exit::NotNow,
+            StoreError::Unwritable(_) | StoreError::Corrupt(_) | StoreError::Sealed(_) => Exit::Failed,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<AcquireError> for Failure {
+    fn from(error: AcquireError) -> Self {
+        match error {
+            AcquireError::Store(error) => error.into(),
+            other => Self::failed(other),
+        }
+    }
+}
+
+impl From<ManageError> for Failure {
+    fn from(error: ManageError) -> Self {
+        match error {
+            ManageError::Store(error) => error.into(),
+            other => Self::failed(other),
+        }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Store(error) => error.into(),
+            other => Self::failed(other),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(if error.is_usage() { Exit::Usage } else { Exit::Failed }, error)
+    }
+}
+
+impl From<WireError> for Failure {
+    fn from(error: WireError) -> Self {
+        Self::new(if error.is_passing() { Exit::NotNow } else { Exit::Failed }, error)
+    }
+}
+
+macro_rules! simply_failed {
+    ($($error:ty),* $(,)?) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::failed(error)
+            }
+        }
+    )*};
+}
+
+simply_failed!(BadDocument, DraftError, JournalError, ProfileError);
+
+/// Standard output that is closed is its reader's wish: no line, and the code that a shell gives for SIGPIPE.
+pub(super) fn closed_output(error: &io::Error) -> Failure {
+    const SIGPIPE: u8 = 13;
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::silent(Exit::Signal(SIGPIPE)),
+        _ => Failure::failed(format!("standard output cannot be written: {error}")),
+    }
+}

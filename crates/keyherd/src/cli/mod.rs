@@ -1,0 +1,145 @@
+//! The command line: one file per command. The only place that reports errors.
+//!
+//! Owns arguments, exit codes and what is printed. Never decides about a token: the broker does.
+
+mod audit;
+mod client;
+mod cooldown;
+mod cred;
+mod demo;
+mod doctor;
+mod duration;
+mod failure;
+mod input;
+mod key;
+mod log;
+mod migrate;
+mod output;
+mod parse;
+mod peer;
+mod progress;
+mod provider;
+mod serve;
+mod signals;
+mod token;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
+
+pub(crate) use self::failure::{Exit, Failure};
+pub(crate) use self::output::Output;
+use self::peer::Context;
+pub(crate) use self::signals::Signals;
+use crate::config::{Environment, Flags, Settings};
+
+/// An OAuth credential broker: however many ask, it happens once.
+///
+/// Imports OAuth credentials, keeps their tokens fresh and hands out valid ones: to tasks, processes and requests, with
+/// one provider call per token generation. Every process on one data folder is a peer; no server is needed.
+#[derive(Debug, Parser)]
+#[command(name = "keyherd", version, propagate_version = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+    /// Print JSON on standard output, and nothing else
+    #[arg(long, global = true, help_heading = "Settings")]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 usage; 3 reauthorization needed; \
+     4 not now, try again (cooling, blocked, uncertain, unavailable, timeout); 5 denied (disabled).";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server: API, background refresh, recovery
+    Serve(serve::Serve),
+    /// See it work: a rotating provider, a thousand tasks, one refresh
+    Demo(demo::Demo),
+    /// Print a valid access token of a credential, and nothing else
+    Token(token::TokenOf),
+    /// Credentials: import, add, list, show, refresh, enable, disable, remove
+    #[command(subcommand)]
+    Cred(cred::Cred),
+    /// Client apps that credentials share by name
+    #[command(subcommand)]
+    Client(client::Client),
+    /// Let a credential rest, or end its rest
+    #[command(subcommand)]
+    Cooldown(cooldown::Cooldown),
+    /// Provider profiles: how each provider behaves
+    #[command(subcommand)]
+    Provider(provider::Provider),
+    /// The audit log: every change, hash-chained
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// The master key
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Bring the store's schema to this version's, ahead of a roll-out
+    Migrate(migrate::Migrate),
+    /// Check data folder, key, store, audit log, journal, clock and profiles
+    Doctor(doctor::Doctor),
+}
+
+/// The whole program: its result is the process's.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return parse::told(&error),
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report(&failure);
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let environment = Environment::of_process();
+    let settings = Settings::load(&cli.flags, &environment)?;
+    let is_server = matches!(cli.command, Command::Serve(_) | Command::Demo(_));
+    log::begin(&settings.log, is_server, &environment)?;
+    let out = Output::new(cli.json, &environment);
+    let runtime = runtime(is_server)?;
+    let context = Context { settings, environment, out };
+    let outcome = runtime.block_on(dispatch(cli.command, context));
+    // A prompt that was left, or a name lookup, must not hold the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn dispatch(command: Command, context: Context) -> Result<(), Failure> {
+    match command {
+        Command::Serve(command) => command.run(context).await,
+        Command::Demo(command) => command.run(context).await,
+        Command::Token(command) => command.run(context).await,
+        Command::Cred(command) => command.run(context).await,
+        Command::Client(command) => command.run(context).await,
+        Command::Cooldown(command) => command.run(context).await,
+        Command::Provider(command) => command.run(&context),
+        Command::Audit(command) => command.run(context).await,
+        Command::Key(command) => command.run(context).await,
+        Command::Migrate(command) => command.run(context).await,
+        Command::Doctor(command) => command.run(context).await,
+    }
+}
+
+/// One thread for a command, which does one thing; all cores for a server.
+fn runtime(is_server: bool) -> Result<Runtime, Failure> {
+    let mut builder = if is_server { Builder::new_multi_thread() } else { Builder::new_current_thread() };
+    builder.enable_all().build().map_err(|error| Failure::failed(format!("no threads can be started: {error}")))
+}
+
+fn report(failure: &Failure) {
+    if let Some(line) = failure.line() {
+        // There is nobody left to tell that standard error is closed.
+        let _ = writeln!(io::stderr(), "keyherd: {line}");
+    }
+}

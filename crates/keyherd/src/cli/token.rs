@@ -1,0 +1,61 @@
+//! `keyherd token`: a valid access token on standard output, and nothing else.
+
+use std::time::Duration;
+
+use clap::Args;
+use keyherd_api::documents::{MIN_VALID_SECONDS_MAX, TokenView, WAIT_SECONDS_MAX};
+use keyherd_core::broker::{Acquired, Token};
+use keyherd_core::ids::Name;
+use keyherd_core::refresh::Ask;
+use zeroize::Zeroizing;
+
+use super::failure::Failure;
+use super::output::Output;
+use super::peer::{Context, actor};
+use super::{input, progress};
+
+/// Print a valid access token of a credential, and nothing else.
+///
+/// Refreshes it first where it has ended; however many ask at once, the provider is called once. With a failure nothing
+/// is printed on standard output.
+#[derive(Debug, Args)]
+pub(super) struct TokenOf {
+    /// The credential
+    #[arg(value_parser = Name::parse)]
+    name: Name,
+    /// How long the token must live on; at most half its lifetime counts
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=MIN_VALID_SECONDS_MAX))]
+    min_valid: Option<u64>,
+    /// Read an access token that upstream refused from standard input: it is refreshed, unless it was already
+    #[arg(long)]
+    rejected_stdin: bool,
+    /// How long to wait for a refresh; default: 30, or [command] wait_seconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=WAIT_SECONDS_MAX))]
+    wait: Option<u64>,
+}
+
+impl TokenOf {
+    pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
+        let ask = Ask {
+            min_valid: self.min_valid.map(Duration::from_secs),
+            rejected: if self.rejected_stdin { Some(input::secret_line()?) } else { None },
+            ..Ask::foreground(self.wait.map_or(context.settings.command.wait, Duration::from_secs))
+        };
+        let (name, out) = (self.name.as_str(), context.out);
+        let work = async |wired: &crate::wire::Wired| {
+            let (broker, actor) = (&wired.broker, actor());
+            match progress::waiting("waiting for the provider", broker.acquire(name, &ask, &actor)).await? {
+                Acquired::Token(token) => print(out, &token),
+                Acquired::Refused(refusal) => Err(Failure::refused(name, &refusal)),
+            }
+        };
+        context.peer(work).await
+    }
+}
+
+fn print(out: Output, token: &Token) -> Result<(), Failure> {
+    if out.is_json() {
+        return out.json(&TokenView::new(token));
+    }
+    out.raw(&Zeroizing::new(format!("{}\n", token.expose())))
+}

@@ -1,0 +1,69 @@
+//! `[broker]` and `[journal]`: the bounds of one process's view of the store, and of what it keeps beside it.
+
+use std::time::Duration;
+
+use keyherd_adapters::coordinator::BellOptions;
+use keyherd_core::broker::{BackgroundBounds, Options};
+use keyherd_core::refresh::RefreshBounds;
+use serde::Deserialize;
+
+use super::number::{count, milliseconds, seconds};
+
+/// `[broker]`.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct BrokerKeys {
+    #[serde(deserialize_with = "count::<_, _, 1, 10_000_000>")]
+    snapshots_max: usize,
+    #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
+    events_lag_max: usize,
+    #[serde(rename = "follow_poll_max_milliseconds", deserialize_with = "milliseconds::<_, 10, 10_000>")]
+    follow_poll_max: Duration,
+    #[serde(rename = "bell_poll_milliseconds", deserialize_with = "milliseconds::<_, 5, 10_000>")]
+    bell_poll: Duration,
+}
+
+/// `[journal]`.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct JournalKeys {
+    /// At least a day: a store that failed over is rolled forward from what is kept.
+    #[serde(rename = "keep_seconds", deserialize_with = "seconds::<_, 86_400_000, 31_536_000_000>")]
+    keep: Duration,
+}
+
+impl Default for BrokerKeys {
+    fn default() -> Self {
+        let Options { snapshots_max, events_lag_max, follow_poll_max, .. } = Options::default();
+        let BellOptions { poll_every } = BellOptions::default();
+        Self { snapshots_max, events_lag_max, follow_poll_max, bell_poll: poll_every }
+    }
+}
+
+impl Default for JournalKeys {
+    fn default() -> Self {
+        Self { keep: Options::default().journal_keep }
+    }
+}
+
+/// The broker's options. Naming every field here makes a bound without a key a compile error.
+pub(super) fn options(
+    refresh: RefreshBounds,
+    background: BackgroundBounds,
+    broker: &BrokerKeys,
+    journal: &JournalKeys,
+) -> Options {
+    Options {
+        refresh,
+        background,
+        snapshots_max: broker.snapshots_max,
+        events_lag_max: broker.events_lag_max,
+        follow_poll_max: broker.follow_poll_max,
+        journal_keep: journal.keep,
+    }
+}
+
+/// How other processes' commits are heard of.
+pub(super) fn bell(broker: &BrokerKeys) -> BellOptions {
+    BellOptions { poll_every: broker.bell_poll }
+}

@@ -1,0 +1,81 @@
+//! The environment and the command line's own surroundings: the one place where they are read.
+//!
+//! Owns the names of the variables. An empty variable counts as one that is not set.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use keyherd_core::secret::Secret;
+
+use super::ConfigError;
+
+/// The variables that mean something to keyherd, as they stood when the process began.
+#[derive(Clone, Default)]
+pub(crate) struct Environment(HashMap<&'static str, OsString>);
+
+/// Everything that is read. A variable that is missing here is never looked at.
+const NAMES: [&str; 19] = [
+    "KEYHERD_DATA",
+    "KEYHERD_CONFIG",
+    "KEYHERD_DATABASE_URL",
+    "KEYHERD_LISTEN_URL",
+    "KEYHERD_REDIS_URL",
+    "KEYHERD_MASTER_KEY",
+    "KEYHERD_MASTER_KEY_FILE",
+    "KEYHERD_SERVER",
+    "KEYHERD_API",
+    "KEYHERD_PROXY",
+    "KEYHERD_TLS_CERT",
+    "KEYHERD_TLS_KEY",
+    "KEYHERD_CA_BUNDLE",
+    "KEYHERD_EGRESS_PROXY",
+    "KEYHERD_LOG",
+    "KEYHERD_TOKEN",
+    "XDG_DATA_HOME",
+    "HOME",
+    "NO_COLOR",
+];
+
+impl Environment {
+    /// The process's own.
+    #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+    pub(crate) fn of_process() -> Self {
+        Self(NAMES.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))).collect())
+    }
+
+    /// One for tests.
+    #[cfg(test)]
+    pub(crate) fn of(variables: &[(&'static str, &str)]) -> Self {
+        Self(variables.iter().map(|(name, value)| (*name, value.into())).collect())
+    }
+
+    /// Whether it is set to anything.
+    pub(crate) fn has(&self, name: &'static str) -> bool {
+        self.raw(name).is_some()
+    }
+
+    /// A path, which need not be text.
+    pub(crate) fn path(&self, name: &'static str) -> Option<PathBuf> {
+        self.raw(name).map(PathBuf::from)
+    }
+
+    /// A text.
+    pub(crate) fn text(&self, name: &'static str) -> Result<Option<String>, ConfigError> {
+        let Some(value) = self.raw(name) else { return Ok(None) };
+        match value.to_str() {
+            Some(text) => Ok(Some(text.to_owned())),
+            None => Err(ConfigError::Variable { name, problem: "is not valid UTF-8".into() }),
+        }
+    }
+
+    /// A text that never prints.
+    pub(crate) fn secret(&self, name: &'static str) -> Result<Option<Secret>, ConfigError> {
+        Ok(self.text(name)?.map(Secret::from))
+    }
+
+    fn raw(&self, name: &'static str) -> Option<&OsString> {
+        debug_assert!(NAMES.contains(&name), "{name} is not among the names that are read");
+        self.0.get(name).filter(|value| !value.is_empty())
+    }
+}

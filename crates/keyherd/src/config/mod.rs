@@ -1,0 +1,209 @@
+//! Settings: flag before environment before file before default; one file per section.
+//!
+//! Owns what every setting is called, its bounds and its default. Never opens a store.
+
+mod api;
+mod background;
+mod broker;
+mod command;
+mod environment;
+mod error;
+mod file;
+mod flags;
+mod log;
+mod number;
+mod places;
+mod refresh;
+mod store;
+
+use std::path::{Path, PathBuf};
+
+use keyherd_adapters::coordinator::BellOptions;
+use keyherd_adapters::provider::EgressProxy;
+use keyherd_adapters::seal::KeySource;
+use keyherd_adapters::store::sqlite::SqliteBounds;
+use keyherd_core::broker::Options;
+
+pub(crate) use self::api::{ApiSettings, Listening, TlsFiles};
+pub(crate) use self::command::CommandBounds;
+pub(crate) use self::environment::Environment;
+pub(crate) use self::error::ConfigError;
+use self::file::FileSettings;
+pub(crate) use self::flags::{Flags, ListenFlags};
+pub(crate) use self::log::{LogFormat, LogSettings};
+
+/// Everything that can be set, resolved.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The data folder. Not made yet: see [`Settings::prepare_data`].
+    pub(crate) data: PathBuf,
+    /// The store's file.
+    pub(crate) database: PathBuf,
+    /// Where the master keys are.
+    pub(crate) master_key: KeySource,
+    /// More roots towards providers.
+    pub(crate) ca_bundle: Option<PathBuf>,
+    /// The way out to providers, where there is no direct one.
+    pub(crate) egress_proxy: Option<EgressProxy>,
+    /// The broker's bounds.
+    pub(crate) options: Options,
+    /// How other processes' commits are heard of.
+    pub(crate) bell: BellOptions,
+    /// The store's own bounds.
+    pub(crate) store: SqliteBounds,
+    /// For commands that listen.
+    pub(crate) listening: Listening,
+    /// What goes to standard error.
+    pub(crate) log: LogSettings,
+    /// One command's bounds.
+    pub(crate) command: CommandBounds,
+}
+
+impl Settings {
+    /// Resolves all settings. Reads the environment it is given and the configuration file; changes nothing.
+    pub(crate) fn load(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
+        let data = flags.data.clone().or_else(|| environment.path("KEYHERD_DATA"));
+        let file = configured(flags, data.as_deref(), environment)?;
+        refuse_later_ones(flags, &file, environment)?;
+        let data = match data.or_else(|| file.data.clone()) {
+            Some(data) => data,
+            None => places::default_data(environment)?,
+        };
+        Ok(Self {
+            database: database(flags, &file, environment, &data)?,
+            master_key: master_key(flags, &file, environment, &data)?,
+            ca_bundle: flags
+                .ca_bundle
+                .clone()
+                .or_else(|| environment.path("KEYHERD_CA_BUNDLE"))
+                .or_else(|| file.ca_bundle.clone()),
+            egress_proxy: egress_proxy(&file, environment)?,
+            listening: Listening::of(&file),
+            bell: broker::bell(&file.broker),
+            options: broker::options(file.refresh, file.background, &file.broker, &file.journal),
+            store: file.store,
+            log: log_settings(file.log, environment)?,
+            command: file.command,
+            data,
+        })
+    }
+
+    /// Makes the data folder where it is missing, and refuses one that others may write.
+    pub(crate) fn prepare_data(&self) -> Result<(), ConfigError> {
+        places::prepare(&self.data)
+    }
+}
+
+/// The file that was named, or the one in the data folder, if it has one.
+fn configured(
+    flags: &Flags,
+    data: Option<&Path>,
+    environment: &Environment,
+) -> Result<FileSettings, ConfigError> {
+    if let Some(path) = flags.config.clone().or_else(|| environment.path("KEYHERD_CONFIG")) {
+        return file::read(&path);
+    }
+    let data = match data {
+        Some(data) => data.to_owned(),
+        // Without a home there is no such file; whether there must be one is decided later.
+        None => match places::default_data(environment) {
+            Ok(data) => data,
+            Err(_) => return Ok(FileSettings::default()),
+        },
+    };
+    Ok(file::read_if_any(&data.join("keyherd.toml"))?.unwrap_or_default())
+}
+
+/// What would change where things are kept or who keeps them must not be passed over in silence.
+fn refuse_later_ones(
+    flags: &Flags,
+    file: &FileSettings,
+    environment: &Environment,
+) -> Result<(), ConfigError> {
+    let later = [
+        ("--redis-url", "a fleet's coordinator", flags.redis_url.is_some(), "KEYHERD_REDIS_URL", &file.redis_url),
+        ("--server", "running the verbs on a server", flags.server.is_some(), "KEYHERD_SERVER", &file.server),
+        ("KEYHERD_LISTEN_URL", "PostgreSQL", false, "KEYHERD_LISTEN_URL", &file.listen_url),
+    ];
+    for (setting, what, in_flags, variable, in_file) in later {
+        if in_flags || environment.has(variable) || in_file.is_some() {
+            return Err(ConfigError::NotYet { setting, what });
+        }
+    }
+    Ok(())
+}
+
+fn database(
+    flags: &Flags,
+    file: &FileSettings,
+    environment: &Environment,
+    data: &Path,
+) -> Result<PathBuf, ConfigError> {
+    let url = match &flags.database_url {
+        Some(url) => Some(url.clone()),
+        None => environment.text("KEYHERD_DATABASE_URL")?.or_else(|| file.database_url.clone()),
+    };
+    match url {
+        Some(url) => sqlite_path(&url),
+        None => Ok(data.join("keyherd.db")),
+    }
+}
+
+/// `sqlite:PATH` or `sqlite://PATH`. The URL itself is not shown: another scheme's may hold a password.
+fn sqlite_path(url: &str) -> Result<PathBuf, ConfigError> {
+    const SETTING: &str = "--database-url";
+    if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+        return Err(ConfigError::NotYet { setting: SETTING, what: "PostgreSQL" });
+    }
+    let unfit = |problem: &str| ConfigError::Unfit { setting: SETTING, problem: problem.into() };
+    let path = url.strip_prefix("sqlite:").ok_or_else(|| unfit("is no store's URL: use sqlite:PATH"))?;
+    let path = path.strip_prefix("//").unwrap_or(path);
+    match path {
+        "" => Err(unfit("names no file: use sqlite:PATH")),
+        memory if memory.starts_with(":memory:") => {
+            Err(unfit("a store in memory would be lost with the process: use sqlite:PATH"))
+        }
+        path if path.contains('?') => Err(unfit("takes no options: use sqlite:PATH")),
+        path => Ok(path.into()),
+    }
+}
+
+/// A file that was named on the command line wins over a key in the environment, which wins over other files.
+fn master_key(
+    flags: &Flags,
+    file: &FileSettings,
+    environment: &Environment,
+    data: &Path,
+) -> Result<KeySource, ConfigError> {
+    if let Some(path) = &flags.master_key_file {
+        return Ok(KeySource::File(path.clone()));
+    }
+    let (text, path) = (environment.secret("KEYHERD_MASTER_KEY")?, environment.path("KEYHERD_MASTER_KEY_FILE"));
+    match (text, path) {
+        (Some(_), Some(_)) => Err(ConfigError::Variable {
+            name: "KEYHERD_MASTER_KEY",
+            problem: "and KEYHERD_MASTER_KEY_FILE are both set: keep one of them".into(),
+        }),
+        (Some(text), None) => Ok(KeySource::Text(text)),
+        (None, Some(path)) => Ok(KeySource::File(path)),
+        (None, None) => {
+            let path = file.master_key_file.clone().unwrap_or_else(|| data.join("master.key"));
+            Ok(KeySource::File(path))
+        }
+    }
+}
+
+/// Its password, if it has one, is in no error.
+fn egress_proxy(file: &FileSettings, environment: &Environment) -> Result<Option<EgressProxy>, ConfigError> {
+    let text = environment.text("KEYHERD_EGRESS_PROXY")?.or_else(|| file.egress_proxy.clone());
+    let unfit = |problem: String| ConfigError::Unfit { setting: "egress_proxy", problem };
+    text.map(|text| EgressProxy::parse(&text)).transpose().map_err(|error| unfit(error.to_string()))
+}
+
+fn log_settings(file: LogSettings, environment: &Environment) -> Result<LogSettings, ConfigError> {
+    let level = environment.text("KEYHERD_LOG")?.unwrap_or(file.level);
+    Ok(LogSettings { level, ..file })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! Why a process cannot begin its work; every message is the adapter's own, which names the thing and the way out.
+
+use keyherd_adapters::provider::BadCaBundle;
+use keyherd_adapters::seal::KeyError;
+use keyherd_adapters::store::sqlite::OpenError;
+use keyherd_adapters::system::NoEntropy;
+use keyherd_core::ports::{JournalError, StoreError};
+
+use crate::config::ConfigError;
+
+/// What stands in the way.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant is the error it holds")]
+pub(crate) enum WireError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    CaBundle(#[from] BadCaBundle),
+    #[error("{0}: try again, or look at the sandbox this runs in")]
+    Entropy(#[from] NoEntropy),
+}
+
+impl WireError {
+    /// Whether the same may well succeed a little later.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::Open(OpenError::Upgrading { .. } | OpenError::Store(StoreError::Unavailable(_))))
+    }
+}

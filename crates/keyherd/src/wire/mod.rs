@@ -1,0 +1,87 @@
+//! The composition root: from settings to a broker. The only place that names every adapter.
+//!
+//! Straight on purpose: what a process is made of is read here from top to bottom. Nothing that a hot token does not
+//! need happens here: certificates are loaded, locks taken and writers opened when something first asks for them.
+
+mod error;
+mod journal;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use keyherd_adapters::coordinator::Bell;
+use keyherd_adapters::journal::FileJournal;
+use keyherd_adapters::profile::FolderProfiles;
+use keyherd_adapters::provider::{HttpOptions, HttpProvider};
+use keyherd_adapters::seal::{KeyError, KeySource, Keyring};
+use keyherd_adapters::store::sqlite::{SqliteOptions, SqliteStore};
+use keyherd_adapters::system::{OsEntropy, SystemClock};
+use keyherd_core::broker::{Broker, Ports};
+
+pub(crate) use self::error::WireError;
+pub(crate) use self::journal::KeyedJournal;
+use crate::config::Settings;
+
+/// A process at work on a store.
+pub(crate) struct Wired {
+    /// The verbs.
+    pub(crate) broker: Broker,
+    /// The store, for what only this engine has.
+    pub(crate) store: Arc<SqliteStore>,
+    /// The journal, for what only these files have.
+    pub(crate) journal: Arc<KeyedJournal>,
+    /// Profiles, with their texts.
+    pub(crate) profiles: Arc<FolderProfiles>,
+}
+
+/// Opens everything. Makes what is missing in a new data folder, and nothing in one that has a store.
+pub(crate) async fn open(settings: &Settings) -> Result<Wired, WireError> {
+    settings.prepare_data()?;
+    let keyring = keyring(&settings.master_key, &settings.database)?;
+    let clock = Arc::new(SystemClock);
+    let entropy = Arc::new(OsEntropy::new()?);
+    let store = SqliteStore::open(SqliteOptions {
+        path: settings.database.clone(),
+        keyring: keyring.clone(),
+        keys: Some(settings.master_key.clone()),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        bounds: settings.store.clone(),
+    });
+    let store = Arc::new(store.await?);
+    let files = FileJournal::open(settings.data.join("journal"), store.keyring(), store.installation().id)?;
+    let journal = Arc::new(KeyedJournal::new(files, Arc::clone(&store), settings.master_key.clone()));
+    let profiles = Arc::new(FolderProfiles::open(Some(&settings.data)));
+    let provider = HttpProvider::new(HttpOptions {
+        ca_bundle: settings.ca_bundle.clone(),
+        egress_proxy: settings.egress_proxy.clone(),
+    })?;
+    let ports = Ports {
+        store: store.clone(),
+        coordinator: Arc::new(Bell::new(store.bell_path(), store.clone(), settings.bell.clone())),
+        provider: Arc::new(provider),
+        profiles: profiles.clone(),
+        journal: journal.clone(),
+        clock,
+        entropy,
+        hasher: store.installation().hasher.clone(),
+    };
+    let broker = Broker::new(ports, settings.options.clone());
+    Ok(Wired { broker, store, journal, profiles })
+}
+
+/// The master keys; made where there are none and the store is new. Of several processes that begin at once one makes
+/// them, and the others find them.
+fn keyring(source: &KeySource, database: &Path) -> Result<Keyring, WireError> {
+    match (source.load(), source) {
+        (Err(KeyError::Missing { .. }), KeySource::File(path)) if SqliteStore::is_empty(database)? => {
+            match KeySource::create_file(path) {
+                Err(KeyError::Exists { .. }) => Ok(source.load()?),
+                made => Ok(made?),
+            }
+        }
+        // Between the two looks another process may have made both.
+        (Err(KeyError::Missing { .. }), _) => Ok(source.load()?),
+        (loaded, _) => Ok(loaded?),
+    }
+}
