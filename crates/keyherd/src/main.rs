@@ -5,6 +5,8 @@
 
 mod cli;
 mod config;
+mod demo;
+mod files;
 mod wire;
 
 use std::process::ExitCode;

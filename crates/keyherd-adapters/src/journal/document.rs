@@ -14,7 +14,7 @@ use keyherd_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::seal::{Context, Keyring};
+use crate::seal::{Context, KeyId, Keyring};
 
 /// Room for everything in a document but the secrets and scopes.
 const FRAME_LEN: usize = 1_024;
@@ -50,7 +50,12 @@ impl Sealer {
 
     /// Whether a file is under the key that seals now.
     pub(super) fn is_current(&self, file: &[u8]) -> bool {
-        split(file).and_then(|(_, _, sealed)| Keyring::key_of(sealed)) == Some(self.keyring.sealing())
+        key_of(file) == Some(self.keyring.sealing())
+    }
+
+    /// Whether a file is under a key that is not here.
+    pub(super) fn lacks_key(&self, file: &[u8]) -> bool {
+        key_of(file).is_some_and(|key| !self.keyring.holds(key))
     }
 
     fn entry(&self, file: &[u8]) -> Result<JournalEntry, Cow<'static, str>> {
@@ -154,6 +159,10 @@ fn text_of(document: &Document<'_>) -> Result<Zeroizing<Vec<u8>>, JournalError> 
     serde_json::to_writer(&mut *text, document)
         .map_err(|_| JournalError::Io("an entry cannot be written".into()))?;
     Ok(text)
+}
+
+fn key_of(file: &[u8]) -> Option<KeyId> {
+    split(file).and_then(|(_, _, sealed)| Keyring::key_of(sealed))
 }
 
 fn split(file: &[u8]) -> Option<(ChainId, u64, &[u8])> {

@@ -18,8 +18,9 @@ use crate::durable;
 /// The largest entry that is read, in bytes: several times the largest answer that is taken from a provider.
 pub const ENTRY_LEN_MAX: u64 = 8 << 20;
 
-/// How many files one trim looks at in each place; the next one goes on where it stopped.
-pub const SCAN_MAX: usize = 10_000;
+/// How many files one trim looks at in each place, which takes a fraction of a second; the next one goes on where it
+/// stopped. At one trim in ten minutes this keeps up with a million entries an hour.
+pub const SCAN_MAX: usize = 200_000;
 
 /// After this time an unfinished file is nobody's any more.
 pub const UNFINISHED_AGE_MAX: Duration = Duration::from_secs(60 * 60);
@@ -38,6 +39,7 @@ pub(super) enum Place {
 pub(super) struct Files {
     pending: PathBuf,
     done: PathBuf,
+    scan_max: usize,
     sweep: Mutex<Option<ReadDir>>,
 }
 
@@ -49,14 +51,14 @@ pub(super) struct Found {
 }
 
 impl Files {
-    pub(super) fn open(dir: PathBuf) -> Result<Self, JournalError> {
+    pub(super) fn open(dir: PathBuf, scan_max: usize) -> Result<Self, JournalError> {
         let pending = dir.join("pending");
         let mut done = dir;
         done.push("done");
         for folder in [&pending, &done] {
             durable::create_dir(folder).map_err(|error| io_error(folder, &error))?;
         }
-        Ok(Self { pending, done, sweep: Mutex::default() })
+        Ok(Self { pending, done, scan_max, sweep: Mutex::default() })
     }
 
     /// Pending first: an entry that is moved meanwhile is found in its new place.
@@ -97,7 +99,7 @@ impl Files {
 
     pub(super) fn pending(&self, limit: usize) -> Result<Vec<TokenHash>, JournalError> {
         let mut hashes = Vec::new();
-        for file in list(&self.pending)?.take(SCAN_MAX) {
+        for file in list(&self.pending)?.take(self.scan_max) {
             if hashes.len() == limit {
                 break;
             }
@@ -119,7 +121,7 @@ impl Files {
 
     /// Removes done entries older than `keep`, and unfinished files that nobody will finish. Returns how many entries.
     pub(super) fn trim(&self, now: Timestamp, keep: Duration) -> Result<usize, JournalError> {
-        for file in list(&self.pending)?.take(SCAN_MAX).filter_map(Result::ok) {
+        for file in list(&self.pending)?.take(self.scan_max).filter_map(Result::ok) {
             if is_unfinished(&file) && is_older(&file, now - UNFINISHED_AGE_MAX) {
                 remove(&file.path())?;
             }
@@ -134,7 +136,7 @@ impl Files {
             None => list(&self.done)?,
         };
         let mut removed = 0;
-        for _ in 0..SCAN_MAX {
+        for _ in 0..self.scan_max {
             let Some(file) = files.next() else { return Ok(removed) };
             let file = file.map_err(|error| io_error(&self.done, &error))?;
             if is_older(&file, before) {

@@ -234,16 +234,29 @@ async fn trim_takes_what_is_done_and_old_and_nothing_else() {
 
 #[tokio::test]
 async fn trim_goes_on_where_it_stopped_and_begins_again() {
-    let (dir, journal) = fresh();
-    let old = fs::File::create(dir.path().join("old")).unwrap();
-    old.set_modified(std::time::UNIX_EPOCH).unwrap();
-    let count = SCAN_MAX + 10;
-    for number in 0..count {
-        let name = format!("{number:064x}");
-        fs::hard_link(dir.path().join("old"), dir.path().join("done").join(name)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let files = Files::open(dir.path().to_path_buf(), 10).unwrap();
+    let journal = FileJournal(Arc::new(Inner { files, keys: Keys::new(INSTALLATION, keyring(&[1])) }));
+    let put = |range: std::ops::Range<u8>, age| {
+        for seed in range {
+            fs::File::create(done_file(&dir, seed)).unwrap().set_modified(age).unwrap();
+        }
+    };
+    let (young, old) = (std::time::SystemTime::UNIX_EPOCH + HOUR * 1_000, std::time::SystemTime::UNIX_EPOCH);
+    put(0..30, young);
+    put(30..60, old);
+    let trim = async || journal.trim(Timestamp::from_millis(0) + HOUR * 1_000, HOUR).await.unwrap();
+    let mut round = 0;
+    for _ in 0..6 {
+        round += trim().await;
     }
-    let trim = async || journal.trim(RECEIVED, HOUR).await.unwrap();
-    assert_eq!([trim().await, trim().await, trim().await], [SCAN_MAX, 10, 0]);
+    assert_eq!(round, 30, "six times ten files are all of them");
+    put(60..65, old);
+    let mut next = 0;
+    for _ in 0..5 {
+        next += trim().await;
+    }
+    assert_eq!(next, 5, "and it began anew");
 }
 
 #[tokio::test]
@@ -282,6 +295,39 @@ async fn resealing_puts_every_entry_under_the_new_key() {
     assert_eq!(fs::read(pending_file(&dir, 3)).unwrap(), b"damaged");
     // Its age is still that of the answer.
     assert_eq!(journal.trim(RECEIVED + 24 * HOUR, HOUR).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_rotation_elsewhere_is_followed() {
+    let (dir, ours) = fresh();
+    let path = dir.path().join("master.key");
+    let source = KeySource::File(path.clone());
+    ours.write(&entry(1)).await.unwrap();
+    ours.follow(source.clone());
+    ours.write(&entry(2))
+        .await
+        .unwrap_or_else(|error| panic!("a missing key file must not lose an answer: {error}"));
+    // Another process rotates: its new key is in the file, and it journals under it.
+    KeySource::create_file(&path).unwrap();
+    let rotated = Keyring::new(vec![MasterKey::from_bytes([2; 32]), MasterKey::from_bytes([1; 32])]).unwrap();
+    source.replace(&rotated).unwrap();
+    journal(dir.path(), &[2]).write(&entry(3)).await.unwrap();
+    assert_eq!(ours.find(&hash(3)).await.unwrap(), Some(entry(3)));
+    // What we write from now on opens without the old key.
+    ours.write(&entry(4)).await.unwrap();
+    assert_eq!(journal(dir.path(), &[2]).find(&hash(4)).await.unwrap(), Some(entry(4)));
+}
+
+#[tokio::test]
+async fn an_entry_is_sealed_under_the_newest_key_at_once() {
+    let (dir, ours) = fresh();
+    let path = dir.path().join("master.key");
+    KeySource::create_file(&path).unwrap();
+    let source = KeySource::File(path);
+    ours.follow(source.clone());
+    source.replace(&keyring(&[2, 1])).unwrap();
+    ours.write(&entry(1)).await.unwrap();
+    assert_eq!(journal(dir.path(), &[2]).find(&hash(1)).await.unwrap(), Some(entry(1)));
 }
 
 #[tokio::test]

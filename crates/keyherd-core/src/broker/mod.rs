@@ -16,7 +16,8 @@ mod spend;
 mod sweep;
 mod token;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -36,9 +37,11 @@ pub use self::token::Token;
 use crate::credential::Loaded;
 use crate::ids::{ChainId, Name};
 use crate::ports::store::StoredEvent;
-use crate::ports::{Clock, Coordinator, Entropy, Journal, Profiles, ProviderClient, Store, StoreError};
+use crate::ports::{
+    Clock, Coordinator, Entropy, Journal, JournalEntry, Profiles, ProviderClient, Store, StoreError,
+};
 use crate::refresh::RefreshBounds;
-use crate::secret::Hasher;
+use crate::secret::{Hasher, TokenHash};
 
 /// Everything a broker needs of the world.
 #[derive(Clone)]
@@ -96,6 +99,8 @@ struct Inner {
     loads: Flights<Name, Result<Option<Arc<Loaded>>, StoreError>>,
     flights: Flights<ChainId, FlightEnd>,
     notices: Notices,
+    /// Answers that neither journal nor store could take yet: this process's memory is all there is of them.
+    homeless: Mutex<HashMap<TokenHash, JournalEntry>>,
     events: broadcast::Sender<Arc<StoredEvent>>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -112,6 +117,7 @@ impl Broker {
             loads: Flights::new(Arc::clone(&spawn)),
             flights: Flights::new(spawn),
             notices: Notices::default(),
+            homeless: Mutex::default(),
             events: broadcast::Sender::new(options.events_lag_max),
             tasks,
             stop: CancellationToken::new(),
@@ -129,6 +135,10 @@ impl Broker {
     /// The wall clock that expiry is judged on.
     pub fn now(&self) -> crate::time::Timestamp {
         self.0.ports.clock.now()
+    }
+
+    fn homeless(&self) -> MutexGuard<'_, HashMap<TokenHash, JournalEntry>> {
+        self.0.homeless.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The ports, for doors that only read.

@@ -34,7 +34,12 @@ impl Lead {
     /// What the journal knows of the token that the row would spend next.
     pub(super) async fn journaled(&self, row: &Chain) -> Result<Journaled, AcquireError> {
         let Some(hash) = &row.spend_hash else { return Ok(Journaled::Nothing) };
-        match self.broker.0.ports.journal.find(hash).await {
+        let homeless = self.broker.homeless().get(hash).cloned();
+        let found = match homeless {
+            Some(entry) => Ok(Some(entry)),
+            None => self.broker.0.ports.journal.find(hash).await,
+        };
+        match found {
             Ok(Some(entry)) if entry.chain == row.id && entry.generation == row.generation => {
                 Ok(Journaled::Entry(Box::new(entry)))
             }

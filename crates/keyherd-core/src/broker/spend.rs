@@ -136,6 +136,7 @@ impl Lead {
             Ok(()) => true,
             Err(error) => {
                 tracing::error!(credential = %self.name, %error, "a provider's answer could not be journaled");
+                self.broker.homeless().insert(spent, entry.clone());
                 false
             }
         };
@@ -303,6 +304,7 @@ impl Broker {
     }
 
     pub(super) async fn settle_journal(&self, spent: &TokenHash) {
+        self.homeless().remove(spent);
         if let Err(error) = self.0.ports.journal.committed(spent).await {
             tracing::warn!(%error, "a committed journal entry could not be marked");
         }

@@ -2,7 +2,7 @@
 //!
 //! The cost follows what is due. Several servers may sweep one store: the claim keeps their calls single.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::Broker;
 use super::lead::{End, FlightEnd};
 use crate::audit::Actor;
+use crate::ids::ChainId;
 use crate::ports::StoreError;
 use crate::ports::store::Due;
 use crate::provider::{Profile, origin};
@@ -22,7 +23,7 @@ use crate::refresh::{Ask, Breaker, Pace, Refusal, due_at};
 pub struct BackgroundBounds {
     /// Whether due credentials are refreshed ahead of time at all.
     pub enabled: bool,
-    /// Between two looks at what is due.
+    /// Between two looks at what is due, and the least rest of a chain that was looked at in vain.
     pub interval: Duration,
     /// Chains looked at in one sweep.
     pub batch_max: usize,
@@ -69,6 +70,9 @@ pub struct Sweeper {
     actor: Actor,
     at_once: Arc<Semaphore>,
     lanes: HashMap<String, Arc<Lane>>,
+    /// What is under way: a provider that hangs holds up its own chains and no others.
+    under_way: HashSet<ChainId>,
+    calls: JoinSet<ChainId>,
 }
 
 impl Broker {
@@ -103,7 +107,14 @@ impl Broker {
     /// A sweeper with closed breakers.
     pub fn sweeper(&self) -> Sweeper {
         let at_once = Arc::new(Semaphore::new(self.0.options.background.concurrency));
-        Sweeper { broker: self.clone(), actor: Actor::new("background"), at_once, lanes: HashMap::new() }
+        Sweeper {
+            broker: self.clone(),
+            actor: Actor::new("background"),
+            at_once,
+            lanes: HashMap::new(),
+            under_way: HashSet::new(),
+            calls: JoinSet::new(),
+        }
     }
 
     /// Recovers pending answers, and drops what has been kept long enough.
@@ -123,20 +134,46 @@ impl Broker {
 }
 
 impl Sweeper {
-    /// One round: everything that is due now, up to the batch. Returns how many were looked at.
+    /// One round: starts on what is due now, up to the batch, and waits for nothing. Returns how many were started.
     pub async fn sweep(&mut self) -> Result<usize, StoreError> {
-        let batch = self.broker.0.options.background.batch_max;
-        let due = self.broker.0.ports.store.due(self.broker.now(), batch).await?;
-        let count = due.len();
-        let mut calls = JoinSet::new();
-        for due in due {
+        self.land();
+        let room = self.broker.0.options.background.batch_max.saturating_sub(self.under_way.len());
+        let limit = self.broker.0.options.background.batch_max + self.under_way.len();
+        let due = self.broker.0.ports.store.due(self.broker.now(), limit).await?;
+        let fresh: Vec<Due> =
+            due.into_iter().filter(|due| !self.under_way.contains(&due.chain)).take(room).collect();
+        let mut started = 0;
+        for due in fresh {
             let Some((profile, lane)) = self.lane(&due).await? else { continue };
+            self.under_way.insert(due.chain);
             let (broker, actor, at_once) =
                 (self.broker.clone(), self.actor.clone(), Arc::clone(&self.at_once));
-            calls.spawn(async move { broker.sweep_one(due, &profile, &lane, &at_once, &actor).await });
+            let chain = due.chain;
+            self.calls.spawn(async move {
+                broker.sweep_one(due, &profile, &lane, &at_once, &actor).await;
+                chain
+            });
+            started += 1;
         }
-        while calls.join_next().await.is_some() {}
-        Ok(count)
+        Ok(started)
+    }
+
+    /// Waits until everything that was started has ended.
+    pub async fn settled(&mut self) {
+        while self.calls.join_next().await.is_some() {}
+        self.under_way.clear();
+    }
+
+    fn land(&mut self) {
+        while let Some(ended) = self.calls.try_join_next() {
+            if let Ok(chain) = ended {
+                self.under_way.remove(&chain);
+            }
+        }
+        if self.calls.is_empty() {
+            // Also what panicked, and so did not say which chain it was.
+            self.under_way.clear();
+        }
     }
 
     /// The token endpoint's lane, unless it is closed or the chain is gone.
@@ -157,6 +194,11 @@ impl Sweeper {
         });
         let lane = Arc::clone(lane);
         let admitted = lock(&lane.breaker).admits(self.broker.0.ports.clock.uptime());
+        if !admitted {
+            // Out of the way of what can be refreshed, until the breaker may try again.
+            let later = self.broker.now() + self.broker.0.options.background.breaker_rest;
+            self.broker.0.ports.store.reschedule(due.chain, Some(later)).await?;
+        }
         Ok(admitted.then_some((profile, lane)))
     }
 }
@@ -209,7 +251,7 @@ impl Broker {
             ) => None,
             (End::Refused(Refusal::Removed), _) => return,
             (_, Some(row)) => self.rules(&row.provider).ok().and_then(|rules| due_at(row, &rules, 0.0)),
-            (_, None) => Some(now),
+            (_, None) => Some(now + self.0.options.background.breaker_rest),
         };
         let next = next.map(|at| at.max(now + self.0.options.background.interval));
         if let Err(error) = self.0.ports.store.reschedule(due.chain, next).await {

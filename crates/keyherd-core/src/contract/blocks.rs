@@ -2,8 +2,8 @@
 
 use super::Testbed;
 use super::fixtures::{
-    ask, at, claim, client, create, done, fields, load, name, new, oauth, row, settle, settling, silent, with_client,
-    written,
+    ask, at, claim, client, create, done, fields, load, name, new, oauth, row, settle, settling, silent,
+    with_client, written,
 };
 use crate::credential::{Block, Chain, Client, ClientChoice, DraftFields};
 use crate::ports::Store;
@@ -74,7 +74,8 @@ pub async fn a_corrected_client_is_not_blocked(bed: &dyn Testbed) {
     assert_eq!(again.block, None);
     assert_eq!(blocked.client.secret, again.client.secret);
     let resolved = process.store.client("acme", &name("app")).await.expect("client");
-    let expected = Client { name: Some(name("app")), id: Some("shared app".into()), secret: Some("s1".into()) };
+    let expected =
+        Client { name: Some(name("app")), id: Some("shared app".into()), secret: Some("s1".into()) };
     assert_eq!(resolved, Some(expected));
     assert_eq!(process.store.client("other", &name("app")).await, Ok(None));
 }
@@ -107,7 +108,8 @@ pub async fn a_block_on_yesterdays_client_holds_nobody(bed: &dyn Testbed) {
 
 pub async fn a_used_client_is_not_removed(bed: &dyn Testbed) {
     let process = bed.open().await;
-    let remove = || async { process.store.remove_client(&name("app"), silent("client")).await.expect("remove") };
+    let remove =
+        || async { process.store.remove_client(&name("app"), silent("client")).await.expect("remove") };
     assert_eq!(remove().await, ClientRemoved::NotFound);
     put(&*process.store, client("app", "s1")).await;
     let made = create(&*process.store, with_client("acme-1", "app")).await;

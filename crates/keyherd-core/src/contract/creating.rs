@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::Testbed;
-use super::fixtures::{at, client, create, fields, load, name, new, oauth, refresh, row, silent, told, written};
+use super::fixtures::{
+    at, client, create, fields, load, name, new, oauth, refresh, row, silent, told, written,
+};
 use super::fixtures::{claim, settle, settling};
 use crate::credential::{DraftFields, Kind, Trouble, Verdict, VerdictReason};
 use crate::ports::Store;
@@ -132,7 +134,10 @@ pub async fn members_of_a_chain_agree(bed: &dyn Testbed) {
         ("provider", DraftFields { provider: "other".into(), ..base() }),
         ("client", DraftFields { client_id: Some("another".into()), ..base() }),
         ("client", DraftFields { client_secret: Some("another".into()), ..base() }),
-        ("client", DraftFields { client: Some("other".into()), client_id: None, client_secret: None, ..base() }),
+        (
+            "client",
+            DraftFields { client: Some("other".into()), client_id: None, client_secret: None, ..base() },
+        ),
         ("token URL", DraftFields { token_url: None, ..base() }),
         ("scopes", DraftFields { scopes: vec!["read".into()], ..base() }),
         ("resource", DraftFields { resource: Some("r".into()), ..base() }),

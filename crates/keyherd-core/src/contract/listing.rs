@@ -42,7 +42,9 @@ async fn due_names(store: &dyn Store, now: i64, limit: usize) -> Vec<String> {
 
 pub async fn the_longest_due_comes_first(bed: &dyn Testbed) {
     let process = bed.open().await;
-    for (name, seconds) in [("c", Some(30)), ("a", Some(10)), ("never", None), ("b", Some(20)), ("later", Some(99))] {
+    for (name, seconds) in
+        [("c", Some(30)), ("a", Some(10)), ("never", None), ("b", Some(20)), ("later", Some(99))]
+    {
         create(&*process.store, due(name, seconds)).await;
     }
     assert_eq!(due_names(&*process.store, 30, 10).await, ["a", "b", "c"]);
@@ -50,7 +52,10 @@ pub async fn the_longest_due_comes_first(bed: &dyn Testbed) {
     assert_eq!(due_names(&*process.store, 9, 10).await, Vec::<String>::new());
     let first = &process.store.due(at(30), 1).await.expect("due")[0];
     let loaded = load(&*process.store, "a").await;
-    assert_eq!((first.chain, &first.provider, first.due_at), (loaded.chain.id, &loaded.chain.provider, at(10)));
+    assert_eq!(
+        (first.chain, &first.provider, first.due_at),
+        (loaded.chain.id, &loaded.chain.provider, at(10))
+    );
     assert_eq!(first.token_url, loaded.chain.token_url);
 }
 
@@ -92,7 +97,10 @@ pub async fn the_census_counts_every_state(bed: &dyn Testbed) {
     let troubles = [
         ("verdict", Trouble::Verdict(verdict("token of verdict"))),
         ("stale", Trouble::Verdict(verdict("another token"))),
-        ("uncertain", Trouble::Uncertain(Uncertain { since: at(1), probes: 0, retry_at: at(2), code: "c".into() })),
+        (
+            "uncertain",
+            Trouble::Uncertain(Uncertain { since: at(1), probes: 0, retry_at: at(2), code: "c".into() }),
+        ),
         ("resting", Trouble::Backoff(Backoff { failures: 1, retry_at: at(100), code: "c".into() })),
         ("rested", Trouble::Backoff(Backoff { failures: 1, retry_at: at(50), code: "c".into() })),
     ];

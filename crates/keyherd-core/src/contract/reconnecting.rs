@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::fixtures::{
-    at, claim, create, fields, granting, name, new, oauth, refresh, row, settle, settling, silent, superseded, told,
-    written,
+    at, claim, create, fields, granting, name, new, oauth, refresh, row, settle, settling, silent,
+    superseded, told, written,
 };
 use super::{Process, Testbed};
 use crate::credential::{Chain, DraftFields, Loaded, Trouble, Verdict, VerdictReason};

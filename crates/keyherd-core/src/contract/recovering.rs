@@ -2,7 +2,8 @@
 
 use super::Testbed;
 use super::fixtures::{
-    at, claim, create, done, granting, hash, oauth, refresh, row, settle, settling, silent, superseded, told, written,
+    at, claim, create, done, granting, hash, oauth, refresh, row, settle, settling, silent, superseded, told,
+    written,
 };
 use crate::credential::{Trouble, Uncertain};
 use crate::ports::Store;

@@ -2,12 +2,10 @@
 
 use super::Testbed;
 use super::fixtures::{
-    at, claim, create, done, fields, grant, granting, hash, load, new, oauth, refresh, row, settle, settling, silent,
-    superseded, told, written,
+    at, claim, create, done, fields, grant, granting, hash, load, new, oauth, refresh, row, settle, settling,
+    silent, superseded, told, written,
 };
-use crate::credential::{
-    Backoff, Block, Cooldown, DraftFields, Trouble, Uncertain, Verdict, VerdictReason,
-};
+use crate::credential::{Backoff, Block, Cooldown, DraftFields, Trouble, Uncertain, Verdict, VerdictReason};
 use crate::ids::ClaimId;
 use crate::ports::store::{Conflict, Created, Reconnected, Settled, Settling};
 use crate::refresh::Settlement;
@@ -61,7 +59,10 @@ pub async fn without_its_claim_nothing_is_settled(bed: &dyn Testbed) {
     let wrong = [
         Settling { claim: stranger, ..granting(&claimed, "r2") },
         Settling { generation: claimed.generation + 1, ..granting(&claimed, "r2") },
-        Settling { claim: stranger, ..settling(&claimed, Settlement::Troubled(Trouble::Verdict(verdict("r1")))) },
+        Settling {
+            claim: stranger,
+            ..settling(&claimed, Settlement::Troubled(Trouble::Verdict(verdict("r1"))))
+        },
         Settling { claim: stranger, ..settling(&claimed, Settlement::Released) },
         Settling { claim: stranger, ..settling(&claimed, block) },
     ];

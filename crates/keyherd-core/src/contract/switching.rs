@@ -62,7 +62,10 @@ pub async fn an_amendment_moves_the_row(bed: &dyn Testbed) {
     assert_eq!(load(&*process.store, "acme-1").await, *after);
     assert!(after.credential.disabled && after.chain.revision > made.chain.revision);
     assert_eq!(after.credential.attributes, json!({"team": "red"}));
-    assert_eq!((&after.chain.client.name, &after.chain.client.secret), (&Some(name("app")), &Some("s1".into())));
+    assert_eq!(
+        (&after.chain.client.name, &after.chain.client.secret),
+        (&Some(name("app")), &Some("s1".into()))
+    );
     assert_eq!(after.chain.token_url.as_deref(), Some("https://acme.example/v2/token"));
     assert_eq!((&after.chain.scopes, after.chain.due_at), (&vec!["admin".to_owned()], Some(at(42))));
     assert_eq!((after.chain.generation, &after.chain.tokens), (made.chain.generation, &made.chain.tokens));

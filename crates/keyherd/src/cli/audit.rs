@@ -18,7 +18,7 @@ const TAIL_MAX: u64 = 100_000;
 
 /// The audit log: every change, hash-chained. It holds no secret.
 #[derive(Debug, Subcommand)]
-pub(super) enum Audit {
+pub(crate) enum Audit {
     /// Show the last entries
     Tail {
         /// How many

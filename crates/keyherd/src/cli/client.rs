@@ -13,7 +13,7 @@ use crate::wire::{self, Wired};
 
 /// Client apps that credentials share by name.
 #[derive(Debug, Subcommand)]
-pub(super) enum Client {
+pub(crate) enum Client {
     /// Make a client app or change it; a new configuration lifts its block
     ///
     /// The client secret is asked for on a terminal, without an echo; otherwise it is the first line of standard input.

@@ -12,7 +12,7 @@ use super::peer::{Context, actor};
 
 /// Let a credential rest, or end its rest.
 #[derive(Debug, Subcommand)]
-pub(super) enum Cooldown {
+pub(crate) enum Cooldown {
     /// Let a credential rest; a rest is only ever extended
     Set {
         /// The credential

@@ -13,7 +13,7 @@ use keyherd_core::ports::{JournalError, ProfileError, StoreError};
 use keyherd_core::refresh::Refusal;
 
 use crate::config::ConfigError;
-use crate::wire::WireError;
+use crate::wire::{DoorError, WireError};
 
 /// What the calling program learns. The numbers are the outside surface's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +161,13 @@ impl From<ConfigError> for Failure {
 impl From<WireError> for Failure {
     fn from(error: WireError) -> Self {
         Self::new(if error.is_passing() { Exit::NotNow } else { Exit::Failed }, error)
+    }
+}
+
+impl From<DoorError> for Failure {
+    fn from(error: DoorError) -> Self {
+        let exit = if matches!(error, DoorError::Bare(_)) { Exit::Usage } else { Exit::Failed };
+        Self::new(exit, error)
     }
 }
 

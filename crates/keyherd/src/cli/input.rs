@@ -46,7 +46,7 @@ fn bounded(from: impl Read, bytes_max: usize) -> io::Result<Zeroizing<Vec<u8>>> 
 ///
 /// A program may say which one a line is (`refresh_token=…`), in any order; plain lines are taken in the order of the
 /// questions.
-pub(super) struct Secrets {
+pub(crate) struct Secrets {
     lines: Option<Vec<Secret>>,
 }
 

@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// The master key.
 #[derive(Debug, Subcommand)]
-pub(super) enum Key {
+pub(crate) enum Key {
     /// Make a new master key and seal everything under it, while servers and commands work on
     ///
     /// Interrupted, it is simply run again: at each step the key file holds every key that anything is sealed under.

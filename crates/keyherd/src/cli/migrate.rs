@@ -11,7 +11,7 @@ use super::peer::Context;
 ///
 /// Every command does so when it opens an older store; this one does nothing else. Makes the store where there is none.
 #[derive(Debug, Args)]
-pub(super) struct Migrate {}
+pub(crate) struct Migrate {}
 
 #[derive(Serialize)]
 struct Migrated {

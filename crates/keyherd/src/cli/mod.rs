@@ -29,10 +29,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
-pub(crate) use self::failure::{Exit, Failure};
+pub(crate) use self::failure::Failure;
 pub(crate) use self::output::Output;
 use self::peer::Context;
-pub(crate) use self::signals::Signals;
 use crate::config::{Environment, Flags, Settings};
 
 /// An OAuth credential broker: however many ask, it happens once.

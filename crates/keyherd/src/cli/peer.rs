@@ -1,7 +1,6 @@
 //! A command as a peer on the store: opened, put to work, and ended only when what is in flight is committed.
 
 use keyherd_core::audit::Actor;
-use keyherd_core::broker::Broker;
 
 use super::failure::Failure;
 use super::output::Output;
@@ -49,9 +48,4 @@ pub(super) async fn end(wired: &Wired, patience: std::time::Duration) {
 /// Who acts, for the audit log.
 pub(super) fn actor() -> Actor {
     Actor::new("cli")
-}
-
-/// The time that ends and cooldowns are shown against.
-pub(super) fn now(broker: &Broker) -> keyherd_core::time::Timestamp {
-    broker.now()
 }

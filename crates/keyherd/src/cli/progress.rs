@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const TURN: Duration = Duration::from_millis(120);
 
 /// A bar that shows itself when its work turns out to be long.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
     began: Duration,
 }

@@ -1,8 +1,5 @@
 //! `keyherd provider`: the profiles, built in and in the data folder.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -16,13 +13,14 @@ use serde::Deserialize;
 use super::failure::Failure;
 use super::input;
 use super::peer::Context;
+use crate::files;
 
 /// The largest profile that is read, in bytes; a profile itself is bounded more tightly.
 const FILE_LEN_MAX: usize = 1024 * 1024;
 
 /// Provider profiles: how each provider behaves.
 #[derive(Debug, Subcommand)]
-pub(super) enum Provider {
+pub(crate) enum Provider {
     /// List the profiles: the built-in ones, and those in the data folder, which win
     List,
     /// Show one profile as TOML
@@ -107,23 +105,13 @@ fn import(context: &Context, file: &Path) -> Result<(), Failure> {
     let name = Name::parse(&named.name).map_err(|error| wrong(error.to_string()))?;
     let profile = FolderProfiles::parse(name.as_str(), &text)?;
     context.settings.prepare_data()?;
-    let path = context.settings.data.join("providers").join(format!("{name}.toml"));
-    install(&path, text.as_bytes())
+    let folder = context.settings.data.join("providers");
+    let path = folder.join(format!("{name}.toml"));
+    files::make_folder(&folder)
+        .and_then(|()| files::replace(&path, text.as_bytes()))
         .map_err(|error| Failure::failed(format!("{} cannot be written: {error}", path.display())))?;
     if context.out.is_json() {
         return context.out.json(&ProviderView::from(&profile));
     }
     context.out.line(format!("{name} is imported as {}", path.display()))
-}
-
-/// Written beside its place, then put there in one step: whoever reads it sees all of it.
-fn install(path: &Path, text: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let unfinished = path.with_extension(format!("toml.{}.tmp", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    fs::File::open(folder)?.sync_all()
 }

@@ -1,10 +1,87 @@
-//! stub
+//! `keyherd serve`: the API, background refresh and recovery, until it is told to end.
+
 use clap::Args;
+use keyherd_api::Metrics;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
 use super::failure::Failure;
-use super::peer::Context;
-/// The admin token's file, in the data folder.
-pub(super) const ADMIN_TOKEN_FILE: &str = "admin.token";
-/// Serve
+use super::output::Output;
+use super::peer::{self, Context};
+use super::signals::Signals;
+use crate::config::{ListenFlags, Settings};
+use crate::wire::{self, ADMIN_TOKEN_FILE, Door, admin_token};
+
+/// Run the server: API, background refresh, recovery.
+///
+/// The first start makes the master key, the store and DIR/admin.token, the bearer for the API. SIGINT or SIGTERM stops
+/// accepting, finishes what is in flight and ends with 0; a second one ends at once.
 #[derive(Debug, Args)]
-pub(super) struct Serve {}
-impl Serve { pub(super) async fn run(self, _context: Context) -> Result<(), Failure> { Ok(()) } }
+pub(crate) struct Serve {
+    #[command(flatten)]
+    listen: ListenFlags,
+}
+
+/// Where things are.
+#[derive(Serialize)]
+struct Places {
+    version: &'static str,
+    api: String,
+    data: String,
+    database: String,
+    admin_token_file: String,
+}
+
+impl Serve {
+    pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
+        let settings = &context.settings;
+        let api = settings.listening.resolve(&self.listen, &context.environment)?;
+        let metrics = Metrics::install().map_err(Failure::failed)?;
+        let wired = wire::open(settings).await?;
+        let token = admin_token(&settings.data)?;
+        let door = Door::open(&api, &wired, metrics, &token).await?;
+        drop(token);
+        let mut signals = Signals::listen()?;
+        wired.broker.run_background();
+        say(context.out, &Places::of(settings, &door, &wired))?;
+        let stop = CancellationToken::new();
+        let patience = settings.command.shutdown_patience;
+        let served = async {
+            door.serve(stop.clone()).await;
+            peer::end(&wired, patience).await;
+        };
+        let asked = async {
+            signals.next().await;
+            tracing::info!("stopping: finishing what is in flight; once more ends at once");
+            stop.cancel();
+            signals.next().await
+        };
+        tokio::select! {
+            () = served => Ok(()),
+            exit = asked => Err(Failure::silent(exit)),
+        }
+    }
+}
+
+impl Places {
+    fn of(settings: &Settings, door: &Door, wired: &wire::Wired) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            api: door.url(),
+            data: settings.data.display().to_string(),
+            database: wired.store.path().display().to_string(),
+            admin_token_file: settings.data.join(ADMIN_TOKEN_FILE).display().to_string(),
+        }
+    }
+}
+
+fn say(out: Output, places: &Places) -> Result<(), Failure> {
+    if out.is_json() {
+        return out.json(places);
+    }
+    out.line(format_args!("keyherd {} serves", places.version))?;
+    out.line(format_args!("  API          {}", places.api))?;
+    out.line(format_args!("  admin token  {}", places.admin_token_file))?;
+    out.line(format_args!("  data folder  {}", places.data))?;
+    out.line(format_args!("  store        {}", places.database))
+}

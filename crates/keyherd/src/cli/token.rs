@@ -19,7 +19,7 @@ use super::{input, progress};
 /// Refreshes it first where it has ended; however many ask at once, the provider is called once. With a failure nothing
 /// is printed on standard output.
 #[derive(Debug, Args)]
-pub(super) struct TokenOf {
+pub(crate) struct TokenOf {
     /// The credential
     #[arg(value_parser = Name::parse)]
     name: Name,

@@ -1,10 +1,13 @@
-//! `[api]`: where the REST door is, its certificate, and its bounds.
+//! `[api]` and `[api.limits]`: where the REST door is, its certificate, and its bounds.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use keyherd_api::{ApiLimits, Hosts};
 use serde::Deserialize;
 
 use super::file::FileSettings;
+use super::number::{count, seconds};
 use super::{ConfigError, Environment, ListenFlags};
 
 /// Where the API listens unless it is told otherwise.
@@ -15,6 +18,48 @@ const LISTEN: &str = "127.0.0.1:8484";
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ApiKeys {
     listen: Option<String>,
+    hosts: Vec<String>,
+    #[serde(with = "LimitsKeys")]
+    limits: ApiLimits,
+}
+
+/// `[api.limits]`: the keys of [`ApiLimits`]. What is left out is as in its default; a bound without a key does not
+/// compile.
+#[derive(Deserialize)]
+#[serde(remote = "ApiLimits", default = "ApiLimits::default", deny_unknown_fields)]
+struct LimitsKeys {
+    #[serde(rename = "body_bytes_max", deserialize_with = "count::<_, _, 1_024, 1_073_741_824>")]
+    body_len_max: usize,
+    #[serde(rename = "head_bytes_max", deserialize_with = "count::<_, _, 8_192, 1_048_576>")]
+    head_len_max: usize,
+    #[serde(deserialize_with = "count::<_, _, 10, 1_000>")]
+    headers_max: usize,
+    #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
+    connections_max: usize,
+    #[serde(deserialize_with = "count::<_, _, 1, 100_000>")]
+    streams_max: u32,
+    #[serde(rename = "header_timeout_seconds", deserialize_with = "seconds::<_, 100, 3_600_000>")]
+    header_timeout: Duration,
+    #[serde(rename = "request_timeout_seconds", deserialize_with = "seconds::<_, 100, 3_600_000>")]
+    request_timeout: Duration,
+    #[serde(rename = "verify_timeout_seconds", deserialize_with = "seconds::<_, 100, 86_400_000>")]
+    verify_timeout: Duration,
+    #[serde(rename = "drain_timeout_seconds", deserialize_with = "seconds::<_, 100, 3_600_000>")]
+    drain_timeout: Duration,
+    #[serde(rename = "wait_max_seconds", deserialize_with = "seconds::<_, 1_000, 300_000>")]
+    wait_max: Duration,
+    #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
+    changes_max: usize,
+    #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
+    events_max: usize,
+    #[serde(rename = "events_keep_alive_seconds", deserialize_with = "seconds::<_, 100, 3_600_000>")]
+    events_keep_alive: Duration,
+    #[serde(rename = "readiness_age_max_seconds", deserialize_with = "seconds::<_, 1, 60_000>")]
+    readiness_age_max: Duration,
+    #[serde(rename = "readiness_timeout_seconds", deserialize_with = "seconds::<_, 10, 60_000>")]
+    readiness_timeout: Duration,
+    #[serde(rename = "gauges_age_max_seconds", deserialize_with = "seconds::<_, 10, 3_600_000>")]
+    gauges_age_max: Duration,
 }
 
 /// The API's settings, resolved.
@@ -24,6 +69,10 @@ pub(crate) struct ApiSettings {
     pub(crate) listen: String,
     /// Certificate and key.
     pub(crate) tls: Option<TlsFiles>,
+    /// Names it answers to, beside its own.
+    pub(crate) hosts: Hosts,
+    /// Its bounds.
+    pub(crate) limits: ApiLimits,
 }
 
 /// A server's certificate chain and its private key, both in PEM.
@@ -72,7 +121,17 @@ impl Listening {
         };
         let cert = given(&flags.tls_cert, "KEYHERD_TLS_CERT", &self.tls_cert);
         let key = given(&flags.tls_key, "KEYHERD_TLS_KEY", &self.tls_key);
-        Ok(ApiSettings { listen: listen.unwrap_or_else(|| LISTEN.to_owned()), tls: tls(cert, key)? })
+        Ok(ApiSettings {
+            listen: listen.unwrap_or_else(|| LISTEN.to_owned()),
+            tls: tls(cert, key)?,
+            hosts: self.hosts()?,
+            limits: self.api.limits.clone(),
+        })
+    }
+
+    fn hosts(&self) -> Result<Hosts, ConfigError> {
+        let unfit = |problem: String| ConfigError::Unfit { setting: "[api] hosts", problem };
+        Hosts::new(self.api.hosts.iter().map(String::as_str)).map_err(|error| unfit(error.to_string()))
     }
 }
 

@@ -8,9 +8,8 @@ use keyherd_core::ports::{JournalError, StoreError};
 
 use crate::config::ConfigError;
 
-/// What stands in the way.
+/// What stands in the way: each variant is the adapter's error that it holds.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "each variant is the error it holds")]
 pub(crate) enum WireError {
     #[error(transparent)]
     Config(#[from] ConfigError),

@@ -3,8 +3,10 @@
 //! Straight on purpose: what a process is made of is read here from top to bottom. Nothing that a hot token does not
 //! need happens here: certificates are loaded, locks taken and writers opened when something first asks for them.
 
+mod door;
 mod error;
 mod journal;
+mod tls;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use keyherd_adapters::store::sqlite::{SqliteOptions, SqliteStore};
 use keyherd_adapters::system::{OsEntropy, SystemClock};
 use keyherd_core::broker::{Broker, Ports};
 
+pub(crate) use self::door::{ADMIN_TOKEN_FILE, Door, DoorError, admin_token};
 pub(crate) use self::error::WireError;
 pub(crate) use self::journal::KeyedJournal;
 use crate::config::Settings;

@@ -182,3 +182,21 @@ async fn claim(stage: &Stage, claimer: &Host) {
     let claimed = claimer.store.claim(&ask, Record { note, event: None }).await.expect("a store");
     assert!(matches!(claimed, Claimed::Granted(_)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn with_journal_and_store_full_the_answer_lives_in_memory_until_one_of_them_takes_it() {
+    let (stage, provider) = strict(Duration::ZERO).await;
+    stage.fleet.journal.set_failing(true);
+    let outage = async {
+        pass(SECOND / 2).await;
+        stage.fleet.installation.set_unwritable(true);
+    };
+    let (got, ()) = tokio::join!(stage.ask(plain()), outage);
+    assert_eq!(token(got).generation(), 1);
+    stage.fleet.installation.set_unwritable(false);
+    let again = token(stage.ask(rejecting("access-1-0")).await);
+    assert_eq!((again.generation(), provider.calls(), provider.reuses()), (1, 1, 0));
+    pass(10 * SECOND).await;
+    let row = stage.host.broker.show(&acme()).await.expect("there").chain;
+    assert_eq!((row.generation, provider.reuses()), (1, 0));
+}

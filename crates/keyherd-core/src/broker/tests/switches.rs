@@ -119,7 +119,9 @@ async fn the_sweep_refreshes_what_is_due_and_nothing_else() {
     assert_eq!(sweeper.sweep().await, Ok(0));
     pass(2 * HOUR - 3 * MINUTE).await;
     assert_eq!(sweeper.sweep().await, Ok(1));
-    assert_eq!(sweeper.sweep().await, Ok(0));
+    assert_eq!(sweeper.sweep().await, Ok(0), "under way");
+    sweeper.settled().await;
+    assert_eq!(sweeper.sweep().await, Ok(0), "done");
     assert_eq!((stage.token().await.expose(), stage.provider.calls()), ("access-1", 1));
 }
 
@@ -132,10 +134,25 @@ async fn the_breaker_rests_the_background_and_no_caller() {
     }
     let mut sweeper = stage.host.broker.sweeper();
     sweeper.sweep().await.expect("swept");
+    sweeper.settled().await;
     let after_first = stage.provider.calls();
-    pass(20 * SECOND).await;
-    sweeper.sweep().await.expect("swept");
+    pass(40 * SECOND).await;
+    assert_eq!(sweeper.sweep().await, Ok(0));
+    sweeper.settled().await;
     assert_eq!(stage.provider.calls(), after_first, "open: the background makes no call");
     stage.refusal().await;
     assert_eq!(stage.provider.calls(), after_first + 1, "a caller is not held by it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_hangs_holds_up_no_other() {
+    let stage = stage(Duration::ZERO, [granted("late", "late"), granted("access-1", "refresh-1")]).await;
+    stage.provider.takes(50 * SECOND);
+    let mut sweeper = stage.host.broker.sweeper();
+    assert_eq!(sweeper.sweep().await, Ok(1));
+    pass(SECOND).await;
+    stage.import("other", Duration::ZERO, "refresh-other", |_| {}).await;
+    assert_eq!(sweeper.sweep().await, Ok(1), "the other is started while the first one hangs");
+    sweeper.settled().await;
+    assert_eq!(stage.provider.calls(), 2);
 }

@@ -39,7 +39,7 @@ impl MemoryStore {
         let Some(row) = rows.chains.get_mut(&settling.chain) else { return };
         row.chain.revision += 1;
         row.chain.claim = None;
-        row.claim_hash = None;
+        let claimed_client = row.claimed_client.take();
         row.chain.due_at = settling.due_at;
         match settling.settlement {
             Settlement::Granted(tokens) => {
@@ -57,8 +57,9 @@ impl MemoryStore {
             }
             Settlement::Troubled(trouble) => row.chain.trouble = trouble,
             Settlement::Blocked(block) => {
-                let row = row.clone();
-                rows.blocks.insert(clients::fingerprint(&self.shared.hasher, rows, &row), block);
+                if let Some(client) = claimed_client {
+                    rows.blocks.insert(client, block);
+                }
             }
             Settlement::Released => {}
         }
@@ -74,11 +75,13 @@ impl ChainStore for MemoryStore {
     async fn claim(&self, ask: &ClaimAsk, record: Record) -> Result<Claimed, StoreError> {
         let now = self.shared.clock.now();
         self.write(record, |rows| {
-            let Some(row) = rows.chains.get_mut(&ask.chain) else { return (Claimed::Missed(None), false) };
-            let is_free = row.chain.claim.is_none() && row.chain.revision == ask.revision;
-            if is_free {
+            let Some(row) = rows.chains.get(&ask.chain) else { return (Claimed::Missed(None), false) };
+            let client = clients::fingerprint(&self.shared.hasher, rows, row);
+            let is_blocked = rows.blocks.contains_key(&client);
+            let is_free = row.chain.claim.is_none() && row.chain.revision == ask.revision && !is_blocked;
+            if let Some(row) = rows.chains.get_mut(&ask.chain).filter(|_| is_free) {
                 row.chain.revision += 1;
-                row.claim_hash = row.chain.spend_hash.map(|hash| (ask.id, hash));
+                row.claimed_client = Some(client);
                 row.chain.claim = Some(Claim {
                     id: ask.id,
                     owner: self.owner,

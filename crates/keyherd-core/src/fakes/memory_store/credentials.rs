@@ -23,21 +23,22 @@ impl MemoryStore {
         if let Some(loaded) = self.loaded(rows, &name) {
             return Created::NameTaken(Box::new(loaded));
         }
-        if let Some(conflict) = no_client(rows, &new.draft) {
+        let shared = match shared_chain(rows, &new.draft) {
+            Some((row, Some(field))) => return Created::Conflict(differs(row, field)),
+            Some((row, None)) => Some(row.chain.clone()),
+            None => None,
+        };
+        let no_client = no_client(rows, &new.draft.provider, &new.draft.client);
+        if let Some(conflict) = no_client.or_else(|| held_or_spent(rows, &new, shared.as_ref())) {
             return Created::Conflict(conflict);
         }
-        let shared = shared_chain(rows, &new.draft);
         let joined = shared.is_some();
         let chain = match shared {
-            Some(Ok(id)) => id,
-            Some(Err(conflict)) => return Created::Conflict(conflict),
-            None => match held_or_spent(rows, &new, None) {
-                Some(conflict) => return Created::Conflict(conflict),
-                None => {
-                    rows.chains.insert(new.chain, row_of(&new));
-                    new.chain
-                }
-            },
+            Some(shared) => shared.id,
+            None => {
+                rows.chains.insert(new.chain, row_of(&new));
+                new.chain
+            }
         };
         rows.credentials.insert(name.clone(), credential_of(&new, chain, self.shared.clock.now()));
         match self.loaded(rows, &name) {
@@ -49,61 +50,133 @@ impl MemoryStore {
     fn reconnect_in(&self, rows: &mut Rows, new: NewCredential) -> Reconnected {
         let name = new.draft.name.clone();
         let Some(current) = self.loaded(rows, &name) else { return Reconnected::NotFound };
-        if let Some(conflict) = no_client(rows, &new.draft) {
-            return Reconnected::Conflict(conflict);
-        }
         let id = current.chain.id;
         let is_same = new.spend_hash.is_some() && new.spend_hash == current.chain.spend_hash;
-        if !is_same && let Some(conflict) = held_or_spent(rows, &new, Some(&current.chain)) {
+        if let Some(conflict) = reconnect_conflict(rows, &new, &current.chain, is_same) {
             return Reconnected::Conflict(conflict);
         }
         let Some(row) = rows.chains.get_mut(&id) else { return Reconnected::NotFound };
+        configure(row, &new.draft);
         row.chain.revision += 1;
-        if new.draft.client != ClientChoice::None {
-            row.client = new.draft.client;
-        }
         row.chain.due_at = new.due_at;
-        if !is_same {
-            if let Some(spent) = row.chain.spend_hash {
-                rows.spent.insert(spent, (id, row.chain.generation));
+        if is_same {
+            if new.tokens.access_token.is_some() {
+                row.chain.tokens = new.tokens;
             }
+        } else {
+            let spent = row.chain.spend_hash.map(|hash| (hash, (id, row.chain.generation)));
             row.chain.generation += 1;
             row.chain.claim = None;
             row.chain.trouble = Trouble::None;
             row.chain.spend_hash = new.spend_hash;
             row.chain.minted_by_rejection = false;
             row.chain.tokens = new.tokens;
-        } else if new.tokens.access_token.is_some() {
-            row.chain.tokens = new.tokens;
+            rows.spent.extend(spent);
+        }
+        let has_attributes =
+            new.draft.attributes.as_object().is_some_and(|attributes| !attributes.is_empty());
+        if let Some(credential) = rows.credentials.get_mut(&name).filter(|_| has_attributes) {
+            credential.attributes = new.draft.attributes;
         }
         self.loaded(rows, &name).map_or(Reconnected::NotFound, |loaded| Reconnected::Done(Box::new(loaded)))
     }
+
+    fn amend_in(&self, rows: &mut Rows, name: &Name, change: Change) -> (Amended, bool) {
+        let Some(before) = self.loaded(rows, name) else { return (Amended::NotFound, false) };
+        let provider = &before.chain.provider;
+        if let Some(conflict) = change.client.as_ref().and_then(|client| no_client(rows, provider, client)) {
+            return (Amended::Conflict(conflict), false);
+        }
+        let undo = rows.clone();
+        if let Some(credential) = rows.credentials.get_mut(name) {
+            credential.disabled = change.disabled.unwrap_or(credential.disabled);
+            credential.attributes = change.attributes.unwrap_or_else(|| credential.attributes.clone());
+        }
+        let says_client = change.client.is_some();
+        if let Some(row) = rows.chains.get_mut(&before.chain.id) {
+            row.client = change.client.unwrap_or_else(|| row.client.clone());
+            row.chain.token_url = change.token_url.or_else(|| row.chain.token_url.clone());
+            row.chain.scopes = change.scopes.unwrap_or_else(|| row.chain.scopes.clone());
+            row.chain.due_at = change.due_at.or(row.chain.due_at);
+        }
+        if says_client && let Some(row) = rows.chains.get(&before.chain.id) {
+            let client = super::clients::fingerprint(&self.shared.hasher, rows, row);
+            rows.blocks.remove(&client);
+        }
+        if self.loaded(rows, name).as_ref() == Some(&before) {
+            *rows = undo;
+            return (Amended::Done(Box::new(before)), false);
+        }
+        if let Some(row) = rows.chains.get_mut(&before.chain.id) {
+            row.chain.revision += 1;
+        }
+        let after = self.loaded(rows, name);
+        (after.map_or(Amended::NotFound, |loaded| Amended::Done(Box::new(loaded))), true)
+    }
 }
 
-/// The chain that a draft joins, if it names one that exists; or why it may not.
-fn shared_chain(rows: &Rows, draft: &Draft) -> Option<Result<crate::ids::ChainId, Conflict>> {
+/// What a reconnect does not say stays.
+fn configure(row: &mut ChainRow, draft: &Draft) {
+    if draft.client != ClientChoice::None {
+        row.client = draft.client.clone();
+    }
+    if draft.token_url.is_some() {
+        row.chain.token_url.clone_from(&draft.token_url);
+    }
+    if !draft.scopes.is_empty() {
+        row.chain.scopes.clone_from(&draft.scopes);
+    }
+    if draft.resource.is_some() {
+        row.chain.resource.clone_from(&draft.resource);
+    }
+}
+
+fn reconnect_conflict(rows: &Rows, new: &NewCredential, own: &Chain, is_same: bool) -> Option<Conflict> {
+    let row = rows.chains.get(&own.id)?;
+    let mut after = row.clone();
+    configure(&mut after, &new.draft);
+    let is_shared = rows.credentials.values().filter(|credential| credential.chain == own.id).count() > 1;
+    let field = difference(row, &after.chain, &after.client).filter(|_| is_shared);
+    field
+        .map(|field| differs(row, field))
+        .or_else(|| no_client(rows, &new.draft.provider, &new.draft.client))
+        .or_else(|| held_or_spent(rows, new, Some(own)).filter(|_| !is_same))
+}
+
+/// The chain that a draft names, if it exists, and the first field in which they differ.
+fn shared_chain<'a>(rows: &'a Rows, draft: &Draft) -> Option<(&'a ChainRow, Option<&'static str>)> {
     let name = draft.chain.as_ref()?;
-    let row = rows
-        .chains
-        .values()
-        .find(|row| row.chain.name.as_ref() == Some(name) && row.chain.provider == draft.provider)?;
-    let differs = [
-        ("kind", row.chain.kind != draft.kind),
-        ("client", row.client != draft.client),
-        ("token URL", row.chain.token_url != draft.token_url),
-        ("scopes", row.chain.scopes != draft.scopes),
-        ("resource", row.chain.resource != draft.resource),
-    ];
-    Some(match differs.into_iter().find(|(_, differs)| *differs) {
-        Some((field, _)) => Err(Conflict::ChainDiffers { chain: name.to_string(), field }),
-        None => Ok(row.chain.id),
-    })
+    let row = rows.chains.values().find(|row| row.chain.name.as_ref() == Some(name))?;
+    let mut wanted = row.chain.clone();
+    wanted.provider.clone_from(&draft.provider);
+    wanted.kind = draft.kind;
+    wanted.token_url.clone_from(&draft.token_url);
+    wanted.scopes.clone_from(&draft.scopes);
+    wanted.resource.clone_from(&draft.resource);
+    Some((row, difference(row, &wanted, &draft.client)))
 }
 
-fn no_client(rows: &Rows, draft: &Draft) -> Option<Conflict> {
-    let ClientChoice::Named(name) = &draft.client else { return None };
-    let is_known = rows.clients.contains_key(&(draft.provider.clone(), name.clone()));
-    (!is_known).then(|| Conflict::NoClient { client: name.to_string(), provider: draft.provider.clone() })
+fn difference(row: &ChainRow, wanted: &Chain, client: &ClientChoice) -> Option<&'static str> {
+    let chain = &row.chain;
+    let fields = [
+        ("provider", chain.provider != wanted.provider),
+        ("kind", chain.kind != wanted.kind),
+        ("client", row.client != *client),
+        ("token URL", chain.token_url != wanted.token_url),
+        ("scopes", chain.scopes != wanted.scopes),
+        ("resource", chain.resource != wanted.resource),
+    ];
+    fields.into_iter().find(|(_, differs)| *differs).map(|(field, _)| field)
+}
+
+fn differs(row: &ChainRow, field: &'static str) -> Conflict {
+    Conflict::ChainDiffers { chain: row.chain.name.as_ref().map_or_else(String::new, Name::to_string), field }
+}
+
+fn no_client(rows: &Rows, provider: &str, client: &ClientChoice) -> Option<Conflict> {
+    let ClientChoice::Named(name) = client else { return None };
+    let is_known = rows.clients.contains_key(&(provider.to_owned(), name.clone()));
+    (!is_known).then(|| Conflict::NoClient { client: name.to_string(), provider: provider.to_owned() })
 }
 
 /// Whether the refresh token is current elsewhere, or was spent on a chain that lives.
@@ -144,7 +217,7 @@ fn row_of(new: &NewCredential) -> ChainRow {
         block: None,
         due_at: new.due_at,
     };
-    ChainRow { chain, client: draft.client.clone(), claim_hash: None }
+    ChainRow { chain, client: draft.client.clone(), claimed_client: None }
 }
 
 fn credential_of(new: &NewCredential, chain: crate::ids::ChainId, created_at: Timestamp) -> Credential {
@@ -199,23 +272,7 @@ impl CredentialStore for MemoryStore {
     }
 
     async fn amend(&self, name: &Name, change: Change, record: Record) -> Result<Amended, StoreError> {
-        self.write(record, |rows| {
-            let Some(credential) = rows.credentials.get_mut(name) else { return (Amended::NotFound, false) };
-            credential.disabled = change.disabled.unwrap_or(credential.disabled);
-            if let Some(attributes) = change.attributes {
-                credential.attributes = attributes;
-            }
-            let id = credential.chain;
-            if let Some(row) = rows.chains.get_mut(&id) {
-                row.chain.revision += 1;
-                row.client = change.client.unwrap_or_else(|| row.client.clone());
-                row.chain.token_url = change.token_url.or_else(|| row.chain.token_url.clone());
-                row.chain.scopes = change.scopes.unwrap_or_else(|| row.chain.scopes.clone());
-                row.chain.due_at = change.due_at.or(row.chain.due_at);
-            }
-            let loaded = self.loaded(rows, name);
-            (loaded.map_or(Amended::NotFound, |loaded| Amended::Done(Box::new(loaded))), true)
-        })
+        self.write(record, |rows| self.amend_in(rows, name, change))
     }
 
     async fn cool(&self, id: CredentialId, cooldown: &Cooldown, record: Record) -> Result<bool, StoreError> {

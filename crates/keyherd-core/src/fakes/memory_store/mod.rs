@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use crate::audit::{ChainKey, Entry, Link, Note};
 use crate::credential::{Block, Chain, ClientChoice, Credential, Holder};
-use crate::ids::{ChainId, ClaimId, CredentialId, Name, OwnerId};
+use crate::ids::{ChainId, CredentialId, Name, OwnerId};
 use crate::ports::store::{NamedClient, Record, StoredEvent};
 use crate::ports::{Clock, Coordinator, StoreError};
 use crate::secret::{Hasher, TokenHash};
@@ -54,7 +54,8 @@ struct Rows {
 struct ChainRow {
     chain: Chain,
     client: ClientChoice,
-    claim_hash: Option<(ClaimId, TokenHash)>,
+    /// The client app that the claim was taken with: a block is about that one.
+    claimed_client: Option<TokenHash>,
 }
 
 /// How the store fails, for a number of calls.
@@ -267,3 +268,6 @@ impl Coordinator for MemoryBell {
         let _ = tokio::time::timeout(std::time::Duration::from_millis(50), self.0.changed.notified()).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ use crate::wire::Wired;
 /// or just the secret (--kind static), or the client secret (--kind client-credentials). Lines may also say what they
 /// are, in any order: refresh_token=…, access_token=…, client_secret=…, secret=….
 #[derive(Debug, Args)]
-pub(super) struct Add {
+pub(crate) struct Add {
     /// What callers will ask for
     #[arg(value_parser = Name::parse)]
     name: Name,

@@ -14,7 +14,7 @@ use super::super::failure::Failure;
 
 /// What to do where the name is taken.
 #[derive(Debug, Clone, Copy, Args)]
-pub(super) struct Mode {
+pub(crate) struct Mode {
     /// Reconnect credentials that exist: new tokens, all else as it is
     #[arg(long, conflicts_with = "if_absent")]
     replace: bool,
@@ -35,7 +35,7 @@ impl Mode {
 
 /// A credential as it stands now, and what became of its document.
 #[derive(Debug, Serialize)]
-pub(super) struct ConnectedView {
+pub(crate) struct ConnectedView {
     #[serde(flatten)]
     credential: CredentialView,
     outcome: &'static str,

@@ -23,7 +23,7 @@ use crate::wire::Wired;
 /// "expires_at": "2026-11-20T10:00:00Z", "client_id": "…", "client_secret": "…", "token_url": "https://…",
 /// "scopes": ["…"], "chain": "…", "attributes": {}}
 #[derive(Debug, Args)]
-pub(super) struct Import {
+pub(crate) struct Import {
     /// The file; - for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,

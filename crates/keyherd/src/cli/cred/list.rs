@@ -18,7 +18,7 @@ const PAGE: usize = 1_000;
 
 /// List all credentials, in order of names. Secrets are never shown.
 #[derive(Debug, Args)]
-pub(super) struct List {}
+pub(crate) struct List {}
 
 impl List {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {

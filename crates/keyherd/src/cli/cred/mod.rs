@@ -16,7 +16,7 @@ use super::peer::Context;
 
 /// Credentials. Secrets are never shown, and never taken from arguments.
 #[derive(Debug, Subcommand)]
-pub(super) enum Cred {
+pub(crate) enum Cred {
     /// Import one credential document, or a JSON array of them
     Import(import::Import),
     /// Add one credential by flags; its secrets from prompts or standard input

@@ -15,7 +15,7 @@ use crate::wire::Wired;
 
 /// Refresh its token now, although it may be valid; coalesced with others who want the same.
 #[derive(Debug, Args)]
-pub(super) struct Refresh {
+pub(crate) struct Refresh {
     /// The credential
     #[arg(value_parser = Name::parse)]
     name: Name,

@@ -10,7 +10,7 @@ use crate::wire::Wired;
 
 /// Remove it; its chain goes with its last credential. The provider is not told.
 #[derive(Debug, Args)]
-pub(super) struct Remove {
+pub(crate) struct Remove {
     /// The credential
     #[arg(value_parser = Name::parse)]
     name: Name,

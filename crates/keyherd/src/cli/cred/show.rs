@@ -14,7 +14,7 @@ use crate::wire::Wired;
 
 /// Show one credential: everything but its secrets.
 #[derive(Debug, Args)]
-pub(super) struct Show {
+pub(crate) struct Show {
     /// The credential
     #[arg(value_parser = Name::parse)]
     name: Name,

@@ -11,7 +11,7 @@ use crate::wire::Wired;
 
 /// Which credential.
 #[derive(Debug, Args)]
-pub(super) struct Switch {
+pub(crate) struct Switch {
     /// The credential
     #[arg(value_parser = Name::parse)]
     name: Name,

@@ -12,9 +12,8 @@ use keyherd_core::time::Timestamp;
 
 use super::super::duration::brief;
 use super::super::peer::Context;
-use super::super::serve::ADMIN_TOKEN_FILE;
 use super::{Finding, Verdict};
-use crate::wire::{Wired, WireError};
+use crate::wire::{ADMIN_TOKEN_FILE, WireError, Wired};
 
 /// 2025-01-01: this program is younger than that.
 const CLOCK_MIN: Timestamp = Timestamp::from_millis(1_735_689_600_000);

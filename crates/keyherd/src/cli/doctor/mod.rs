@@ -17,7 +17,7 @@ use super::progress;
 ///
 /// Exits with 1 if something is wrong; each line says what, and the way out.
 #[derive(Debug, Args)]
-pub(super) struct Doctor {}
+pub(crate) struct Doctor {}
 
 /// How one check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

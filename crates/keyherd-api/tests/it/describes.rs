@@ -1,0 +1,135 @@
+//! What the door says of itself: OpenAPI, metrics, its page; and that none of it holds a secret.
+
+use keyherd_core::fakes::granted;
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// The routes of the outside surface that exist now.
+const ROUTES: [(&str, &[&str]); 16] = [
+    ("/", &["get"]),
+    ("/healthz", &["get"]),
+    ("/readyz", &["get"]),
+    ("/metrics", &["get"]),
+    ("/openapi.json", &["get"]),
+    ("/v1/token", &["post"]),
+    ("/v1/credentials", &["get", "post"]),
+    ("/v1/credentials/{name}", &["get", "patch", "delete"]),
+    ("/v1/credentials/{name}/tokens", &["put"]),
+    ("/v1/credentials/{name}/refresh", &["post"]),
+    ("/v1/credentials/{name}/cooldown", &["post", "delete"]),
+    ("/v1/clients", &["get", "post"]),
+    ("/v1/clients/{name}", &["put", "delete"]),
+    ("/v1/audit", &["get"]),
+    ("/v1/audit/verify", &["get"]),
+    ("/v1/events", &["get"]),
+];
+
+#[tokio::test(start_paused = true)]
+async fn every_route_is_described() {
+    let world = World::new([]);
+    let api = world.read("/openapi.json").await;
+    assert!(api["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")), "{}", api["openapi"]);
+    for (path, methods) in ROUTES {
+        let described = api["paths"][path].as_object().unwrap_or_else(|| panic!("{path} is not described"));
+        let mut known: Vec<&str> = described.keys().map(String::as_str).collect();
+        known.sort_unstable();
+        let mut expected = methods.to_vec();
+        expected.sort_unstable();
+        assert_eq!(known, expected, "{path}");
+        for operation in described.values() {
+            assert!(operation["summary"].is_string() && operation["responses"].is_object(), "{path}");
+        }
+    }
+    assert_eq!(
+        api["paths"].as_object().map(serde_json::Map::len),
+        Some(ROUTES.len()),
+        "all are in the table"
+    );
+    assert_eq!(api["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
+    assert_eq!(api["security"], json!([{"bearer": []}]));
+    assert_eq!(api["paths"]["/healthz"]["get"]["security"], json!([{}]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_reference_leads_somewhere() {
+    let api = World::new([]).read("/openapi.json").await;
+    let mut references = Vec::new();
+    collect(&api, &mut references);
+    assert!(references.len() > 20);
+    for reference in references {
+        let pointer = reference.strip_prefix('#').expect("is in the document");
+        assert!(api.pointer(pointer).is_some(), "{reference} leads nowhere");
+    }
+    let schemas = &api["components"]["schemas"];
+    for schema in
+        ["TokenAsk", "TokenView", "CredentialDocument", "CredentialView", "ProblemView", "EventView"]
+    {
+        assert!(schemas[schema].is_object(), "{schema} is missing: {schemas}");
+    }
+    assert_eq!(schemas["TokenAsk"]["additionalProperties"], false);
+}
+
+fn collect(value: &Value, references: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            references.extend(fields.get("$ref").and_then(Value::as_str).map(str::to_owned));
+            fields.values().for_each(|value| collect(value, references));
+        }
+        Value::Array(items) => items.iter().for_each(|value| collect(value, references)),
+        _ => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_have_their_names() {
+    let world = World::new([granted("new-access", "new-refresh")]);
+    world.credential("acme-1", -1).await;
+    world.token(json!({"name": "acme-1"})).await;
+    world.token(json!({"name": "acme-1"})).await;
+    let answer = world.ask("GET", "/metrics", None).await;
+    assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"));
+    for name in [
+        "keyherd_refresh_total{",
+        "keyherd_refresh_joined_total",
+        "keyherd_provider_call_seconds_bucket{",
+        "keyherd_acquire_seconds_bucket{path=\"hot\",",
+        "keyherd_acquire_seconds_bucket{path=\"flight\",",
+        "keyherd_credentials{state=\"active\"}",
+        "keyherd_credentials{state=\"reauth_required\"}",
+        "keyherd_cooldowns_total",
+        "keyherd_journal_pending",
+        "keyherd_claims_unresolved",
+        "keyherd_claim_lost_total",
+    ] {
+        assert!(answer.text.contains(name), "{name} in {}", answer.text);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_page_is_strict() {
+    let answer = World::new([]).ask("GET", "/", None).await;
+    assert!(answer.header("content-type").starts_with("text/html"));
+    assert!(answer.header("content-security-policy").starts_with("default-src 'none'"));
+    assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    assert!(answer.text.contains("keyherd"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_planted_secret_is_shown() {
+    let world = World::new([granted("planted-new-access", "planted-new-refresh")]);
+    world.credential("acme-1", -1).await;
+    world.credential("acme-2", 3600).await;
+    let app = json!({"provider": "generic", "client_id": "id", "client_secret": "planted-app-secret"});
+    world.ask("PUT", "/v1/clients/app", Some(app)).await;
+    let key = json!({"name": "key", "provider": "generic", "kind": "static", "secret": "planted-key"});
+    assert_eq!(world.ask("POST", "/v1/credentials", Some(key)).await.status, 201);
+    assert_eq!(world.token(json!({"name": "acme-1"})).await.json()["access_token"], "planted-new-access");
+    let paths = ROUTES.iter().filter(|(path, methods)| methods.contains(&"get") && *path != "/v1/events");
+    for (path, _) in paths {
+        let path = path.replace("{name}", "acme-1");
+        let answer = world.ask("GET", &path, None).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(!answer.text.contains("planted"), "{path} shows a secret: {}", answer.text);
+    }
+}

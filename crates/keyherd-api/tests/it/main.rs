@@ -1,0 +1,13 @@
+//! The REST door over core's fakes: in process through the router, and over real sockets for its limits.
+
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails here")]
+
+mod credentials;
+mod describes;
+mod events;
+mod faults;
+mod problems;
+mod sockets;
+mod tls;
+mod tokens;
+mod world;

@@ -1,0 +1,114 @@
+//! The herd with keyherd: tasks in this process and processes of their own, all at once.
+
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyherd_core::audit::Actor;
+use keyherd_core::broker::{Acquired, Broker};
+use keyherd_core::refresh::Ask;
+use serde::Serialize;
+use tokio::process::Command;
+use tokio::task::JoinSet;
+
+use super::provider::DemoProvider;
+use super::screen::Screen;
+use super::{CREDENTIAL, PROCESSES, TASKS, uptime};
+use crate::cli::Failure;
+use crate::wire::Wired;
+
+/// How long one of them waits.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// One expiry.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Round {
+    pub(super) tasks: usize,
+    pub(super) processes: usize,
+    pub(super) failed: usize,
+    pub(super) provider_calls: usize,
+    pub(super) reuse_detected: usize,
+    pub(super) slowest_task_ms: u64,
+    pub(super) slowest_process_ms: u64,
+}
+
+impl Round {
+    /// One call, no reuse, a token for everyone.
+    pub(super) fn is_ok(&self) -> bool {
+        self.provider_calls == 1 && self.reuse_detected == 0 && self.failed == 0
+    }
+}
+
+/// One of the herd: whether it got a token, and when.
+struct Served {
+    is_process: bool,
+    got: bool,
+    took: Duration,
+}
+
+/// Everyone asks.
+pub(super) async fn ask(
+    wired: &Wired,
+    provider: &Arc<DemoProvider>,
+    data: &Path,
+    screen: &Screen,
+) -> Result<Round, Failure> {
+    let before = provider.counts(CREDENTIAL);
+    let mut herd = JoinSet::new();
+    for _ in 0..PROCESSES {
+        let command = command(data).map_err(|error| Failure::failed(format!("no process can be started: {error}")))?;
+        herd.spawn(process(command));
+    }
+    for _ in 0..TASKS {
+        herd.spawn(task(wired.broker.clone()));
+    }
+    let live = screen.herd(TASKS + PROCESSES);
+    let mut served = Vec::with_capacity(TASKS + PROCESSES);
+    while let Some(one) = herd.join_next().await {
+        served.extend(one);
+        let so_far = provider.counts(CREDENTIAL);
+        live.reach(served.len(), so_far.calls - before.calls, so_far.reuse - before.reuse);
+    }
+    drop(live);
+    let after = provider.counts(CREDENTIAL);
+    let slowest = |is_process| {
+        let times = served.iter().filter(|one| one.is_process == is_process).map(|one| one.took);
+        u64::try_from(times.max().unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+    };
+    Ok(Round {
+        tasks: TASKS,
+        processes: PROCESSES,
+        failed: TASKS + PROCESSES - served.iter().filter(|one| one.got).count(),
+        provider_calls: after.calls - before.calls,
+        reuse_detected: after.reuse - before.reuse,
+        slowest_task_ms: slowest(false),
+        slowest_process_ms: slowest(true),
+    })
+}
+
+async fn task(broker: Broker) -> Served {
+    let began = uptime();
+    let acquired = broker.acquire(CREDENTIAL, &Ask::foreground(WAIT), &Actor::new("demo")).await;
+    let got = matches!(acquired, Ok(Acquired::Token(_)));
+    Served { is_process: false, got, took: uptime().saturating_sub(began) }
+}
+
+/// Its token goes nowhere: that there is one is all that counts.
+async fn process(mut command: Command) -> Served {
+    let began = uptime();
+    let got = match command.output().await {
+        Ok(done) => done.status.success() && !done.stdout.is_empty(),
+        Err(_) => false,
+    };
+    Served { is_process: true, got, took: uptime().saturating_sub(began) }
+}
+
+/// `keyherd token` by this very program, with nothing of the user's settings.
+fn command(data: &Path) -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("--data").arg(data).args(["token", CREDENTIAL]);
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    Ok(command)
+}

@@ -1,0 +1,141 @@
+//! `keyherd demo`: what happens when a thousand ask at once, with keyherd and without.
+//!
+//! Owns the stage: a provider of its own that rotates refresh tokens and revokes an account whose spent token comes
+//! back, a server in a temporary data folder, and a herd of tasks and real processes. Touches nothing of the user's,
+//! and prints no token.
+
+mod account;
+mod folder;
+mod herd;
+mod http;
+mod naive;
+mod provider;
+mod screen;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyherd_adapters::system::SystemClock;
+use keyherd_api::documents::CredentialDocument;
+use keyherd_core::audit::Actor;
+use keyherd_core::broker::ConnectMode;
+use keyherd_core::ports::Clock;
+use keyherd_core::secret::Secret;
+use serde::Serialize;
+
+use self::folder::TemporaryFolder;
+use self::herd::Round;
+use self::naive::Naive;
+use self::provider::DemoProvider;
+pub(crate) use self::screen::Screen;
+use crate::cli::Failure;
+use crate::wire::Wired;
+
+/// What the herd shares.
+const CREDENTIAL: &str = "demo";
+/// Tasks in this process that ask at once.
+const TASKS: usize = 1_000;
+/// Processes of their own that ask at the same time.
+const PROCESSES: usize = 24;
+/// Expiries that are gone through.
+const EXPIRIES: u32 = 3;
+/// How long a token lives: half of it passes between two expiries.
+const LIFETIME: Duration = Duration::from_secs(8);
+/// How long the provider takes.
+const LATENCY: Duration = Duration::from_millis(200);
+
+/// What was seen.
+#[derive(Debug, Serialize)]
+pub(crate) struct Outcome {
+    scene: &'static str,
+    expiries: Vec<Round>,
+    without: Naive,
+    ok: bool,
+}
+
+impl Outcome {
+    /// Whether it is as promised: one call for each expiry, no reuse, a token for everyone.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.ok
+    }
+}
+
+/// The stage, set up.
+pub(crate) struct Stage {
+    folder: TemporaryFolder,
+    provider: Arc<DemoProvider>,
+}
+
+impl Stage {
+    /// A temporary data folder, and the provider at work.
+    pub(crate) async fn set() -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| Failure::failed(format!("the demo cannot be set up: {error}"));
+        let folder = TemporaryFolder::make().map_err(failed)?;
+        let provider = DemoProvider::start(LIFETIME, LATENCY).await.map_err(failed)?;
+        Ok(Self { folder, provider })
+    }
+
+    /// The data folder, gone when the stage is.
+    pub(crate) fn data(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// Goes through the scene.
+    pub(crate) async fn refresh_once(&self, wired: &Wired, screen: &Screen) -> Result<Outcome, Failure> {
+        let account = self.provider.open_account(CREDENTIAL);
+        connect(wired, &self.provider, account).await?;
+        let mut expiries = Vec::new();
+        for number in 1..=EXPIRIES {
+            screen.waiting(number);
+            expired(wired).await?;
+            let round = herd::ask(wired, &self.provider, self.data(), screen).await?;
+            screen.round(number, &round)?;
+            expiries.push(round);
+        }
+        screen.compared();
+        let without = naive::ask(&self.provider, screen).await?;
+        let ok = expiries.iter().all(Round::is_ok);
+        let outcome = Outcome { scene: "refresh_once", expiries, without, ok };
+        screen.verdict(&outcome)?;
+        Ok(outcome)
+    }
+}
+
+/// The account that the herd shares, imported with an access token that has ended.
+async fn connect(wired: &Wired, provider: &DemoProvider, refresh_token: Secret) -> Result<(), Failure> {
+    let document = CredentialDocument {
+        name: CREDENTIAL.into(),
+        provider: "generic".into(),
+        kind: None,
+        access_token: None,
+        refresh_token: Some(refresh_token.into()),
+        secret: None,
+        expires_at: None,
+        client: None,
+        client_id: Some(CREDENTIAL.into()),
+        client_secret: None,
+        token_url: Some(provider.token_url()),
+        scopes: Vec::new(),
+        resource: None,
+        chain: None,
+        attributes: None,
+    };
+    wired.broker.connect(document.into_draft()?, ConnectMode::Create, &Actor::new("demo")).await?;
+    Ok(())
+}
+
+/// Waits until the token is in the second half of its life: every caller wants a new one then.
+async fn expired(wired: &Wired) -> Result<(), Failure> {
+    let name = keyherd_core::ids::Name::parse(CREDENTIAL).map_err(Failure::failed)?;
+    let loaded = wired.broker.show(&name).await?;
+    if let Some(end) = loaded.chain.tokens.expires_at {
+        // A little more than half: the window's edge itself still counts as valid.
+        tokio::time::sleep(wired.broker.now().until(end - LIFETIME * 45 / 100)).await;
+    }
+    Ok(())
+}
+
+/// Now, for how long things took.
+fn uptime() -> Duration {
+    SystemClock.uptime()
+}

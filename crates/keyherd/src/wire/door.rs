@@ -1,0 +1,152 @@
+//! The REST door over a wired process: its key, its listener, its certificate.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use keyherd_adapters::system::OsEntropy;
+use keyherd_api::{Api, ApiState, Callers, Metrics, serve};
+use keyherd_core::ports::Entropy;
+use keyherd_core::secret::Secret;
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use super::Wired;
+use super::tls::server_config;
+use crate::config::{ApiSettings, ConfigError};
+use crate::files;
+
+/// The admin token's file, in the data folder.
+pub(crate) const ADMIN_TOKEN_FILE: &str = "admin.token";
+/// What the token begins with, so that it is known for what it is where it turns up.
+const ADMIN_TOKEN_PREFIX: &str = "keyherd_admin_";
+/// Shorter ones could be guessed.
+const ADMIN_TOKEN_LEN_MIN: usize = 16;
+
+/// Why the door does not open.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DoorError {
+    /// Plain HTTP is for this machine only.
+    #[error("the API would listen on {0} without TLS: give --tls-cert and --tls-key, or listen on a loopback address")]
+    Bare(SocketAddr),
+    /// The address cannot be had.
+    #[error("the API cannot listen on {listen}: {problem}: choose another address with --api")]
+    Listen {
+        /// As it was given.
+        listen: String,
+        /// What the system says.
+        problem: io::Error,
+    },
+    /// The admin token's file cannot be read or made.
+    #[error("the admin token {} {problem}", path.display())]
+    AdminToken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and the way out.
+        problem: String,
+    },
+    /// Certificate or key.
+    #[error("{} {problem}", path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Its settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Metrics are recorded elsewhere in this process already.
+    #[error(transparent)]
+    Metrics(#[from] keyherd_api::MetricsError),
+}
+
+/// An open door: bound, not yet serving.
+pub(crate) struct Door {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+    api: Api,
+}
+
+impl Door {
+    /// Binds the address. Off loopback only with a certificate.
+    pub(crate) async fn open(
+        settings: &ApiSettings,
+        wired: &Wired,
+        metrics: Metrics,
+        admin_token: &Secret,
+    ) -> Result<Self, DoorError> {
+        let failed = |problem| DoorError::Listen { listen: settings.listen.clone(), problem };
+        let tls = settings.tls.as_ref().map(server_config).transpose()?;
+        let addresses: Vec<_> = tokio::net::lookup_host(&settings.listen).await.map_err(failed)?.collect();
+        if let Some(open) = addresses.iter().find(|address| tls.is_none() && !address.ip().is_loopback()) {
+            return Err(DoorError::Bare(*open));
+        }
+        let listener = TcpListener::bind(addresses.as_slice()).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let state = ApiState {
+            broker: wired.broker.clone(),
+            callers: Callers::new(admin_token),
+            metrics,
+            hosts: settings.hosts.clone(),
+        };
+        Ok(Self { listener, address, tls, api: Api::new(state, settings.limits.clone()) })
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Serves until `stop`; then finishes what is in flight. `false`: some requests had to be cut off.
+    pub(crate) async fn serve(self, stop: CancellationToken) -> bool {
+        serve(self.listener, self.api, self.tls, stop).await
+    }
+}
+
+/// The data folder's admin token; made where it is missing.
+pub(crate) fn admin_token(data: &Path) -> Result<Secret, DoorError> {
+    let path = data.join(ADMIN_TOKEN_FILE);
+    let wrong = |problem: String| DoorError::AdminToken { path: path.clone(), problem };
+    let unreadable = |error: io::Error| wrong(format!("cannot be read or made: {error}"));
+    let found = match files::read_private(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let made = files::create(&path, format!("{}\n", *new_token().map_err(unreadable)?).as_bytes());
+            match made {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+                _ => files::read_private(&path),
+            }
+        }
+        found => found,
+    };
+    let (text, mode) = found.map_err(unreadable)?;
+    let text = Zeroizing::new(text);
+    if mode & 0o077 != 0 {
+        let shown = path.display();
+        return Err(wrong(format!("is open to others (mode {mode:04o}): run 'chmod 600 {shown}'")));
+    }
+    match text.trim() {
+        token if token.len() < ADMIN_TOKEN_LEN_MIN => {
+            Err(wrong("is too short to be one: remove the file, and a new one is made".into()))
+        }
+        token => Ok(Secret::from(token)),
+    }
+}
+
+fn new_token() -> io::Result<Zeroizing<String>> {
+    use std::fmt::Write;
+    let mut bytes = Zeroizing::new([0; 32]);
+    OsEntropy::new().map_err(io::Error::other)?.fill(&mut *bytes);
+    let mut token = Zeroizing::new(String::with_capacity(ADMIN_TOKEN_PREFIX.len() + 2 * bytes.len()));
+    token.push_str(ADMIN_TOKEN_PREFIX);
+    for byte in &*bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(token, "{byte:02x}");
+    }
+    Ok(token)
+}
