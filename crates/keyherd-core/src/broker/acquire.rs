@@ -6,42 +6,16 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::lead::{End, FlightEnd};
-use super::{Broker, Token};
+use super::{AcquireError, Acquired, Broker, Token};
 use crate::audit::{Actor, Note};
 use crate::credential::{Chain, Cooldown, Loaded};
-use crate::ids::{BadName, Name};
+use crate::ids::Name;
 use crate::ports::StoreError;
 use crate::ports::store::{Event, Record};
 use crate::refresh::{Ask, Plan, Refusal, Rules, plan};
 
 /// Flights a caller sits through at most: one that began before it came, and two that did not suit its window.
 const ROUNDS_MAX: usize = 3;
-
-/// What a caller gets.
-#[derive(Debug, Clone)]
-pub enum Acquired {
-    /// A valid token.
-    Token(Token),
-    /// None now, and why.
-    Refused(Refusal),
-}
-
-/// What went wrong.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AcquireError {
-    /// The name is none.
-    #[error(transparent)]
-    BadName(#[from] BadName),
-    /// No credential of that name.
-    #[error("no credential is named '{0}': see 'keyherd cred list'")]
-    NotFound(Name),
-    /// The store failed, and no valid token is at hand.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The credential, its profile or this installation cannot be used as they are; says which and how to mend it.
-    #[error("{0}")]
-    Unusable(String),
-}
 
 impl Broker {
     /// The hot path: the token in memory, if it answers this caller. No lock, no I/O, one allocation.

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
+use super::AcquireError;
 use super::Broker;
-use super::acquire::AcquireError;
 use super::spend::spend_hash;
 use crate::audit::{Actor, Note};
 use crate::credential::{Chain, Client, Draft, Kind, Loaded, Tokens, Trouble};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::acquire::AcquireError;
+use super::AcquireError;
 use super::flight::Answer;
 use super::{Broker, crash};
 use crate::audit::{Actor, Note};

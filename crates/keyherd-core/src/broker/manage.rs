@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::Broker;
-use super::acquire::{AcquireError, Acquired};
 use super::connect::told;
+use super::{AcquireError, Acquired};
 use crate::audit::{Actor, Note};
 use crate::credential::{Amendment, Cooldown, Loaded};
 use crate::ids::Name;

@@ -4,6 +4,7 @@
 //! program; each opens the same store through this same code.
 
 mod acquire;
+mod acquired;
 mod connect;
 mod crash;
 mod flight;
@@ -25,7 +26,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::acquire::{AcquireError, Acquired};
+pub use self::acquired::{AcquireError, Acquired};
 pub use self::connect::{ConnectError, ConnectMode, Connected, NewTokens};
 pub use self::flight::{Flights, Lost, Spawn};
 use self::follow::Notices;

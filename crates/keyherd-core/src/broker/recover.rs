@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
+use super::AcquireError;
 use super::Broker;
-use super::acquire::AcquireError;
 use super::lead::{End, Journaled, Lead, Step, looked};
 use crate::audit::{Actor, Note};
 use crate::credential::{Chain, Claim};
-use crate::ports::store::{Event, Record, Settled, Settling};
+use crate::ports::store::{Event, Record, Settled};
 use crate::ports::{JournalEntry, JournalError, StoreError};
-use crate::refresh::{Happened, Rules, Settlement, settlement};
+use crate::refresh::{Happened, Rules, settlement};
 
 /// Pending journal entries looked at in one go.
 const PENDING_MAX: usize = 10_000;
@@ -99,16 +99,7 @@ impl Broker {
         rules: &Rules,
     ) -> Result<Option<Settled>, StoreError> {
         let Some(row) = self.0.ports.store.chain(entry.chain).await? else { return Ok(None) };
-        let next = self.row_after(&row, entry, rules);
-        let settling = Settling {
-            chain: entry.chain,
-            claim: entry.claim,
-            generation: entry.generation,
-            settlement: Settlement::Granted(Box::new(entry.tokens.clone())),
-            spend_hash: next.spend_hash,
-            minted_by_rejection: entry.minted_by_rejection,
-            due_at: next.due_at,
-        };
+        let (next, settling) = self.granting(&row, entry, rules);
         let detail = json!({"generation": next.generation, "from": "journal"});
         let record = Record {
             note: Note {

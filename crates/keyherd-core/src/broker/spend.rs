@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::acquire::AcquireError;
+use super::AcquireError;
 use super::lead::{End, Lead, Step, looked};
 use super::{Broker, crash};
 use crate::credential::{Chain, Purpose, Tokens, Trouble};
@@ -12,7 +12,7 @@ use crate::ids::{ChainId, ClaimId};
 use crate::ports::store::{Event, Record, Settled, Settling};
 use crate::ports::{CallLimits, Delivery, JournalEntry, StoreError};
 use crate::provider::{TokenRequest, classify};
-use crate::refresh::{Happened, Plan, Refusal, Settlement, due_at, plan, settlement};
+use crate::refresh::{Happened, Plan, Refusal, Rules, Settlement, due_at, plan, settlement};
 use crate::secret::{Hasher, TokenHash};
 
 /// Rests between tries to commit what the provider granted.
@@ -141,8 +141,7 @@ impl Lead {
             }
         };
         crash::point("journaled");
-        let next = self.next_row(&row, &entry);
-        let settling = self.granting(&entry, &next);
+        let (next, settling) = self.broker.granting(&row, &entry, &self.rules);
         match ports.store.settle(settling.clone(), self.granted_record(&next)).await {
             Ok(settled) => {
                 crash::point("committed");
@@ -180,23 +179,6 @@ impl Lead {
         let (broker, record) = (self.broker.clone(), self.granted_record(&next));
         self.broker.0.tasks.spawn(async move { broker.commit_later(spent, settling, record).await });
         Step::End(Some(next), End::Minted)
-    }
-
-    /// The row as the commit will leave it.
-    fn next_row(&self, row: &Chain, entry: &JournalEntry) -> Box<Chain> {
-        self.broker.row_after(row, entry, &self.rules)
-    }
-
-    fn granting(&self, entry: &JournalEntry, next: &Chain) -> Settling {
-        Settling {
-            chain: entry.chain,
-            claim: entry.claim,
-            generation: entry.generation,
-            settlement: Settlement::Granted(Box::new(entry.tokens.clone())),
-            spend_hash: next.spend_hash,
-            minted_by_rejection: entry.minted_by_rejection,
-            due_at: next.due_at,
-        }
     }
 
     fn granted_record(&self, next: &Chain) -> Record {
@@ -276,13 +258,13 @@ impl Lead {
 }
 
 impl Broker {
-    /// What a granted answer makes of its row.
-    pub(super) fn row_after(
+    /// What a granted answer makes of its row, and how the store is told.
+    pub(super) fn granting(
         &self,
         row: &Chain,
         entry: &JournalEntry,
-        rules: &crate::refresh::Rules,
-    ) -> Box<Chain> {
+        rules: &Rules,
+    ) -> (Box<Chain>, Settling) {
         let mut next = Box::new(row.clone());
         next.generation = entry.generation + 1;
         next.revision += 1;
@@ -293,7 +275,16 @@ impl Broker {
         next.minted_by_rejection = entry.minted_by_rejection;
         next.spend_hash = spend_hash(&self.0.ports.hasher, next.kind, next.id, next.generation, &next.tokens);
         next.due_at = due_at(&next, rules, self.0.ports.entropy.share());
-        next
+        let settling = Settling {
+            chain: entry.chain,
+            claim: entry.claim,
+            generation: entry.generation,
+            settlement: Settlement::Granted(Box::new(entry.tokens.clone())),
+            spend_hash: next.spend_hash,
+            minted_by_rejection: entry.minted_by_rejection,
+            due_at: next.due_at,
+        };
+        (next, settling)
     }
 
     /// The snapshot first, then other processes.

@@ -1,0 +1,32 @@
+//! What `acquire` gives: a token or a refusal as values, and what can go wrong.
+
+use super::Token;
+use crate::ids::{BadName, Name};
+use crate::ports::StoreError;
+use crate::refresh::Refusal;
+
+/// What a caller gets.
+#[derive(Debug, Clone)]
+pub enum Acquired {
+    /// A valid token.
+    Token(Token),
+    /// None now, and why.
+    Refused(Refusal),
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AcquireError {
+    /// The name is none.
+    #[error(transparent)]
+    BadName(#[from] BadName),
+    /// No credential of that name.
+    #[error("no credential is named '{0}': see 'keyherd cred list'")]
+    NotFound(Name),
+    /// The store failed, and no valid token is at hand.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The credential, its profile or this installation cannot be used as they are; says which and how to mend it.
+    #[error("{0}")]
+    Unusable(String),
+}
