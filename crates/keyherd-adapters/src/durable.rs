@@ -35,12 +35,6 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], modified: Option<SystemTime>) -
     install(path, bytes, modified, |unfinished| fs::rename(unfinished, path))
 }
 
-/// Renames a file within its folder, for good.
-pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    fs::rename(from, to)?;
-    sync_folder_of(to)
-}
-
 fn install(
     path: &Path,
     bytes: &[u8],

@@ -12,6 +12,7 @@ mod hosts;
 mod limits;
 mod metrics;
 mod openapi;
+mod pressed;
 mod problem;
 mod routes;
 mod server;

@@ -21,13 +21,15 @@ pub struct ApiLimits {
     /// From a request's head to its whole body, and as long again to its answer, where it does not wait for a
     /// provider. Default 30 s.
     pub request_timeout: Duration,
+    /// How long a client may take nothing of an answer before its connection is cut. Default 60 s.
+    pub write_timeout: Duration,
     /// How long a look through the whole audit log may take. Default 300 s.
     pub verify_timeout: Duration,
     /// How long requests in flight may take once the server stops. Default 30 s.
     pub drain_timeout: Duration,
     /// The longest that a caller may ask to wait for a refresh; never more than 300 s. Default 300 s.
     pub wait_max: Duration,
-    /// Changes under way at once; further ones wait within `request_timeout`. Default 256.
+    /// Changes under way at once; further ones wait for `request_timeout`, then get `busy`. Default 256.
     pub changes_max: usize,
     /// Listeners to events at once; further ones get `busy`. Default 256.
     pub events_max: usize,
@@ -51,6 +53,7 @@ impl Default for ApiLimits {
             streams_max: 1_024,
             header_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
             verify_timeout: Duration::from_secs(300),
             drain_timeout: Duration::from_secs(30),
             wait_max: Duration::from_secs(300),

@@ -124,7 +124,7 @@ pub struct ProblemView {
     pub retry_at: Option<Moment>,
     /// What else belongs to this problem.
     #[serde(flatten)]
-    #[schema(value_type = BTreeMap<String, Object>)]
+    #[schema(value_type = BTreeMap<String, Value>)]
     pub more: BTreeMap<String, Value>,
 }
 
@@ -231,6 +231,7 @@ impl From<AcquireError> for Problem {
             AcquireError::Store(_) => Code::StoreUnavailable,
             // The request is sound; what is kept under that name has to be mended first.
             AcquireError::Unusable(_) => Code::Conflict,
+            AcquireError::Lost(_) => Code::Internal,
         };
         Self::new(code, error.to_string())
     }

@@ -17,11 +17,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::door::{Api, Seat};
 use crate::limits::ApiLimits;
+use crate::pressed::Pressed;
 
 /// Rest after an accept that failed, so that a lack of descriptors does not spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// How often what metrics recorded is moved to where it is rendered.
 const UPKEEP: Duration = Duration::from_secs(5);
+/// What hyper needs for an HTTP/1 head, in bytes.
+const HEAD_LEN_MIN: usize = 8 * 1024;
 /// An HTTP/2 connection that is silent is asked whether it lives, and how long it may take to say so.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -73,7 +76,8 @@ struct Server {
 
 impl Server {
     async fn accept(&self, listener: TcpListener, connections: &TaskTracker) {
-        let room = Arc::new(Semaphore::new(self.api.state().limits.connections_max));
+        let places = self.api.state().limits.connections_max.min(Semaphore::MAX_PERMITS);
+        let room = Arc::new(Semaphore::new(places));
         while let Ok(place) = room.clone().acquire_owned().await {
             match listener.accept().await {
                 Ok((stream, _)) => drop(connections.spawn(self.clone().connection(stream, place))),
@@ -105,9 +109,11 @@ impl Server {
     }
 
     async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, seat: Seat) {
+        let limits = &self.api.state().limits;
         let service = TowerToHyperService::new(seat.clone());
-        let mut spoken = pin!(self.http.serve_connection(TokioIo::new(stream), service));
-        let first = idle(&seat, self.api.state().limits.header_timeout);
+        let stream = TokioIo::new(Pressed::new(stream, limits.write_timeout));
+        let mut spoken = pin!(self.http.serve_connection(stream, service));
+        let first = idle(&seat, limits.header_timeout);
         let ended = tokio::select! {
             ended = spoken.as_mut() => ended,
             () = first => return,
@@ -135,7 +141,7 @@ fn builder(limits: &ApiLimits) -> Builder<TokioExecutor> {
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
-        .max_buf_size(limits.head_len_max)
+        .max_buf_size(limits.head_len_max.max(HEAD_LEN_MIN))
         .max_headers(limits.headers_max);
     http.http2()
         .timer(TokioTimer::new())

@@ -5,16 +5,18 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use keyherd_core::provider::is_loopback;
+use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use url::{Host, Url};
 
 use super::Failure;
@@ -63,11 +65,21 @@ impl Dialer {
             "http" if local => false,
             _ => return Err(Failure::new("bad_request", "only https leaves this machine")),
         };
-        let stream = match &self.proxy {
-            Some(proxy) if !local => self.through(proxy, url, stage).await?,
-            _ => open(url, local && !secure, stage).await?,
-        };
-        if secure { self.secured(stream, url, stage).await } else { Ok(Box::new(stream)) }
+        let reach = self.reach(url, local && !secure, stage);
+        if !secure {
+            return Ok(Box::new(reach.await?));
+        }
+        // Loading the roots takes the first call some milliseconds: the way there takes as long.
+        let (stream, config) = tokio::try_join!(reach, self.tls.config())?;
+        stage.enter("the TLS handshake");
+        Ok(Box::new(secured(stream, config, url).await?))
+    }
+
+    async fn reach(&self, url: &Url, here_only: bool, stage: &Stage) -> Result<TcpStream, Failure> {
+        match &self.proxy {
+            Some(proxy) if !is_loopback(url) => self.through(proxy, url, stage).await,
+            _ => open(url, here_only, stage).await,
+        }
     }
 
     async fn through(&self, proxy: &EgressProxy, url: &Url, stage: &Stage) -> Result<TcpStream, Failure> {
@@ -78,15 +90,6 @@ impl Dialer {
         let stream = open(proxy.url(), false, stage).await.map_err(via)?;
         stage.enter("the proxy's answer");
         proxy.tunnel(stream, &authority(url)).await.map_err(via)
-    }
-
-    async fn secured(&self, stream: TcpStream, url: &Url, stage: &Stage) -> Result<Box<dyn Stream>, Failure> {
-        stage.enter("the TLS handshake");
-        let name = server_name(url)
-            .ok_or_else(|| Failure::new("tls_failed", "no certificate can name this host"))?;
-        let connector = TlsConnector::from(self.tls.config().await?);
-        let stream = connector.connect(name, stream).await.map_err(|error| tls_failed(&error))?;
-        Ok(Box::new(stream))
     }
 }
 
@@ -105,17 +108,17 @@ impl Stage {
     }
 }
 
-/// A TCP connection to a URL's host. `local`: to this machine or not at all, whatever the name resolves to.
-async fn open(url: &Url, local: bool, stage: &Stage) -> Result<TcpStream, Failure> {
+/// A TCP connection to a URL's host. `here_only`: to this machine or not at all, whatever the name resolves to.
+async fn open(url: &Url, here_only: bool, stage: &Stage) -> Result<TcpStream, Failure> {
     stage.enter("resolving the name");
     let mut addresses = resolve(url).await?;
-    if local {
+    if here_only {
         addresses.retain(|address| address.ip().is_loopback());
     }
     if addresses.is_empty() {
         return Err(Failure::new(
             "dns_failed",
-            if local { "it is not this machine" } else { "it has no address" },
+            if here_only { "it is not this machine" } else { "it has no address" },
         ));
     }
     stage.enter("connecting");
@@ -165,6 +168,16 @@ where
             else => return Err(last),
         }
     }
+}
+
+async fn secured(
+    stream: TcpStream,
+    config: Arc<ClientConfig>,
+    url: &Url,
+) -> Result<TlsStream<TcpStream>, Failure> {
+    let name = server_name(url);
+    let name = name.ok_or_else(|| Failure::new("tls_failed", "no certificate can name this host"))?;
+    TlsConnector::from(config).connect(name, stream).await.map_err(|error| tls_failed(&error))
 }
 
 fn server_name(url: &Url) -> Option<ServerName<'static>> {

@@ -40,7 +40,7 @@ macro_rules! loaded_select {
 macro_rules! client_of_chain {
     () => {
         "COALESCE((SELECT k.client_hash FROM clients k \
-         WHERE k.provider = chains.provider AND k.name = chains.client_name), client_hash)"
+         WHERE k.provider = chains.provider AND k.name = chains.client_name), chains.client_hash)"
     };
 }
 

@@ -9,7 +9,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-/// RFC 3339; written in UTC with `Z`, read with any numeric offset. To the millisecond.
+/// RFC 3339; written in UTC with `Z`, read with any numeric offset. Whole seconds, or milliseconds in three digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(jiff::Timestamp);
 
@@ -35,13 +35,13 @@ impl From<Timestamp> for Moment {
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        if self.0.subsec_millisecond() == 0 { write!(f, "{:.0}", self.0) } else { write!(f, "{:.3}", self.0) }
     }
 }
 
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        serializer.collect_str(self)
     }
 }
 

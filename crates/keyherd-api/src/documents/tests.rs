@@ -91,6 +91,7 @@ fn a_token_ask_keeps_its_bounds() {
 fn moments_survive_the_far_future() {
     assert_eq!(Moment::from(Timestamp::from_millis(0)).to_string(), "1970-01-01T00:00:00Z");
     assert_eq!(Moment::from(Timestamp::from_millis(1)).to_string(), "1970-01-01T00:00:00.001Z");
+    assert_eq!(Moment::from(Timestamp::from_millis(1_120)).to_string(), "1970-01-01T00:00:01.120Z");
     assert!(Moment::from(Timestamp::NEVER).to_string().starts_with("9999-12-3"));
     assert_eq!(Moment::parse("yesterday"), None);
 }

@@ -79,13 +79,17 @@ impl Metrics {
         self.acquire.record(path, took);
     }
 
-    /// Sets what is counted in the store. Numbers past what a gauge holds exactly are of no concern here.
-    pub(crate) fn counted(&self, census: &[(String, u64)], unresolved: u64, pending: usize) {
+    /// Sets what is counted in the store.
+    pub(crate) fn counted(&self, census: &[(String, u64)], unresolved: u64) {
         for state in STATES {
             let count = census.iter().find(|(word, _)| word == state.as_str()).map_or(0, |(_, count)| *count);
             metrics::gauge!("keyherd_credentials", "state" => state.as_str()).set(number(count));
         }
         metrics::gauge!("keyherd_claims_unresolved").set(number(unresolved));
+    }
+
+    /// Sets how many answers wait in the journal.
+    pub(crate) fn journaled(&self, pending: usize) {
         metrics::gauge!("keyherd_journal_pending").set(number(pending as u64));
     }
 
@@ -122,6 +126,7 @@ fn describe() {
     }
 }
 
+/// Counts past 2^32 show as 2^32.
 fn number(count: u64) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }

@@ -1,5 +1,6 @@
 //! Every error's code, status and Retry-After, as the outside surface says.
 
+use keyherd_core::broker::Lost;
 use keyherd_core::ids::Name;
 use keyherd_core::ports::store::Conflict;
 
@@ -59,6 +60,7 @@ fn errors() {
     check(AcquireError::NotFound(name()), "not_found", 404, None);
     check(AcquireError::Store(store()), "store_unavailable", 503, None);
     check(AcquireError::Unusable("no profile".into()), "conflict", 409, None);
+    check(AcquireError::Lost(Lost), "internal", 500, None);
     check(ConnectError::NameTaken(name()), "conflict", 409, None);
     check(ConnectError::NotFound(name()), "not_found", 404, None);
     let held = Conflict::TokenHeld { holder: "b".into() };

@@ -15,6 +15,7 @@ use crate::state::State;
 #[utoipa::path(
     get,
     path = "/v1/audit",
+    operation_id = "listAudit",
     tag = "audit",
     params(PageQuery),
     responses((status = 200, description = "A part of the log", body = ListView<AuditView>), Problems)
@@ -43,6 +44,7 @@ pub(super) async fn entries(
 #[utoipa::path(
     get,
     path = "/v1/audit/verify",
+    operation_id = "verifyAudit",
     tag = "audit",
     responses((status = 200, description = "What was found, good or bad", body = VerifyView), Problems)
 )]

@@ -6,6 +6,7 @@ use axum::extract::{MatchedPath, Request, State as Extracted};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::Method;
+use tokio::time::timeout;
 
 use crate::problem::{Code, Problem};
 use crate::state::State;
@@ -16,9 +17,8 @@ pub(super) async fn bounded(Extracted(state): Extracted<State>, request: Request
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return within(patience, next.run(request)).await;
     }
-    let Ok(room) = state.changes_room.clone().acquire_owned().await else {
-        return Problem::internal().into_response();
-    };
+    let room = timeout(state.limits.request_timeout, state.changes_room.clone().acquire_owned()).await;
+    let Ok(Ok(room)) = room else { return busy(&state).into_response() };
     let work = async move {
         let response = within(patience, next.run(request)).await;
         drop(room);
@@ -40,8 +40,14 @@ fn patience(state: &State, request: &Request) -> Option<Duration> {
 }
 
 async fn within(patience: Duration, work: impl Future<Output = Response>) -> Response {
-    tokio::time::timeout(patience, work).await.unwrap_or_else(|_elapsed| {
+    timeout(patience, work).await.unwrap_or_else(|_elapsed| {
         let detail = format!("this took longer than {} s: the store may be overloaded", patience.as_secs());
         Problem::new(Code::Timeout, detail).into_response()
     })
+}
+
+fn busy(state: &State) -> Problem {
+    let detail =
+        format!("{} changes are under way, and none of them ended in time", state.limits.changes_max);
+    Problem::new(Code::Busy, detail).retry_after(Duration::from_secs(1))
 }

@@ -19,6 +19,7 @@ use crate::state::State;
 #[utoipa::path(
     get,
     path = "/v1/clients",
+    operation_id = "listClients",
     tag = "clients",
     responses((status = 200, description = "All of them", body = ListView<ClientView>), Problems)
 )]
@@ -31,6 +32,7 @@ pub(super) async fn list(Extracted(state): Extracted<State>) -> Result<Response,
 #[utoipa::path(
     post,
     path = "/v1/clients",
+    operation_id = "createClient",
     tag = "clients",
     request_body = ClientDocument,
     responses((status = 201, description = "It is there", body = ClientView), Problems)
@@ -58,6 +60,7 @@ pub(super) async fn create(
 #[utoipa::path(
     put,
     path = "/v1/clients/{name}",
+    operation_id = "putClient",
     tag = "clients",
     params(("name" = String, Path, description = "The client app's name")),
     request_body = ClientSettingsDocument,
@@ -84,6 +87,7 @@ pub(super) async fn put(
 #[utoipa::path(
     delete,
     path = "/v1/clients/{name}",
+    operation_id = "removeClient",
     tag = "clients",
     params(("name" = String, Path, description = "The client app's name")),
     responses((status = 204, description = "It is gone"), Problems)

@@ -27,6 +27,7 @@ pub(super) struct ReasonQuery {
 #[utoipa::path(
     post,
     path = "/v1/credentials/{name}/cooldown",
+    operation_id = "setCooldown",
     tag = "credentials",
     params(("name" = String, Path, description = "The credential's name")),
     request_body = CooldownDocument,
@@ -47,6 +48,7 @@ pub(super) async fn set(
 #[utoipa::path(
     delete,
     path = "/v1/credentials/{name}/cooldown",
+    operation_id = "clearCooldown",
     tag = "credentials",
     params(("name" = String, Path, description = "The credential's name"), ReasonQuery),
     responses((status = 204, description = "It is ended"), Problems)

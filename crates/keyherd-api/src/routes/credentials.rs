@@ -34,6 +34,7 @@ pub(super) struct ModeQuery {
 #[utoipa::path(
     get,
     path = "/v1/credentials",
+    operation_id = "listCredentials",
     tag = "credentials",
     params(PageQuery),
     responses((status = 200, description = "A part of the list", body = ListView<CredentialView>), Problems)
@@ -53,6 +54,7 @@ pub(super) async fn list(
 #[utoipa::path(
     post,
     path = "/v1/credentials",
+    operation_id = "createCredential",
     tag = "credentials",
     params(ModeQuery),
     request_body = CredentialDocument,
@@ -81,6 +83,7 @@ pub(super) async fn create(
 #[utoipa::path(
     get,
     path = "/v1/credentials/{name}",
+    operation_id = "showCredential",
     tag = "credentials",
     params(("name" = String, Path, description = "The credential's name")),
     responses((status = 200, description = "How it stands", body = CredentialView), Problems)
@@ -96,6 +99,7 @@ pub(super) async fn show(
 #[utoipa::path(
     patch,
     path = "/v1/credentials/{name}",
+    operation_id = "amendCredential",
     tag = "credentials",
     params(("name" = String, Path, description = "The credential's name")),
     request_body = PatchDocument,
@@ -115,6 +119,7 @@ pub(super) async fn amend(
 #[utoipa::path(
     delete,
     path = "/v1/credentials/{name}",
+    operation_id = "removeCredential",
     tag = "credentials",
     params(("name" = String, Path, description = "The credential's name")),
     responses((status = 204, description = "It is gone"), Problems)
@@ -132,6 +137,7 @@ pub(super) async fn remove(
 #[utoipa::path(
     put,
     path = "/v1/credentials/{name}/tokens",
+    operation_id = "reconnectCredential",
     tag = "credentials",
     params(("name" = String, Path, description = "The credential's name")),
     request_body = NewTokensDocument,
@@ -153,6 +159,7 @@ pub(super) async fn reconnect(
 #[utoipa::path(
     post,
     path = "/v1/credentials/{name}/refresh",
+    operation_id = "refreshCredential",
     tag = "credentials",
     params(("name" = String, Path, description = "The credential's name")),
     request_body(content = Option<RefreshAsk>, description = "May be left out"),

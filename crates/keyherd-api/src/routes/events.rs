@@ -49,6 +49,7 @@ pub(super) struct AfterQuery {
 #[utoipa::path(
     get,
     path = "/v1/events",
+    operation_id = "listenToEvents",
     tag = "events",
     params(
         AfterQuery,

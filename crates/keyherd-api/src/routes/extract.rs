@@ -2,6 +2,7 @@
 
 use axum::extract::{FromRequestParts, Path, Query};
 use http::request::Parts;
+use keyherd_core::broker::PAGE_MAX;
 use keyherd_core::ids::Name;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -12,8 +13,6 @@ use crate::state::State;
 
 /// Items on a page where the caller does not say how many.
 const PAGE_DEFAULT: usize = 100;
-/// The most items on a page.
-const PAGE_MAX: usize = 1_000;
 
 /// The `{name}` in a path.
 pub(super) struct NamePath(pub(super) Name);

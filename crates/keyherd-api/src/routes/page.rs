@@ -24,6 +24,7 @@ const PAGE: &str = concat!(
 #[utoipa::path(
     get,
     path = "/",
+    operation_id = "page",
     tag = "status",
     security(()),
     responses((status = 200, description = "HTML", body = String, content_type = "text/html"))

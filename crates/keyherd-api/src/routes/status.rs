@@ -20,6 +20,7 @@ const PENDING_MAX: usize = 10_000;
 #[utoipa::path(
     get,
     path = "/healthz",
+    operation_id = "health",
     tag = "status",
     security(()),
     responses((status = 200, description = "It does", body = HealthView))
@@ -32,6 +33,7 @@ pub(super) async fn healthz() -> Response {
 #[utoipa::path(
     get,
     path = "/readyz",
+    operation_id = "readiness",
     tag = "status",
     security(()),
     responses((status = 200, description = "The store answers", body = ReadyView), Problems)
@@ -54,6 +56,7 @@ pub(super) async fn readyz(Extracted(state): Extracted<State>) -> Response {
 #[utoipa::path(
     get,
     path = "/metrics",
+    operation_id = "metrics",
     tag = "status",
     responses(
         (status = 200, description = "Exposition format 0.0.4", body = String, content_type = "text/plain"),
@@ -73,6 +76,7 @@ pub(super) async fn metrics(Extracted(state): Extracted<State>) -> Response {
 #[utoipa::path(
     get,
     path = "/openapi.json",
+    operation_id = "describe",
     tag = "status",
     security(()),
     responses((status = 200, description = "OpenAPI 3.1", body = Object))
@@ -105,13 +109,15 @@ async fn look(state: &State) -> ReadyView {
 async fn count(state: &State) {
     let ports = state.broker.ports();
     let counted = timeout(state.limits.request_timeout, async {
+        if let Ok(pending) = ports.journal.pending(PENDING_MAX).await {
+            state.metrics.journaled(pending.len());
+        }
         let census = ports.store.census(state.broker.now()).await?;
         let unresolved = ports.store.unresolved().await?;
         Ok::<_, StoreError>((census, unresolved))
     });
-    let pending = ports.journal.pending(PENDING_MAX).await.map_or(0, |pending| pending.len());
     match counted.await {
-        Ok(Ok((census, unresolved))) => state.metrics.counted(&census, unresolved, pending),
+        Ok(Ok((census, unresolved))) => state.metrics.counted(&census, unresolved),
         Ok(Err(error)) => tracing::warn!(%error, "credentials cannot be counted"),
         Err(_elapsed) => tracing::warn!("credentials cannot be counted in time"),
     }

@@ -26,6 +26,7 @@ const FRAME_LEN: usize = 160;
 #[utoipa::path(
     post,
     path = "/v1/token",
+    operation_id = "getToken",
     tag = "tokens",
     request_body = TokenAsk,
     responses((status = 200, description = "A valid access token; `no-store`", body = TokenView), EngineProblems)

@@ -29,6 +29,7 @@ const ROUTES: [(&str, &[&str]); 16] = [
 async fn every_route_is_described() {
     let world = World::new([]);
     let api = world.read("/openapi.json").await;
+    let mut ids = Vec::new();
     assert!(api["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")), "{}", api["openapi"]);
     for (path, methods) in ROUTES {
         let described = api["paths"][path].as_object().unwrap_or_else(|| panic!("{path} is not described"));
@@ -39,6 +40,7 @@ async fn every_route_is_described() {
         assert_eq!(known, expected, "{path}");
         for operation in described.values() {
             assert!(operation["summary"].is_string() && operation["responses"].is_object(), "{path}");
+            ids.push(operation["operationId"].as_str().expect("is text"));
         }
     }
     assert_eq!(
@@ -46,6 +48,10 @@ async fn every_route_is_described() {
         Some(ROUTES.len()),
         "all are in the table"
     );
+    let count = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "operation ids are unique");
     assert_eq!(api["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
     assert_eq!(api["security"], json!([{"bearer": []}]));
     assert_eq!(api["paths"]["/healthz"]["get"]["security"], json!([{}]));

@@ -53,7 +53,7 @@ impl Broker {
             }
             let first = standing.chain.clone();
             let (answer, led) = self.board(name, first, ask, actor);
-            let end = answer.await.unwrap_or_else(|lost| FlightEnd::broken(lost.to_string()));
+            let end = answer.await.unwrap_or_else(FlightEnd::lost);
             let suits = led || round > 0;
             // Switched off or removed while the flight was under way: acted on as it is now.
             standing = self.standing(name).await?;
@@ -100,7 +100,7 @@ impl Broker {
                 Err(AcquireError::NotFound(name.clone()))
             }
             Ok(Err(error)) => self.last_known(name).ok_or(AcquireError::Store(error)),
-            Err(lost) => Err(AcquireError::Unusable(lost.to_string())),
+            Err(lost) => Err(AcquireError::Lost(lost)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What `acquire` gives: a token or a refusal as values, and what can go wrong.
 
-use super::Token;
+use super::{Lost, Token};
 use crate::ids::{BadName, Name};
 use crate::ports::StoreError;
 use crate::refresh::Refusal;
@@ -29,4 +29,7 @@ pub enum AcquireError {
     /// The credential, its profile or this installation cannot be used as they are; says which and how to mend it.
     #[error("{0}")]
     Unusable(String),
+    /// A mistake of ours: the shared work panicked. Nothing is lost; the next caller starts anew.
+    #[error("keyherd failed while refreshing; try again, and report it if it comes back: {0}")]
+    Lost(#[from] Lost),
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::AcquireError;
-use super::flight::Answer;
+use super::flight::{Answer, Lost};
 use super::{Broker, crash};
 use crate::audit::{Actor, Note};
 use crate::credential::{Chain, Purpose};
@@ -43,8 +43,8 @@ pub(super) enum End {
 }
 
 impl FlightEnd {
-    pub(super) fn broken(message: String) -> Self {
-        Self { chain: None, end: End::Failed(AcquireError::Unusable(message)) }
+    pub(super) fn lost(lost: Lost) -> Self {
+        Self { chain: None, end: End::Failed(AcquireError::Lost(lost)) }
     }
 }
 

@@ -219,7 +219,7 @@ impl Broker {
         let Ok(Some(row)) = self.0.ports.store.chain(due.chain).await else { return };
         let ask = Ask::background(self.0.options.refresh.flight_timeout);
         let (answer, _) = self.board(&due.name, row, &ask, actor);
-        let end = answer.await.unwrap_or_else(|lost| FlightEnd::broken(lost.to_string()));
+        let end = answer.await.unwrap_or_else(FlightEnd::lost);
         self.note_health(lane, &end, profile);
         self.look_again_later(&due, end).await;
     }

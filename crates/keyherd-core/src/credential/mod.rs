@@ -293,7 +293,14 @@ impl Loaded {
             _ if self.chain.block.is_some() => State::Blocked,
             Trouble::Uncertain(_) => State::Uncertain,
             Trouble::Backoff(backoff) if now < backoff.retry_at => State::Unavailable,
+            _ if self.has_ended(now) => State::ReauthRequired,
             _ => State::Active,
         }
+    }
+
+    /// No token any more, and nothing to get another one with.
+    fn has_ended(&self, now: Timestamp) -> bool {
+        let tokens = &self.chain.tokens;
+        self.chain.kind == Kind::OAuth2 && tokens.refresh_token.is_none() && !tokens.is_valid(now)
     }
 }

@@ -10,7 +10,9 @@ mod logs;
 
 pub use self::chains::{ChainStore, ClaimAsk, Claimed, Due, Settled, Settling};
 pub use self::clients::{ClientRemoved, ClientStore, NamedClient};
-pub use self::credentials::{Amended, Change, Conflict, Created, CredentialStore, NewCredential, Reconnected};
+pub use self::credentials::{
+    Amended, Change, Conflict, Created, CredentialStore, NewCredential, Reconnected,
+};
 pub use self::logs::{AuditStore, Event, EventStore, Record, StoredEvent, Verified};
 
 /// What went wrong with the store.

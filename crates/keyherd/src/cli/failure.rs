@@ -3,7 +3,7 @@
 //! Owns the mapping from outcomes and errors to exit codes. No line holds a secret: the errors it is made of do not.
 
 use std::fmt::Display;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use keyherd_api::documents::{BadDocument, refusal_line};
@@ -86,6 +86,15 @@ impl Failure {
         }
         let line = self.line.map(|line| format!("{line} ({done} of {total} were imported before it, and stand)"));
         Self { line, ..self }
+    }
+
+    /// Says it on standard error; what is left is the exit code.
+    pub(crate) fn told(self) -> Self {
+        if let Some(line) = self.line() {
+            // There is nobody left to tell that standard error is closed.
+            let _ = writeln!(io::stderr(), "keyherd: {line}");
+        }
+        Self::silent(self.exit)
     }
 
     /// What it says, without the program's name.

@@ -23,7 +23,6 @@ mod serve;
 mod signals;
 mod token;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -39,7 +38,7 @@ use crate::config::{Environment, Flags, Settings};
 /// Imports OAuth credentials, keeps their tokens fresh and hands out valid ones: to tasks, processes and requests, with
 /// one provider call per token generation. Every process on one data folder is a peer; no server is needed.
 #[derive(Debug, Parser)]
-#[command(name = "keyherd", version, propagate_version = true, after_help = EXIT_CODES)]
+#[command(name = "keyherd", version, after_help = EXIT_CODES)]
 struct Cli {
     #[command(flatten)]
     flags: Flags,
@@ -93,10 +92,7 @@ pub(crate) fn main() -> ExitCode {
     };
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            report(&failure);
-            failure.exit_code()
-        }
+        Err(failure) => failure.told().exit_code(),
     }
 }
 
@@ -104,7 +100,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let environment = Environment::of_process();
     let settings = Settings::load(&cli.flags, &environment)?;
     let is_server = matches!(cli.command, Command::Serve(_) | Command::Demo(_));
-    log::begin(&settings.log, is_server, &environment)?;
+    log::begin(&settings.log, matches!(cli.command, Command::Serve(_)), &environment)?;
     let out = Output::new(cli.json, &environment);
     let runtime = runtime(is_server)?;
     let context = Context { settings, environment, out };
@@ -134,11 +130,4 @@ async fn dispatch(command: Command, context: Context) -> Result<(), Failure> {
 fn runtime(is_server: bool) -> Result<Runtime, Failure> {
     let mut builder = if is_server { Builder::new_multi_thread() } else { Builder::new_current_thread() };
     builder.enable_all().build().map_err(|error| Failure::failed(format!("no threads can be started: {error}")))
-}
-
-fn report(failure: &Failure) {
-    if let Some(line) = failure.line() {
-        // There is nobody left to tell that standard error is closed.
-        let _ = writeln!(io::stderr(), "keyherd: {line}");
-    }
 }

@@ -1,11 +1,10 @@
 //! Arguments that do not parse: one line on standard error, like every other failure.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
-use super::failure::Failure;
+use super::failure::{Exit, Failure};
 
 /// Help and version are what was asked for; all else was called wrongly.
 pub(super) fn told(error: &clap::Error) -> ExitCode {
@@ -16,14 +15,10 @@ pub(super) fn told(error: &clap::Error) -> ExitCode {
             ExitCode::SUCCESS
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = write!(io::stderr(), "{}", error.render().ansi());
-            Failure::usage("").exit_code()
+            let _ = error.print();
+            Failure::silent(Exit::Usage).exit_code()
         }
-        _ => {
-            let failure = Failure::usage(one_line(&error.to_string()));
-            super::report(&failure);
-            failure.exit_code()
-        }
+        _ => Failure::usage(one_line(&error.to_string())).told().exit_code(),
     }
 }
 

@@ -31,6 +31,8 @@ impl Context {
             outcome = work(&wired) => outcome,
             exit = signals.next() => Err(Failure::silent(exit)),
         };
+        // Whoever called learns it now: what is in flight may take a while to be committed.
+        let outcome = outcome.map_err(Failure::told);
         end(&wired, self.settings.command.shutdown_patience).await;
         outcome
     }

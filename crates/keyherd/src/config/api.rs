@@ -42,6 +42,8 @@ struct LimitsKeys {
     header_timeout: Duration,
     #[serde(rename = "request_timeout_seconds", deserialize_with = "seconds::<_, 100, 3_600_000>")]
     request_timeout: Duration,
+    #[serde(rename = "write_timeout_seconds", deserialize_with = "seconds::<_, 100, 3_600_000>")]
+    write_timeout: Duration,
     #[serde(rename = "verify_timeout_seconds", deserialize_with = "seconds::<_, 100, 86_400_000>")]
     verify_timeout: Duration,
     #[serde(rename = "drain_timeout_seconds", deserialize_with = "seconds::<_, 100, 3_600_000>")]

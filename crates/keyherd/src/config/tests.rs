@@ -1,1 +1,165 @@
-//! tests
+//! Which setting wins, what is refused and where, and that the sample says what is.
+
+use std::path::Path;
+
+use super::*;
+
+const PLACE: &str = "/etc/keyherd.toml";
+
+fn load(flags: &Flags, variables: &[(&'static str, &str)]) -> Result<Settings, ConfigError> {
+    Settings::load(flags, &Environment::of(variables))
+}
+
+fn folder_with(config: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("keyherd.toml"), config).unwrap();
+    folder
+}
+
+fn in_folder(folder: &Path) -> Flags {
+    Flags { data: Some(folder.to_owned()), ..Flags::default() }
+}
+
+#[test]
+fn the_sample_has_every_key_with_its_default() {
+    let text = include_str!("sample.toml");
+    let sample = file::parse(text, Path::new(PLACE)).unwrap();
+    assert_eq!(format!("{sample:?}"), format!("{:?}", FileSettings::default()));
+    let keys = |section: &str| {
+        let body = text.split_once(&format!("\n[{section}]\n")).unwrap().1;
+        body.lines().take_while(|line| !line.starts_with('[')).filter(|line| line.contains(" = ")).count()
+    };
+    // As many as the types have fields: a new bound must be shown too.
+    assert_eq!(
+        ["refresh", "background", "broker", "journal", "store", "api", "api.limits", "log", "command"].map(keys),
+        [17, 9, 4, 1, 13, 2, 16, 2, 3]
+    );
+}
+
+#[test]
+fn flag_before_environment_before_file_before_default() {
+    let folder = folder_with("database_url = \"sqlite:/file.db\"\n[api]\nlisten = \"127.0.0.1:3\"\n");
+    let flags = in_folder(folder.path());
+    let database = |flags: &Flags, variables| load(flags, variables).unwrap().database;
+    assert_eq!(database(&flags, &[]), Path::new("/file.db"));
+    let variables: &[_] = &[("KEYHERD_DATABASE_URL", "sqlite:///env.db"), ("KEYHERD_API", "127.0.0.1:2")];
+    assert_eq!(database(&flags, variables), Path::new("/env.db"));
+    let flagged = Flags { database_url: Some("sqlite:flag.db".into()), ..flags.clone() };
+    assert_eq!(database(&flagged, variables), Path::new("flag.db"));
+    let listen = |listen: Option<&str>, variables: &[(&'static str, &str)]| {
+        let environment = Environment::of(variables);
+        let flags_of = ListenFlags { api: listen.map(str::to_owned), ..ListenFlags::default() };
+        let settings = Settings::load(&flags, &environment).unwrap();
+        settings.listening.resolve(&flags_of, &environment).unwrap().listen
+    };
+    assert_eq!(listen(None, &[]), "127.0.0.1:3");
+    assert_eq!(listen(None, variables), "127.0.0.1:2");
+    assert_eq!(listen(Some("127.0.0.1:1"), variables), "127.0.0.1:1");
+    let empty = tempfile::tempdir().unwrap();
+    assert_eq!(database(&in_folder(empty.path()), &[]), empty.path().join("keyherd.db"));
+}
+
+#[test]
+fn the_data_folder_has_a_default() {
+    let data = |variables: &[(&'static str, &str)]| load(&Flags::default(), variables).unwrap().data;
+    let home = ("HOME", "/nowhere/me");
+    if !cfg!(target_os = "macos") {
+        assert_eq!(data(&[home]), Path::new("/nowhere/me/.local/share/keyherd"));
+        assert_eq!(data(&[home, ("XDG_DATA_HOME", "/nowhere/data")]), Path::new("/nowhere/data/keyherd"));
+        assert_eq!(data(&[home, ("XDG_DATA_HOME", "relative")]), Path::new("/nowhere/me/.local/share/keyherd"));
+    }
+    assert_eq!(data(&[home, ("KEYHERD_DATA", "/nowhere/d")]), Path::new("/nowhere/d"));
+    assert_eq!(data(&[home, ("KEYHERD_DATA", "")]), data(&[home]));
+    assert_eq!(load(&Flags::default(), &[]).unwrap_err(), ConfigError::NoHome);
+}
+
+#[track_caller]
+fn check_refused(config: &str, place: &str, problem: &str) {
+    match file::parse(config, Path::new(PLACE)) {
+        Err(ConfigError::FileWrong { place: at, problem: why }) => {
+            assert_eq!(at, format!("{PLACE}, {place}"));
+            assert!(why.contains(problem), "{why}");
+        }
+        other => panic!("{config}: {other:?}"),
+    }
+}
+
+#[test]
+fn what_is_refused_has_file_line_and_key() {
+    check_refused("\n\nfoo = 1\n", "line 3, key 'foo'", "unknown field `foo`");
+    check_refused("[refresh]\nmin_valid = 3\n", "line 2, key 'min_valid'", "unknown field `min_valid`");
+    check_refused("[nothing]\n", "line 1", "unknown field `nothing`");
+    check_refused("[refresh]\n\nbackoff_max_seconds = 0\n", "line 3, key 'backoff_max_seconds'", "use 0.01 to 86400");
+    check_refused("[refresh]\nbackoff_max_seconds = -1\n", "line 2, key 'backoff_max_seconds'", "out of bounds");
+    check_refused("[refresh]\nbackoff_max_seconds = nan\n", "line 2, key 'backoff_max_seconds'", "out of bounds");
+    check_refused("[refresh]\nbackoff_max_seconds = 9999999999\n", "line 2, key 'backoff_max_seconds'", "out of bounds");
+    check_refused("[refresh]\nbackoff_max_seconds = \"1m\"\n", "line 2, key 'backoff_max_seconds'", "a number");
+    check_refused("[store]\nreaders_max = 0\n", "line 2, key 'readers_max'", "use 1 to 64");
+    check_refused("[api.limits]\nstreams_max = 1e9\n", "line 2, key 'streams_max'", "invalid type");
+    check_refused("[journal]\nkeep_seconds = 60\n", "line 2, key 'keep_seconds'", "use 86400 to");
+    check_refused("[log]\nformat = \"xml\"\n", "line 2, key 'format'", "`text` or `json`");
+    check_refused("[refresh]\nconnect_timeout_seconds = 100\n", "line 2, key 'connect_timeout_seconds'", "is longer than");
+    check_refused("[refresh]\nprovider_timeout_seconds = 400\n", "key 'flight_timeout_seconds'", "one call must fit");
+    check_refused("a = [\n", "line 1, key 'a'", "");
+}
+
+#[track_caller]
+fn check_unfit(flags: &Flags, variables: &[(&'static str, &str)], said: &str) {
+    let all: Vec<_> = variables.iter().copied().chain([("HOME", "/nowhere/me")]).collect();
+    let error = load(flags, &all).unwrap_err();
+    assert!(error.to_string().contains(said), "{error}");
+    assert!(error.is_usage());
+}
+
+#[test]
+fn what_cannot_be_used_is_said() {
+    let url = |url: &str| Flags { database_url: Some(url.into()), ..Flags::default() };
+    let later = |what: &str| format!("{what} is not in this version yet");
+    check_unfit(&url("postgres://me:hunter2@db/x"), &[], &later("PostgreSQL"));
+    check_unfit(&Flags::default(), &[("KEYHERD_REDIS_URL", "redis://x")], &later("a fleet's coordinator"));
+    check_unfit(&Flags::default(), &[("KEYHERD_SERVER", "http://x")], &later("running the verbs on a server"));
+    check_unfit(&url("mysql://x"), &[], "use sqlite:PATH");
+    check_unfit(&url("sqlite::memory:"), &[], "would be lost");
+    check_unfit(&url("sqlite:x?mode=ro"), &[], "takes no options");
+    check_unfit(&url("sqlite:"), &[], "names no file");
+    check_unfit(
+        &Flags::default(),
+        &[("KEYHERD_MASTER_KEY", "x"), ("KEYHERD_MASTER_KEY_FILE", "/x")],
+        "are both set",
+    );
+    check_unfit(&Flags::default(), &[("KEYHERD_EGRESS_PROXY", "socks5://me:hunter2@x")], "the egress proxy");
+    let missing = Flags { config: Some("/nowhere/keyherd.toml".into()), ..Flags::default() };
+    check_unfit(&missing, &[], "is missing");
+}
+
+#[test]
+fn no_error_shows_a_password() {
+    let flags = Flags { database_url: Some("postgres://me:hunter2@db/x".into()), ..Flags::default() };
+    let variables = [("HOME", "/nowhere"), ("KEYHERD_EGRESS_PROXY", "socks5://me:hunter2@x")];
+    let errors = [load(&flags, &variables[..1]).unwrap_err(), load(&Flags::default(), &variables).unwrap_err()];
+    assert!(!format!("{errors:?} {} {}", errors[0], errors[1]).contains("hunter2"));
+}
+
+#[test]
+fn the_proxy_is_a_later_version() {
+    let environment = Environment::of(&[("HOME", "/nowhere")]);
+    let settings = Settings::load(&Flags::default(), &environment).unwrap();
+    let proxy = ListenFlags { proxy: Some("127.0.0.1:1".into()), ..ListenFlags::default() };
+    assert!(matches!(settings.listening.resolve(&proxy, &environment), Err(ConfigError::NotYet { .. })));
+    let half = ListenFlags { tls_cert: Some("c".into()), ..ListenFlags::default() };
+    assert!(matches!(settings.listening.resolve(&half, &environment), Err(ConfigError::Unfit { .. })));
+}
+
+#[test]
+fn a_data_folder_that_others_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("a/b");
+    let settings = load(&in_folder(&data), &[]).unwrap();
+    settings.prepare_data().unwrap();
+    assert_eq!(std::fs::metadata(&data).unwrap().permissions().mode() & 0o7777, 0o700);
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o770)).unwrap();
+    let error = settings.prepare_data().unwrap_err();
+    assert_eq!(error, ConfigError::DataTooOpen { dir: data.clone(), mode: 0o770 });
+    assert!(!error.is_usage());
+}

@@ -86,13 +86,13 @@ impl Stage {
         connect(wired, &self.provider, account).await?;
         let mut expiries = Vec::new();
         for number in 1..=EXPIRIES {
-            screen.waiting(number);
+            let waiting = screen.waiting(number);
             expired(wired).await?;
+            drop(waiting);
             let round = herd::ask(wired, &self.provider, self.data(), screen).await?;
             screen.round(number, &round)?;
             expiries.push(round);
         }
-        screen.compared();
         let without = naive::ask(&self.provider, screen).await?;
         let ok = expiries.iter().all(Round::is_ok);
         let outcome = Outcome { scene: "refresh_once", expiries, without, ok };

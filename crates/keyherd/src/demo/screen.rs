@@ -1,6 +1,6 @@
 //! What the demo shows: results on standard output, what is under way on standard error, where that is a terminal.
 
-use std::io::{self, IsTerminal};
+use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, Color};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -9,6 +9,9 @@ use super::herd::Round;
 use super::naive::Naive;
 use super::{EXPIRIES, LATENCY, LIFETIME, Outcome, PROCESSES, TASKS};
 use crate::cli::{Failure, Output};
+
+/// How often a spinner turns.
+const TURN: Duration = Duration::from_millis(120);
 
 /// The demo's screen.
 pub(crate) struct Screen {
@@ -35,10 +38,9 @@ impl Screen {
         ))
     }
 
-    pub(super) fn waiting(&self, number: u32) {
-        if io::stderr().is_terminal() && number > 1 {
-            self.note(&format!("waiting for expiry {number} of {EXPIRIES} …"));
-        }
+    /// Until the next expiry.
+    pub(super) fn waiting(&self, number: u32) -> Live {
+        Live::spinner(format!("waiting for expiry {number} of {EXPIRIES}"))
     }
 
     pub(super) fn herd(&self, total: usize) -> Live {
@@ -55,10 +57,6 @@ impl Screen {
             round.slowest_task_ms,
             round.slowest_process_ms,
         ))
-    }
-
-    pub(super) fn compared(&self) {
-        self.note("the same herd without keyherd …");
     }
 
     pub(super) fn verdict(&self, outcome: &Outcome) -> Result<(), Failure> {
@@ -109,14 +107,6 @@ impl Screen {
             false => self.out.colored("alive", Color::Green),
         }
     }
-
-    /// On a terminal, and gone with the next line there.
-    fn note(&self, text: &str) {
-        if io::stderr().is_terminal() && !self.out.is_json() {
-            let note = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-            note.println(text);
-        }
-    }
 }
 
 impl Live {
@@ -124,6 +114,15 @@ impl Live {
         let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("  {wide_bar} {pos}/{len} answered, {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self(bar)
+    }
+
+    fn spinner(text: String) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("  {msg} {spinner}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        bar.set_message(text);
+        bar.enable_steady_tick(TURN);
         Self(bar)
     }
 

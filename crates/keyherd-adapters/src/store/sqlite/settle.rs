@@ -110,8 +110,9 @@ impl SqliteStore {
             .bind(signed(settling.generation));
         let granted = write.run(guard.bind(grant)).await?;
         if granted {
-            let kept_after = settling.generation.saturating_sub(self.bounds.spent_tokens_max);
-            write.run(sqlx::query(sql::SPENT_TRIM).bind(chain).bind(signed(kept_after))).await?;
+            // The oldest generation that is still too young to go may well lie before the first one.
+            let last_dropped = signed(settling.generation).saturating_sub(signed(self.bounds.spent_tokens_max));
+            write.run(sqlx::query(sql::SPENT_TRIM).bind(chain).bind(last_dropped)).await?;
         }
         Ok(granted)
     }

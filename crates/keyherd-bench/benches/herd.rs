@@ -1,0 +1,189 @@
+//! Ten thousand tasks want one token that has ended: what does it cost, and how long do they wait?
+//!
+//! Ours is the whole engine over real SQLite and the file journal, so the tokens survive. Baselines keep them in memory
+//! only: a mutex with a double check, and no coordination at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyherd_adapters::provider::{HttpOptions, HttpProvider};
+use keyherd_bench::baseline::{Naive, Uncoordinated};
+use keyherd_bench::figures::{median, millis, quantile};
+use keyherd_bench::{
+    Accounts, Arguments, Counts, Ground, InProcessProvider, Installation, LoopbackProvider, Outcome, Report,
+    Row, Stopwatch, Tally, ratio, refresh_token, wal_commits,
+};
+use keyherd_core::audit::Actor;
+use keyherd_core::broker::{Acquired, Options};
+use keyherd_core::ports::ProviderClient;
+use keyherd_core::refresh::Ask;
+use tokio::task::JoinSet;
+
+/// What the provider takes.
+const TOOK: Duration = Duration::from_millis(100);
+/// How long a token lives: longer than any round.
+const EXPIRES_IN: u64 = 3_600;
+/// Every round is an account of its own, and so an expiry of its own.
+const WAIT: Duration = Duration::from_secs(30);
+const HANDED_OUT: &str = "https://id.example/token";
+
+fn main() -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(bench(&Arguments::of_process()))
+}
+
+async fn bench(arguments: &Arguments) -> Outcome {
+    let tasks = arguments.number("tasks", arguments.size(500, 10_000))?;
+    let rounds = arguments.number("rounds", arguments.size(2, 7))?;
+    let mut report = Report::begin("herd: many tasks, one credential that has ended");
+    let mut herds = Herds::default();
+    for round in 0..rounds {
+        herds.port.push(ours_by_port(tasks).await?);
+        herds.http.push(ours_by_http(tasks).await?);
+        let provider = InProcessProvider::new(Accounts::new(EXPIRES_IN), TOOK);
+        let naive = Naive::new(provider.clone(), refresh_token(1, 0));
+        let token = move || {
+            let naive = naive.clone();
+            async move { naive.token().await }
+        };
+        herds.mutex.push(run(tasks, &provider, token).await);
+        if round == 0 {
+            let provider = InProcessProvider::new(Accounts::new(EXPIRES_IN), TOOK);
+            let each = Uncoordinated::new(provider.clone(), refresh_token(1, 0));
+            let token = move || {
+                let each = each.clone();
+                async move { each.token().await }
+            };
+            herds.each.push(run(tasks, &provider, token).await);
+        }
+    }
+    herds.add(&mut report);
+    report.note(format!(
+        "{tasks} tasks, {rounds} rounds, each on a new account and, with us, on a new store; medians."
+    ));
+    report.note("p99 counts from the moment the first task was made, not from when each one first ran.");
+    report.note(
+        "transactions are counted in SQLite's own write-ahead log; reads and claims at the store's port.",
+    );
+    report.print();
+    Ok(())
+}
+
+/// One herd's end.
+struct Herd {
+    tally: Tally,
+    failed: usize,
+    counts: Counts,
+    commits: u64,
+    waits: Vec<Duration>,
+}
+
+impl Herd {
+    fn p99(&self) -> f64 {
+        millis(quantile(&self.waits, 0.99))
+    }
+}
+
+#[derive(Default)]
+struct Herds {
+    port: Vec<Herd>,
+    http: Vec<Herd>,
+    mutex: Vec<Herd>,
+    each: Vec<Herd>,
+}
+
+impl Herds {
+    fn add(&self, report: &mut Report) {
+        let (mutex, each) = (&self.mutex, &self.each);
+        for (what, ours) in [("in-process provider", &self.port), ("HTTP provider", &self.http)] {
+            let most = |count: fn(&Herd) -> u64| ours.iter().map(count).max().unwrap_or_default();
+            let theirs =
+                |count: fn(&Herd) -> u64, herds: &[Herd]| herds.iter().map(count).max().unwrap_or_default();
+            let counted = |name: &str, aim: u64, count: fn(&Herd) -> u64| {
+                Row::new(format!("{name}, {what}"))
+                    .ours(most(count))
+                    .aim(format!("<= {aim}"), most(count) <= aim)
+            };
+            let calls: fn(&Herd) -> u64 = |herd| herd.tally.calls;
+            let by_others = format!("mutex {}, none {}", theirs(calls, mutex), theirs(calls, each));
+            report.row(counted("provider calls", 1, calls).baseline(by_others));
+            let failed: fn(&Herd) -> u64 = |herd| herd.failed as u64;
+            let by_others = format!("mutex {}, none {}", theirs(failed, mutex), theirs(failed, each));
+            report.row(counted("callers failed", 0, failed).baseline(by_others));
+            report.row(counted("claims", 1, |herd| herd.counts.claims));
+            report.row(counted("store reads", 2, |herd| herd.counts.reads));
+            report.row(counted("write transactions", 3, |herd| herd.commits));
+            let p99 = |herds: &[Herd]| median(&herds.iter().map(Herd::p99).collect::<Vec<_>>());
+            let (ours, theirs, aim) = (p99(ours), p99(mutex), 1.1 * millis(TOOK));
+            let row = Row::new(format!("p99 of the wait, {what}")).ours(format!("{ours:.1} ms"));
+            let row = row.baseline(format!("mutex {theirs:.1} ms")).ratio(ratio(ours, theirs));
+            report.row(row.aim(format!("<= {aim:.0} ms"), ours <= aim));
+        }
+    }
+}
+
+async fn ours_by_port(tasks: usize) -> Outcome<Herd> {
+    let provider = InProcessProvider::new(Accounts::new(EXPIRES_IN), TOOK);
+    ours(tasks, Arc::new(provider.clone()), provider.accounts(), HANDED_OUT).await
+}
+
+async fn ours_by_http(tasks: usize) -> Outcome<Herd> {
+    let provider = LoopbackProvider::start(Accounts::new(EXPIRES_IN), TOOK).await?;
+    let client = Arc::new(HttpProvider::new(HttpOptions::default())?);
+    ours(tasks, client, provider.accounts(), provider.url()).await
+}
+
+async fn ours(
+    tasks: usize,
+    client: Arc<dyn ProviderClient>,
+    accounts: &Accounts,
+    url: &str,
+) -> Outcome<Herd> {
+    let ground = Ground::new()?;
+    let installation = Installation::open(ground.path(), client, Options::default()).await?;
+    installation.import("acme", 1, url).await?;
+    let database = ground.path().join("keyherd.db");
+    let (before, commits) = (installation.counting.counts(), wal_commits(&database)?);
+    let broker = installation.broker.clone();
+    let (waits, failed) = stampede(tasks, move || token_of(broker.clone())).await;
+    let herd = Herd {
+        tally: accounts.tally(),
+        failed,
+        counts: installation.counting.counts().since(before),
+        commits: wal_commits(&database)? - commits,
+        waits,
+    };
+    installation.close().await;
+    Ok(herd)
+}
+
+async fn token_of(broker: keyherd_core::broker::Broker) -> Outcome<String> {
+    match broker.acquire("acme", &Ask::foreground(WAIT), &Actor::new("bench")).await? {
+        Acquired::Token(token) => Ok(token.expose().to_owned()),
+        Acquired::Refused(refusal) => Err(format!("{refusal:?}").into()),
+    }
+}
+
+async fn run<F>(tasks: usize, provider: &InProcessProvider, token: impl Fn() -> F) -> Herd
+where
+    F: Future<Output = Outcome<String>> + Send + 'static,
+{
+    let (waits, failed) = stampede(tasks, token).await;
+    Herd { tally: provider.accounts().tally(), failed, counts: Counts::default(), commits: 0, waits }
+}
+
+/// All at once. How long each waited, and how many got nothing.
+async fn stampede<F>(tasks: usize, token: impl Fn() -> F) -> (Vec<Duration>, usize)
+where
+    F: Future<Output = Outcome<String>> + Send + 'static,
+{
+    let mut herd = JoinSet::new();
+    let watch = Stopwatch::start();
+    for _ in 0..tasks {
+        let token = token();
+        herd.spawn(async move { (token.await.is_ok(), watch.elapsed()) });
+    }
+    let ends = herd.join_all().await;
+    let failed = ends.iter().filter(|(is_served, _)| !is_served).count();
+    (ends.into_iter().map(|(_, wait)| wait).collect(), failed)
+}

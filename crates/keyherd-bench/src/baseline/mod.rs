@@ -1,0 +1,7 @@
+//! What keyherd is compared with, where that is more than a line.
+
+mod lock_file;
+mod naive;
+
+pub use self::lock_file::{FOLLOWER_TIMEOUT, LOCK_TTL, LockFilePeer};
+pub use self::naive::{Naive, Uncoordinated};

@@ -1,0 +1,195 @@
+//! What each command does when all is well.
+
+use serde_json::{Value, json};
+
+use crate::provider::{Provider, access_token};
+use crate::sandbox::{MARKER, Sandbox, in_seconds};
+
+#[test]
+fn a_credential_from_import_to_removal() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    let document = provider.document("acme-1", &in_seconds(3_600));
+    let made = sandbox.run_with(&["--json", "cred", "import", "-"], &document.to_string()).ok().json();
+    assert_eq!((&made["name"], &made["outcome"], &made["state"]), (&json!("acme-1"), &json!("created"), &json!("active")));
+
+    assert_eq!(sandbox.token(&["acme-1"]).ok().out, format!("{}\n", access_token("acme-1", 0)));
+    assert_eq!(provider.calls(), 0);
+    let list = sandbox.run(&["cred", "list"]).ok().out;
+    assert!(list.contains("acme-1") && list.contains("active"), "{list}");
+    let shown = sandbox.run(&["cred", "show", "acme-1"]).ok().out;
+    assert!(shown.contains("refresh token       yes"), "{shown}");
+
+    let refreshed = sandbox.run(&["--json", "cred", "refresh", "acme-1"]).ok().json();
+    assert_eq!(refreshed["generation"], json!(made["generation"].as_u64().unwrap() + 1));
+    assert_eq!(provider.calls(), 1);
+    assert_eq!(sandbox.token(&["acme-1"]).ok().out, format!("{}\n", access_token("acme-1", 1)));
+
+    sandbox.run(&["cred", "disable", "acme-1"]).ok();
+    assert_eq!(sandbox.run(&["token", "acme-1"]).code, 5);
+    assert_eq!(sandbox.run(&["--json", "cred", "show", "acme-1"]).ok().json()["state"], "disabled");
+    sandbox.run(&["cred", "enable", "acme-1"]).ok();
+    sandbox.token(&["acme-1"]).ok();
+
+    sandbox.run(&["cred", "remove", "acme-1"]).ok();
+    sandbox.run(&["cred", "show", "acme-1"]).failed(1, &["acme-1", "keyherd cred list"]);
+    assert_eq!(sandbox.run(&["--json", "cred", "list"]).ok().json(), json!({"items": []}));
+    assert_eq!((provider.calls(), provider.reuse()), (1, 0));
+}
+
+#[test]
+fn the_token_as_json() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    sandbox.import("a", &provider, &in_seconds(3_600));
+    let token = sandbox.token(&["a", "--json"]).ok().json();
+    assert_eq!(token["access_token"], access_token("a", 0));
+    assert_eq!((&token["token_type"], &token["credential"]), (&json!("Bearer"), &json!("a")));
+}
+
+#[test]
+fn an_expired_token_is_refreshed_and_a_rejected_one_replaced() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    sandbox.import("a", &provider, &in_seconds(-60));
+    assert_eq!(sandbox.token(&["a"]).ok().out.trim(), access_token("a", 1));
+    assert_eq!(sandbox.token(&["a"]).ok().out.trim(), access_token("a", 1));
+    let rejected = |token: &str| sandbox.run_unchecked(&["token", "a", "--rejected-stdin"], token).ok().out;
+    assert_eq!(rejected(&access_token("a", 1)).trim(), access_token("a", 2));
+    // Somebody else has replaced it already.
+    assert_eq!(rejected(&access_token("a", 1)).trim(), access_token("a", 2));
+    assert_eq!((provider.calls(), provider.reuse()), (2, 0));
+}
+
+#[test]
+fn import_of_many() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    let all = json!([provider.document("a", &in_seconds(60)), provider.document("b", &in_seconds(60))]);
+    std::fs::write(sandbox.path("all.json"), all.to_string()).unwrap();
+    let file = sandbox.path("all.json");
+    let file = file.to_str().unwrap();
+    let made = sandbox.run(&["cred", "import", file]).ok().out;
+    assert_eq!(made.lines().count(), 2, "{made}");
+    sandbox.run(&["cred", "import", file]).failed(1, &["'a'", "--replace", "--if-absent"]);
+    let kept = sandbox.run(&["--json", "cred", "import", file, "--if-absent"]).ok().json();
+    assert_eq!(kept["items"][1]["outcome"], "kept");
+    let replaced = sandbox.run(&["--json", "cred", "import", file, "--replace"]).ok().json();
+    assert_eq!(replaced["items"][0]["outcome"], "replaced");
+}
+
+#[test]
+fn all_documents_are_checked_before_the_first_is_imported() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    let mut odd = provider.document("b", &in_seconds(60));
+    odd["provider"] = json!("no-such");
+    let all = json!([provider.document("a", &in_seconds(60)), odd]).to_string();
+    sandbox.run_with(&["cred", "import", "-"], &all).failed(1, &["'b'", "no-such", "keyherd provider list"]);
+    let twice = json!([provider.document("a", &in_seconds(60)), provider.document("a", &in_seconds(60))]).to_string();
+    sandbox.run_with(&["cred", "import", "-"], &twice).failed(1, &["'a'", "twice"]);
+    assert_eq!(sandbox.run(&["--json", "cred", "list"]).ok().json(), json!({"items": []}));
+}
+
+#[test]
+fn those_before_a_refused_document_stand() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    sandbox.import("b", &provider, &in_seconds(60));
+    let all = json!(["a", "b", "c"].map(|name| provider.document(name, &in_seconds(60)))).to_string();
+    let ran = sandbox.run_with(&["--json", "cred", "import", "-"], &all);
+    ran.failed(1, &["'b'", "1 of 3 were imported before it, and stand"]);
+    assert_eq!(ran.json()["items"].as_array().unwrap().len(), 1);
+    let names: Vec<Value> = sandbox.run(&["--json", "cred", "list"]).ok().json()["items"].as_array().unwrap().to_vec();
+    assert_eq!(names.iter().map(|item| item["name"].as_str().unwrap()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn add_takes_secrets_from_standard_input() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    provider.document("a", "");
+    let url = provider.token_url();
+    let flags = ["cred", "add", "a", "--provider", "generic", "--client-id", "a", "--token-url", &url];
+    sandbox.run_with(&flags, &format!("{MARKER}-rt-a-0\n{MARKER}-cs\n")).ok();
+    assert_eq!(sandbox.token(&["a"]).ok().out.trim(), access_token("a", 1));
+
+    let fixed = ["cred", "add", "key", "--provider", "openai", "--kind", "static", "--attribute", "plan=\"pro\""];
+    let made = sandbox.run_with(&[&fixed[..], &["--json"]].concat(), &format!("{MARKER}-key\n")).ok().json();
+    assert_eq!((&made["kind"], &made["attributes"]), (&json!("static"), &json!({"plan": "pro"})));
+    assert_eq!(sandbox.token(&["key"]).ok().out, format!("{MARKER}-key\n"));
+
+    let labelled = ["cred", "add", "b", "--provider", "generic", "--token-url", &url, "--expires-at", &in_seconds(600)];
+    sandbox.run_with(&labelled, &format!("access_token={MARKER}-at-b\nrefresh_token={MARKER}-rt-b\n")).ok();
+    assert_eq!(sandbox.token(&["b"]).ok().out, format!("{MARKER}-at-b\n"));
+    let too_many = format!("{MARKER}-1\n{MARKER}-2\n{MARKER}-3\n{MARKER}-4\n");
+    let more = ["cred", "add", "c", "--provider", "generic", "--token-url", &url];
+    sandbox.run_with(&more, &too_many).failed(2, &["2 line(s) more", "--help"]);
+}
+
+#[test]
+fn client_apps() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    let set = ["client", "set", "app", "--provider", "generic"];
+    sandbox.run_with(&set, "").failed(2, &["'app'", "--client-id"]);
+    sandbox.run_with(&[&set[..], &["--client-id", "a"]].concat(), &format!("{MARKER}-1\n")).ok();
+    let changed = sandbox.run_with(&[&set[..], &["--json"]].concat(), &format!("{MARKER}-2\n")).ok().json();
+    assert_eq!((&changed["client_id"], &changed["has_client_secret"]), (&json!("a"), &json!(true)));
+    let mut document = provider.document("a", &in_seconds(-1));
+    let fields = document.as_object_mut().unwrap();
+    fields.remove("client_id");
+    fields.remove("client_secret");
+    fields.insert("client".into(), json!("app"));
+    sandbox.run_with(&["cred", "import", "-"], &document.to_string()).ok();
+    assert_eq!(sandbox.token(&["a"]).ok().out.trim(), access_token("a", 1));
+    sandbox.run(&["client", "remove", "app"]).failed(1, &["'app'", "'a'"]);
+    assert!(sandbox.run(&["client", "list"]).ok().out.contains("app"));
+    sandbox.run(&["cred", "remove", "a"]).ok();
+    sandbox.run(&["client", "remove", "app"]).ok();
+    assert_eq!(sandbox.run(&["--json", "client", "list"]).ok().json(), json!({"items": []}));
+}
+
+#[test]
+fn cooldowns() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    sandbox.import("a", &provider, &in_seconds(3_600));
+    sandbox.run(&["cooldown", "set", "a", "--for", "10m", "--reason", "busy"]).ok();
+    sandbox.run(&["token", "a"]).failed(4, &["'a'", "busy"]);
+    let shown = sandbox.run(&["--json", "cred", "show", "a"]).ok().json();
+    assert_eq!(shown["cooling"]["reason"], "busy");
+    sandbox.run(&["cooldown", "clear", "a", "--reason", "other"]).ok();
+    assert_eq!(sandbox.run(&["token", "a"]).code, 4);
+    sandbox.run(&["cooldown", "clear", "a", "--reason", "busy"]).ok();
+    sandbox.token(&["a"]).ok();
+}
+
+#[test]
+fn profiles() {
+    let sandbox = Sandbox::new();
+    let all = sandbox.run(&["--json", "provider", "list"]).ok().json();
+    assert!(all["items"].as_array().unwrap().iter().any(|profile| profile["name"] == "slack"));
+    assert!(sandbox.run(&["provider", "show", "google"]).ok().out.contains("oauth2.googleapis.com"));
+    sandbox.run(&["provider", "show", "no-such"]).failed(1, &["no-such", "keyherd provider list"]);
+    let mine = "name = \"mine\"\ntoken_url = \"https://mine.example/token\"\nrotates = \"always\"\n";
+    sandbox.run_with(&["provider", "import", "-"], mine).ok();
+    assert_eq!(sandbox.run(&["provider", "show", "mine"]).ok().out, mine);
+    assert!(sandbox.run(&["provider", "list"]).ok().out.contains("data folder"));
+    sandbox.run_with(&["provider", "import", "-"], "name = \"x\"\nrotate = \"always\"\n").failed(1, &["rotate", "line 2"]);
+    sandbox.run_with(&["provider", "import", "-"], "name = \"../x\"\n").failed(1, &["../x"]);
+}
+
+#[test]
+fn migrate_says_the_schema() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(&["--json", "migrate"]).ok().json()["schema_version"], 1);
+}
+
+#[test]
+fn help_is_there_for_everything() {
+    let sandbox = Sandbox::new();
+    assert!(sandbox.run(&["--help"]).ok().out.contains("Exit codes"));
+    for command in [
+        &["serve"][..], &["demo"], &["token"], &["cred"], &["cred", "import"], &["cred", "add"], &["cred", "list"],
+        &["cred", "show"], &["cred", "refresh"], &["cred", "enable"], &["cred", "disable"], &["cred", "remove"],
+        &["client", "set"], &["client", "list"], &["client", "remove"], &["cooldown", "set"], &["cooldown", "clear"],
+        &["provider", "list"], &["provider", "show"], &["provider", "import"], &["audit", "tail"],
+        &["audit", "verify"], &["audit", "export"], &["key", "rotate"], &["migrate"], &["doctor"],
+    ] {
+        let help = sandbox.run(&[command, &["--help"]].concat()).ok().out;
+        assert!(help.contains("Usage:") && help.contains("--data"), "{command:?}: {help}");
+    }
+    assert!(sandbox.run(&["--version"]).ok().out.starts_with("keyherd "));
+}

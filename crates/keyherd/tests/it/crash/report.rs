@@ -1,0 +1,57 @@
+//! The tables: printed, and written to `target/tmp/crashes/`, from where docs/CRASHES.md is put together.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+/// One death and what followed.
+pub(super) struct Row {
+    pub(super) point: &'static str,
+    /// How the process ended, or stood still.
+    pub(super) death: String,
+    /// What everybody else was told.
+    pub(super) callers: String,
+    /// From the death to the last answer of those who waited then.
+    pub(super) took_over: Option<Duration>,
+    pub(super) calls: usize,
+    pub(super) reuses: usize,
+}
+
+/// Plays all cases, that many at once, and publishes their rows in the cases' order.
+pub(super) fn play_all<C: Sync>(
+    file: &str,
+    title: &str,
+    lanes: usize,
+    cases: &[C],
+    play: impl Fn(&C) -> Row + Sync,
+) {
+    let rows = std::thread::scope(|scope| {
+        let play = &play;
+        let lane = |first| cases.iter().enumerate().skip(first).step_by(lanes);
+        let lanes: Vec<_> = (0..lanes)
+            .map(|first| scope.spawn(move || lane(first).map(|(at, case)| (at, play(case))).collect::<Vec<_>>()))
+            .collect();
+        let mut rows: Vec<_> =
+            lanes.into_iter().flat_map(|lane| lane.join().unwrap()).collect();
+        rows.sort_by_key(|(at, _)| *at);
+        rows
+    });
+    publish(file, title, rows.iter().map(|(_, row)| row));
+}
+
+fn publish<'a>(file: &str, title: &str, rows: impl Iterator<Item = &'a Row>) {
+    let mut text = format!("## {title}\n\n");
+    text.push_str("| crash point | how | what the others got | took over in | provider calls | reuses |\n");
+    text.push_str("|---|---|---|---|---|---|\n");
+    for row in rows {
+        let took = row.took_over.map_or("–".to_owned(), |took| format!("{} ms", took.as_millis()));
+        let Row { point, death, callers, calls, reuses, .. } = row;
+        writeln!(text, "| `{point}` | {death} | {callers} | {took} | {calls} | {reuses} |")
+            .unwrap();
+    }
+    println!("\n{text}");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("crashes");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(file), text).unwrap();
+}

@@ -1,0 +1,66 @@
+//! What callers were told, in few words.
+
+use std::collections::BTreeMap;
+
+use crate::http::Answer;
+use crate::sandbox::Ran;
+
+/// What one caller was told.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Told {
+    /// This access token.
+    Token(String),
+    /// A new login is needed: the rotation was lost.
+    Lost,
+    /// Its own time was over first.
+    NotYet,
+    /// Anything else.
+    Other(String),
+}
+
+impl From<&Ran> for Told {
+    fn from(ran: &Ran) -> Self {
+        match ran.code {
+            0 if ran.err.is_empty() => Self::Token(ran.out.trim_end().to_owned()),
+            3 if ran.err.contains("rotation_lost") => Self::Lost,
+            4 if ran.err.contains("within the caller's time") => Self::NotYet,
+            _ => Self::Other(format!("{ran:?}")),
+        }
+    }
+}
+
+impl From<&Answer> for Told {
+    fn from(answer: &Answer) -> Self {
+        let body = answer.json();
+        match (answer.status, body["access_token"].as_str(), body["code"].as_str()) {
+            (200, Some(token), _) => Self::Token(token.to_owned()),
+            (409, _, Some("reauth_required")) if answer.body.contains("rotation_lost") => Self::Lost,
+            (504, _, Some("timeout")) => Self::NotYet,
+            _ => Self::Other(format!("{answer:?}")),
+        }
+    }
+}
+
+/// All of several callers' answers.
+pub(super) fn all<'a, T: 'a>(callers: impl IntoIterator<Item = &'a T>) -> Vec<Told>
+where
+    Told: From<&'a T>,
+{
+    callers.into_iter().map(Told::from).collect()
+}
+
+/// `7 × the new token`; `old` is the token that was there before.
+pub(super) fn words(told: &[Told], old: &str) -> String {
+    let mut counts = BTreeMap::new();
+    for told in told {
+        *counts.entry(told).or_insert(0) += 1;
+    }
+    let parts = counts.into_iter().map(|(told, count)| match told {
+        Told::Token(token) if token == old => format!("{count} × the old token"),
+        Told::Token(_) => format!("{count} × the new token"),
+        Told::Lost => format!("{count} × `reauth_required` (`rotation_lost`)"),
+        Told::NotYet => format!("{count} × not yet"),
+        Told::Other(text) => format!("{count} × {text}"),
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,20 @@
+//! The demo holds what it promises.
+
+use crate::sandbox::Sandbox;
+
+#[test]
+fn once_for_programs() {
+    let sandbox = Sandbox::new();
+    let shown = sandbox.run(&["--json", "demo", "--once"]).ok().json();
+    assert_eq!(shown["ok"], true);
+    let scene = &shown["scenes"][0];
+    let expiries = scene["expiries"].as_array().unwrap();
+    assert_eq!(expiries.len(), 3);
+    for expiry in expiries {
+        assert_eq!((expiry["provider_calls"].as_u64(), expiry["failed"].as_u64()), (Some(1), Some(0)));
+    }
+    assert_eq!(scene["without"]["account_revoked"], true);
+    let data = std::path::PathBuf::from(shown["data"].as_str().unwrap());
+    assert!(!data.exists(), "the demo leaves nothing behind");
+    assert!(!sandbox.data().exists(), "the user's data folder is not touched");
+}

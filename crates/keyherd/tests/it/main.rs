@@ -1,0 +1,25 @@
+//! The built program from outside: processes, exit codes, files, signals.
+//!
+//! Every secret that is planted here begins with the same marker, and every sandbox checks that the marker is in no
+//! output and in no file when it is done: see [`sandbox`].
+
+mod audit;
+mod bad_input;
+mod commands;
+#[cfg(feature = "crash-points")]
+mod crash;
+mod demo;
+mod doctor;
+mod exits;
+mod herd;
+mod http;
+mod keys;
+mod oauth;
+mod oidc;
+mod provider;
+mod running;
+mod sandbox;
+mod secrets;
+mod server;
+mod serving;
+mod signals;

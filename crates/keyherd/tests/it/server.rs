@@ -1,0 +1,144 @@
+//! `keyherd serve`: its answers, its peers, its end.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::Child;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::provider::{Mood, Provider, access_token};
+use crate::sandbox::{Ran, Sandbox, in_seconds};
+
+/// A server of the program under test.
+pub(crate) struct Server {
+    child: Option<Child>,
+    address: String,
+    token: String,
+}
+
+impl Server {
+    pub(crate) fn start(sandbox: &Sandbox) -> Self {
+        let mut command = sandbox.command(&["--json", "serve", "--api", "127.0.0.1:0"]);
+        let mut child = command.env("KEYHERD_LOG", "warn").spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let Ok(places) = serde_json::from_str::<Value>(&line) else { panic!("{:?}", child.wait_with_output()) };
+        let token = std::fs::read_to_string(places["admin_token_file"].as_str().unwrap()).unwrap();
+        let address = places["api"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+        Self { child: Some(child), address, token: token.trim().to_owned() }
+    }
+
+    /// Status and body.
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let Self { address, token, .. } = self;
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    pub(crate) fn access_token(&self, name: &str) -> String {
+        let (status, body) = self.ask("POST", "/v1/token", &json!({"name": name}).to_string());
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str::<Value>(&body).unwrap()["access_token"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(self.child.as_ref().unwrap()), signal).unwrap();
+    }
+
+    /// How it ended.
+    pub(crate) fn end(mut self) -> Ran {
+        crate::sandbox::finished(self.child.take().unwrap())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[test]
+fn it_serves_what_a_command_imports_and_sees_what_a_command_changes() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    let server = Server::start(&sandbox);
+    assert_eq!(server.ask("GET", "/healthz", "").0, 200);
+    assert_eq!(server.ask("POST", "/v1/token", &json!({"name": "a"}).to_string()).0, 404);
+    sandbox.import("a", &provider, &in_seconds(-60));
+    assert_eq!(server.access_token("a"), access_token("a", 1));
+    assert_eq!(sandbox.token(&["a"]).ok().out.trim(), access_token("a", 1));
+    assert_eq!((provider.calls(), provider.reuse()), (1, 0));
+    sandbox.run(&["cred", "disable", "a"]).ok();
+    crate::sandbox::until("the server knows", || {
+        server.ask("POST", "/v1/token", &json!({"name": "a"}).to_string()).0 == 403
+    });
+    server.signal(Signal::TERM);
+    let ran = server.end();
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+}
+
+#[test]
+fn what_is_in_flight_is_finished_before_it_ends() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    sandbox.import("a", &provider, &in_seconds(-60));
+    provider.feels(Mood::Holds);
+    let server = Server::start(&sandbox);
+    provider.wait_for_calls(1);
+    server.signal(Signal::INT);
+    provider.lets_go();
+    assert_eq!(server.end().code, 0);
+    assert_eq!(sandbox.token(&["a"]).ok().out.trim(), access_token("a", 1));
+    assert_eq!((provider.calls(), provider.reuse()), (1, 0));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    sandbox.import("a", &provider, &in_seconds(-60));
+    provider.feels(Mood::Holds);
+    let server = Server::start(&sandbox);
+    provider.wait_for_calls(1);
+    server.signal(Signal::INT);
+    crate::sandbox::until("it has stopped accepting", || TcpStream::connect(&server.address).is_err());
+    server.signal(Signal::TERM);
+    assert_eq!(server.end().code, 143);
+}
+
+#[test]
+fn an_address_that_is_taken_is_said() {
+    let sandbox = Sandbox::new();
+    let server = Server::start(&sandbox);
+    let other = Sandbox::new();
+    other.run(&["serve", "--api", &server.address]).failed(1, &[&server.address, "--api"]);
+}
+
+#[test]
+fn tls_is_required_off_loopback() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["serve", "--api", "0.0.0.0:0"]).failed(2, &["0.0.0.0:0", "--tls-cert"]);
+    let missing = ["serve", "--api", "127.0.0.1:0", "--tls-cert", "/nowhere/c.pem", "--tls-key", "/nowhere/k.pem"];
+    sandbox.run(&missing).failed(1, &["/nowhere/c.pem"]);
+}
+
+#[test]
+fn the_admin_token_is_for_its_owner_and_stays() {
+    use std::os::unix::fs::PermissionsExt;
+    let sandbox = Sandbox::new();
+    let first = Server::start(&sandbox).token.clone();
+    assert_eq!(Server::start(&sandbox).token, first);
+    let mode = std::fs::metadata(sandbox.data().join("admin.token")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
