@@ -73,7 +73,7 @@ impl TokenHash {
     }
 
     /// Lower-case hexadecimal, 64 characters.
-    pub fn to_hex(&self) -> String {
+    pub fn to_hex(self) -> String {
         use fmt::Write;
         self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
             // Writing to a String cannot fail.

@@ -88,7 +88,7 @@ impl Broker {
         loop {
             *seen = Some(after);
             let events = store.events(after, BATCH).await?;
-            let follows = events.first().map_or(true, |first| first.seq == after + 1);
+            let follows = events.first().is_none_or(|first| first.seq == after + 1);
             let went_back = events.is_empty() && store.last_event().await? < after;
             if !follows || went_back {
                 self.0.snapshots.mark_all_stale();

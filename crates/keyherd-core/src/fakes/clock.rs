@@ -36,6 +36,7 @@ impl Clock for PausedClock {
         at + self.uptime()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "tokio's clock is the one that tests pause")]
     fn uptime(&self) -> Duration {
         self.origin.elapsed()
     }

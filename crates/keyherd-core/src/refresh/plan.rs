@@ -90,9 +90,8 @@ pub fn plan(chain: &Chain, ask: &Ask, rules: &Rules, now: Timestamp) -> Plan {
 /// Whether the row's token answers this caller without any call.
 fn serves(chain: &Chain, ask: &Ask, rules: &Rules, now: Timestamp) -> bool {
     let is_rejected = ask.rejected.as_ref().is_some_and(|token| chain.tokens.is_access_token(token));
-    let wants_newer = ask.forced
-        && chain.kind != Kind::Static
-        && !chain.refreshed_at.is_some_and(|at| now < at + rules.bounds.forced_apart);
+    let refreshed_lately = chain.refreshed_at.is_some_and(|at| now < at + rules.bounds.forced_apart);
+    let wants_newer = ask.forced && chain.kind != Kind::Static && !refreshed_lately;
     !is_rejected && !wants_newer && chain.tokens.outlasts(rules.window(ask), now)
 }
 

@@ -18,7 +18,7 @@ impl MemoryStore {
         Some(Loaded { credential, chain })
     }
 
-    fn create_in(&self, rows: &mut Rows, new: NewCredential) -> Created {
+    fn create_in(&self, rows: &mut Rows, new: &NewCredential) -> Created {
         let name = new.draft.name.clone();
         if let Some(loaded) = self.loaded(rows, &name) {
             return Created::NameTaken(Box::new(loaded));
@@ -29,18 +29,18 @@ impl MemoryStore {
             None => None,
         };
         let no_client = no_client(rows, &new.draft.provider, &new.draft.client);
-        if let Some(conflict) = no_client.or_else(|| held_or_spent(rows, &new, shared.as_ref())) {
+        if let Some(conflict) = no_client.or_else(|| held_or_spent(rows, new, shared.as_ref())) {
             return Created::Conflict(conflict);
         }
         let joined = shared.is_some();
         let chain = match shared {
             Some(shared) => shared.id,
             None => {
-                rows.chains.insert(new.chain, row_of(&new));
+                rows.chains.insert(new.chain, row_of(new));
                 new.chain
             }
         };
-        rows.credentials.insert(name.clone(), credential_of(&new, chain, self.shared.clock.now()));
+        rows.credentials.insert(name.clone(), credential_of(new, chain, self.shared.clock.now()));
         match self.loaded(rows, &name) {
             Some(loaded) => Created::Done { loaded: Box::new(loaded), joined },
             None => unreachable!("it was inserted above, under the same lock"),
@@ -257,7 +257,7 @@ impl CredentialStore for MemoryStore {
 
     async fn create(&self, new: NewCredential, record: Record) -> Result<Created, StoreError> {
         self.write(record, |rows| {
-            let created = self.create_in(rows, new);
+            let created = self.create_in(rows, &new);
             let changed = matches!(created, Created::Done { .. });
             (created, changed)
         })
