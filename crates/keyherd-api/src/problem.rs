@@ -305,6 +305,7 @@ pub(crate) fn store_word(error: &StoreError) -> &'static str {
 pub(crate) fn journal_word(error: &JournalError) -> &'static str {
     match error {
         JournalError::Io(_) => "unavailable",
+        JournalError::Sealed { .. } => "sealed",
         JournalError::Unreadable { .. } => "unreadable",
     }
 }

@@ -45,7 +45,7 @@ async fn bench(arguments: &Arguments) -> Outcome {
     let small = arguments.number("baseline", arguments.size(2_000, 10_000))?;
     let due = arguments.number("due", arguments.size(100, 1_000))?;
     let sweeps = arguments.number("sweeps", arguments.size(2, 7))?;
-    let binary = cli::binary().await?;
+    let binary = cli::binary(arguments).await?;
     let mut report = Report::begin("million: a large store of which little is due");
     let mut sides = Vec::new();
     for (count, kept) in [(large, arguments.value("store")), (small, None)] {

@@ -41,7 +41,7 @@ fn main() -> Outcome {
 async fn bench(arguments: &Arguments) -> Outcome {
     let seconds = arguments.number("seconds", arguments.size(1, 5))?;
     let rounds = arguments.number("rounds", arguments.size(1, 7))?;
-    let binary = cli::binary().await?;
+    let binary = cli::binary(arguments).await?;
     let (provider, ground) =
         (LoopbackProvider::start(Accounts::new(24 * 3_600), Duration::ZERO).await?, Ground::new()?);
     cli::import(&binary, ground.path(), &document("acme", 1, provider.url())).await?;

@@ -29,7 +29,7 @@ fn main() -> Outcome {
 }
 
 async fn bench(arguments: &Arguments) -> Outcome {
-    let binary = cli::binary().await?;
+    let binary = cli::binary(arguments).await?;
     let processes = arguments.number("processes", arguments.size(4, 24))?;
     let rounds = arguments.number("rounds", arguments.size(2, 10))?;
     let times = arguments.number("times", arguments.size(5, 50))?;

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::{Outcome, Stopwatch};
+use crate::{Arguments, Outcome, Stopwatch};
 
 /// Between two tries to reach a server that starts.
 const READY_POLL: Duration = Duration::from_millis(2);
@@ -19,11 +19,14 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// A server that finishes what is in flight ends by then.
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 
-/// Builds the release binary, unless it is up to date, and says where it is.
+/// Builds the release binary, unless it is up to date, and says where it is. `--binary PATH` names another one.
 ///
 /// # Errors
 /// It does not build.
-pub async fn binary() -> Outcome<PathBuf> {
+pub async fn binary(arguments: &Arguments) -> Outcome<PathBuf> {
+    if let Some(path) = arguments.value("binary") {
+        return Ok(path.into());
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let build = ["build", "--release", "--locked", "--quiet", "--package", "keyherd"];
     let built = Command::new(env!("CARGO")).args(build).current_dir(root).status().await?;

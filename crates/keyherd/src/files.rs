@@ -17,7 +17,9 @@ pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
 /// Makes a file that was not there. Of several who try at once one succeeds; the others get `AlreadyExists`.
 pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // A link refuses an existing name, where a rename would replace it.
-    install(path, bytes, |unfinished| fs::hard_link(unfinished, path).and_then(|()| fs::remove_file(unfinished)))
+    install(path, bytes, |unfinished| {
+        fs::hard_link(unfinished, path).and_then(|()| fs::remove_file(unfinished))
+    })
 }
 
 /// Makes a file, or puts it in another one's place.

@@ -183,7 +183,10 @@ mod ears {
         }
     }
 
-    #[expect(deprecated, reason = "its successor is unsafe, for fds that change; an OwnedFd is the same one for life")]
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, for fds that change; an OwnedFd is the same one for life"
+    )]
     fn open(path: &Path) -> std::io::Result<AsyncFd<OwnedFd>> {
         super::bell_file(path)?;
         let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;

@@ -16,6 +16,9 @@ use zeroize::Zeroizing;
 
 use crate::seal::{Context, KeyId, Keyring};
 
+/// The clear head, in bytes.
+pub(super) const HEAD_LEN: usize = 16;
+
 /// Room for everything in a document but the secrets and scopes.
 const FRAME_LEN: usize = 1_024;
 
@@ -53,9 +56,9 @@ impl Sealer {
         key_of(file) == Some(self.keyring.sealing())
     }
 
-    /// Whether a file is under a key that is not here.
-    pub(super) fn lacks_key(&self, file: &[u8]) -> bool {
-        key_of(file).is_some_and(|key| !self.keyring.holds(key))
+    /// The key that a file is under, if it is not here.
+    pub(super) fn lacks_key(&self, file: &[u8]) -> Option<KeyId> {
+        key_of(file).filter(|key| !self.keyring.holds(*key))
     }
 
     fn entry(&self, file: &[u8]) -> Result<JournalEntry, Cow<'static, str>> {
@@ -169,6 +172,11 @@ fn split(file: &[u8]) -> Option<(ChainId, u64, &[u8])> {
     let (chain, rest) = file.split_first_chunk()?;
     let (generation, sealed) = rest.split_first_chunk()?;
     Some((ChainId::from_i64(i64::from_be_bytes(*chain)), u64::from_be_bytes(*generation), sealed))
+}
+
+/// Whose answer a file is, from its clear head alone: a hint until the rest was opened.
+pub(super) fn head_of(file: &[u8; HEAD_LEN]) -> Option<(ChainId, u64)> {
+    split(file).map(|(chain, generation, _)| (chain, generation))
 }
 
 fn unreadable(name: &str, problem: impl Into<String>) -> JournalError {

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use keyherd_core::ports::{JournalEntry, JournalError};
+use keyherd_core::ports::{Aged, JournalEntry, JournalError};
 use keyherd_core::secret::TokenHash;
 use keyherd_core::time::{Timestamp, millis};
 
-use super::document::parse_hash;
+use super::document::{HEAD_LEN, head_of, parse_hash};
 use crate::durable;
 
 /// The largest entry that is read, in bytes: several times the largest answer that is taken from a provider.
@@ -79,7 +79,7 @@ impl Files {
     }
 
     /// When this returns, the entry survives a power cut. Its file bears the time the answer came, on the store's clock:
-    /// the one that [`Files::trim`] is asked on.
+    /// the one that [`Files::aged`] is asked on.
     pub(super) fn write(&self, entry: &JournalEntry, place: Place, bytes: &[u8]) -> Result<(), JournalError> {
         let path = self.path(&entry.spent, place);
         let since = u64::try_from(entry.received_at.as_millis()).ok().map(Duration::from_millis);
@@ -119,33 +119,48 @@ impl Files {
         Ok(hashes(&self.pending, Place::Pending)?.chain(hashes(&self.done, Place::Done)?))
     }
 
-    /// Removes done entries older than `keep`, and unfinished files that nobody will finish. Returns how many entries.
-    pub(super) fn trim(&self, now: Timestamp, keep: Duration) -> Result<usize, JournalError> {
+    /// Done entries older than `keep`, from where the last call stopped. Removes unfinished files that nobody will finish.
+    pub(super) fn aged(
+        &self,
+        now: Timestamp,
+        keep: Duration,
+        limit: usize,
+    ) -> Result<Vec<Aged>, JournalError> {
         for file in list(&self.pending)?.take(self.scan_max).filter_map(Result::ok) {
             if is_unfinished(&file) && is_older(&file, now - UNFINISHED_AGE_MAX) {
                 remove(&file.path())?;
             }
         }
-        self.trim_done(now - keep)
+        self.aged_done(now - keep, limit)
     }
 
-    fn trim_done(&self, before: Timestamp) -> Result<usize, JournalError> {
+    pub(super) fn forget(&self, spent: &TokenHash) -> Result<(), JournalError> {
+        remove(&self.path(spent, Place::Done))
+    }
+
+    fn aged_done(&self, before: Timestamp, limit: usize) -> Result<Vec<Aged>, JournalError> {
         let mut sweep = self.sweep.lock().unwrap_or_else(PoisonError::into_inner);
         let mut files = match sweep.take() {
             Some(files) => files,
             None => list(&self.done)?,
         };
-        let mut removed = 0;
+        let mut aged = Vec::new();
         for _ in 0..self.scan_max {
-            let Some(file) = files.next() else { return Ok(removed) };
+            if aged.len() == limit {
+                break;
+            }
+            let Some(file) = files.next() else { return Ok(aged) };
             let file = file.map_err(|error| io_error(&self.done, &error))?;
             if is_older(&file, before) {
-                remove(&file.path())?;
-                removed += usize::from(hash_of(&file).is_some());
+                match aged_entry(&file) {
+                    Some(entry) => aged.push(entry),
+                    // Unfinished, cut off or foreign: nothing that could be rolled forward.
+                    None => remove(&file.path())?,
+                }
             }
         }
         *sweep = Some(files);
-        Ok(removed)
+        Ok(aged)
     }
 
     fn path(&self, spent: &TokenHash, place: Place) -> PathBuf {
@@ -179,6 +194,14 @@ fn list(dir: &Path) -> Result<ReadDir, JournalError> {
 
 fn hash_of(file: &DirEntry) -> Option<TokenHash> {
     parse_hash(file.file_name().to_str()?)
+}
+
+fn aged_entry(file: &DirEntry) -> Option<Aged> {
+    let spent = hash_of(file)?;
+    let mut head = [0; HEAD_LEN];
+    File::open(file.path()).and_then(|mut file| file.read_exact(&mut head)).ok()?;
+    let (chain, generation) = head_of(&head)?;
+    Some(Aged { spent, chain, generation })
 }
 
 fn is_unfinished(file: &DirEntry) -> bool {

@@ -45,10 +45,18 @@ impl Keys {
         name: &str,
         file: &[u8],
     ) -> Result<JournalEntry, JournalError> {
-        if self.sealer().lacks_key(file) {
+        if self.sealer().lacks_key(file).is_some() {
             self.reload();
         }
-        self.sealer().open(spent, name, file)
+        let sealer = self.sealer();
+        if let Some(key) = sealer.lacks_key(file) {
+            let problem = format!(
+                "it is sealed under master key {key}, which is not here: give that key as well, or remove the file to \
+                 give its answer up"
+            );
+            return Err(JournalError::Sealed { name: name.to_owned(), problem });
+        }
+        sealer.open(spent, name, file)
     }
 
     /// Whether a file is under the key that seals now.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use keyherd_core::ports::{Journal, JournalEntry, JournalError};
+use keyherd_core::ports::{Aged, Journal, JournalEntry, JournalError};
 use keyherd_core::secret::TokenHash;
 use keyherd_core::time::Timestamp;
 
@@ -108,8 +108,13 @@ impl Journal for FileJournal {
         self.blocking(move |inner| inner.files.pending(limit)).await
     }
 
-    async fn trim(&self, now: Timestamp, keep: Duration) -> Result<usize, JournalError> {
-        self.blocking(move |inner| inner.files.trim(now, keep)).await
+    async fn aged(&self, now: Timestamp, keep: Duration, limit: usize) -> Result<Vec<Aged>, JournalError> {
+        self.blocking(move |inner| inner.files.aged(now, keep, limit)).await
+    }
+
+    async fn forget(&self, spent: &TokenHash) -> Result<(), JournalError> {
+        let spent = *spent;
+        self.blocking(move |inner| inner.files.forget(&spent)).await
     }
 }
 
@@ -119,7 +124,9 @@ impl Inner {
         for (spent, place) in self.files.all()? {
             match self.reseal(&spent, place) {
                 Ok(resealed) => done.resealed += usize::from(resealed),
-                Err(unreadable @ JournalError::Unreadable { .. }) => done.unreadable.push(unreadable),
+                Err(unreadable @ (JournalError::Unreadable { .. } | JournalError::Sealed { .. })) => {
+                    done.unreadable.push(unreadable)
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -66,7 +66,7 @@ fn done_file(dir: &TempDir, seed: u8) -> PathBuf {
 
 async fn refused(journal: &FileJournal, seed: u8) -> String {
     match journal.find(&hash(seed)).await {
-        Err(error @ JournalError::Unreadable { .. }) => error.to_string(),
+        Err(error @ (JournalError::Unreadable { .. } | JournalError::Sealed { .. })) => error.to_string(),
         other => panic!("{other:?}"),
     }
 }
@@ -213,6 +213,30 @@ async fn a_folder_that_cannot_be_written_is_named() {
     assert!(matches!(opened, Err(JournalError::Io(said)) if said.contains("file")));
 }
 
+/// Forgets all that is aged, as for a store whose chains have all gone on.
+async fn trim_by(journal: &FileJournal, now: Timestamp, keep: Duration) -> usize {
+    let aged = journal.aged(now, keep, 100).await.unwrap();
+    for entry in &aged {
+        journal.forget(&entry.spent).await.unwrap();
+    }
+    aged.len()
+}
+
+#[tokio::test]
+async fn what_is_aged_names_its_chain_and_generation() {
+    let (dir, journal) = fresh();
+    journal.write(&entry(1)).await.unwrap();
+    journal.committed(&hash(1)).await.unwrap();
+    fs::write(done_file(&dir, 9), "cut").unwrap();
+    let age = std::time::SystemTime::UNIX_EPOCH;
+    fs::File::options().append(true).open(done_file(&dir, 9)).unwrap().set_modified(age).unwrap();
+    let aged = journal.aged(RECEIVED + 2 * HOUR, HOUR, 100).await.unwrap();
+    let (spent, chain, generation) = (hash(1), entry(1).chain, entry(1).generation);
+    assert_eq!(aged, [Aged { spent, chain, generation }]);
+    assert!(done_file(&dir, 1).exists(), "it stays until it is forgotten");
+    assert!(!done_file(&dir, 9).exists(), "what is cut off is nothing to keep");
+}
+
 #[tokio::test]
 async fn trim_takes_what_is_done_and_old_and_nothing_else() {
     let (dir, journal) = fresh();
@@ -223,7 +247,7 @@ async fn trim_takes_what_is_done_and_old_and_nothing_else() {
     for seed in [1, 2] {
         journal.committed(&hash(seed)).await.unwrap();
     }
-    let trim = async |now| journal.trim(now, 24 * HOUR).await.unwrap();
+    let trim = async |now| trim_by(&journal, now, 24 * HOUR).await;
     assert_eq!(trim(RECEIVED + 24 * HOUR).await, 0, "it is not older than that yet");
     assert_eq!(trim(RECEIVED + 24 * HOUR + Duration::from_millis(1)).await, 1);
     assert_eq!(journal.find(&hash(1)).await.unwrap(), None);
@@ -239,13 +263,14 @@ async fn trim_goes_on_where_it_stopped_and_begins_again() {
     let journal = FileJournal(Arc::new(Inner { files, keys: Keys::new(INSTALLATION, keyring(&[1])) }));
     let put = |range: std::ops::Range<u8>, age| {
         for seed in range {
-            fs::File::create(done_file(&dir, seed)).unwrap().set_modified(age).unwrap();
+            fs::write(done_file(&dir, seed), [0; 16]).unwrap();
+            fs::File::options().append(true).open(done_file(&dir, seed)).unwrap().set_modified(age).unwrap();
         }
     };
     let (young, old) = (std::time::SystemTime::UNIX_EPOCH + HOUR * 1_000, std::time::SystemTime::UNIX_EPOCH);
     put(0..30, young);
     put(30..60, old);
-    let trim = async || journal.trim(Timestamp::from_millis(0) + HOUR * 1_000, HOUR).await.unwrap();
+    let trim = async || trim_by(&journal, Timestamp::from_millis(0) + HOUR * 1_000, HOUR).await;
     let mut round = 0;
     for _ in 0..6 {
         round += trim().await;
@@ -272,7 +297,7 @@ async fn trim_clears_away_what_nobody_will_finish() {
     let old = stray("a.tmp", RECEIVED);
     let young = stray("b.tmp", RECEIVED + HOUR);
     let foreign = stray("c.txt", RECEIVED);
-    journal.trim(RECEIVED + HOUR + Duration::from_millis(1), HOUR).await.unwrap();
+    trim_by(&journal, RECEIVED + HOUR + Duration::from_millis(1), HOUR).await;
     assert_eq!((old.exists(), young.exists(), foreign.exists()), (false, true, true));
 }
 
@@ -294,7 +319,7 @@ async fn resealing_puts_every_entry_under_the_new_key() {
     assert!(done_file(&dir, 1).exists() && !pending_file(&dir, 1).exists());
     assert_eq!(fs::read(pending_file(&dir, 3)).unwrap(), b"damaged");
     // Its age is still that of the answer.
-    assert_eq!(journal.trim(RECEIVED + 24 * HOUR, HOUR).await.unwrap(), 1);
+    assert_eq!(trim_by(&journal, RECEIVED + 24 * HOUR, HOUR).await, 1);
 }
 
 #[tokio::test]
@@ -341,4 +366,14 @@ async fn a_write_whose_caller_leaves_is_finished_all_the_same() {
     while journal.find(&hash(1)).await.unwrap().is_none() {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn an_entry_under_a_missing_key_is_not_lost() {
+    let (dir, first) = fresh();
+    first.write(&entry(1)).await.unwrap();
+    let other = journal(dir.path(), &[2]);
+    assert!(matches!(other.find(&hash(1)).await, Err(JournalError::Sealed { .. })));
+    other.rekey(keyring(&[2, 1]));
+    assert_eq!(other.find(&hash(1)).await.unwrap(), Some(entry(1)));
 }

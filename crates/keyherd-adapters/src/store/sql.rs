@@ -142,7 +142,7 @@ pub(super) const UNRESOLVED: &str = "SELECT COUNT(*) FROM chains WHERE claim_id 
 // --- due ---
 
 pub(super) const DUE: &str = "SELECT c.id, c.provider, c.token_url, c.due_at, (SELECT n.name FROM credentials n \
-     WHERE n.chain = c.id AND NOT n.disabled ORDER BY n.name LIMIT 1) AS name \
+     WHERE n.chain = c.id AND NOT n.disabled ORDER BY n.id LIMIT 1) AS name \
      FROM chains c WHERE c.due_at <= $1 ORDER BY c.due_at LIMIT $2";
 
 /// Nobody enabled is on it: the background has nothing to do there until an amendment says so.
@@ -169,7 +169,7 @@ pub(super) const FORGET_SPENT: &str = "DELETE FROM spent_tokens WHERE hash = $1"
 
 pub(super) const MEMBERS: &str = "SELECT COUNT(*) FROM credentials WHERE chain = $1";
 
-pub(super) const A_MEMBER: &str = "SELECT name FROM credentials WHERE chain = $1 ORDER BY name LIMIT 1";
+pub(super) const A_MEMBER: &str = "SELECT name FROM credentials WHERE chain = $1 ORDER BY id LIMIT 1";
 
 pub(super) const INSERT_CREDENTIAL: &str = "INSERT INTO credentials (id, name, chain, disabled, attributes, created_at) \
      VALUES ($1, $2, $3, $4, $5, $6)";
@@ -204,7 +204,8 @@ pub(super) const SPEND_REPLACED: &str = "INSERT INTO spent_tokens (hash, chain, 
 
 pub(super) const TOUCH: &str = "UPDATE chains SET revision = revision + 1 WHERE id = $1";
 
-pub(super) const AMEND_CREDENTIAL: &str = "UPDATE credentials SET disabled = $1, attributes = $2 WHERE id = $3";
+pub(super) const AMEND_CREDENTIAL: &str =
+    "UPDATE credentials SET disabled = $1, attributes = $2 WHERE id = $3";
 
 pub(super) const COOL: &str = "UPDATE credentials SET cooldown_until = $1, cooldown_reason = $2 \
      WHERE id = $3 AND (cooldown_until IS NULL OR cooldown_until < $1)";
@@ -235,7 +236,7 @@ pub(super) const PUT_CLIENT: &str = "INSERT INTO clients (id, provider, name, cl
 pub(super) const UNBLOCK_CLIENT: &str = "DELETE FROM client_blocks WHERE client_hash = $1";
 
 pub(super) const CLIENT_USER: &str = "SELECT n.name FROM chains c JOIN credentials n ON n.chain = c.id \
-     WHERE c.client_name = $1 ORDER BY n.name LIMIT 1";
+     WHERE c.client_name = $1 LIMIT 1";
 
 pub(super) const REMOVE_CLIENT: &str = "DELETE FROM clients WHERE name = $1";
 

@@ -13,6 +13,8 @@ use crate::refresh::{Happened, Rules, settlement};
 
 /// Pending journal entries looked at in one go.
 const PENDING_MAX: usize = 10_000;
+/// Aged journal entries looked at in one go.
+const AGED_MAX: usize = 10_000;
 
 impl Lead {
     /// A claim whose owner cannot act any more: its answer is in the journal, or it is lost.
@@ -48,7 +50,9 @@ impl Lead {
                 tracing::error!(credential = %self.name, %error, "an answer is lost");
                 Ok(Journaled::Unreadable)
             }
-            Err(error @ JournalError::Io(_)) => Err(AcquireError::Unusable(error.to_string())),
+            Err(error @ (JournalError::Io(_) | JournalError::Sealed { .. })) => {
+                Err(AcquireError::Unusable(error.to_string()))
+            }
         }
     }
 
@@ -78,6 +82,23 @@ impl Broker {
             }
         }
         Ok(taken)
+    }
+
+    /// Drops journal entries that have been kept long enough and whose chain has gone on to a further generation: the
+    /// newest one of a chain stays, so that a store restored from an old backup can still be rolled forward to it.
+    pub async fn trim_journal(&self) -> Result<usize, AcquireError> {
+        let journal = &self.0.ports.journal;
+        let unusable = |error: JournalError| AcquireError::Unusable(error.to_string());
+        let aged = journal.aged(self.now(), self.0.options.journal_keep, AGED_MAX).await.map_err(unusable)?;
+        let mut dropped = 0;
+        for entry in aged {
+            let row = self.0.ports.store.chain(entry.chain).await?;
+            if row.is_none_or(|row| row.generation > entry.generation + 1) {
+                journal.forget(&entry.spent).await.map_err(unusable)?;
+                dropped += 1;
+            }
+        }
+        Ok(dropped)
     }
 
     async fn recover_entry(&self, entry: &JournalEntry) -> Result<bool, AcquireError> {

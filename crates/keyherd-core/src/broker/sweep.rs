@@ -124,7 +124,7 @@ impl Broker {
             Ok(taken) => tracing::info!(taken, "answers recovered from the journal"),
             Err(error) => tracing::warn!(%error, "the journal cannot be recovered now"),
         }
-        if let Err(error) = self.0.ports.journal.trim(self.now(), self.0.options.journal_keep).await {
+        if let Err(error) = self.trim_journal().await {
             tracing::warn!(%error, "the journal cannot be trimmed now");
         }
         if let Err(error) = self.0.ports.store.trim(self.now()).await {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::ports::{Journal, JournalEntry, JournalError};
+use crate::ports::{Aged, Journal, JournalEntry, JournalError};
 use crate::secret::TokenHash;
 use crate::time::Timestamp;
 
@@ -81,10 +81,20 @@ impl Journal for MemoryJournal {
         Ok(pending.map(|(hash, _)| *hash).take(limit).collect())
     }
 
-    async fn trim(&self, now: Timestamp, keep: Duration) -> Result<usize, JournalError> {
-        let mut state = self.state();
-        let before = state.entries.len();
-        state.entries.retain(|_, (entry, committed)| !*committed || entry.received_at + keep > now);
-        Ok(before - state.entries.len())
+    async fn aged(&self, now: Timestamp, keep: Duration, limit: usize) -> Result<Vec<Aged>, JournalError> {
+        let state = self.state();
+        let aged =
+            state.entries.values().filter(|(entry, committed)| *committed && entry.received_at + keep < now);
+        let aged = aged.map(|(entry, _)| Aged {
+            spent: entry.spent,
+            chain: entry.chain,
+            generation: entry.generation,
+        });
+        Ok(aged.take(limit).collect())
+    }
+
+    async fn forget(&self, spent: &TokenHash) -> Result<(), JournalError> {
+        self.state().entries.remove(spent);
+        Ok(())
     }
 }

@@ -28,13 +28,32 @@ pub struct JournalEntry {
     pub received_at: Timestamp,
 }
 
+/// A committed entry that has been kept long enough, as far as time goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Aged {
+    /// The entry's name.
+    pub spent: TokenHash,
+    /// Whose answer it is.
+    pub chain: ChainId,
+    /// The generation whose token was spent for it.
+    pub generation: u64,
+}
+
 /// Why the journal could not be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
     /// The file system said no.
     #[error("the journal cannot be used: {0}")]
     Io(String),
-    /// An entry does not open: cut off, changed, or sealed under a key that is not here.
+    /// An entry is sealed under a key that is not here: nothing is lost yet.
+    #[error("journal entry {name} cannot be opened: {problem}")]
+    Sealed {
+        /// The entry's name.
+        name: String,
+        /// Which key is missing.
+        problem: String,
+    },
+    /// An entry does not open: cut off, changed, or another token's.
     #[error("journal entry {name} cannot be read: {problem}")]
     Unreadable {
         /// The entry's name.
@@ -59,6 +78,10 @@ pub trait Journal: Send + Sync + 'static {
     /// Entries that are in no store yet, as far as is known; at most `limit`.
     async fn pending(&self, limit: usize) -> Result<Vec<TokenHash>, JournalError>;
 
-    /// Drops committed entries that are older than `keep`. Returns how many.
-    async fn trim(&self, now: Timestamp, keep: Duration) -> Result<usize, JournalError>;
+    /// Some of the committed entries that are older than `keep`, the ones after those that the last call gave; and
+    /// clears away what nobody will finish. Whether an entry may go is for the store to say: see [`Journal::forget`].
+    async fn aged(&self, now: Timestamp, keep: Duration, limit: usize) -> Result<Vec<Aged>, JournalError>;
+
+    /// Drops a committed entry.
+    async fn forget(&self, spent: &TokenHash) -> Result<(), JournalError>;
 }

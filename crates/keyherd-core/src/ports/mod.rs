@@ -11,7 +11,7 @@ pub mod store;
 pub use self::clock::Clock;
 pub use self::coordinator::Coordinator;
 pub use self::entropy::Entropy;
-pub use self::journal::{Journal, JournalEntry, JournalError};
+pub use self::journal::{Aged, Journal, JournalEntry, JournalError};
 pub use self::profiles::{ProfileError, Profiles};
 pub use self::provider_client::{CallLimits, Delivery, ProviderClient, SendGate};
 pub use self::store::{Store, StoreError};

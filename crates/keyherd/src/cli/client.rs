@@ -62,7 +62,8 @@ async fn set(context: &Context, name: Name, provider: String, id: Option<String>
     let mut secrets = Secrets::open()?;
     let secret = secrets.ask("client_secret", "Client secret (empty: public client)")?;
     secrets.finish()?;
-    let settings = ClientSettingsDocument { provider, client_id, client_secret: secret.map(SecretText::from) };
+    let settings =
+        ClientSettingsDocument { provider, client_id, client_secret: secret.map(SecretText::from) };
     let client = settings.into_client(name)?;
     let work = async |wired: &Wired| {
         let view = ClientView::new(&client);
@@ -106,7 +107,13 @@ async fn list(context: &Context, wired: &Wired) -> Result<(), Failure> {
             None => context.out.colored("active", Color::Green),
         };
         let secret = Cell::new(if view.has_client_secret { "yes" } else { "no" });
-        table.add_row([Cell::new(view.name), Cell::new(view.provider), Cell::new(view.client_id), secret, state]);
+        table.add_row([
+            Cell::new(view.name),
+            Cell::new(view.provider),
+            Cell::new(view.client_id),
+            secret,
+            state,
+        ]);
     }
     context.out.show(&table)
 }

@@ -46,7 +46,8 @@ impl Cooldown {
 }
 
 async fn set(context: &Context, name: &Name, time: Duration, reason: String) -> Result<(), Failure> {
-    let document = CooldownDocument { for_seconds: Some(time.as_secs().max(1)), until: None, reason, scope: None };
+    let document =
+        CooldownDocument { for_seconds: Some(time.as_secs().max(1)), until: None, reason, scope: None };
     let work = async |wired: &crate::wire::Wired| {
         let broker = &wired.broker;
         let cooldown = document.into_cooldown(broker.now()).map_err(Failure::usage)?;

@@ -3,6 +3,7 @@
 use clap::Args;
 use keyherd_api::Metrics;
 use serde::Serialize;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
@@ -10,7 +11,7 @@ use super::peer::{self, Context};
 use super::signals::Signals;
 use crate::config::{Environment, Flags, ListenFlags, Settings};
 use crate::demo::{Outcome, Screen, Stage};
-use crate::wire::{self, ADMIN_TOKEN_FILE, Door, admin_token};
+use crate::wire::{self, ADMIN_TOKEN_FILE, Door, Wired, admin_token};
 
 /// Where the demo's API listens unless it is told otherwise: any free port, beside a real server.
 const LISTEN: &str = "127.0.0.1:0";
@@ -30,10 +31,19 @@ pub(crate) struct Demo {
     api: Option<String>,
 }
 
+/// The demo's own server, at work.
+struct Serving {
+    settings: Settings,
+    wired: Wired,
+    url: String,
+    stop: CancellationToken,
+    server: JoinHandle<bool>,
+}
+
 #[derive(Serialize)]
 struct Shown<'a> {
     scenes: [&'a Outcome; 1],
-    api: String,
+    api: &'a str,
     data: String,
     ok: bool,
 }
@@ -41,42 +51,17 @@ struct Shown<'a> {
 impl Demo {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
         let stage = Stage::set().await?;
-        let settings = settings(&stage)?;
-        let listen = self.api.unwrap_or_else(|| LISTEN.to_owned());
-        let listen = ListenFlags { api: Some(listen), ..ListenFlags::default() };
-        let api = settings.listening.resolve(&listen, &Environment::default())?;
-        let metrics = Metrics::install().map_err(Failure::failed)?;
-        let wired = wire::open(&settings).await?;
-        let door = Door::open(&api, &wired, metrics, &admin_token(&settings.data)?).await?;
-        let url = door.url();
+        let serving = Serving::start(&stage, self.api).await?;
         let mut signals = Signals::listen()?;
-        let stop = CancellationToken::new();
-        let server = tokio::spawn(door.serve(stop.clone()));
-        let shown = async {
-            let outcome = show(&context, &stage, &wired).await?;
-            if context.out.is_json() {
-                let (data, ok) = (settings.data.display().to_string(), outcome.is_ok());
-                context.out.json(&Shown { scenes: [&outcome], api: url.clone(), data, ok })?;
-            }
-            Ok::<_, Failure>(outcome)
-        };
         let outcome = tokio::select! {
-            outcome = shown => outcome,
+            outcome = show(&context, &stage, &serving) => outcome,
             exit = signals.next() => Err(Failure::silent(exit)),
         };
         let outcome = match outcome {
-            Ok(outcome) if !self.once => {
-                wired.broker.run_background();
-                try_it(&context, &settings, &url)?;
-                signals.next().await;
-                Ok(outcome)
-            }
-            other => other,
+            Ok(outcome) if !self.once => stay(&context, &serving, &mut signals).await.map(|()| outcome),
+            ended => ended,
         };
-        stop.cancel();
-        // A task that panicked has said so.
-        let _ = server.await;
-        peer::end(&wired, settings.command.shutdown_patience).await;
+        serving.end().await;
         match outcome?.is_ok() {
             true => Ok(()),
             false => Err(Failure::failed("the demo did not hold what it promises: see its lines")),
@@ -84,25 +69,56 @@ impl Demo {
     }
 }
 
-/// The demo's own: nothing of the user's environment or configuration.
-fn settings(stage: &Stage) -> Result<Settings, Failure> {
-    let flags = Flags { data: Some(stage.data().to_owned()), ..Flags::default() };
-    Ok(Settings::load(&flags, &Environment::default())?)
+impl Serving {
+    /// With nothing of the user's environment or configuration.
+    async fn start(stage: &Stage, listen: Option<String>) -> Result<Self, Failure> {
+        let environment = Environment::default();
+        let flags = Flags { data: Some(stage.data().to_owned()), ..Flags::default() };
+        let settings = Settings::load(&flags, &environment)?;
+        let listen = Some(listen.unwrap_or_else(|| LISTEN.to_owned()));
+        let api = settings
+            .listening
+            .resolve(&ListenFlags { api: listen, ..ListenFlags::default() }, &environment)?;
+        let metrics = Metrics::install().map_err(Failure::failed)?;
+        let wired = wire::open(&settings).await?;
+        let door = Door::open(&api, &wired, metrics, &admin_token(&settings.data)?).await?;
+        let (url, stop) = (door.url(), CancellationToken::new());
+        let server = tokio::spawn(door.serve(stop.clone()));
+        Ok(Self { settings, wired, url, stop, server })
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        // A server that panicked has said so.
+        let _ = self.server.await;
+        peer::end(&self.wired, self.settings.command.shutdown_patience).await;
+    }
 }
 
-async fn show(context: &Context, stage: &Stage, wired: &wire::Wired) -> Result<Outcome, Failure> {
+async fn show(context: &Context, stage: &Stage, serving: &Serving) -> Result<Outcome, Failure> {
     let screen = Screen::new(context.out);
     screen.opening()?;
-    stage.refresh_once(wired, &screen).await
+    let outcome = stage.refresh_once(&serving.wired, &screen).await?;
+    if context.out.is_json() {
+        let (data, ok) = (stage.data().display().to_string(), outcome.is_ok());
+        context.out.json(&Shown { scenes: [&outcome], api: &serving.url, data, ok })?;
+    }
+    Ok(outcome)
 }
 
-fn try_it(context: &Context, settings: &Settings, url: &str) -> Result<(), Failure> {
-    let data = settings.data.display();
+/// From here on the token is refreshed ahead of time, as a server does.
+async fn stay(context: &Context, serving: &Serving, signals: &mut Signals) -> Result<(), Failure> {
+    serving.wired.broker.run_background();
+    let (data, url) = (serving.settings.data.display(), &serving.url);
+    // As it was started: it need not be in the PATH.
+    let program = std::env::current_exe().map_or_else(|_| "keyherd".into(), |path| path.display().to_string());
     context.out.say(format_args!(
-        "The server stays up at {url}, and its provider with it. Try, in another terminal:\n\n  \
+        "\nThe server stays up at {url}, and its provider with it. Try, in another terminal:\n\n  \
          curl -H \"Authorization: Bearer $(cat {data}/{ADMIN_TOKEN_FILE})\" -d '{{\"name\": \"demo\"}}' {url}/v1/token\n  \
-         keyherd --data {data} cred show demo\n  \
-         keyherd --data {data} audit tail\n\n\
+         {program} --data {data} cred show demo\n  \
+         {program} --data {data} audit tail\n\n\
          Ctrl-C ends it and removes {data}."
-    ))
+    ))?;
+    signals.next().await;
+    Ok(())
 }

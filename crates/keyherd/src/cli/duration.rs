@@ -63,7 +63,9 @@ mod tests {
         check("1h30m", Some(5_400_000));
         check("2d", Some(172_800_000));
         check("250ms", Some(250));
-        for bad in ["", "10", "m", "0s", "-1s", "1.5h", "1y", "10 m", "99999999999999999999s", "9999999999999999d"] {
+        for bad in
+            ["", "10", "m", "0s", "-1s", "1.5h", "1y", "10 m", "99999999999999999999s", "9999999999999999d"]
+        {
             check(bad, None);
         }
     }
@@ -71,6 +73,9 @@ mod tests {
     #[test]
     fn durations_are_shown() {
         let shown = |seconds| brief(Duration::from_secs(seconds));
-        assert_eq!([shown(0), shown(59), shown(60), shown(3_725), shown(90_000)], ["0ms", "59s", "1m", "1h 2m", "1d 1h"]);
+        assert_eq!(
+            [shown(0), shown(59), shown(60), shown(3_725), shown(90_000)],
+            ["0ms", "59s", "1m", "1h 2m", "1d 1h"]
+        );
     }
 }

@@ -84,7 +84,8 @@ impl Failure {
         if total < 2 {
             return self;
         }
-        let line = self.line.map(|line| format!("{line} ({done} of {total} were imported before it, and stand)"));
+        let line =
+            self.line.map(|line| format!("{line} ({done} of {total} were imported before it, and stand)"));
         Self { line, ..self }
     }
 

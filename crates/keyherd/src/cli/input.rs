@@ -114,7 +114,9 @@ pub(super) fn secret_line() -> Result<Secret, Failure> {
     let read = io::stdin().lock().take(LINE_LEN_MAX as u64).read_line(&mut line);
     read.map_err(|error| Failure::failed(format!("standard input cannot be read: {error}")))?;
     match line.trim() {
-        "" => Err(Failure::usage("standard input is empty: give the rejected access token on its first line")),
+        "" => {
+            Err(Failure::usage("standard input is empty: give the rejected access token on its first line"))
+        }
         token => Ok(Secret::from(token)),
     }
 }

@@ -64,9 +64,13 @@ fn said(rotated: &Rotated) -> String {
     let Rotated { key, rows, journal_entries, old_keys_kept } = rotated;
     let old = match old_keys_kept {
         0 => "the old key is needed no more",
-        _ => "the old key is kept behind it for what is still in flight: run this again later to be rid of it",
+        _ => {
+            "the old key is kept behind it for what is still in flight: run this again later to be rid of it"
+        }
     };
-    format!("everything is sealed under master key {key} ({rows} rows, {journal_entries} journal entries); {old}")
+    format!(
+        "everything is sealed under master key {key} ({rows} rows, {journal_entries} journal entries); {old}"
+    )
 }
 
 async fn rotate(wired: &Wired, source: &KeySource, patience: Duration) -> Result<Rotated, Failure> {
@@ -81,9 +85,11 @@ async fn rotate(wired: &Wired, source: &KeySource, patience: Duration) -> Result
     let progress = Progress::new("sealing", 1);
     let rows = wired.store.rekey(keyring.clone(), note, |done, total| progress.reach_of(done, total)).await?;
     drop(progress);
-    let first = wired.journal.reseal(keyring.clone()).await?;
-    let settled = progress::waiting("waiting for refreshes that began before", settled(wired, patience)).await?;
-    let second = wired.journal.reseal(keyring.clone()).await?;
+    wired.journal.rekey(keyring.clone());
+    let first = wired.journal.reseal_all().await?;
+    let settled =
+        progress::waiting("waiting for refreshes that began before", settled(wired, patience)).await?;
+    let second = wired.journal.reseal_all().await?;
     let old_keys_kept = drop_old(source, &keyring, settled, &second)?;
     Ok(Rotated { key, rows, journal_entries: first.resealed + second.resealed, old_keys_kept })
 }
@@ -117,7 +123,12 @@ async fn settled(wired: &Wired, patience: Duration) -> Result<bool, Failure> {
 }
 
 /// Takes the old keys out of the file, if nothing needs them. Returns how many are kept.
-fn drop_old(source: &KeySource, keyring: &Keyring, settled: bool, journal: &Resealed) -> Result<usize, Failure> {
+fn drop_old(
+    source: &KeySource,
+    keyring: &Keyring,
+    settled: bool,
+    journal: &Resealed,
+) -> Result<usize, Failure> {
     let old = keyring.ids().count() - 1;
     if !settled || !journal.unreadable.is_empty() {
         return Ok(old);
@@ -135,8 +146,10 @@ fn drop_old(source: &KeySource, keyring: &Keyring, settled: bool, journal: &Rese
 fn lock(path: &Path) -> Result<File, Failure> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let wrong = |error: std::io::Error| Failure::failed(format!("{} cannot be locked: {error}", name.display()));
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&name).map_err(wrong)?;
+    let wrong =
+        |error: std::io::Error| Failure::failed(format!("{} cannot be locked: {error}", name.display()));
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&name).map_err(wrong)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {

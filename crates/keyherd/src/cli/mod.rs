@@ -129,5 +129,8 @@ async fn dispatch(command: Command, context: Context) -> Result<(), Failure> {
 /// One thread for a command, which does one thing; all cores for a server.
 fn runtime(is_server: bool) -> Result<Runtime, Failure> {
     let mut builder = if is_server { Builder::new_multi_thread() } else { Builder::new_current_thread() };
-    builder.enable_all().build().map_err(|error| Failure::failed(format!("no threads can be started: {error}")))
+    builder
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("no threads can be started: {error}")))
 }

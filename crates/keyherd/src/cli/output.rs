@@ -12,6 +12,9 @@ use serde::Serialize;
 use super::failure::{Failure, closed_output};
 use crate::config::Environment;
 
+/// A narrower terminal, or one that does not know its width, wraps lines itself.
+const COLUMNS_MIN: u16 = 60;
+
 /// Where a command's results go.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
@@ -56,7 +59,10 @@ impl Output {
     /// An empty table with its head, as wide as the terminal at most.
     pub(crate) fn table(self, head: &[&str]) -> Table {
         let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_style(presets::NOTHING);
+        if table.width().is_some_and(|columns| columns >= COLUMNS_MIN) {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        }
         table.set_header(head.iter().map(|title| self.head(title)));
         table.column_iter_mut().for_each(|column| {
             column.set_padding((0, 2));

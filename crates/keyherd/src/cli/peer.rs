@@ -24,7 +24,10 @@ impl Context {
     /// nothing is in flight any more; a provider's answer that is on its way is committed first.
     ///
     /// Prompts and standard input belong before this: here signals no longer kill.
-    pub(super) async fn peer(&self, work: impl AsyncFnOnce(&Wired) -> Result<(), Failure>) -> Result<(), Failure> {
+    pub(super) async fn peer(
+        &self,
+        work: impl AsyncFnOnce(&Wired) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let wired = wire::open(&self.settings).await?;
         let mut signals = Signals::listen()?;
         let outcome = tokio::select! {
@@ -42,7 +45,9 @@ impl Context {
 pub(super) async fn end(wired: &Wired, patience: std::time::Duration) {
     let in_time = progress::waiting("finishing a refresh in flight", wired.broker.shutdown(patience)).await;
     if !in_time {
-        tracing::error!("a refresh is still in flight: its answer, if there is one, is taken up from the journal");
+        tracing::error!(
+            "a refresh is still in flight: its answer, if there is one, is taken up from the journal"
+        );
     }
     wired.store.close().await;
 }

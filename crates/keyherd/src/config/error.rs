@@ -52,7 +52,9 @@ pub(crate) enum ConfigError {
         what: &'static str,
     },
     /// There is no home folder to put the data folder into.
-    #[error("there is no home folder (HOME is not set): say where the data folder is with --data or KEYHERD_DATA")]
+    #[error(
+        "there is no home folder (HOME is not set): say where the data folder is with --data or KEYHERD_DATA"
+    )]
     NoHome,
     /// The data folder cannot be made or looked at.
     #[error("the data folder {} cannot be used: {problem}: choose another one with --data", dir.display())]

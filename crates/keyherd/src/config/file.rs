@@ -110,5 +110,7 @@ fn key_on(text: &str, line: usize) -> Option<&str> {
 
 /// The line on which `key` is given its value; every key of ours with bounds is named once in all sections.
 fn line_of(text: &str, key: &str) -> Option<usize> {
-    text.lines().position(|line| line.split_once('=').is_some_and(|(name, _)| name.trim() == key)).map(|at| at + 1)
+    text.lines()
+        .position(|line| line.split_once('=').is_some_and(|(name, _)| name.trim() == key))
+        .map(|at| at + 1)
 }

@@ -32,6 +32,9 @@ use self::file::FileSettings;
 pub(crate) use self::flags::{Flags, ListenFlags};
 pub(crate) use self::log::{LogFormat, LogSettings};
 
+/// The store's file in the data folder, unless it is told otherwise.
+pub(crate) const DATABASE_FILE: &str = "keyherd.db";
+
 /// Everything that can be set, resolved.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -121,7 +124,13 @@ fn refuse_later_ones(
     environment: &Environment,
 ) -> Result<(), ConfigError> {
     let later = [
-        ("--redis-url", "a fleet's coordinator", flags.redis_url.is_some(), "KEYHERD_REDIS_URL", &file.redis_url),
+        (
+            "--redis-url",
+            "a fleet's coordinator",
+            flags.redis_url.is_some(),
+            "KEYHERD_REDIS_URL",
+            &file.redis_url,
+        ),
         ("--server", "running the verbs on a server", flags.server.is_some(), "KEYHERD_SERVER", &file.server),
         ("KEYHERD_LISTEN_URL", "PostgreSQL", false, "KEYHERD_LISTEN_URL", &file.listen_url),
     ];
@@ -145,7 +154,7 @@ fn database(
     };
     match url {
         Some(url) => sqlite_path(&url),
-        None => Ok(data.join("keyherd.db")),
+        None => Ok(data.join(DATABASE_FILE)),
     }
 }
 
@@ -178,7 +187,8 @@ fn master_key(
     if let Some(path) = &flags.master_key_file {
         return Ok(KeySource::File(path.clone()));
     }
-    let (text, path) = (environment.secret("KEYHERD_MASTER_KEY")?, environment.path("KEYHERD_MASTER_KEY_FILE"));
+    let (text, path) =
+        (environment.secret("KEYHERD_MASTER_KEY")?, environment.path("KEYHERD_MASTER_KEY_FILE"));
     match (text, path) {
         (Some(_), Some(_)) => Err(ConfigError::Variable {
             name: "KEYHERD_MASTER_KEY",

@@ -39,10 +39,7 @@ where
     }
 }
 
-fn duration<'de, D, const MIN_MS: u64, const MAX_MS: u64>(
-    from: D,
-    unit_ms: u32,
-) -> Result<Duration, D::Error>
+fn duration<'de, D, const MIN_MS: u64, const MAX_MS: u64>(from: D, unit_ms: u32) -> Result<Duration, D::Error>
 where
     D: Deserializer<'de>,
 {

@@ -28,7 +28,8 @@ pub(super) fn default_data(environment: &Environment) -> Result<PathBuf, ConfigE
 
 /// Makes the folder for its owner alone where it is missing; refuses one that others may write.
 pub(super) fn prepare(dir: &Path) -> Result<(), ConfigError> {
-    let unusable = |error: io::Error| ConfigError::DataUnusable { dir: dir.into(), problem: error.to_string() };
+    let unusable =
+        |error: io::Error| ConfigError::DataUnusable { dir: dir.into(), problem: error.to_string() };
     DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir).map_err(unusable)?;
     let found = fs::metadata(dir).map_err(unusable)?;
     if !found.is_dir() {

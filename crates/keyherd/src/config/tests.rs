@@ -1,5 +1,6 @@
 //! Which setting wins, what is refused and where, and that the sample says what is.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::*;
@@ -25,15 +26,20 @@ fn the_sample_has_every_key_with_its_default() {
     let text = include_str!("sample.toml");
     let sample = file::parse(text, Path::new(PLACE)).unwrap();
     assert_eq!(format!("{sample:?}"), format!("{:?}", FileSettings::default()));
-    let keys = |section: &str| {
+    for section in ["refresh", "background", "broker", "journal", "store", "api", "api.limits", "log", "command"] {
         let body = text.split_once(&format!("\n[{section}]\n")).unwrap().1;
-        body.lines().take_while(|line| !line.starts_with('[')).filter(|line| line.contains(" = ")).count()
-    };
-    // As many as the types have fields: a new bound must be shown too.
-    assert_eq!(
-        ["refresh", "background", "broker", "journal", "store", "api", "api.limits", "log", "command"].map(keys),
-        [17, 9, 4, 1, 13, 2, 16, 2, 3]
-    );
+        let lines = body.lines().take_while(|line| !line.starts_with('['));
+        let shown = lines.filter_map(|line| line.trim_start_matches("# ").split_once(" = ")).map(|(key, _)| key);
+        assert_eq!(known_keys(section), shown.map(str::to_owned).collect(), "[{section}]");
+    }
+}
+
+/// The keys of a section, as its own refusal of an unknown one lists them.
+fn known_keys(section: &str) -> BTreeSet<String> {
+    let wrong = file::parse(&format!("[{section}]\nno_such_key = 1\n"), Path::new(PLACE)).unwrap_err();
+    let ConfigError::FileWrong { problem, .. } = wrong else { panic!("{wrong}") };
+    let names = problem.split('`').skip(3).step_by(2).map(str::to_owned);
+    names.filter(|name| name != "limits").collect()
 }
 
 #[test]
@@ -66,7 +72,10 @@ fn the_data_folder_has_a_default() {
     if !cfg!(target_os = "macos") {
         assert_eq!(data(&[home]), Path::new("/nowhere/me/.local/share/keyherd"));
         assert_eq!(data(&[home, ("XDG_DATA_HOME", "/nowhere/data")]), Path::new("/nowhere/data/keyherd"));
-        assert_eq!(data(&[home, ("XDG_DATA_HOME", "relative")]), Path::new("/nowhere/me/.local/share/keyherd"));
+        assert_eq!(
+            data(&[home, ("XDG_DATA_HOME", "relative")]),
+            Path::new("/nowhere/me/.local/share/keyherd")
+        );
     }
     assert_eq!(data(&[home, ("KEYHERD_DATA", "/nowhere/d")]), Path::new("/nowhere/d"));
     assert_eq!(data(&[home, ("KEYHERD_DATA", "")]), data(&[home]));
@@ -89,17 +98,45 @@ fn what_is_refused_has_file_line_and_key() {
     check_refused("\n\nfoo = 1\n", "line 3, key 'foo'", "unknown field `foo`");
     check_refused("[refresh]\nmin_valid = 3\n", "line 2, key 'min_valid'", "unknown field `min_valid`");
     check_refused("[nothing]\n", "line 1", "unknown field `nothing`");
-    check_refused("[refresh]\n\nbackoff_max_seconds = 0\n", "line 3, key 'backoff_max_seconds'", "use 0.01 to 86400");
-    check_refused("[refresh]\nbackoff_max_seconds = -1\n", "line 2, key 'backoff_max_seconds'", "out of bounds");
-    check_refused("[refresh]\nbackoff_max_seconds = nan\n", "line 2, key 'backoff_max_seconds'", "out of bounds");
-    check_refused("[refresh]\nbackoff_max_seconds = 9999999999\n", "line 2, key 'backoff_max_seconds'", "out of bounds");
-    check_refused("[refresh]\nbackoff_max_seconds = \"1m\"\n", "line 2, key 'backoff_max_seconds'", "a number");
+    check_refused(
+        "[refresh]\n\nbackoff_max_seconds = 0\n",
+        "line 3, key 'backoff_max_seconds'",
+        "use 0.01 to 86400",
+    );
+    check_refused(
+        "[refresh]\nbackoff_max_seconds = -1\n",
+        "line 2, key 'backoff_max_seconds'",
+        "out of bounds",
+    );
+    check_refused(
+        "[refresh]\nbackoff_max_seconds = nan\n",
+        "line 2, key 'backoff_max_seconds'",
+        "out of bounds",
+    );
+    check_refused(
+        "[refresh]\nbackoff_max_seconds = 9999999999\n",
+        "line 2, key 'backoff_max_seconds'",
+        "out of bounds",
+    );
+    check_refused(
+        "[refresh]\nbackoff_max_seconds = \"1m\"\n",
+        "line 2, key 'backoff_max_seconds'",
+        "a number",
+    );
     check_refused("[store]\nreaders_max = 0\n", "line 2, key 'readers_max'", "use 1 to 64");
     check_refused("[api.limits]\nstreams_max = 1e9\n", "line 2, key 'streams_max'", "invalid type");
     check_refused("[journal]\nkeep_seconds = 60\n", "line 2, key 'keep_seconds'", "use 86400 to");
     check_refused("[log]\nformat = \"xml\"\n", "line 2, key 'format'", "`text` or `json`");
-    check_refused("[refresh]\nconnect_timeout_seconds = 100\n", "line 2, key 'connect_timeout_seconds'", "is longer than");
-    check_refused("[refresh]\nprovider_timeout_seconds = 400\n", "key 'flight_timeout_seconds'", "one call must fit");
+    check_refused(
+        "[refresh]\nconnect_timeout_seconds = 100\n",
+        "line 2, key 'connect_timeout_seconds'",
+        "is longer than",
+    );
+    check_refused(
+        "[refresh]\nprovider_timeout_seconds = 400\n",
+        "key 'flight_timeout_seconds'",
+        "one call must fit",
+    );
     check_refused("a = [\n", "line 1, key 'a'", "");
 }
 
@@ -117,7 +154,11 @@ fn what_cannot_be_used_is_said() {
     let later = |what: &str| format!("{what} is not in this version yet");
     check_unfit(&url("postgres://me:hunter2@db/x"), &[], &later("PostgreSQL"));
     check_unfit(&Flags::default(), &[("KEYHERD_REDIS_URL", "redis://x")], &later("a fleet's coordinator"));
-    check_unfit(&Flags::default(), &[("KEYHERD_SERVER", "http://x")], &later("running the verbs on a server"));
+    check_unfit(
+        &Flags::default(),
+        &[("KEYHERD_SERVER", "http://x")],
+        &later("running the verbs on a server"),
+    );
     check_unfit(&url("mysql://x"), &[], "use sqlite:PATH");
     check_unfit(&url("sqlite::memory:"), &[], "would be lost");
     check_unfit(&url("sqlite:x?mode=ro"), &[], "takes no options");
@@ -136,7 +177,8 @@ fn what_cannot_be_used_is_said() {
 fn no_error_shows_a_password() {
     let flags = Flags { database_url: Some("postgres://me:hunter2@db/x".into()), ..Flags::default() };
     let variables = [("HOME", "/nowhere"), ("KEYHERD_EGRESS_PROXY", "socks5://me:hunter2@x")];
-    let errors = [load(&flags, &variables[..1]).unwrap_err(), load(&Flags::default(), &variables).unwrap_err()];
+    let errors =
+        [load(&flags, &variables[..1]).unwrap_err(), load(&Flags::default(), &variables).unwrap_err()];
     assert!(!format!("{errors:?} {} {}", errors[0], errors[1]).contains("hunter2"));
 }
 
@@ -160,6 +202,6 @@ fn a_data_folder_that_others_write_is_refused() {
     assert_eq!(std::fs::metadata(&data).unwrap().permissions().mode() & 0o7777, 0o700);
     std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o770)).unwrap();
     let error = settings.prepare_data().unwrap_err();
-    assert_eq!(error, ConfigError::DataTooOpen { dir: data.clone(), mode: 0o770 });
+    assert_eq!(error, ConfigError::DataTooOpen { dir: data, mode: 0o770 });
     assert!(!error.is_usage());
 }

@@ -17,6 +17,18 @@ pub(super) struct Counts {
     pub(super) reuse: usize,
 }
 
+impl Counts {
+    /// What came since.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            calls: self.calls - before.calls,
+            granted: self.granted - before.granted,
+            refused: self.refused - before.refused,
+            reuse: self.reuse - before.reuse,
+        }
+    }
+}
+
 /// One account.
 #[derive(Debug)]
 pub(super) struct Account {

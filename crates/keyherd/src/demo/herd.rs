@@ -35,6 +35,26 @@ pub(super) struct Round {
 }
 
 impl Round {
+    /// Before anyone has a token.
+    fn begin() -> Self {
+        Self {
+            tasks: TASKS,
+            processes: PROCESSES,
+            failed: TASKS + PROCESSES,
+            provider_calls: 0,
+            reuse_detected: 0,
+            slowest_task_ms: 0,
+            slowest_process_ms: 0,
+        }
+    }
+
+    fn served(&mut self, one: &Served) {
+        let took = u64::try_from(one.took.as_millis()).unwrap_or(u64::MAX);
+        let slowest = if one.is_process { &mut self.slowest_process_ms } else { &mut self.slowest_task_ms };
+        *slowest = took.max(*slowest);
+        self.failed -= usize::from(one.got);
+    }
+
     /// One call, no reuse, a token for everyone.
     pub(super) fn is_ok(&self) -> bool {
         self.provider_calls == 1 && self.reuse_detected == 0 && self.failed == 0
@@ -58,34 +78,25 @@ pub(super) async fn ask(
     let before = provider.counts(CREDENTIAL);
     let mut herd = JoinSet::new();
     for _ in 0..PROCESSES {
-        let command = command(data).map_err(|error| Failure::failed(format!("no process can be started: {error}")))?;
+        let command =
+            command(data).map_err(|error| Failure::failed(format!("no process can be started: {error}")))?;
         herd.spawn(process(command));
     }
     for _ in 0..TASKS {
         herd.spawn(task(wired.broker.clone()));
     }
     let live = screen.herd(TASKS + PROCESSES);
-    let mut served = Vec::with_capacity(TASKS + PROCESSES);
+    let mut round = Round::begin();
     while let Some(one) = herd.join_next().await {
-        served.extend(one);
-        let so_far = provider.counts(CREDENTIAL);
-        live.reach(served.len(), so_far.calls - before.calls, so_far.reuse - before.reuse);
+        // One that panicked has no token.
+        if let Ok(served) = &one {
+            round.served(served);
+        }
+        let counts = provider.counts(CREDENTIAL).since(before);
+        (round.provider_calls, round.reuse_detected) = (counts.calls, counts.reuse);
+        live.reach(TASKS + PROCESSES - herd.len(), counts, round.slowest_task_ms.max(round.slowest_process_ms));
     }
-    drop(live);
-    let after = provider.counts(CREDENTIAL);
-    let slowest = |is_process| {
-        let times = served.iter().filter(|one| one.is_process == is_process).map(|one| one.took);
-        u64::try_from(times.max().unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
-    };
-    Ok(Round {
-        tasks: TASKS,
-        processes: PROCESSES,
-        failed: TASKS + PROCESSES - served.iter().filter(|one| one.got).count(),
-        provider_calls: after.calls - before.calls,
-        reuse_detected: after.reuse - before.reuse,
-        slowest_task_ms: slowest(false),
-        slowest_process_ms: slowest(true),
-    })
+    Ok(round)
 }
 
 async fn task(broker: Broker) -> Served {

@@ -11,9 +11,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use url::Url;
 
-use super::TASKS;
 use super::provider::DemoProvider;
 use super::screen::Screen;
+use super::{TASKS, uptime};
 use crate::cli::Failure;
 
 /// Its own account at the same provider.
@@ -50,12 +50,12 @@ pub(super) async fn ask(provider: &Arc<DemoProvider>, screen: &Screen) -> Result
         herd.spawn(task(Arc::clone(&http), Arc::clone(&request), Arc::clone(&room)));
     }
     let live = screen.herd(TASKS);
-    let (mut done, mut got_a_token) = (0, 0);
+    let (mut got_a_token, mut slowest_ms) = (0, 0);
     while let Some(one) = herd.join_next().await {
-        done += 1;
-        got_a_token += usize::from(one.unwrap_or(false));
-        let counts = provider.counts(ACCOUNT);
-        live.reach(done, counts.calls, counts.reuse);
+        let (got, took) = one.unwrap_or_default();
+        got_a_token += usize::from(got);
+        slowest_ms = slowest_ms.max(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        live.reach(TASKS - herd.len(), provider.counts(ACCOUNT), slowest_ms);
     }
     drop(live);
     let counts = provider.counts(ACCOUNT);
@@ -69,8 +69,10 @@ pub(super) async fn ask(provider: &Arc<DemoProvider>, screen: &Screen) -> Result
     })
 }
 
-async fn task(http: Arc<HttpProvider>, request: Arc<TokenRequest>, room: Arc<Semaphore>) -> bool {
-    let Ok(_place) = room.acquire().await else { return false };
+async fn task(http: Arc<HttpProvider>, request: Arc<TokenRequest>, room: Arc<Semaphore>) -> (bool, Duration) {
+    let began = uptime();
+    let Ok(_place) = room.acquire().await else { return (false, Duration::ZERO) };
     let delivery = http.call(&request, &LIMITS, &|| true).await;
-    matches!(delivery, Delivery::Answered(reply) if reply.status == 200)
+    let got = matches!(delivery, Delivery::Answered(reply) if reply.status == 200);
+    (got, uptime().saturating_sub(began))
 }

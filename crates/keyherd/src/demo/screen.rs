@@ -5,6 +5,7 @@ use std::time::Duration;
 use comfy_table::{Cell, CellAlignment, Color};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::account::Counts;
 use super::herd::Round;
 use super::naive::Naive;
 use super::{EXPIRIES, LATENCY, LIFETIME, Outcome, PROCESSES, TASKS};
@@ -71,17 +72,18 @@ impl Screen {
         });
         match outcome.ok {
             true => self.out.line(format_args!(
-                "However many ask, it happens once: {asked} asked, {sum} provider calls for {} expiries.\n",
+                "However many ask, it happens once: {asked} asked, {sum} provider calls for {} expiries.",
                 outcome.expiries.len()
             )),
-            false => self.out.line("It did not hold: see the lines above.\n"),
+            false => self.out.line("It did not hold: see the lines above."),
         }
     }
 
     fn table(&self, outcome: &Outcome) -> comfy_table::Table {
         let sum = |count: fn(&Round) -> usize| outcome.expiries.iter().map(count).sum::<usize>();
         let asked = sum(|round| round.tasks + round.processes);
-        let Naive { tasks, got_a_token, provider_calls, refused, reuse_detected, account_revoked } = &outcome.without;
+        let Naive { tasks, got_a_token, provider_calls, refused, reuse_detected, account_revoked } =
+            &outcome.without;
         let is_alive = sum(|round| round.reuse_detected) == 0;
         let mut table = self.out.table(&["", "WITH KEYHERD", "EACH ON ITS OWN"]);
         for (what, with, without) in [
@@ -126,8 +128,9 @@ impl Live {
         Self(bar)
     }
 
-    pub(super) fn reach(&self, done: usize, calls: usize, reuse: usize) {
-        self.0.set_message(format!("{calls} provider calls, {reuse} reuse detected"));
+    pub(super) fn reach(&self, done: usize, counts: Counts, slowest_ms: u64) {
+        let Counts { calls, reuse, .. } = counts;
+        self.0.set_message(format!("provider calls {calls}, reuse detected {reuse}, slowest {slowest_ms} ms"));
         self.0.set_position(done as u64);
     }
 }

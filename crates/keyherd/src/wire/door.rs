@@ -30,7 +30,9 @@ const ADMIN_TOKEN_LEN_MIN: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DoorError {
     /// Plain HTTP is for this machine only.
-    #[error("the API would listen on {0} without TLS: give --tls-cert and --tls-key, or listen on a loopback address")]
+    #[error(
+        "the API would listen on {0} without TLS: give --tls-cert and --tls-key, or listen on a loopback address"
+    )]
     Bare(SocketAddr),
     /// The address cannot be had.
     #[error("the API cannot listen on {listen}: {problem}: choose another address with --api")]

@@ -5,10 +5,9 @@
 
 mod door;
 mod error;
-mod journal;
 mod tls;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keyherd_adapters::coordinator::Bell;
@@ -22,8 +21,7 @@ use keyherd_core::broker::{Broker, Ports};
 
 pub(crate) use self::door::{ADMIN_TOKEN_FILE, Door, DoorError, admin_token};
 pub(crate) use self::error::WireError;
-pub(crate) use self::journal::KeyedJournal;
-use crate::config::Settings;
+use crate::config::{DATABASE_FILE, Settings};
 
 /// A process at work on a store.
 pub(crate) struct Wired {
@@ -32,7 +30,7 @@ pub(crate) struct Wired {
     /// The store, for what only this engine has.
     pub(crate) store: Arc<SqliteStore>,
     /// The journal, for what only these files have.
-    pub(crate) journal: Arc<KeyedJournal>,
+    pub(crate) journal: FileJournal,
     /// Profiles, with their texts.
     pub(crate) profiles: Arc<FolderProfiles>,
 }
@@ -45,15 +43,15 @@ pub(crate) async fn open(settings: &Settings) -> Result<Wired, WireError> {
     let entropy = Arc::new(OsEntropy::new()?);
     let store = SqliteStore::open(SqliteOptions {
         path: settings.database.clone(),
-        keyring: keyring.clone(),
+        keyring,
         keys: Some(settings.master_key.clone()),
         clock: clock.clone(),
         entropy: entropy.clone(),
         bounds: settings.store.clone(),
     });
     let store = Arc::new(store.await?);
-    let files = FileJournal::open(settings.data.join("journal"), store.keyring(), store.installation().id)?;
-    let journal = Arc::new(KeyedJournal::new(files, Arc::clone(&store), settings.master_key.clone()));
+    let journal = FileJournal::open(journal_folder(store.path()), store.keyring(), store.installation().id)?;
+    journal.follow(settings.master_key.clone());
     let profiles = Arc::new(FolderProfiles::open(Some(&settings.data)));
     let provider = HttpProvider::new(HttpOptions {
         ca_bundle: settings.ca_bundle.clone(),
@@ -64,13 +62,26 @@ pub(crate) async fn open(settings: &Settings) -> Result<Wired, WireError> {
         coordinator: Arc::new(Bell::new(store.bell_path(), store.clone(), settings.bell.clone())),
         provider: Arc::new(provider),
         profiles: profiles.clone(),
-        journal: journal.clone(),
+        journal: Arc::new(journal.clone()),
         clock,
         entropy,
         hasher: store.installation().hasher.clone(),
     };
     let broker = Broker::new(ports, settings.options.clone());
     Ok(Wired { broker, store, journal, profiles })
+}
+
+/// Beside the store, whatever data folder a process was given: who takes over from a dead process must find what that
+/// one had received.
+fn journal_folder(database: &Path) -> PathBuf {
+    match database.file_name() {
+        Some(name) if name != DATABASE_FILE => {
+            let mut beside = name.to_owned();
+            beside.push(".journal");
+            database.with_file_name(beside)
+        }
+        _ => database.with_file_name("journal"),
+    }
 }
 
 /// The master keys; made where there are none and the store is new. Of several processes that begin at once one makes

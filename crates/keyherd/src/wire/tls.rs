@@ -41,7 +41,10 @@ fn check_closed(key: &Path) -> Result<(), DoorError> {
     match found.permissions().mode() & 0o7777 {
         mode if mode & 0o007 != 0 => {
             let shown = key.display();
-            Err(wrong(key, format!("is a private key open to everybody (mode {mode:04o}): run 'chmod 600 {shown}'")))
+            Err(wrong(
+                key,
+                format!("is a private key open to everybody (mode {mode:04o}): run 'chmod 600 {shown}'"),
+            ))
         }
         _ => Ok(()),
     }

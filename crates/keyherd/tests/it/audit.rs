@@ -22,7 +22,10 @@ fn every_change_is_there_in_order() {
     assert_eq!(sandbox.run(&["--json", "audit", "tail", "-n", "1"]).ok().out.lines().count(), 1);
     assert_eq!(sandbox.run(&["audit", "export"]).ok().out, lines);
     let verified = sandbox.run(&["--json", "audit", "verify"]).ok().json();
-    assert_eq!((&verified["ok"], verified["entries"].as_u64()), (&Value::Bool(true), Some(entries.len() as u64)));
+    assert_eq!(
+        (&verified["ok"], verified["entries"].as_u64()),
+        (&Value::Bool(true), Some(entries.len() as u64))
+    );
 }
 
 #[test]

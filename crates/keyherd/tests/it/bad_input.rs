@@ -24,17 +24,29 @@ fn documents() {
     check(|document| document["refresh_tokn"] = json!(MARKER), &["refresh_tokn"]);
     check(|document| document["refresh_token"] = json!({"x": MARKER}), &["refresh_token", "string"]);
     check(|document| document["refresh_token"] = json!(""), &["'acme'", "refresh_token", "empty"]);
-    check(|document| document["refresh_token"] = json!(format!("{MARKER}\n")), &["'acme'", "control character"]);
+    check(
+        |document| document["refresh_token"] = json!(format!("{MARKER}\n")),
+        &["'acme'", "control character"],
+    );
     check(|document| document["name"] = json!("a b"), &["'a b'", "letters"]);
     check(|document| document["expires_at"] = json!("tomorrow"), &["expires_at", "2026-11-20T10:00:00Z"]);
     check(|document| document["expires_at"] = json!(1_700_000_000), &["expires_at"]);
     check(|document| document["kind"] = json!("oauth3"), &["'acme'", "kind", "oauth2"]);
     check(|document| document["secret"] = json!(MARKER), &["'acme'", "secret", "static"]);
-    check(|document| document["provider"] = json!("no-such"), &["'acme'", "no-such", "keyherd provider list"]);
+    check(
+        |document| document["provider"] = json!("no-such"),
+        &["'acme'", "no-such", "keyherd provider list"],
+    );
     check(|document| document["scopes"] = json!("a b"), &["scopes", "list"]);
-    check(|document| document["token_url"] = json!("http://auth.example/token"), &["'acme'", "token_url", "https"]);
+    check(
+        |document| document["token_url"] = json!("http://auth.example/token"),
+        &["'acme'", "token_url", "https"],
+    );
     check(|document| document["token_url"] = json!("ftp://auth.example"), &["'acme'", "token_url"]);
-    check(|document| document["token_url"] = json!("http://localhost.evil.example/t"), &["'acme'", "token_url", "https"]);
+    check(
+        |document| document["token_url"] = json!("http://localhost.evil.example/t"),
+        &["'acme'", "token_url", "https"],
+    );
 }
 
 #[test]
@@ -59,7 +71,9 @@ fn too_much_input() {
     let sandbox = Sandbox::new();
     sandbox.configure("[command]\ninput_bytes_max = 1024\n");
     let long = format!("[{}]", " ".repeat(2_000));
-    sandbox.run_with(&["cred", "import", "-"], &long).failed(1, &["longer than 1024 bytes", "input_bytes_max"]);
+    sandbox
+        .run_with(&["cred", "import", "-"], &long)
+        .failed(1, &["longer than 1024 bytes", "input_bytes_max"]);
 }
 
 #[test]
@@ -134,7 +148,8 @@ fn a_corrupt_store() {
     drop(file);
     sandbox.run(&["token", "a"]).failed(1, &["keyherd.db", "keep a copy"]);
     sandbox.run(&["doctor"]).failed(1, &["store"]);
-    fs::write(&path, "this is no database, but it is long enough to be taken for one by who does not look").unwrap();
+    fs::write(&path, "this is no database, but it is long enough to be taken for one by who does not look")
+        .unwrap();
     sandbox.run(&["token", "a"]).failed(1, &["keyherd.db"]);
     fs::write(&path, &whole).unwrap();
     sandbox.token(&["a"]).ok();

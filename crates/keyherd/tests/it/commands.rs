@@ -10,7 +10,10 @@ fn a_credential_from_import_to_removal() {
     let (sandbox, provider) = (Sandbox::new(), Provider::new());
     let document = provider.document("acme-1", &in_seconds(3_600));
     let made = sandbox.run_with(&["--json", "cred", "import", "-"], &document.to_string()).ok().json();
-    assert_eq!((&made["name"], &made["outcome"], &made["state"]), (&json!("acme-1"), &json!("created"), &json!("active")));
+    assert_eq!(
+        (&made["name"], &made["outcome"], &made["state"]),
+        (&json!("acme-1"), &json!("created"), &json!("active"))
+    );
 
     assert_eq!(sandbox.token(&["acme-1"]).ok().out, format!("{}\n", access_token("acme-1", 0)));
     assert_eq!(provider.calls(), 0);
@@ -81,7 +84,8 @@ fn all_documents_are_checked_before_the_first_is_imported() {
     odd["provider"] = json!("no-such");
     let all = json!([provider.document("a", &in_seconds(60)), odd]).to_string();
     sandbox.run_with(&["cred", "import", "-"], &all).failed(1, &["'b'", "no-such", "keyherd provider list"]);
-    let twice = json!([provider.document("a", &in_seconds(60)), provider.document("a", &in_seconds(60))]).to_string();
+    let twice =
+        json!([provider.document("a", &in_seconds(60)), provider.document("a", &in_seconds(60))]).to_string();
     sandbox.run_with(&["cred", "import", "-"], &twice).failed(1, &["'a'", "twice"]);
     assert_eq!(sandbox.run(&["--json", "cred", "list"]).ok().json(), json!({"items": []}));
 }
@@ -94,8 +98,23 @@ fn those_before_a_refused_document_stand() {
     let ran = sandbox.run_with(&["--json", "cred", "import", "-"], &all);
     ran.failed(1, &["'b'", "1 of 3 were imported before it, and stand"]);
     assert_eq!(ran.json()["items"].as_array().unwrap().len(), 1);
-    let names: Vec<Value> = sandbox.run(&["--json", "cred", "list"]).ok().json()["items"].as_array().unwrap().to_vec();
+    let names: Vec<Value> =
+        sandbox.run(&["--json", "cred", "list"]).ok().json()["items"].as_array().unwrap().to_vec();
     assert_eq!(names.iter().map(|item| item["name"].as_str().unwrap()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn a_spent_refresh_token_is_refused_over_a_live_one() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    let document = provider.document("a", &in_seconds(-60)).to_string();
+    sandbox.run_with(&["cred", "import", "-"], &document).ok();
+    sandbox.token(&["a"]).ok();
+    let replace = ["cred", "import", "-", "--replace"];
+    sandbox.run_with(&replace, &document).failed(1, &["'a'", "already spent", "generation"]);
+    let other_name = document.replace("\"name\":\"a\"", "\"name\":\"b\"");
+    sandbox.run_with(&["cred", "import", "-"], &other_name).failed(1, &["'b'", "already spent", "'a'"]);
+    assert_eq!(sandbox.token(&["a"]).ok().out.trim(), access_token("a", 1));
+    assert_eq!((provider.calls(), provider.reuse()), (1, 0));
 }
 
 #[test]
@@ -107,12 +126,14 @@ fn add_takes_secrets_from_standard_input() {
     sandbox.run_with(&flags, &format!("{MARKER}-rt-a-0\n{MARKER}-cs\n")).ok();
     assert_eq!(sandbox.token(&["a"]).ok().out.trim(), access_token("a", 1));
 
-    let fixed = ["cred", "add", "key", "--provider", "openai", "--kind", "static", "--attribute", "plan=\"pro\""];
+    let fixed =
+        ["cred", "add", "key", "--provider", "openai", "--kind", "static", "--attribute", "plan=\"pro\""];
     let made = sandbox.run_with(&[&fixed[..], &["--json"]].concat(), &format!("{MARKER}-key\n")).ok().json();
     assert_eq!((&made["kind"], &made["attributes"]), (&json!("static"), &json!({"plan": "pro"})));
     assert_eq!(sandbox.token(&["key"]).ok().out, format!("{MARKER}-key\n"));
 
-    let labelled = ["cred", "add", "b", "--provider", "generic", "--token-url", &url, "--expires-at", &in_seconds(600)];
+    let labelled =
+        ["cred", "add", "b", "--provider", "generic", "--token-url", &url, "--expires-at", &in_seconds(600)];
     sandbox.run_with(&labelled, &format!("access_token={MARKER}-at-b\nrefresh_token={MARKER}-rt-b\n")).ok();
     assert_eq!(sandbox.token(&["b"]).ok().out, format!("{MARKER}-at-b\n"));
     let too_many = format!("{MARKER}-1\n{MARKER}-2\n{MARKER}-3\n{MARKER}-4\n");
@@ -167,8 +188,26 @@ fn profiles() {
     sandbox.run_with(&["provider", "import", "-"], mine).ok();
     assert_eq!(sandbox.run(&["provider", "show", "mine"]).ok().out, mine);
     assert!(sandbox.run(&["provider", "list"]).ok().out.contains("data folder"));
-    sandbox.run_with(&["provider", "import", "-"], "name = \"x\"\nrotate = \"always\"\n").failed(1, &["rotate", "line 2"]);
+    sandbox
+        .run_with(&["provider", "import", "-"], "name = \"x\"\nrotate = \"always\"\n")
+        .failed(1, &["rotate", "line 2"]);
     sandbox.run_with(&["provider", "import", "-"], "name = \"../x\"\n").failed(1, &["../x"]);
+}
+
+/// Processes with data folders of their own on one store find each other's answers.
+#[test]
+fn the_journal_lies_beside_the_store() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    let url = format!("sqlite:{}", sandbox.path("elsewhere/store.db").display());
+    let key = sandbox.path("one.key");
+    let settings = ["--database-url", &url, "--master-key-file", key.to_str().unwrap()];
+    let document = provider.document("a", &in_seconds(-60)).to_string();
+    sandbox.run_with(&[&settings[..], &["cred", "import", "-"]].concat(), &document).ok();
+    let token = sandbox.run_unchecked(&[&settings[..], &["token", "a"]].concat(), "").ok();
+    assert_eq!(token.out.trim(), access_token("a", 1));
+    let done = std::fs::read_dir(sandbox.path("elsewhere/store.db.journal/done")).unwrap();
+    assert_eq!(done.count(), 1);
+    assert_eq!(std::fs::read_dir(sandbox.data()).unwrap().count(), 0);
 }
 
 #[test]
@@ -182,11 +221,32 @@ fn help_is_there_for_everything() {
     let sandbox = Sandbox::new();
     assert!(sandbox.run(&["--help"]).ok().out.contains("Exit codes"));
     for command in [
-        &["serve"][..], &["demo"], &["token"], &["cred"], &["cred", "import"], &["cred", "add"], &["cred", "list"],
-        &["cred", "show"], &["cred", "refresh"], &["cred", "enable"], &["cred", "disable"], &["cred", "remove"],
-        &["client", "set"], &["client", "list"], &["client", "remove"], &["cooldown", "set"], &["cooldown", "clear"],
-        &["provider", "list"], &["provider", "show"], &["provider", "import"], &["audit", "tail"],
-        &["audit", "verify"], &["audit", "export"], &["key", "rotate"], &["migrate"], &["doctor"],
+        &["serve"][..],
+        &["demo"],
+        &["token"],
+        &["cred"],
+        &["cred", "import"],
+        &["cred", "add"],
+        &["cred", "list"],
+        &["cred", "show"],
+        &["cred", "refresh"],
+        &["cred", "enable"],
+        &["cred", "disable"],
+        &["cred", "remove"],
+        &["client", "set"],
+        &["client", "list"],
+        &["client", "remove"],
+        &["cooldown", "set"],
+        &["cooldown", "clear"],
+        &["provider", "list"],
+        &["provider", "show"],
+        &["provider", "import"],
+        &["audit", "tail"],
+        &["audit", "verify"],
+        &["audit", "export"],
+        &["key", "rotate"],
+        &["migrate"],
+        &["doctor"],
     ] {
         let help = sandbox.run(&[command, &["--help"]].concat()).ok().out;
         assert!(help.contains("Usage:") && help.contains("--data"), "{command:?}: {help}");

@@ -25,7 +25,17 @@ fn a_sound_installation() {
     let (sandbox, provider) = (Sandbox::new(), Provider::new());
     sandbox.import("a", &provider, &in_seconds(60));
     let report = sandbox.run(&["--json", "doctor"]).ok().json();
-    for check in ["data folder", "master key", "store", "audit log", "clock", "journal", "claims", "credentials", "profiles"] {
+    for check in [
+        "data folder",
+        "master key",
+        "store",
+        "audit log",
+        "clock",
+        "journal",
+        "claims",
+        "credentials",
+        "profiles",
+    ] {
         assert_eq!(verdict(&report, check), "ok", "{check}: {report}");
     }
 }

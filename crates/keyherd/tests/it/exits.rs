@@ -29,7 +29,11 @@ fn says(status: &'static str, error: &str) -> Mood {
 
 #[test]
 fn reauthorization_needed_is_3() {
-    check(says("400 Bad Request", "invalid_grant"), 3, &["'a'", "invalid_grant", "cred import FILE --replace"]);
+    check(
+        says("400 Bad Request", "invalid_grant"),
+        3,
+        &["'a'", "invalid_grant", "cred import FILE --replace"],
+    );
 }
 
 #[test]
@@ -87,12 +91,22 @@ fn disabled_is_5_and_cooling_is_4() {
 fn usage_is_2() {
     let sandbox = Sandbox::new();
     for wrong in [
-        &["token"][..], &["token", "a", "b"], &["tokn", "a"], &["token", "not a name"], &["token", "a", "--wait", "0"],
-        &["cred", "import"], &["cred", "import", "x", "--replace", "--if-absent"], &["cooldown", "set", "a"],
-        &["cooldown", "set", "a", "--for", "soon"], &["--config", "/nowhere/x.toml", "doctor"],
-        &["--redis-url", "redis://x", "doctor"], &["--server", "http://x", "doctor"],
-        &["--database-url", "postgres://x/y", "doctor"], &["serve", "--proxy", "127.0.0.1:1"],
-        &["serve", "--api", "0.0.0.0:0"], &["serve", "--tls-cert", "x"],
+        &["token"][..],
+        &["token", "a", "b"],
+        &["tokn", "a"],
+        &["token", "not a name"],
+        &["token", "a", "--wait", "0"],
+        &["cred", "import"],
+        &["cred", "import", "x", "--replace", "--if-absent"],
+        &["cooldown", "set", "a"],
+        &["cooldown", "set", "a", "--for", "soon"],
+        &["--config", "/nowhere/x.toml", "doctor"],
+        &["--redis-url", "redis://x", "doctor"],
+        &["--server", "http://x", "doctor"],
+        &["--database-url", "postgres://x/y", "doctor"],
+        &["serve", "--proxy", "127.0.0.1:1"],
+        &["serve", "--api", "0.0.0.0:0"],
+        &["serve", "--tls-cert", "x"],
     ] {
         sandbox.run(wrong).failed(2, &[]);
     }

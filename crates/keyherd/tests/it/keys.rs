@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::provider::{Provider, access_token};
-use crate::sandbox::{Sandbox, in_seconds};
+use crate::provider::{Mood, Provider, access_token};
+use crate::sandbox::{Sandbox, finished, in_seconds, until};
 use crate::server::Server;
 
 #[test]
@@ -34,6 +34,28 @@ fn rotation_while_a_server_runs() {
     fs::write(&key, new).unwrap();
     sandbox.token(&["a"]).ok();
     sandbox.run(&["audit", "verify"]).ok();
+}
+
+/// An answer that is on its way under the old key is waited for, and committed under the new one.
+#[test]
+fn rotation_while_a_refresh_is_under_way() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    sandbox.import("a", &provider, &in_seconds(-60));
+    provider.feels(Mood::Holds);
+    let refreshing = sandbox.spawn(&["token", "a"]);
+    provider.wait_for_calls(1);
+    let key = sandbox.data().join("master.key");
+    let keys = || fs::read_to_string(&key).unwrap().lines().filter(|line| !line.starts_with('#')).count();
+    assert_eq!(keys(), 1);
+    let rotating = sandbox.spawn(&["--json", "key", "rotate"]);
+    until("both keys are there", || keys() == 2);
+    sandbox.run(&["key", "rotate"]).failed(4, &["another", "key rotate"]);
+    provider.lets_go();
+    assert_eq!(finished(refreshing).ok().out.trim(), access_token("a", 1));
+    assert_eq!(finished(rotating).ok().json()["old_keys_kept"], 0);
+    assert_eq!(keys(), 1);
+    assert_eq!(sandbox.token(&["a"]).ok().out.trim(), access_token("a", 1));
+    sandbox.run(&["doctor"]).ok();
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! Every secret that is planted here begins with the same marker, and every sandbox checks that the marker is in no
 //! output and in no file when it is done: see [`sandbox`].
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "in a test the panic is the report; this lint knows #[test] functions only")]
+
 mod audit;
 mod bad_input;
 mod commands;
@@ -23,3 +25,4 @@ mod secrets;
 mod server;
 mod serving;
 mod signals;
+mod tls;

@@ -125,7 +125,11 @@ pub(crate) fn access_token(name: &str, number: usize) -> String {
     format!("{MARKER}-at-{name}-{number}")
 }
 
-async fn serve(shared: Arc<Shared>, mut stopped: watch::Receiver<()>, tell: std::sync::mpsc::SyncSender<SocketAddr>) {
+async fn serve(
+    shared: Arc<Shared>,
+    mut stopped: watch::Receiver<()>,
+    tell: std::sync::mpsc::SyncSender<SocketAddr>,
+) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     tell.send(listener.local_addr().unwrap()).unwrap();
     loop {
@@ -165,7 +169,10 @@ impl Shared {
         let token = asked.param("refresh_token").unwrap_or_default();
         let mut state = self.state.lock().unwrap();
         let lifetime = state.lifetime;
-        let owner = state.accounts.iter_mut().find(|(_, account)| account.current == token || account.spent.contains(&token));
+        let owner = state
+            .accounts
+            .iter_mut()
+            .find(|(_, account)| account.current == token || account.spent.contains(&token));
         let Some((name, account)) = owner else { return refused() };
         if account.spent.contains(&token) {
             self.reuse.fetch_add(1, Ordering::SeqCst);

@@ -20,7 +20,8 @@ fn no_planted_secret_turns_up_anywhere() {
     quiet(&["cred", "import", "-"], &document);
     quiet(&["cred", "import", "-"], &document);
     sandbox.token(&["a"]);
-    provider.feels(Mood::Says("400 Bad Request", json!({"error": "invalid_grant", "hint": MARKER}).to_string()));
+    provider
+        .feels(Mood::Says("400 Bad Request", json!({"error": "invalid_grant", "hint": MARKER}).to_string()));
     quiet(&["cred", "refresh", "a"], "");
     provider.feels(Mood::Says("500 Oops", format!("<html>{MARKER}</html>")));
     quiet(&["cred", "import", "-"], &provider.document("b", &in_seconds(-60)).to_string());
@@ -30,14 +31,31 @@ fn no_planted_secret_turns_up_anywhere() {
     quiet(&["token", "c"], "");
     quiet(&["client", "set", "app", "--provider", "generic", "--client-id", "x"], &format!("{MARKER}-cs\n"));
     for args in [
-        &["cred", "list"][..], &["cred", "show", "a"], &["--json", "cred", "list"], &["client", "list"],
-        &["--json", "client", "list"], &["audit", "export"], &["audit", "verify"], &["doctor"], &["key", "rotate"],
-        &["cred", "disable", "a"], &["token", "a"], &["cred", "remove", "a"],
+        &["cred", "list"][..],
+        &["cred", "show", "a"],
+        &["--json", "cred", "list"],
+        &["client", "list"],
+        &["--json", "client", "list"],
+        &["audit", "export"],
+        &["audit", "verify"],
+        &["doctor"],
+        &["key", "rotate"],
+        &["cred", "disable", "a"],
+        &["token", "a"],
+        &["cred", "remove", "a"],
     ] {
         quiet(args, "");
     }
     let server = Server::start(&sandbox);
-    for path in ["/v1/credentials", "/v1/clients", "/v1/audit", "/metrics", "/readyz", "/openapi.json", "/v1/credentials/b"] {
+    for path in [
+        "/v1/credentials",
+        "/v1/clients",
+        "/v1/audit",
+        "/metrics",
+        "/readyz",
+        "/openapi.json",
+        "/v1/credentials/b",
+    ] {
         let (_, body) = server.ask("GET", path, "");
         assert!(!body.contains(MARKER), "{path}: {body}");
     }

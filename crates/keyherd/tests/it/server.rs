@@ -23,7 +23,9 @@ impl Server {
         let mut child = command.env("KEYHERD_LOG", "warn").spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let Ok(places) = serde_json::from_str::<Value>(&line) else { panic!("{:?}", child.wait_with_output()) };
+        let Ok(places) = serde_json::from_str::<Value>(&line) else {
+            panic!("{:?}", child.wait_with_output())
+        };
         let token = std::fs::read_to_string(places["admin_token_file"].as_str().unwrap()).unwrap();
         let address = places["api"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
         Self { child: Some(child), address, token: token.trim().to_owned() }
@@ -129,7 +131,8 @@ fn an_address_that_is_taken_is_said() {
 fn tls_is_required_off_loopback() {
     let sandbox = Sandbox::new();
     sandbox.run(&["serve", "--api", "0.0.0.0:0"]).failed(2, &["0.0.0.0:0", "--tls-cert"]);
-    let missing = ["serve", "--api", "127.0.0.1:0", "--tls-cert", "/nowhere/c.pem", "--tls-key", "/nowhere/k.pem"];
+    let missing =
+        ["serve", "--api", "127.0.0.1:0", "--tls-cert", "/nowhere/c.pem", "--tls-key", "/nowhere/k.pem"];
     sandbox.run(&missing).failed(1, &["/nowhere/c.pem"]);
 }
 

@@ -12,7 +12,10 @@ use crate::store::sql;
 
 impl SqliteStore {
     pub(super) async fn amend_credential(
-        &self, name: &Name, change: Change, record: Record,
+        &self,
+        name: &Name,
+        change: Change,
+        record: Record,
     ) -> Result<Amended, Fault> {
         let mut write = self.write_sealed().await?;
         let Some(old) = self.loaded_in(&mut write, name).await? else {
@@ -36,7 +39,11 @@ impl SqliteStore {
 
     /// Every change moves the chain's revision, so that no claim is granted on what was before.
     async fn apply(
-        &self, write: &mut Write<'_>, old: &Loaded, change: &Change, config: &Configuration,
+        &self,
+        write: &mut Write<'_>,
+        old: &Loaded,
+        change: &Change,
+        config: &Configuration,
     ) -> Result<bool, Fault> {
         let chain = old.chain.id.as_i64();
         let touches_client = change.client.is_some() && old.chain.block.is_some();
@@ -46,7 +53,9 @@ impl SqliteStore {
         let switches = disabled != old.credential.disabled || *attributes != old.credential.attributes;
         let due_at = change.due_at.filter(|due_at| Some(*due_at) != old.chain.due_at);
         if reconfigures {
-            write.configure(self, chain, config, change.client.is_some() || change.token_url.is_some()).await?;
+            write
+                .configure(self, chain, config, change.client.is_some() || change.token_url.is_some())
+                .await?;
         } else if switches {
             sqlx::query(sql::TOUCH).bind(chain).execute(write.connection()).await?;
         }

@@ -66,7 +66,8 @@ impl SqliteStore {
     /// The ends first, then the entries up to them: what is appended meanwhile is the next look's.
     async fn look_through(&self) -> Result<Verified, Fault> {
         let ends = self.read_ends().await?;
-        let mut check = Check { verifier: Verifier::new(self.installation.audit.clone(), []), last: HashMap::new() };
+        let mut check =
+            Check { verifier: Verifier::new(self.installation.audit.clone(), []), last: HashMap::new() };
         let (mut after, mut entries) = (0, 0);
         loop {
             let mut batch = self.read_entries(after, self.batch()).await?;
@@ -126,7 +127,9 @@ impl Check {
         if let Some((_, seq)) = endless.min_by_key(|(_, seq)| **seq) {
             return Err(Broken::Truncated { seq: *seq });
         }
-        self.verifier.finish(ends.heads)?;
+        let mut heads: Vec<_> = ends.heads.into_iter().collect();
+        heads.sort_by_key(|(chain, _)| self.last.get(chain).copied().unwrap_or(0));
+        self.verifier.finish(heads)?;
         if last == ends.last { Ok(()) } else { Err(Broken::Truncated { seq: last }) }
     }
 }

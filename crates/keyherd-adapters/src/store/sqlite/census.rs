@@ -47,7 +47,8 @@ impl SqliteStore {
         let mut counts = BTreeMap::<String, u64>::new();
         let (mut total, mut odd) = (0, 0);
         for row in rows {
-            let (word, count) = (row.try_get("word")?, u64::try_from(row.try_get::<i64, _>("count")?).unwrap_or(0));
+            let (word, count) =
+                (row.try_get("word")?, u64::try_from(row.try_get::<i64, _>("count")?).unwrap_or(0));
             total = u64::try_from(row.try_get::<i64, _>("total")?).unwrap_or(0);
             odd += count;
             *counts.entry(word).or_default() += count;

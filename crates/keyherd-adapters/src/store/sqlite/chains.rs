@@ -40,7 +40,10 @@ impl ChainStore for SqliteStore {
     }
 
     async fn roll_forward(
-        &self, spent: &TokenHash, settling: Settling, record: Record,
+        &self,
+        spent: &TokenHash,
+        settling: Settling,
+        record: Record,
     ) -> Result<Settled, StoreError> {
         self.told(self.settle_by(Guard::Spent(*spent), settling, record).await)
     }

@@ -127,12 +127,15 @@ impl SqliteStore {
             ClientChoice::None if config.kind == Kind::Static => {
                 ClientColumns { name: None, id: None, secret: None, hash: None }
             }
-            ClientChoice::None => ClientColumns { name: None, id: None, secret: None, hash: hash(None, None) },
+            ClientChoice::None => {
+                ClientColumns { name: None, id: None, secret: None, hash: hash(None, None) }
+            }
         })
     }
 
     pub(super) fn client_hash(&self, provider: &str, id: Option<&str>, secret: Option<&Secret>) -> Vec<u8> {
-        let secret = secret.map(|secret| self.installation.hasher.labelled(b"client_secret", secret.expose().as_bytes()));
+        let secret = secret
+            .map(|secret| self.installation.hasher.labelled(b"client_secret", secret.expose().as_bytes()));
         let mut text = Vec::with_capacity(128);
         for part in [provider.as_bytes(), id.unwrap_or_default().as_bytes()] {
             text.extend_from_slice(&(part.len() as u64).to_be_bytes());
@@ -147,7 +150,11 @@ impl SqliteStore {
 impl Write<'_> {
     /// Writes a chain's configuration, and lifts a block on the client that it has now.
     pub(super) async fn configure(
-        &mut self, store: &SqliteStore, chain: i64, config: &Configuration, lifts_block: bool,
+        &mut self,
+        store: &SqliteStore,
+        chain: i64,
+        config: &Configuration,
+        lifts_block: bool,
     ) -> Result<(), Fault> {
         let client = store.client_columns(chain, config)?;
         let hash = self.hash_in_force(config, client.hash.clone()).await?;
@@ -180,11 +187,17 @@ impl Write<'_> {
         let found = sqlx::query(sql::CLIENT).bind(&config.provider).bind(name.as_str());
         match found.fetch_optional(self.connection()).await? {
             Some(_) => Ok(None),
-            None => Ok(Some(Conflict::NoClient { client: name.to_string(), provider: config.provider.clone() })),
+            None => {
+                Ok(Some(Conflict::NoClient { client: name.to_string(), provider: config.provider.clone() }))
+            }
         }
     }
 
-    async fn hash_in_force(&mut self, config: &Configuration, own: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, Fault> {
+    async fn hash_in_force(
+        &mut self,
+        config: &Configuration,
+        own: Option<Vec<u8>>,
+    ) -> Result<Option<Vec<u8>>, Fault> {
         const NAMED_HASH: &str = "SELECT client_hash FROM clients WHERE provider = $1 AND name = $2";
         let ClientChoice::Named(name) = &config.client else { return Ok(own) };
         let row = sqlx::query(NAMED_HASH).bind(&config.provider).bind(name.as_str());

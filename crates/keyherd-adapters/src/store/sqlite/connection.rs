@@ -40,7 +40,12 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub(super) fn new(options: SqliteConnectOptions, max: usize, wait: Duration, first: SqliteConnection) -> Self {
+    pub(super) fn new(
+        options: SqliteConnectOptions,
+        max: usize,
+        wait: Duration,
+        first: SqliteConnection,
+    ) -> Self {
         Self { options, idle: Mutex::new(vec![first]), permits: Semaphore::new(max.max(1)), wait }
     }
 
@@ -87,10 +92,11 @@ impl Reader<'_> {
     }
 }
 
-/// The writing connection, and the end of this process's audit chain as its last commit left it.
+/// The writing connection, and the end of this process's audit chain as its last commit left it. `None`: not known,
+/// since the connection is new: a former one may still be committing what its caller did not wait for.
 pub(super) struct Line {
     connection: SqliteConnection,
-    end: Link,
+    end: Option<Link>,
 }
 
 impl Line {
@@ -114,20 +120,10 @@ impl SqliteStore {
         let mut place = wait.map_err(|_elapsed| Fault::Busy)?;
         let mut line = match place.take() {
             Some(line) => line,
-            None => self.line().await?,
+            None => Line { connection: self.connect_options.connect().await?, end: None },
         };
         sqlx::query("BEGIN IMMEDIATE").execute(&mut line.connection).await?;
         Ok(Write { store: self, place, line, has_notes: false })
-    }
-
-    async fn line(&self) -> Result<Line, Fault> {
-        let mut connection = self.connect_options.connect().await?;
-        let end = sqlx::query(sql::AUDIT_END).bind(self.owners.me().as_i64()).fetch_optional(&mut connection).await?;
-        let end = match end {
-            None => Link::default(),
-            Some(row) => Link { place: unsigned(&row, "place")?, hash: bytes32(&row, "hash")? },
-        };
-        Ok(Line { connection, end })
     }
 }
 
@@ -163,7 +159,7 @@ impl Write<'_> {
 
     /// Writes an audit entry as the next link of this process's chain.
     pub(super) async fn note(&mut self, note: Note) -> Result<(), Fault> {
-        let end = self.line.end;
+        let end = self.end().await?;
         let mut entry = Entry {
             seq: 0,
             chain: self.store.owners.me(),
@@ -177,8 +173,20 @@ impl Write<'_> {
         };
         entry.hash = self.store.installation.audit.hash(&end.hash, &entry);
         self.has_notes = true;
-        self.line.end = Link { place: entry.place, hash: entry.hash };
+        self.line.end = Some(Link { place: entry.place, hash: entry.hash });
         self.insert(entry).await
+    }
+
+    /// Read under the write lock, where it is not known.
+    async fn end(&mut self) -> Result<Link, Fault> {
+        if let Some(end) = self.line.end {
+            return Ok(end);
+        }
+        let query = sqlx::query(sql::AUDIT_END).bind(self.store.owners.me().as_i64());
+        match query.fetch_optional(&mut self.line.connection).await? {
+            None => Ok(Link::default()),
+            Some(row) => Ok(Link { place: unsigned(&row, "place")?, hash: bytes32(&row, "hash")? }),
+        }
     }
 
     async fn insert(&mut self, entry: Entry) -> Result<(), Fault> {

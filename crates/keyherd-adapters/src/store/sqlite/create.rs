@@ -39,7 +39,11 @@ pub(super) enum Made {
 }
 
 impl SqliteStore {
-    pub(super) async fn create_credential(&self, new: NewCredential, record: Record) -> Result<Created, Fault> {
+    pub(super) async fn create_credential(
+        &self,
+        new: NewCredential,
+        record: Record,
+    ) -> Result<Created, Fault> {
         let mut write = self.write_sealed().await?;
         let made = self.make(&mut write, &new).await?;
         if let Made::Conflict(conflict) = made {
@@ -76,7 +80,11 @@ impl SqliteStore {
     }
 
     async fn found(
-        &self, write: &mut Write<'_>, new: &NewCredential, config: &Configuration, obstacles: &Obstacles,
+        &self,
+        write: &mut Write<'_>,
+        new: &NewCredential,
+        config: &Configuration,
+        obstacles: &Obstacles,
     ) -> Result<Made, Fault> {
         if let Some(conflict) = write.token_conflict(obstacles, new.spend_hash.as_ref(), NO_CHAIN).await? {
             return Ok(Made::Conflict(conflict));
@@ -89,7 +97,12 @@ impl SqliteStore {
     /// A member more. The tokens stay what they are, so that a token which this very chain holds or has spent is no
     /// obstacle: other documents of the same login name it.
     async fn join(
-        &self, write: &mut Write<'_>, new: &NewCredential, config: &Configuration, chain: i64, obstacles: &Obstacles,
+        &self,
+        write: &mut Write<'_>,
+        new: &NewCredential,
+        config: &Configuration,
+        chain: i64,
+        obstacles: &Obstacles,
     ) -> Result<Made, Fault> {
         let Some(row) = self.chain_in(write, chain).await? else {
             return Err(Fault::Damaged("a chain's name leads nowhere".into()));
@@ -107,7 +120,10 @@ impl SqliteStore {
     }
 
     async fn insert_chain(
-        &self, write: &mut Write<'_>, new: &NewCredential, config: &Configuration,
+        &self,
+        write: &mut Write<'_>,
+        new: &NewCredential,
+        config: &Configuration,
     ) -> Result<(), Fault> {
         let id = new.chain.as_i64();
         let client = self.client_columns(id, config)?;
@@ -140,7 +156,12 @@ impl SqliteStore {
         Ok(())
     }
 
-    async fn insert_credential(&self, write: &mut Write<'_>, new: &NewCredential, chain: i64) -> Result<(), Fault> {
+    async fn insert_credential(
+        &self,
+        write: &mut Write<'_>,
+        new: &NewCredential,
+        chain: i64,
+    ) -> Result<(), Fault> {
         let insert = sqlx::query(sql::INSERT_CREDENTIAL)
             .bind(new.id.as_i64())
             .bind(new.draft.name.as_str())
@@ -152,7 +173,12 @@ impl SqliteStore {
         Ok(())
     }
 
-    pub(super) fn seal_tokens(&self, chain: i64, generation: u64, tokens: &Tokens) -> Result<SealedTokens, Fault> {
+    pub(super) fn seal_tokens(
+        &self,
+        chain: i64,
+        generation: u64,
+        tokens: &Tokens,
+    ) -> Result<SealedTokens, Fault> {
         let seal = |column, secret| self.vault.seal_secret(Slot::of(column, chain, generation), secret);
         Ok(SealedTokens {
             access: seal(ACCESS_TOKEN, tokens.access_token.as_ref())?,
@@ -169,7 +195,10 @@ pub(super) struct SealedTokens {
 
 impl Write<'_> {
     pub(super) async fn obstacles(
-        &mut self, draft: &Draft, hash: Option<&TokenHash>, own: i64,
+        &mut self,
+        draft: &Draft,
+        hash: Option<&TokenHash>,
+        own: i64,
     ) -> Result<Obstacles, Fault> {
         let look = sqlx::query(sql::OBSTACLES)
             .bind(draft.name.as_str())
@@ -187,7 +216,10 @@ impl Write<'_> {
 
     /// Whether a token may not be taken into a new chain, or be named by a member of the chain `joined`.
     pub(super) async fn token_conflict(
-        &mut self, obstacles: &Obstacles, hash: Option<&TokenHash>, joined: i64,
+        &mut self,
+        obstacles: &Obstacles,
+        hash: Option<&TokenHash>,
+        joined: i64,
     ) -> Result<Option<Conflict>, Fault> {
         if let Some(holder) = obstacles.holder.filter(|holder| *holder != joined) {
             return Ok(Some(Conflict::TokenHeld { holder: self.member(holder).await? }));

@@ -49,8 +49,10 @@ impl CredentialStore for SqliteStore {
     }
 
     async fn warm(&self, id: CredentialId, reason: &str, record: Record) -> Result<bool, StoreError> {
-        let update =
-            sqlx::query(sql::WARM).bind(id.as_i64()).bind(reason.to_owned()).bind(self.clock.now().as_millis());
+        let update = sqlx::query(sql::WARM)
+            .bind(id.as_i64())
+            .bind(reason.to_owned())
+            .bind(self.clock.now().as_millis());
         self.told(self.change(update, record).await)
     }
 
@@ -90,7 +92,11 @@ impl SqliteStore {
     }
 
     /// Inside a transaction: what it will leave behind.
-    pub(super) async fn loaded_in(&self, write: &mut Write<'_>, name: &Name) -> Result<Option<Loaded>, Fault> {
+    pub(super) async fn loaded_in(
+        &self,
+        write: &mut Write<'_>,
+        name: &Name,
+    ) -> Result<Option<Loaded>, Fault> {
         let row = sqlx::query(sql::LOADED).bind(name.as_str()).fetch_optional(write.connection()).await?;
         row.map(|row| self.loaded(&row)).transpose()
     }

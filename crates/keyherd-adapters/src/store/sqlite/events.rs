@@ -51,8 +51,9 @@ impl SqliteStore {
         let first = self.read_last_event().await? - i64::from(self.bounds.events_max);
         for _ in 0..self.bounds.trim_batches_max {
             let batch = self.bounds.trim_batch;
-            let dropped =
-                self.trim_by(|| sqlx::query(sql::EVENTS_TRIM).bind(oldest.as_millis()).bind(first).bind(batch)).await?;
+            let dropped = self
+                .trim_by(|| sqlx::query(sql::EVENTS_TRIM).bind(oldest.as_millis()).bind(first).bind(batch))
+                .await?;
             if dropped == 0 {
                 break;
             }

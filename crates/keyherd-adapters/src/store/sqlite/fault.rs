@@ -91,7 +91,9 @@ fn explain_sql(path: &impl std::fmt::Display, error: &sqlx::Error) -> StoreError
         code::BUSY | code::LOCKED => StoreError::Unavailable(format!(
             "{path} is held by another process for too long: find it with 'fuser {path}', or try again"
         )),
-        code::FULL => StoreError::Unwritable(format!("there is no space left for {path}: free some on its disk")),
+        code::FULL => {
+            StoreError::Unwritable(format!("there is no space left for {path}: free some on its disk"))
+        }
         code::READONLY | code::PERM => StoreError::Unwritable(format!(
             "{path} may not be written: give this user the file and its folder, and see that the disk is not mounted read-only"
         )),
@@ -119,5 +121,7 @@ fn explain_driver(path: &impl std::fmt::Display, error: &sqlx::Error) -> StoreEr
 }
 
 fn damaged(path: &impl std::fmt::Display, problem: &str) -> String {
-    format!("{path}: {problem}: stop keyherd, keep a copy of the file, then restore a backup ('keyherd doctor' checks it)")
+    format!(
+        "{path}: {problem}: stop keyherd, keep a copy of the file, then restore a backup ('keyherd doctor' checks it)"
+    )
 }

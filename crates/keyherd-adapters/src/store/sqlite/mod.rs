@@ -40,12 +40,12 @@ use sqlx::sqlite::SqliteConnectOptions;
 use tokio::sync::Mutex;
 
 pub use self::check::Counts;
-pub use self::open::OpenError;
-pub use self::schema::SCHEMA_VERSION;
 use self::connection::{Line, Readers};
 use self::fault::Fault;
+pub use self::open::OpenError;
 use self::owners::Owners;
 use self::place::Place;
+pub use self::schema::SCHEMA_VERSION;
 use self::vault::Vault;
 use crate::seal::{KeySource, Keyring};
 
@@ -189,7 +189,10 @@ impl SqliteStore {
 
 impl std::fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SqliteStore").field("path", &self.place.path).field("owner", &self.owner()).finish_non_exhaustive()
+        f.debug_struct("SqliteStore")
+            .field("path", &self.place.path)
+            .field("owner", &self.owner())
+            .finish_non_exhaustive()
     }
 }
 

@@ -39,8 +39,20 @@ const NETWORK: [(u32, &str); 9] = [
 /// FUSE file systems whose other end is a network.
 #[cfg(target_os = "linux")]
 const REMOTE_FUSE: [&str; 14] = [
-    "sshfs", "rclone", "s3fs", "gcsfuse", "glusterfs", "ceph", "davfs2", "curlftpfs", "juicefs", "moosefs", "seaweedfs",
-    "smbnetfs", "goofys", "blobfuse2",
+    "sshfs",
+    "rclone",
+    "s3fs",
+    "gcsfuse",
+    "glusterfs",
+    "ceph",
+    "davfs2",
+    "curlftpfs",
+    "juicefs",
+    "moosefs",
+    "seaweedfs",
+    "smbnetfs",
+    "goofys",
+    "blobfuse2",
 ];
 
 #[cfg(target_os = "linux")]

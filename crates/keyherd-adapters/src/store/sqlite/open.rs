@@ -59,7 +59,9 @@ pub enum OpenError {
         wanted: &'static str,
     },
     /// The folder is on a network file system.
-    #[error("{path} is on a network file system ({kind}), where file locks do not hold: use a local disk, or a postgres:// store")]
+    #[error(
+        "{path} is on a network file system ({kind}), where file locks do not hold: use a local disk, or a postgres:// store"
+    )]
     NetworkFolder {
         /// The folder.
         path: PathBuf,
@@ -67,7 +69,9 @@ pub enum OpenError {
         kind: String,
     },
     /// The database is missing, its write-ahead log is not.
-    #[error("{path} is missing but {wal} is there: bring back the database, or move both out of the way to begin anew")]
+    #[error(
+        "{path} is missing but {wal} is there: bring back the database, or move both out of the way to begin anew"
+    )]
     Orphan {
         /// The database.
         path: PathBuf,
@@ -81,7 +85,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A newer keyherd made it.
-    #[error("{path} was made by a newer keyherd (schema {found}, this one knows {known}): use that version, or a newer one")]
+    #[error(
+        "{path} was made by a newer keyherd (schema {found}, this one knows {known}): use that version, or a newer one"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -99,7 +105,9 @@ pub enum OpenError {
         lock: PathBuf,
     },
     /// It was sealed under another master key.
-    #[error("{path} is sealed under master key {wanted}, which is not here (given: {given}): bring back its master key")]
+    #[error(
+        "{path} is sealed under master key {wanted}, which is not here (given: {given}): bring back its master key"
+    )]
     WrongKey {
         /// The file.
         path: PathBuf,
@@ -131,12 +139,18 @@ impl SqliteStore {
         if found.version < SCHEMA_VERSION {
             under_lock(&place, &given, upgrade(&place, &mut connection)).await?;
         }
+        write_ahead(&mut connection).await.map_err(told)?;
         let sealed = Sealed::read(&mut connection).await.map_err(told)?;
         let (vault, installation) = sealed.unseal(&place, &given)?;
         let me = OwnerId::from_i64(given.entropy.id());
         let bounds = given.bounds;
         let store = Self {
-            readers: Readers::new(connect_options.clone(), bounds.readers_max, bounds.queue_timeout, connection),
+            readers: Readers::new(
+                connect_options.clone(),
+                bounds.readers_max,
+                bounds.queue_timeout,
+                connection,
+            ),
             owners: Owners::new(place.owners(), me),
             clock: given.clock,
             entropy: given.entropy,
@@ -192,12 +206,17 @@ impl Sealed {
     fn unseal(&self, place: &Place, given: &SqliteOptions) -> Result<(Vault, Installation), OpenError> {
         let vault = Vault::new(self.id, given.keyring.clone(), given.keys.clone());
         let open = |column, sealed: &[u8]| vault.open(Slot::of(column, 1, 0), sealed);
-        let keys = open(HASH_KEY, &self.hash_key).and_then(|hash| Ok((hash, open(AUDIT_KEY, &self.audit_key)?)));
+        let keys =
+            open(HASH_KEY, &self.hash_key).and_then(|hash| Ok((hash, open(AUDIT_KEY, &self.audit_key)?)));
         let (hash, audit) = match keys {
             Ok(keys) => keys,
             Err(Fault::Sealed(_)) if !vault.keyring().holds(self.key_id) => {
                 let given = vault.keyring().ids().map(|id| id.to_string()).collect::<Vec<_>>().join(", ");
-                return Err(OpenError::WrongKey { path: place.path.clone(), wanted: self.key_id.to_string(), given });
+                return Err(OpenError::WrongKey {
+                    path: place.path.clone(),
+                    wanted: self.key_id.to_string(),
+                    given,
+                });
             }
             Err(fault) => return Err(fault.explain(&place.path).into()),
         };
@@ -219,14 +238,20 @@ fn check_stamp(place: &Place, found: Stamp) -> Result<(), OpenError> {
         return Err(OpenError::NotOurs { path: place.path.clone() });
     }
     if found.version > SCHEMA_VERSION {
-        return Err(OpenError::Newer { path: place.path.clone(), found: found.version, known: SCHEMA_VERSION });
+        return Err(OpenError::Newer {
+            path: place.path.clone(),
+            found: found.version,
+            known: SCHEMA_VERSION,
+        });
     }
     Ok(())
 }
 
 /// One process at a time; the others wait, within a bound.
 async fn under_lock(
-    place: &Place, given: &SqliteOptions, work: impl Future<Output = Result<(), OpenError>>,
+    place: &Place,
+    given: &SqliteOptions,
+    work: impl Future<Output = Result<(), OpenError>>,
 ) -> Result<(), OpenError> {
     let lock = place.lock();
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock);
@@ -304,6 +329,12 @@ async fn upgrade(place: &Place, connection: &mut SqliteConnection) -> Result<(),
     check_stamp(place, found)?;
     migrate(connection, found.version).await.map_err(told)?;
     sqlx::query("COMMIT").execute(connection).await.map_err(Fault::from).map_err(told)?;
+    Ok(())
+}
+
+/// A copy made by `VACUUM INTO` has lost the mode. Where it is set already, this only reads it.
+async fn write_ahead(connection: &mut SqliteConnection) -> Result<(), Fault> {
+    sqlx::query("PRAGMA journal_mode = WAL").execute(connection).await?;
     Ok(())
 }
 

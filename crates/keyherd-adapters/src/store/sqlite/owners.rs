@@ -3,7 +3,7 @@
 //! The kernel frees the lock at the process's death, however it dies, and not while it is stopped: so a dead owner's
 //! claim can be taken over at once, and a paused one's never is. Never trusts a process id, which is used again.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -64,8 +64,11 @@ impl Owners {
     pub(super) fn sweep(&self, limit: usize) -> usize {
         let Ok(files) = fs::read_dir(&self.folder) else { return 0 };
         let mine = self.file(self.me);
-        let others = files.take(limit).filter_map(|entry| Some(entry.ok()?.path())).filter(|path| *path != mine);
-        others.filter(|path| path.extension().is_some_and(|ending| ending == "lock") && remove_if_dead(path)).count()
+        let others =
+            files.take(limit).filter_map(|entry| Some(entry.ok()?.path())).filter(|path| *path != mine);
+        others
+            .filter(|path| path.extension().is_some_and(|ending| ending == "lock") && remove_if_dead(path))
+            .count()
     }
 
     fn file(&self, owner: OwnerId) -> PathBuf {
@@ -75,7 +78,13 @@ impl Owners {
     fn take(&self) -> io::Result<File> {
         let path = self.file(self.me);
         for _ in 0..TRIES_MAX {
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)?;
             file.lock()?;
             if is_still_there(&path, &file)? {
                 return Ok(file);
@@ -105,13 +114,12 @@ fn is_still_there(path: &Path, file: &File) -> io::Result<bool> {
     }
 }
 
-/// Removes the file under its lock: an owner that is just taking it will see that, and make another one.
+/// Removes the file under its lock: an owner that is just taking it will see that, and make another one. Nobody removes
+/// a file whose lock is another's, so that what the path named under the lock is what goes.
 fn remove_if_dead(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
-    match file.try_lock() {
-        Ok(()) => fs::remove_file(path).is_ok(),
-        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
-    }
+    let is_ours = file.try_lock().is_ok() && is_still_there(path, &file).unwrap_or(false);
+    is_ours && fs::remove_file(path).is_ok()
 }
 
 #[cfg(test)]
@@ -164,7 +172,9 @@ mod tests {
         let path = folder.path();
         std::thread::scope(|scope| {
             let takers: Vec<_> = (1..=8).map(|id| scope.spawn(move || take_often(path, id))).collect();
-            scope.spawn(|| (0..500).for_each(|_| drop(owners(path, 99).sweep(64))));
+            for sweeper in [98, 99] {
+                scope.spawn(move || (0..500).map(|_| owners(path, sweeper).sweep(64)).sum::<usize>());
+            }
             let judge = owners(path, 100);
             let held: Vec<_> = takers.into_iter().map(|taker| taker.join().unwrap()).collect();
             for owner in &held {

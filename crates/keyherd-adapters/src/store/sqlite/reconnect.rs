@@ -17,7 +17,9 @@ use crate::store::sql;
 
 impl SqliteStore {
     pub(super) async fn reconnect_credential(
-        &self, new: NewCredential, record: Record,
+        &self,
+        new: NewCredential,
+        record: Record,
     ) -> Result<Reconnected, Fault> {
         let mut write = self.write_sealed().await?;
         let Some(old) = self.loaded_in(&mut write, &new.draft.name).await? else {
@@ -40,7 +42,11 @@ impl SqliteStore {
     }
 
     async fn reconnect_conflict(
-        &self, write: &mut Write<'_>, new: &NewCredential, old: &Chain, config: &Configuration,
+        &self,
+        write: &mut Write<'_>,
+        new: &NewCredential,
+        old: &Chain,
+        config: &Configuration,
     ) -> Result<Option<Conflict>, Fault> {
         let own = old.id.as_i64();
         let obstacles = write.obstacles(&new.draft, new.spend_hash.as_ref(), own).await?;
@@ -62,7 +68,12 @@ impl SqliteStore {
         write.token_conflict(&obstacles, new.spend_hash.as_ref(), -1).await
     }
 
-    async fn replace_tokens(&self, write: &mut Write<'_>, new: &NewCredential, old: &Loaded) -> Result<(), Fault> {
+    async fn replace_tokens(
+        &self,
+        write: &mut Write<'_>,
+        new: &NewCredential,
+        old: &Loaded,
+    ) -> Result<(), Fault> {
         let (chain, is_same) = (&old.chain, is_same(new, &old.chain));
         let generation = if is_same { chain.generation } else { chain.generation + 1 };
         let tokens = if is_same { kept(&new.tokens, &chain.tokens) } else { new.tokens.clone() };
@@ -101,7 +112,12 @@ impl SqliteStore {
         Ok(())
     }
 
-    async fn replace_attributes(&self, write: &mut Write<'_>, new: &NewCredential, old: &Loaded) -> Result<(), Fault> {
+    async fn replace_attributes(
+        &self,
+        write: &mut Write<'_>,
+        new: &NewCredential,
+        old: &Loaded,
+    ) -> Result<(), Fault> {
         if new.draft.attributes.as_object().is_none_or(serde_json::Map::is_empty) {
             return Ok(());
         }

@@ -35,7 +35,10 @@ impl SqliteStore {
     /// # Errors
     /// As every change of the store. What was sealed anew stays so; call it again.
     pub async fn rekey(
-        &self, new: Keyring, note: Note, progress: impl Fn(u64, u64) + Send + Sync,
+        &self,
+        new: Keyring,
+        note: Note,
+        progress: impl Fn(u64, u64) + Send + Sync,
     ) -> Result<u64, StoreError> {
         self.told(self.reseal_all(new, note, &progress).await)
     }
@@ -54,7 +57,10 @@ impl SqliteStore {
     }
 
     async fn reseal_all(
-        &self, new: Keyring, note: Note, progress: &(impl Fn(u64, u64) + Send + Sync),
+        &self,
+        new: Keyring,
+        note: Note,
+        progress: &(impl Fn(u64, u64) + Send + Sync),
     ) -> Result<u64, Fault> {
         let before = self.vault.keyring();
         self.vault.replace(new);
@@ -65,7 +71,8 @@ impl SqliteStore {
         }
         write.note(note).await?;
         write.commit_silently().await?;
-        let total = self.count("SELECT (SELECT COUNT(*) FROM chains) + (SELECT COUNT(*) FROM clients)").await?;
+        let total =
+            self.count("SELECT (SELECT COUNT(*) FROM chains) + (SELECT COUNT(*) FROM clients)").await?;
         let (clients, looked) = self.reseal(&Table::CLIENTS, 0, total, progress).await?;
         let (chains, _) = self.reseal(&Table::CHAINS, looked, total, progress).await?;
         Ok(clients + chains)
@@ -87,7 +94,11 @@ impl SqliteStore {
     }
 
     async fn reseal(
-        &self, table: &Table, mut looked: u64, total: u64, progress: &(impl Fn(u64, u64) + Send + Sync),
+        &self,
+        table: &Table,
+        mut looked: u64,
+        total: u64,
+        progress: &(impl Fn(u64, u64) + Send + Sync),
     ) -> Result<(u64, u64), Fault> {
         let (mut after, mut sealed) = (i64::MIN, 0);
         loop {

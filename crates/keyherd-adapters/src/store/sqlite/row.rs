@@ -4,8 +4,8 @@
 
 use keyherd_core::audit::Entry;
 use keyherd_core::credential::{
-    Backoff, Block, Chain, Claim, Client, Cooldown, Credential, Kind, Loaded, Purpose, Tokens, Trouble, Uncertain,
-    Verdict, VerdictReason,
+    Backoff, Block, Chain, Claim, Client, Cooldown, Credential, Kind, Loaded, Purpose, Tokens, Trouble,
+    Uncertain, Verdict, VerdictReason,
 };
 use keyherd_core::ids::{ChainId, ClaimId, CredentialId, Name, OwnerId};
 use keyherd_core::ports::store::StoredEvent;
@@ -93,7 +93,8 @@ impl SqliteStore {
 
 fn credential(row: &SqliteRow) -> Result<Credential, Fault> {
     let attributes: &str = row.try_get("attributes")?;
-    let cooldown = match (time(row, "cooldown_until")?, row.try_get::<Option<String>, _>("cooldown_reason")?) {
+    let cooldown = match (time(row, "cooldown_until")?, row.try_get::<Option<String>, _>("cooldown_reason")?)
+    {
         (Some(until), Some(reason)) => Some(Cooldown { until, reason }),
         _ => None,
     };

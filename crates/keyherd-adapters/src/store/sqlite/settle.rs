@@ -37,7 +37,10 @@ impl Guard {
 
 impl SqliteStore {
     pub(super) async fn settle_by(
-        &self, guard: Guard, settling: Settling, record: Record,
+        &self,
+        guard: Guard,
+        settling: Settling,
+        record: Record,
     ) -> Result<Settled, Fault> {
         let is_grant = matches!(settling.settlement, Settlement::Granted(_));
         let mut write = if is_grant { self.write_sealed().await? } else { self.write().await? };
@@ -51,7 +54,9 @@ impl SqliteStore {
             row => {
                 write.cancel().await?;
                 let is_known = row.as_ref().is_some_and(|row| {
-                    is_grant && row.generation == settling.generation + 1 && row.spend_hash == settling.spend_hash
+                    is_grant
+                        && row.generation == settling.generation + 1
+                        && row.spend_hash == settling.spend_hash
                 });
                 Ok(match row {
                     Some(row) if is_known => Settled::Done(row),
@@ -63,7 +68,10 @@ impl SqliteStore {
 
     /// Whether the row was what the settlement is about; if not, nothing was written.
     async fn write_settlement(
-        &self, write: &mut Write<'_>, guard: Guard, settling: &Settling,
+        &self,
+        write: &mut Write<'_>,
+        guard: Guard,
+        settling: &Settling,
     ) -> Result<bool, Fault> {
         match &settling.settlement {
             Settlement::Granted(tokens) => self.grant(write, guard, settling, tokens).await,
@@ -78,7 +86,11 @@ impl SqliteStore {
     }
 
     async fn grant(
-        &self, write: &mut Write<'_>, guard: Guard, settling: &Settling, tokens: &Tokens,
+        &self,
+        write: &mut Write<'_>,
+        guard: Guard,
+        settling: &Settling,
+        tokens: &Tokens,
     ) -> Result<bool, Fault> {
         let chain = settling.chain.as_i64();
         let next = settling.generation + 1;
@@ -111,7 +123,8 @@ impl SqliteStore {
         let granted = write.run(guard.bind(grant)).await?;
         if granted {
             // The oldest generation that is still too young to go may well lie before the first one.
-            let last_dropped = signed(settling.generation).saturating_sub(signed(self.bounds.spent_tokens_max));
+            let last_dropped =
+                signed(settling.generation).saturating_sub(signed(self.bounds.spent_tokens_max));
             write.run(sqlx::query(sql::SPENT_TRIM).bind(chain).bind(last_dropped)).await?;
         }
         Ok(granted)

@@ -1,4 +1,12 @@
-//! The contract on SQLite, and what only a file can do wrong.
+//! The contract on SQLite, and what only files and processes can do wrong.
 
 mod bed;
+mod broken;
 mod contract;
+mod keys;
+mod opening;
+mod plans;
+mod processes;
+mod secrets;
+mod tampering;
+mod trimming;

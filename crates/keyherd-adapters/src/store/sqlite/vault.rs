@@ -104,6 +104,11 @@ impl Vault {
     }
 
     fn context(&self, slot: Slot) -> Context<'_> {
-        Context { installation: &self.installation, kind: slot.column, row: slot.row, generation: slot.generation }
+        Context {
+            installation: &self.installation,
+            kind: slot.column,
+            row: slot.row,
+            generation: slot.generation,
+        }
     }
 }

@@ -200,3 +200,18 @@ async fn with_journal_and_store_full_the_answer_lives_in_memory_until_one_of_the
     let row = stage.host.broker.show(&acme()).await.expect("there").chain;
     assert_eq!((row.generation, provider.reuses()), (1, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn journal_entries_stay_for_a_day_and_until_the_next_generation() {
+    let (stage, provider) = strict(Duration::ZERO).await;
+    assert_eq!(stage.token().await.generation(), 1);
+    pass(100 * HOUR).await;
+    assert_eq!(stage.host.broker.trim_journal().await, Ok(0), "the newest one stays, however old");
+    assert_eq!(stage.token().await.generation(), 2);
+    assert_eq!(stage.host.broker.trim_journal().await, Ok(1), "its successor is there");
+    assert_eq!(stage.fleet.journal.len(), 1);
+    pass(23 * HOUR).await;
+    stage.token().await;
+    assert_eq!(stage.host.broker.trim_journal().await, Ok(0), "not a day old");
+    assert_eq!((provider.calls(), provider.reuses()), (3, 0));
+}

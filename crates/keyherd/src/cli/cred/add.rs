@@ -84,18 +84,7 @@ impl Add {
     }
 
     fn draft(self) -> Result<Draft, Failure> {
-        let mut secrets = Secrets::open()?;
-        let mut ask = |wanted: bool, field: &str, prompt: &str| match wanted {
-            true => Ok::<_, Failure>(secrets.ask(field, prompt)?.map(SecretText::from)),
-            false => Ok(None),
-        };
-        let is = |kind| self.kind == kind;
-        let secret = ask(is(KindWord::Static), "secret", "Secret")?;
-        let refresh_token = ask(is(KindWord::Oauth2), "refresh_token", "Refresh token")?;
-        let has_client = self.client_id.is_some() && !is(KindWord::Static);
-        let client_secret = ask(has_client, "client_secret", "Client secret (empty: public client)")?;
-        let access_token = ask(is(KindWord::Oauth2), "access_token", "Access token (empty: fetched on first use)")?;
-        secrets.finish()?;
+        let Given { secret, refresh_token, client_secret, access_token } = self.ask()?;
         let document = CredentialDocument {
             name: self.name.to_string(),
             provider: self.provider,
@@ -115,6 +104,36 @@ impl Add {
         };
         Ok(document.into_draft()?)
     }
+
+    /// Asks for what its kind has, the most needed first.
+    fn ask(&self) -> Result<Given, Failure> {
+        let mut secrets = Secrets::open()?;
+        let mut ask = |wanted: bool, field: &str, prompt: &str| match wanted {
+            true => Ok::<_, Failure>(secrets.ask(field, prompt)?.map(SecretText::from)),
+            false => Ok(None),
+        };
+        let (is_oauth2, is_static) = (self.kind == KindWord::Oauth2, self.kind == KindWord::Static);
+        let given = Given {
+            secret: ask(is_static, "secret", "Secret")?,
+            refresh_token: ask(is_oauth2, "refresh_token", "Refresh token")?,
+            client_secret: ask(
+                self.client_id.is_some() && !is_static,
+                "client_secret",
+                "Client secret (empty: public client)",
+            )?,
+            access_token: ask(is_oauth2, "access_token", "Access token (empty: fetched on first use)")?,
+        };
+        secrets.finish()?;
+        Ok(given)
+    }
+}
+
+/// The secrets that were given. Fields are asked for in this order.
+struct Given {
+    secret: Option<SecretText>,
+    refresh_token: Option<SecretText>,
+    client_secret: Option<SecretText>,
+    access_token: Option<SecretText>,
 }
 
 impl KindWord {

@@ -71,7 +71,10 @@ pub(super) fn check(drafts: &[Draft], profiles: &FolderProfiles) -> Result<(), F
     for draft in drafts {
         check_provider(draft, profiles)?;
         if !names.insert(&draft.name) {
-            return Err(Failure::failed(format!("credential '{}' is there twice: keep one of them", draft.name)));
+            return Err(Failure::failed(format!(
+                "credential '{}' is there twice: keep one of them",
+                draft.name
+            )));
         }
     }
     Ok(())
@@ -82,7 +85,8 @@ fn check_provider(draft: &Draft, profiles: &FolderProfiles) -> Result<(), Failur
     let profile = profiles.find(&draft.provider).map_err(|error| Failure::from(error).within(whose()))?;
     let profile = profile.ok_or_else(|| {
         let provider = draft.provider.chars().filter(|c| !c.is_control()).take(64).collect::<String>();
-        Failure::failed(format!("no provider is named '{provider}': see 'keyherd provider list'")).within(whose())
+        Failure::failed(format!("no provider is named '{provider}': see 'keyherd provider list'"))
+            .within(whose())
     })?;
     let is_refreshed = draft.refresh_token.is_some() || draft.kind == Kind::ClientCredentials;
     if is_refreshed || draft.token_url.is_some() {

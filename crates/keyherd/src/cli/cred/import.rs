@@ -39,11 +39,11 @@ impl Import {
             check(&drafts, &wired.profiles)?;
             let mut views = Vec::with_capacity(drafts.len());
             let outcome = self.connect(wired, drafts, out, &mut views).await;
-            if out.is_json() {
-                match views.pop() {
-                    Some(view) if !is_list => out.json(&view)?,
-                    last => out.json(&ListView::whole(views.into_iter().chain(last)))?,
-                }
+            match views.pop() {
+                _ if !out.is_json() => {}
+                Some(view) if !is_list => out.json(&view)?,
+                None if !is_list => {}
+                last => out.json(&ListView::whole(views.into_iter().chain(last)))?,
             }
             outcome
         };
@@ -52,8 +52,13 @@ impl Import {
 
     fn read(&self, bytes_max: usize) -> Result<(Vec<Draft>, bool), Failure> {
         let text = input::read(&self.file, bytes_max)?;
-        let place = if self.file.as_os_str() == "-" { "standard input".into() } else { self.file.display().to_string() };
-        let documents = parse_credentials(text.as_bytes()).map_err(|error| Failure::from(error).within(&place))?;
+        let place = if self.file.as_os_str() == "-" {
+            "standard input".into()
+        } else {
+            self.file.display().to_string()
+        };
+        let documents =
+            parse_credentials(text.as_bytes()).map_err(|error| Failure::from(error).within(&place))?;
         let drafts: Result<_, _> = documents.into_iter().map(CredentialDocument::into_draft).collect();
         Ok((drafts.map_err(|error| Failure::from(error).within(&place))?, text.trim_start().starts_with('[')))
     }

@@ -57,7 +57,8 @@ impl Listing {
         if self.out.is_json() {
             for loaded in items {
                 let comma = if self.shown > 0 { "," } else { "" };
-                let view = serde_json::to_string(&CredentialView::new(loaded, now)).map_err(Failure::failed)?;
+                let view =
+                    serde_json::to_string(&CredentialView::new(loaded, now)).map_err(Failure::failed)?;
                 self.out.raw(&format!("{comma}{view}"))?;
                 self.shown += 1;
             }

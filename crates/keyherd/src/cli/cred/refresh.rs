@@ -31,7 +31,9 @@ impl Refresh {
         let work = async |wired: &Wired| {
             let (broker, actor) = (&wired.broker, actor());
             let refreshed = broker.refresh(name.as_str(), wait, &actor);
-            if let Acquired::Refused(refusal) = progress::waiting("waiting for the provider", refreshed).await? {
+            if let Acquired::Refused(refusal) =
+                progress::waiting("waiting for the provider", refreshed).await?
+            {
                 return Err(Failure::refused(name.as_str(), &refusal));
             }
             let loaded = broker.show(name).await?;

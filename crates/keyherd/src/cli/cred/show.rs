@@ -37,7 +37,8 @@ pub(super) fn print(out: Output, loaded: &Loaded, now: Timestamp) -> Result<(), 
         return out.json(&view);
     }
     let mut lines = Vec::new();
-    let mut line = |title: &'static str, value: Option<String>| lines.extend(value.map(|value| (title, value)));
+    let mut line =
+        |title: &'static str, value: Option<String>| lines.extend(value.map(|value| (title, value)));
     line("name", Some(view.name));
     line("provider", Some(view.provider));
     line("kind", Some(view.kind));

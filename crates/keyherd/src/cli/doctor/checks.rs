@@ -6,7 +6,7 @@ use std::path::Path;
 
 use keyherd_adapters::seal::{KeyError, KeySource};
 use keyherd_adapters::store::sqlite::SqliteStore;
-use keyherd_core::ports::Journal;
+use keyherd_core::ports::{Journal, JournalError};
 use keyherd_core::ports::store::{AuditStore, ChainStore, CredentialStore};
 use keyherd_core::time::Timestamp;
 
@@ -66,7 +66,14 @@ fn master_key(context: &Context) -> Finding {
             let ids: Vec<_> = keyring.ids().map(|id| id.to_string()).collect();
             match ids.len() {
                 1 => Finding::new(CHECK, Verdict::Ok, format!("{} from {from}", ids.join(", "))),
-                _ => Finding::new(CHECK, Verdict::Note, format!("{} from {from}: the first one seals; 'keyherd key rotate' ends with one", ids.join(", "))),
+                _ => Finding::new(
+                    CHECK,
+                    Verdict::Note,
+                    format!(
+                        "{} from {from}: the first one seals; 'keyherd key rotate' ends with one",
+                        ids.join(", ")
+                    ),
+                ),
             }
         }
         (Err(KeyError::Missing { .. }), _) if has_store(context).is_ok_and(|has_store| !has_store) => {
@@ -114,7 +121,11 @@ async fn audit(wired: &Wired) -> Finding {
     const CHECK: &str = "audit log";
     match wired.store.verify().await {
         Ok(verified) => match verified.broken {
-            None => Finding::new(CHECK, Verdict::Ok, format!("{} entries, each as it was written", verified.entries)),
+            None => Finding::new(
+                CHECK,
+                Verdict::Ok,
+                format!("{} entries, each as it was written", verified.entries),
+            ),
             Some(broken) => Finding::new(
                 CHECK,
                 Verdict::Wrong,
@@ -139,7 +150,9 @@ async fn clock(wired: &Wired) -> Finding {
     match last.filter(|last| now + CLOCK_BACK_MAX < *last) {
         Some(last) => {
             let behind = brief(now.until(last));
-            let detail = format!("it says {shown}, {behind} before the newest audit entry: set it, expiry is judged by it");
+            let detail = format!(
+                "it says {shown}, {behind} before the newest audit entry: set it, expiry is judged by it"
+            );
             Finding::new(CHECK, Verdict::Wrong, detail)
         }
         None => Finding::new(CHECK, Verdict::Ok, shown),
@@ -154,8 +167,12 @@ async fn journal(wired: &Wired) -> Finding {
     };
     for spent in &pending {
         if let Err(error) = wired.journal.find(spent).await {
-            let detail = format!("{error}: if its master key was replaced, put it behind the first one; else that account must be logged in again");
-            return Finding::new(CHECK, Verdict::Wrong, detail);
+            let remedy = match &error {
+                JournalError::Sealed { .. } => "put that key behind the first one in the key file",
+                JournalError::Unreadable { .. } => "its account must be logged in again; then remove the file",
+                JournalError::Io(_) => "make it readable for its owner",
+            };
+            return Finding::new(CHECK, Verdict::Wrong, format!("{error}: {remedy}"));
         }
     }
     match pending.len() {
@@ -163,7 +180,9 @@ async fn journal(wired: &Wired) -> Finding {
         waiting => Finding::new(
             CHECK,
             Verdict::Note,
-            format!("{waiting} answers wait to be committed: 'keyherd serve' does so, or the next token of that credential"),
+            format!(
+                "{waiting} answers wait to be committed: 'keyherd serve' does so, or the next token of that credential"
+            ),
         ),
     }
 }
@@ -175,7 +194,9 @@ async fn claims(wired: &Wired) -> Finding {
         Ok(open) => Finding::new(
             CHECK,
             Verdict::Note,
-            format!("{open} open: refreshes under way, or left by a process that died and resolved with the next token"),
+            format!(
+                "{open} open: refreshes under way, or left by a process that died and resolved with the next token"
+            ),
         ),
         Err(error) => Finding::new(CHECK, Verdict::Wrong, error),
     }
@@ -184,7 +205,9 @@ async fn claims(wired: &Wired) -> Finding {
 async fn credentials(wired: &Wired) -> Finding {
     const CHECK: &str = "credentials";
     match wired.store.census(wired.broker.now()).await {
-        Ok(census) if census.is_empty() => Finding::new(CHECK, Verdict::Note, "none yet: see 'keyherd cred import --help'"),
+        Ok(census) if census.is_empty() => {
+            Finding::new(CHECK, Verdict::Note, "none yet: see 'keyherd cred import --help'")
+        }
         Ok(census) => {
             let words: Vec<_> = census.iter().map(|(word, count)| format!("{count} {word}")).collect();
             let is_well = census.iter().all(|(word, _)| word == "active" || word == "disabled");
@@ -205,7 +228,11 @@ fn profiles(context: &Context, wired: &Wired) -> Finding {
         Some(error) => Finding::new(CHECK, Verdict::Wrong, error),
         None => {
             let folder = context.settings.data.join("providers");
-            Finding::new(CHECK, Verdict::Ok, format!("{} read; your own go to {}", names.len(), folder.display()))
+            Finding::new(
+                CHECK,
+                Verdict::Ok,
+                format!("{} read; your own go to {}", names.len(), folder.display()),
+            )
         }
     }
 }

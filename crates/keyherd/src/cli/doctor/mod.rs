@@ -4,6 +4,8 @@
 
 mod checks;
 
+use std::fmt::Display;
+
 use clap::Args;
 use comfy_table::{Cell, Color};
 use serde::Serialize;
@@ -46,8 +48,8 @@ struct Report<'a> {
 }
 
 impl Finding {
-    fn new(check: &'static str, verdict: Verdict, detail: impl ToString) -> Self {
-        Self { check, verdict, detail: detail.to_string() }
+    fn new(check: &'static str, verdict: Verdict, detail: impl Display) -> Self {
+        Self { check, verdict, detail: format!("{detail}") }
     }
 }
 
@@ -66,7 +68,11 @@ impl Doctor {
                     findings.push(Finding::new("store", Verdict::Wrong, line));
                 }
             }
-            Ok(false) => findings.push(Finding::new("store", Verdict::Note, "none yet: the first command that needs it makes it")),
+            Ok(false) => findings.push(Finding::new(
+                "store",
+                Verdict::Note,
+                "none yet: the first command that needs it makes it",
+            )),
             Err(error) => findings.push(Finding::new("store", Verdict::Wrong, error)),
         }
         report(context.out, &findings)
@@ -91,7 +97,9 @@ fn report(out: Output, findings: &[Finding]) -> Result<(), Failure> {
     }
     match findings.iter().find(|finding| finding.verdict == Verdict::Wrong) {
         None => Ok(()),
-        Some(Finding { check, detail, .. }) if wrong == 1 => Err(Failure::failed(format!("{check}: {detail}"))),
+        Some(Finding { check, detail, .. }) if wrong == 1 => {
+            Err(Failure::failed(format!("{check}: {detail}")))
+        }
         Some(_) => Err(Failure::failed(format!("{wrong} checks are wrong: see the lines above"))),
     }
 }

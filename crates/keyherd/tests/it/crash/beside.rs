@@ -27,11 +27,13 @@ fn play(step: &Step) -> Row {
         let requests: Vec<_> = (0..REQUESTS).map(|_| scope.spawn(ask)).collect();
         let commands: Vec<_> = (0..COMMANDS).map(|_| Running::token(&stage.sandbox)).collect();
         stage.nobody_overtakes(step);
-        assert!(!step.is_claimed || !requests.iter().any(|request| request.is_finished()), "{step:?}: they wait");
+        assert!(
+            !step.is_claimed || !requests.iter().any(|request| request.is_finished()),
+            "{step:?}: they wait"
+        );
         let died_at = now();
         owner.kill();
-        let answers: Vec<Answer> =
-            requests.into_iter().map(|request| request.join().unwrap()).collect();
+        let answers: Vec<Answer> = requests.into_iter().map(|request| request.join().unwrap()).collect();
         let ended: Vec<_> = commands.into_iter().map(Running::end).collect();
         ([all(&answers), all(&ended)].concat(), since(died_at))
     });

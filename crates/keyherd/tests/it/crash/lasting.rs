@@ -43,7 +43,11 @@ fn play(step: &Step, aborts: bool) -> Row {
     let in_window = callers(&stage);
     let expected = if step.is_kept() { new_token() } else { old_token() };
     assert_eq!(in_window, vec![expected; CALLERS], "{step:?}: inside the window");
-    assert_eq!(stage.provider.calls(), step.calls_before, "{step:?}: nothing is probed before the token ends");
+    assert_eq!(
+        stage.provider.calls(),
+        step.calls_before,
+        "{step:?}: nothing is probed before the token ends"
+    );
     assert!(now() < ends_at, "this machine is too slow for a token of {LIFE_SECONDS} s");
     told.extend(in_window);
     until("the token's end", || now() >= ends_at);
@@ -62,7 +66,10 @@ fn swept(step: &Step) -> Row {
     until_some("the sweep makes it good", || {
         let shown = show(&stage);
         let is_over = shown["generation"] == 1 || shown["trouble"]["reason"] == "rotation_lost";
-        assert!(!is_over || step.is_kept() || now() >= ends_at, "{step:?}: probed before the token's end: {shown}");
+        assert!(
+            !is_over || step.is_kept() || now() >= ends_at,
+            "{step:?}: probed before the token's end: {shown}"
+        );
         is_over.then_some(())
     });
     stage.check_counts(step);

@@ -30,10 +30,11 @@ pub(super) fn play_all<C: Sync>(
         let play = &play;
         let lane = |first| cases.iter().enumerate().skip(first).step_by(lanes);
         let lanes: Vec<_> = (0..lanes)
-            .map(|first| scope.spawn(move || lane(first).map(|(at, case)| (at, play(case))).collect::<Vec<_>>()))
+            .map(|first| {
+                scope.spawn(move || lane(first).map(|(at, case)| (at, play(case))).collect::<Vec<_>>())
+            })
             .collect();
-        let mut rows: Vec<_> =
-            lanes.into_iter().flat_map(|lane| lane.join().unwrap()).collect();
+        let mut rows: Vec<_> = lanes.into_iter().flat_map(|lane| lane.join().unwrap()).collect();
         rows.sort_by_key(|(at, _)| *at);
         rows
     });
@@ -47,8 +48,7 @@ fn publish<'a>(file: &str, title: &str, rows: impl Iterator<Item = &'a Row>) {
     for row in rows {
         let took = row.took_over.map_or("–".to_owned(), |took| format!("{} ms", took.as_millis()));
         let Row { point, death, callers, calls, reuses, .. } = row;
-        writeln!(text, "| `{point}` | {death} | {callers} | {took} | {calls} | {reuses} |")
-            .unwrap();
+        writeln!(text, "| `{point}` | {death} | {callers} | {took} | {calls} | {reuses} |").unwrap();
     }
     println!("\n{text}");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("crashes");

@@ -11,7 +11,8 @@ use crate::sandbox::{Ran, Sandbox, in_seconds};
 /// No sweep: whoever refreshes was told to. Forced refreshes need not be apart.
 pub(super) const CONFIG: &str = "[background]\nenabled = false\n[refresh]\nforced_apart_seconds = 0.01\n";
 /// The same with the sweep.
-pub(super) const SWEEPING: &str = "[background]\ninterval_seconds = 0.1\n[refresh]\nforced_apart_seconds = 0.01\n";
+pub(super) const SWEEPING: &str =
+    "[background]\ninterval_seconds = 0.1\n[refresh]\nforced_apart_seconds = 0.01\n";
 
 /// How soon whoever waits has an answer when the owner has died.
 pub(super) const TAKEOVER_MAX: Duration = Duration::from_secs(1);

@@ -24,8 +24,10 @@ pub(super) struct Answers {
 impl Crowd<'_> {
     /// All of them, at once.
     pub(super) fn ask(&self, sandbox: &Sandbox) -> Answers {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let sent: Vec<_> = (0..self.requests).map(|_| runtime.spawn(self.request.clone().send_async())).collect();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let sent: Vec<_> =
+            (0..self.requests).map(|_| runtime.spawn(self.request.clone().send_async())).collect();
         let started: Vec<_> =
             (0..self.processes).map(|_| Running::start(sandbox, self.args, self.input, None)).collect();
         let requests = sent.into_iter().map(|answer| runtime.block_on(answer).unwrap().unwrap()).collect();

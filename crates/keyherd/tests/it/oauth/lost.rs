@@ -39,7 +39,10 @@ fn while_the_token_lasts_it_is_served_and_then_one_probe_tells() {
 
     until("the token ends", || now() >= ends_at);
     crowd(&serving, &["token", "acme"]).ask(&sandbox).refused(3, 409, "rotation_lost");
-    assert_eq!((show(&sandbox)["trouble"]["reason"].as_str(), server.counts()), (Some("rotation_lost"), PROBED));
+    assert_eq!(
+        (show(&sandbox)["trouble"]["reason"].as_str(), server.counts()),
+        (Some("rotation_lost"), PROBED)
+    );
     crowd(&serving, &["token", "acme"]).ask(&sandbox).refused(3, 409, "rotation_lost");
     assert_eq!(server.counts(), PROBED, "never probed again");
     heal(&sandbox, &server, &serving);

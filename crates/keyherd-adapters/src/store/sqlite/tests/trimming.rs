@@ -1,0 +1,108 @@
+//! What is older than its time to keep goes, in bounded steps; what is not, stays.
+
+use std::time::Duration;
+
+use keyherd_core::credential::Block;
+use keyherd_core::ports::Clock;
+use keyherd_core::ports::store::{ChainStore, ClientStore, Created, CredentialStore, EventStore};
+use keyherd_core::refresh::Settlement;
+use keyherd_core::time::Timestamp;
+use sqlx::Row;
+
+use super::bed::{Bed, claim, create, new, record, refresh, settling};
+use crate::store::sqlite::SqliteStore;
+
+const HOUR_MS: i64 = 3_600_000;
+
+async fn left(store: &SqliteStore) -> Vec<i64> {
+    store.events(0, 1_000).await.unwrap().iter().map(|event| event.seq).collect()
+}
+
+#[tokio::test]
+async fn events_go_by_age() {
+    let mut bed = Bed::new();
+    bed.options.bounds.trim_batch = 2;
+    let store = bed.store().await;
+    for n in 0..10 {
+        bed.clock.skew(n * HOUR_MS);
+        create(&store, &format!("acme-{n}"), &format!("t{n}")).await;
+    }
+    assert_eq!(store.trim(bed.clock.now()).await, Ok(0));
+    // Not quite: the clock goes on while the test runs.
+    bed.clock.skew(30 * HOUR_MS - 60_000);
+    assert_eq!(store.trim(bed.clock.now()).await, Ok(6));
+    assert_eq!(left(&store).await, [7, 8, 9, 10]);
+    bed.clock.skew(300 * HOUR_MS);
+    assert_eq!(store.trim(bed.clock.now()).await, Ok(3));
+    assert_eq!(left(&store).await, [10], "the outbox's number never goes back");
+    assert_eq!(store.last_event().await, Ok(10));
+}
+
+#[tokio::test]
+async fn events_go_by_number() {
+    let mut bed = Bed::new();
+    bed.options.bounds.events_max = 4;
+    bed.options.bounds.trim_batch = 2;
+    bed.options.bounds.trim_batches_max = 2;
+    let store = bed.store().await;
+    for n in 0..10 {
+        create(&store, &format!("acme-{n}"), &format!("t{n}")).await;
+    }
+    assert_eq!(store.trim(bed.clock.now()).await, Ok(4), "two batches of two");
+    assert_eq!(store.trim(bed.clock.now()).await, Ok(2));
+    assert_eq!(left(&store).await, [7, 8, 9, 10]);
+    assert_eq!(store.trim(bed.clock.now()).await, Ok(0));
+}
+
+#[tokio::test]
+async fn a_chain_remembers_the_newest_of_what_it_spent() {
+    let mut bed = Bed::new();
+    bed.options.bounds.spent_tokens_max = 3;
+    let store = bed.store().await;
+    let mut chain = create(&store, "acme-1", "t0").await.chain;
+    create(&store, "other", "o0").await;
+    for n in 1..=6 {
+        chain = refresh(&store, &chain, &format!("t{n}")).await;
+    }
+    for n in 0..6 {
+        let created =
+            store.create(new(&store, &format!("again-{n}"), &format!("t{n}")), record("create")).await;
+        let is_refused = matches!(created, Ok(Created::Conflict(_)));
+        assert_eq!(is_refused, n >= 3, "t{n}: {created:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_removed_chain_leaves_nothing_behind() {
+    let bed = Bed::new();
+    let store = bed.store().await;
+    let made = create(&store, "acme-1", "t0").await;
+    let chain = refresh(&store, &made.chain, "t1").await;
+    let claimed = claim(&store, &chain).await;
+    let block = Block { code: "invalid_client".into(), at: Timestamp::from_millis(1) };
+    store.settle(settling(&claimed, Settlement::Blocked(block)), record("settle")).await.unwrap();
+    assert_eq!(store.trim(bed.clock.now()).await, Ok(0), "a block in force stays");
+    store.remove(made.credential.id, record("remove")).await.unwrap();
+    assert_eq!(store.trim(bed.clock.now()).await, Ok(1));
+    let mut write = store.write().await.unwrap();
+    for table in ["chains", "credentials", "spent_tokens", "client_blocks"] {
+        let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+        let count: i64 = sqlx::query(sql).fetch_one(write.connection()).await.unwrap().get(0);
+        assert_eq!(count, 0, "{table}");
+    }
+    write.cancel().await.unwrap();
+    assert_eq!(store.clients().await, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn a_sweep_takes_dead_owners_along() {
+    let bed = Bed::new();
+    let store = bed.store().await;
+    let made = create(&store, "acme-1", "t0").await;
+    claim(&store, &made.chain).await;
+    let dead = bed.folder.path().join("owners/00000000000000aa.lock");
+    std::fs::write(&dead, "").unwrap();
+    store.trim(bed.clock.now() + Duration::from_secs(1)).await.unwrap();
+    assert!(!dead.exists());
+    assert_eq!(std::fs::read_dir(bed.folder.path().join("owners")).unwrap().count(), 1, "our own stays");
+}
