@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::flight::Answer;
 use super::lead::{End, FlightEnd};
 use super::{AcquireError, Acquired, Broker, Token};
 use crate::audit::{Actor, Note};
@@ -22,10 +23,9 @@ impl Broker {
     pub fn hot(&self, name: &str, ask: &Ask) -> Option<Token> {
         let now = self.0.ports.clock.now();
         self.0.snapshots.with(name, |known| {
-            let resting = known.credential.cooldown.as_ref().is_some_and(|cooldown| now < cooldown.until);
             let chain = known.cell.fresh()?;
             let window = ask.min_valid.unwrap_or(known.window);
-            let plain = ask.rejected.is_none() && !ask.forced && !known.credential.disabled && !resting;
+            let plain = ask.rejected.is_none() && !ask.forced && !known.is_resting(now);
             (plain && chain.tokens.outlasts(window, now)).then(|| Token::of(&known.credential, &chain))?
         })?
     }
@@ -43,20 +43,27 @@ impl Broker {
     }
 
     async fn acquire_cold(&self, name: &Name, ask: &Ask, actor: &Actor) -> Result<Acquired, AcquireError> {
-        let mut standing = self.standing(name).await?;
-        if let Some(refusal) = self.gate(&standing) {
-            return Ok(Acquired::Refused(refusal));
-        }
         for round in 0..ROUNDS_MAX {
-            if let Some(token) = self.without_flight(&standing, ask)? {
+            let (answer, led) = match self.board_known(name, ask, actor) {
+                Some(boarded) => boarded,
+                None => {
+                    let standing = self.standing(name).await?;
+                    if let Some(refusal) = self.gate(&standing) {
+                        return Ok(Acquired::Refused(refusal));
+                    }
+                    if let Some(token) = self.without_flight(&standing, ask)? {
+                        return Ok(Acquired::Token(token));
+                    }
+                    self.board(name, &standing.chain, ask, actor)
+                }
+            };
+            let end = answer.await.unwrap_or_else(FlightEnd::lost);
+            if let Some(token) = self.hot(name.as_str(), ask) {
                 return Ok(Acquired::Token(token));
             }
-            let first = standing.chain.clone();
-            let (answer, led) = self.board(name, first, ask, actor);
-            let end = answer.await.unwrap_or_else(FlightEnd::lost);
             let suits = led || round > 0;
             // Switched off or removed while the flight was under way: acted on as it is now.
-            standing = self.standing(name).await?;
+            let standing = self.standing(name).await?;
             if let Some(refusal) = self.gate(&standing) {
                 return Ok(Acquired::Refused(refusal));
             }
@@ -68,6 +75,17 @@ impl Broker {
             code: "contended".into(),
             retry_at: self.now() + Duration::from_secs(1),
         }))
+    }
+
+    /// Boards straight from memory where nothing else could follow: a caller without a wish of its own, and a token
+    /// that has ended. So of a herd each copies no row.
+    fn board_known(&self, name: &Name, ask: &Ask, actor: &Actor) -> Option<(Answer<FlightEnd>, bool)> {
+        let now = self.now();
+        self.0.snapshots.with(name.as_str(), |known| {
+            let chain = known.cell.fresh()?;
+            let is_plain = ask.rejected.is_none() && !ask.forced && !known.is_resting(now);
+            (is_plain && !chain.tokens.is_valid(now)).then(|| self.board(name, &chain, ask, actor))
+        })?
     }
 
     /// The credential as it is known here, or as the store has it. Reads of one name are shared.

@@ -71,12 +71,12 @@ impl Broker {
     pub(super) fn board(
         &self,
         name: &Name,
-        first: Chain,
+        first: &Chain,
         ask: &Ask,
         actor: &Actor,
     ) -> (Answer<FlightEnd>, bool) {
-        let (answer, led) =
-            self.0.flights.board(first.id, || self.flight(name.clone(), first, ask.clone(), actor.clone()));
+        let begin = || self.flight(name.clone(), first.clone(), ask.clone(), actor.clone());
+        let (answer, led) = self.0.flights.board(first.id, begin);
         if !led {
             metrics::counter!("keyherd_refresh_joined_total").increment(1);
         }
@@ -148,15 +148,22 @@ impl Lead {
             Plan::Wait if self.ask.policy == Policy::Background => Ok(Step::End(Some(row), End::Skipped)),
             Plan::Wait => self.wait(row).await,
             Plan::Resolve(claim) => self.resolve(row, claim).await,
+            // What is under way at shutdown is finished; nothing new is begun.
+            Plan::Spend(_) if self.broker.0.stop.is_cancelled() => {
+                let retry_at = self.broker.now();
+                let stopping = Refusal::Unavailable { code: "stopping".into(), retry_at };
+                Ok(Step::End(Some(row), End::Refused(stopping)))
+            }
             Plan::Spend(purpose) => self.claim_and_spend(row, purpose).await,
         }
     }
 
-    /// Waits for another process's claim; at the bound a last look at the store, and no call.
+    /// Waits for another process's claim; at the bound, or at our own shutdown, a last look at the store, and no call.
     async fn wait(&self, row: Box<Chain>) -> Result<Step, AcquireError> {
         let id = row.id;
         let left = self.wait_until.saturating_sub(self.broker.0.ports.clock.uptime());
-        if let Ok(followed) = tokio::time::timeout(left, self.broker.follow(id)).await {
+        let followed = self.broker.0.stop.run_until_cancelled(self.broker.follow(id));
+        if let Ok(Some(followed)) = tokio::time::timeout(left, followed).await {
             return Ok(looked(followed?));
         }
         let last = self.reread(&row).await?;

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 
 use crate::credential::{Chain, Credential, Loaded};
 use crate::ids::{ChainId, Name};
+use crate::time::Timestamp;
 
 type Map<K, V> = papaya::HashMap<K, Arc<V>, foldhash::fast::RandomState>;
 
@@ -40,6 +41,14 @@ pub(super) struct Cell {
 /// When a read began, for [`Snapshots::put`].
 #[derive(Clone, Copy)]
 pub(super) struct Stamp(u64);
+
+impl Known {
+    /// Whether it is switched off, or rests now: then no token of it is given.
+    pub(super) fn is_resting(&self, now: Timestamp) -> bool {
+        let credential = &self.credential;
+        credential.disabled || credential.cooldown.as_ref().is_some_and(|cooldown| now < cooldown.until)
+    }
+}
 
 impl Cell {
     /// The state, unless it is known to be old.

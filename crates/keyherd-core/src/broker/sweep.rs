@@ -218,7 +218,7 @@ impl Broker {
         tokio::time::sleep(rest).await;
         let Ok(Some(row)) = self.0.ports.store.chain(due.chain).await else { return };
         let ask = Ask::background(self.0.options.refresh.flight_timeout);
-        let (answer, _) = self.board(&due.name, row, &ask, actor);
+        let (answer, _) = self.board(&due.name, &row, &ask, actor);
         let end = answer.await.unwrap_or_else(FlightEnd::lost);
         self.note_health(lane, &end, profile);
         self.look_again_later(&due, end).await;

@@ -59,7 +59,7 @@ async fn set(context: &Context, name: Name, provider: String, id: Option<String>
         Some(id) => id,
         None => known_id(context, &name, &provider).await?,
     };
-    let mut secrets = Secrets::open()?;
+    let mut secrets = Secrets::default();
     let secret = secrets.ask("client_secret", "Client secret (empty: public client)")?;
     secrets.finish()?;
     let settings =

@@ -111,7 +111,8 @@ async fn stay(context: &Context, serving: &Serving, signals: &mut Signals) -> Re
     serving.wired.broker.run_background();
     let (data, url) = (serving.settings.data.display(), &serving.url);
     // As it was started: it need not be in the PATH.
-    let program = std::env::current_exe().map_or_else(|_| "keyherd".into(), |path| path.display().to_string());
+    let program =
+        std::env::current_exe().map_or_else(|_| "keyherd".into(), |path| path.display().to_string());
     context.out.say(format_args!(
         "\nThe server stays up at {url}, and its provider with it. Try, in another terminal:\n\n  \
          curl -H \"Authorization: Bearer $(cat {data}/{ADMIN_TOKEN_FILE})\" -d '{{\"name\": \"demo\"}}' {url}/v1/token\n  \

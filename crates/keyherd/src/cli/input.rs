@@ -46,29 +46,16 @@ fn bounded(from: impl Read, bytes_max: usize) -> io::Result<Zeroizing<Vec<u8>>> 
 ///
 /// A program may say which one a line is (`refresh_token=…`), in any order; plain lines are taken in the order of the
 /// questions.
+#[derive(Default)]
 pub(crate) struct Secrets {
+    /// What is left of standard input, the next line last. None before the first question, and with a person.
     lines: Option<Vec<Secret>>,
 }
 
 impl Secrets {
-    /// From the terminal if there is one, else from all of standard input.
-    pub(super) fn open() -> Result<Self, Failure> {
-        if io::stdin().is_terminal() {
-            return Ok(Self { lines: None });
-        }
-        let text = read(Path::new("-"), LINE_LEN_MAX)?;
-        Ok(Self { lines: Some(text.lines().rev().map(Secret::from).collect()) })
-    }
-
-    /// The next one; none where the line is empty or missing.
+    /// The next one; none where the line is empty or missing. Standard input is read with the first question.
     pub(super) fn ask(&mut self, field: &str, prompt: &str) -> Result<Option<Secret>, Failure> {
-        let secret = match &mut self.lines {
-            None => prompted(prompt)?,
-            Some(lines) => match labelled(lines, field) {
-                Some(labelled) => labelled,
-                None => lines.pop_if(|line| label_of(line).is_none()).unwrap_or(Secret::from("")),
-            },
-        };
+        let secret = if io::stdin().is_terminal() { prompted(prompt)? } else { self.line(field)? };
         Ok(Some(secret).filter(|secret| !secret.is_empty()))
     }
 
@@ -80,6 +67,20 @@ impl Secrets {
                 "standard input has {left} line(s) more than there are secrets to give: see --help for their order"
             ))),
         }
+    }
+
+    fn line(&mut self, field: &str) -> Result<Secret, Failure> {
+        let lines = match &mut self.lines {
+            Some(lines) => lines,
+            unread => {
+                let text = read(Path::new("-"), LINE_LEN_MAX)?;
+                unread.insert(text.lines().rev().map(Secret::from).collect())
+            }
+        };
+        Ok(match labelled(lines, field) {
+            Some(labelled) => labelled,
+            None => lines.pop_if(|line| label_of(line).is_none()).unwrap_or(Secret::from("")),
+        })
     }
 }
 

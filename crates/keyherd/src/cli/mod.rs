@@ -52,13 +52,11 @@ struct Cli {
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 usage; 3 reauthorization needed; \
      4 not now, try again (cooling, blocked, uncertain, unavailable, timeout); 5 denied (disabled).";
 
+/// A command's own type has its help, where it has no further commands.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the server: API, background refresh, recovery
     Serve(serve::Serve),
-    /// See it work: a rotating provider, a thousand tasks, one refresh
     Demo(demo::Demo),
-    /// Print a valid access token of a credential, and nothing else
     Token(token::TokenOf),
     /// Credentials: import, add, list, show, refresh, enable, disable, remove
     #[command(subcommand)]
@@ -78,9 +76,7 @@ enum Command {
     /// The master key
     #[command(subcommand)]
     Key(key::Key),
-    /// Bring the store's schema to this version's, ahead of a roll-out
     Migrate(migrate::Migrate),
-    /// Check data folder, key, store, audit log, journal, clock and profiles
     Doctor(doctor::Doctor),
 }
 

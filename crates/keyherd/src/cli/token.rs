@@ -29,7 +29,7 @@ pub(crate) struct TokenOf {
     /// Read an access token that upstream refused from standard input: it is refreshed, unless it was already
     #[arg(long)]
     rejected_stdin: bool,
-    /// How long to wait for a refresh; default: 30, or [command] wait_seconds
+    /// How long to wait for a refresh; default: 30, or the configured wait_seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=WAIT_SECONDS_MAX))]
     wait: Option<u64>,
 }

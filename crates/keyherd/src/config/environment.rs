@@ -15,7 +15,7 @@ use super::ConfigError;
 pub(crate) struct Environment(HashMap<&'static str, OsString>);
 
 /// Everything that is read. A variable that is missing here is never looked at.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 18] = [
     "KEYHERD_DATA",
     "KEYHERD_CONFIG",
     "KEYHERD_DATABASE_URL",
@@ -31,7 +31,6 @@ const NAMES: [&str; 19] = [
     "KEYHERD_CA_BUNDLE",
     "KEYHERD_EGRESS_PROXY",
     "KEYHERD_LOG",
-    "KEYHERD_TOKEN",
     "XDG_DATA_HOME",
     "HOME",
     "NO_COLOR",

@@ -26,10 +26,13 @@ fn the_sample_has_every_key_with_its_default() {
     let text = include_str!("sample.toml");
     let sample = file::parse(text, Path::new(PLACE)).unwrap();
     assert_eq!(format!("{sample:?}"), format!("{:?}", FileSettings::default()));
-    for section in ["refresh", "background", "broker", "journal", "store", "api", "api.limits", "log", "command"] {
+    for section in
+        ["refresh", "background", "broker", "journal", "store", "api", "api.limits", "log", "command"]
+    {
         let body = text.split_once(&format!("\n[{section}]\n")).unwrap().1;
         let lines = body.lines().take_while(|line| !line.starts_with('['));
-        let shown = lines.filter_map(|line| line.trim_start_matches("# ").split_once(" = ")).map(|(key, _)| key);
+        let shown =
+            lines.filter_map(|line| line.trim_start_matches("# ").split_once(" = ")).map(|(key, _)| key);
         assert_eq!(known_keys(section), shown.map(str::to_owned).collect(), "[{section}]");
     }
 }

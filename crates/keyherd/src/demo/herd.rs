@@ -94,7 +94,11 @@ pub(super) async fn ask(
         }
         let counts = provider.counts(CREDENTIAL).since(before);
         (round.provider_calls, round.reuse_detected) = (counts.calls, counts.reuse);
-        live.reach(TASKS + PROCESSES - herd.len(), counts, round.slowest_task_ms.max(round.slowest_process_ms));
+        live.reach(
+            TASKS + PROCESSES - herd.len(),
+            counts,
+            round.slowest_task_ms.max(round.slowest_process_ms),
+        );
     }
     Ok(round)
 }

@@ -130,7 +130,8 @@ impl Live {
 
     pub(super) fn reach(&self, done: usize, counts: Counts, slowest_ms: u64) {
         let Counts { calls, reuse, .. } = counts;
-        self.0.set_message(format!("provider calls {calls}, reuse detected {reuse}, slowest {slowest_ms} ms"));
+        self.0
+            .set_message(format!("provider calls {calls}, reuse detected {reuse}, slowest {slowest_ms} ms"));
         self.0.set_position(done as u64);
     }
 }

@@ -37,6 +37,7 @@ pub(crate) struct Wired {
 
 /// Opens everything. Makes what is missing in a new data folder, and nothing in one that has a store.
 pub(crate) async fn open(settings: &Settings) -> Result<Wired, WireError> {
+    register_barrier();
     settings.prepare_data()?;
     let keyring = keyring(&settings.master_key, &settings.database)?;
     let clock = Arc::new(SystemClock);
@@ -69,6 +70,12 @@ pub(crate) async fn open(settings: &Settings) -> Result<Wired, WireError> {
     };
     let broker = Broker::new(ports, settings.options.clone());
     Ok(Wired { broker, store, journal, profiles })
+}
+
+/// The broker's maps register the process for membarrier(2). While it has one thread, that costs nothing; once the store
+/// has started its own, the kernel waits for all processors, which is the longest part of a hot `keyherd token`.
+fn register_barrier() {
+    drop(papaya::HashMap::<(), ()>::new());
 }
 
 /// Beside the store, whatever data folder a process was given: who takes over from a dead process must find what that

@@ -114,6 +114,20 @@ async fn an_owner_that_lives_is_waited_for_and_never_overtaken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_only_waits_for_another_process_can_end_at_once() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let claimer = stage.fleet.host();
+    claim(&stage, &claimer).await;
+    assert_eq!(refusal(stage.ask(Ask::foreground(SECOND)).await), Refusal::TimedOut);
+    let before = stage.fleet.clock.uptime();
+    assert!(stage.host.broker.shutdown(MINUTE).await);
+    assert!(stage.fleet.clock.uptime() - before < SECOND, "it held nothing and waited for nothing");
+    stage.fleet.bury(&claimer);
+    assert!(matches!(stage.refusal().await, Refusal::Unavailable { code, .. } if code == "stopping"));
+    assert_eq!(stage.provider.calls(), 0, "nothing new is begun after shutdown");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_waiter_takes_over_as_soon_as_the_owner_is_gone() {
     let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
     let claimer = stage.fleet.host();

@@ -107,7 +107,7 @@ impl Add {
 
     /// Asks for what its kind has, the most needed first.
     fn ask(&self) -> Result<Given, Failure> {
-        let mut secrets = Secrets::open()?;
+        let mut secrets = Secrets::default();
         let mut ask = |wanted: bool, field: &str, prompt: &str| match wanted {
             true => Ok::<_, Failure>(secrets.ask(field, prompt)?.map(SecretText::from)),
             false => Ok(None),

@@ -19,7 +19,7 @@ pub(crate) struct Refresh {
     /// The credential
     #[arg(value_parser = Name::parse)]
     name: Name,
-    /// How long to wait for it; default: 30, or [command] wait_seconds
+    /// How long to wait for it; default: 30, or the configured wait_seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=WAIT_SECONDS_MAX))]
     wait: Option<u64>,
 }

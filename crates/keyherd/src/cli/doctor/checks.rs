@@ -6,8 +6,8 @@ use std::path::Path;
 
 use keyherd_adapters::seal::{KeyError, KeySource};
 use keyherd_adapters::store::sqlite::SqliteStore;
-use keyherd_core::ports::{Journal, JournalError};
 use keyherd_core::ports::store::{AuditStore, ChainStore, CredentialStore};
+use keyherd_core::ports::{Journal, JournalError};
 use keyherd_core::time::Timestamp;
 
 use super::super::duration::brief;
@@ -169,7 +169,9 @@ async fn journal(wired: &Wired) -> Finding {
         if let Err(error) = wired.journal.find(spent).await {
             let remedy = match &error {
                 JournalError::Sealed { .. } => "put that key behind the first one in the key file",
-                JournalError::Unreadable { .. } => "its account must be logged in again; then remove the file",
+                JournalError::Unreadable { .. } => {
+                    "its account must be logged in again; then remove the file"
+                }
                 JournalError::Io(_) => "make it readable for its owner",
             };
             return Finding::new(CHECK, Verdict::Wrong, format!("{error}: {remedy}"));
