@@ -25,8 +25,6 @@ use keyherd_core::secret::Hasher;
 const HOUR: Duration = Duration::from_secs(3_600);
 /// An opaque token and a JWT of usual sizes, in bytes.
 const TOKEN_LENS: [usize; 2] = [100, 1_000];
-/// One name that everybody asks for, and many.
-const NAME_COUNTS: [usize; 2] = [1, 1_000];
 
 fn main() -> Outcome {
     let arguments = Arguments::of_process();
@@ -34,8 +32,10 @@ fn main() -> Outcome {
     let calls = arguments.number("calls", arguments.size(20_000, 1_000_000))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut report = Report::begin("hot_path: a hot token in process, by name");
+    // One name that everybody asks for, and many.
+    let many = arguments.number("names", 1_000)?;
     for token_len in TOKEN_LENS {
-        for names in NAME_COUNTS {
+        for names in [1, many] {
             let sides = runtime.block_on(Sides::new(token_len, names))?;
             add(&mut report, token_len, names, &sides.measure(rounds, calls));
         }

@@ -93,7 +93,7 @@ impl Side {
         let data =
             ground.as_ref().map_or_else(|| kept.unwrap_or_default(), |ground| ground.path().to_owned());
         let watch = Stopwatch::start();
-        let installation = open(&data).await?;
+        let installation = open(&data, provider.accounts()).await?;
         for first in (0..count).step_by(BATCH) {
             let many = (first..count.min(first + BATCH))
                 .map(|number| new(&installation, number, due, provider.url()));
@@ -127,7 +127,8 @@ impl Side {
 
     /// Sweeps what is due, in this process.
     async fn sweep(&mut self, due: usize) -> Outcome {
-        let installation = open(&self.data).await?;
+        let accounts = Accounts::new(EXPIRES_IN);
+        let installation = open(&self.data, &accounts).await?;
         let watch = Stopwatch::start();
         while installation.store.due(SystemClock.now(), due).await?.len() < due {
             if watch.elapsed() > Duration::from_secs(2 * EXPIRES_IN) {
@@ -139,11 +140,16 @@ impl Side {
         installation.store.due(SystemClock.now(), due).await?;
         self.due_query.push(millis(watch.elapsed()));
         let (watch, cpu) = (Stopwatch::start(), cpu_time(std::process::id())?);
-        let swept = installation.broker.sweeper().sweep().await?;
+        let mut sweeper = installation.broker.sweeper();
+        sweeper.sweep().await?;
+        sweeper.settled().await;
         self.wall.push(millis(watch.elapsed()));
         self.cpu.push(millis(cpu_time(std::process::id())?.saturating_sub(cpu)));
         installation.close().await;
-        if swept == due { Ok(()) } else { Err(format!("{swept} were swept, {due} were due").into()) }
+        match accounts.tally().calls {
+            calls if calls == due as u64 => Ok(()),
+            calls => Err(format!("{calls} were refreshed, {due} were due").into()),
+        }
     }
 
     /// Starts the server, and lets it sweep what is due.
@@ -194,8 +200,8 @@ fn add_servers(report: &mut Report, ours: &Side, theirs: &Side) {
 }
 
 /// The store with a provider that answers at once, and no pace: what is measured is keyherd.
-async fn open(data: &Path) -> Outcome<Installation> {
-    let provider = InProcessProvider::new(Accounts::new(EXPIRES_IN), Duration::ZERO);
+async fn open(data: &Path, accounts: &Accounts) -> Outcome<Installation> {
+    let provider = InProcessProvider::new(accounts.clone(), Duration::ZERO);
     let background =
         BackgroundBounds { provider_rate: u32::MAX, provider_concurrency: 64, ..BackgroundBounds::default() };
     Installation::open(data, Arc::new(provider), Options { background, ..Options::default() }).await

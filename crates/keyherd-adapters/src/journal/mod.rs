@@ -125,7 +125,7 @@ impl Inner {
             match self.reseal(&spent, place) {
                 Ok(resealed) => done.resealed += usize::from(resealed),
                 Err(unreadable @ (JournalError::Unreadable { .. } | JournalError::Sealed { .. })) => {
-                    done.unreadable.push(unreadable)
+                    done.unreadable.push(unreadable);
                 }
                 Err(error) => return Err(error),
             }

@@ -15,6 +15,13 @@ use crate::time::Timestamp;
 
 type Map<K, V> = papaya::HashMap<K, Arc<V>, foldhash::fast::RandomState>;
 
+/// To be called once, while the process has one thread: on Linux a process with several waits some ten milliseconds for
+/// the kernel when it makes its first map (membarrier(2), registration), which is longer than all else that a command
+/// with a hot token does.
+pub fn prepare_process() {
+    drop(papaya::HashMap::<u8, u8>::new());
+}
+
 pub(super) struct Snapshots {
     names: Map<Name, Known>,
     cells: Map<ChainId, Cell>,

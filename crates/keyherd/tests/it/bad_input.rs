@@ -86,6 +86,15 @@ fn the_configuration_file() {
 }
 
 #[test]
+fn other_settings() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["--ca-bundle", "/nowhere/roots.pem", "migrate"]).failed(1, &["/nowhere/roots.pem"]);
+    sandbox.run(&["--database-url", "sqlite:/proc/x/y.db", "migrate"]).failed(1, &["/proc/x"]);
+    sandbox.set("KEYHERD_LOG", "keyherd=loud");
+    sandbox.run(&["migrate"]).failed(2, &["keyherd=loud", "warn"]);
+}
+
+#[test]
 fn permissions() {
     let (sandbox, provider) = (Sandbox::new(), Provider::new());
     sandbox.import("a", &provider, &in_seconds(60));

@@ -3,7 +3,11 @@
 //! Every secret that is planted here begins with the same marker, and every sandbox checks that the marker is in no
 //! output and in no file when it is done: see [`sandbox`].
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "in a test the panic is the report; this lint knows #[test] functions only")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in a test the panic is the report; this lint knows #[test] functions only"
+)]
 
 mod audit;
 mod bad_input;
@@ -19,10 +23,18 @@ mod keys;
 mod oauth;
 mod oidc;
 mod provider;
+#[cfg_attr(
+    not(feature = "crash-points"),
+    expect(dead_code, reason = "only the crash matrix stops and kills")
+)]
 mod running;
 mod sandbox;
 mod secrets;
 mod server;
+#[cfg_attr(
+    not(feature = "crash-points"),
+    expect(dead_code, reason = "only the crash matrix stops and kills")
+)]
 mod serving;
 mod signals;
 mod tls;

@@ -12,16 +12,17 @@ use sqlx::Row;
 use super::SqliteStore;
 use super::fault::Fault;
 
-const CENSUS: &str = "
+/// `CROSS JOIN` keeps SQLite to the order that is written: from the few exceptions to whom they are about.
+pub(super) const CENSUS: &str = "
 WITH odd (id) AS (
   SELECT id FROM credentials WHERE disabled
   UNION SELECT id FROM credentials WHERE cooldown_until > $1
   UNION SELECT n.id FROM chains c JOIN credentials n ON n.chain = c.id WHERE c.trouble IS NOT NULL
-  UNION SELECT n.id FROM client_blocks b JOIN chains c ON c.client_hash = b.client_hash AND c.token_origin = b.origin
-    JOIN credentials n ON n.chain = c.id
-  UNION SELECT n.id FROM client_blocks b JOIN clients k ON k.client_hash = b.client_hash
-    JOIN chains c ON c.client_name = k.name AND c.provider = k.provider AND c.token_origin = b.origin
-    JOIN credentials n ON n.chain = c.id
+  UNION SELECT n.id FROM client_blocks b CROSS JOIN chains c CROSS JOIN credentials n
+    WHERE c.client_hash = b.client_hash AND c.token_origin = b.origin AND n.chain = c.id
+  UNION SELECT n.id FROM client_blocks b CROSS JOIN clients k CROSS JOIN chains c CROSS JOIN credentials n
+    WHERE k.client_hash = b.client_hash AND c.client_name = k.name AND c.provider = k.provider
+    AND c.token_origin = b.origin AND n.chain = c.id
 )
 SELECT CASE
     WHEN n.disabled THEN 'disabled'
@@ -32,9 +33,10 @@ SELECT CASE
     WHEN c.trouble = 'backoff' AND c.trouble_until > $1 THEN 'unavailable'
     ELSE 'active'
   END AS word, COUNT(*) AS count, (SELECT COUNT(*) FROM credentials) AS total
-FROM odd JOIN credentials n ON n.id = odd.id JOIN chains c ON c.id = n.chain
+FROM odd CROSS JOIN credentials n CROSS JOIN chains c
 LEFT JOIN clients k ON k.provider = c.provider AND k.name = c.client_name
 LEFT JOIN client_blocks b ON b.client_hash = COALESCE(k.client_hash, c.client_hash) AND b.origin = c.token_origin
+WHERE n.id = odd.id AND c.id = n.chain
 GROUP BY word
 UNION ALL SELECT '', 0, COUNT(*) FROM credentials
 ";

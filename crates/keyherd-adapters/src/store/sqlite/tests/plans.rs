@@ -74,3 +74,16 @@ async fn what_is_due_and_what_is_claimed_are_found_by_their_indexes() {
     assert!(plan(&store, sql::UNRESOLVED).await.contains("chains_claimed"));
     assert!(plan(&store, sql::OBSTACLES).await.contains("chains_spend"));
 }
+
+#[tokio::test]
+async fn the_census_passes_over_all_only_to_count_them() {
+    let bed = Bed::new();
+    let store = bed.store().await;
+    let plan = plan(&store, crate::store::sqlite::census::CENSUS).await;
+    let scans = plan.lines().filter(|line| line.contains("SCAN") && !line.contains("SCAN odd"));
+    for line in scans {
+        let is_small = ["credentials_disabled", "SCAN b", "SCAN k"].iter().any(|small| line.contains(small));
+        let is_count = line.contains("COVERING INDEX credentials_");
+        assert!(is_small || is_count, "{line}\n{plan}");
+    }
+}
