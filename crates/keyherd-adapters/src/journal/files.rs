@@ -153,9 +153,10 @@ impl Files {
             let file = file.map_err(|error| io_error(&self.done, &error))?;
             if is_older(&file, before) {
                 match aged_entry(&file) {
-                    Some(entry) => aged.push(entry),
+                    Ok(Some(entry)) => aged.push(entry),
                     // Unfinished, cut off or foreign: nothing that could be rolled forward.
-                    None => remove(&file.path())?,
+                    Ok(None) => remove(&file.path())?,
+                    Err(error) => tracing::warn!(%error, "a journal entry cannot be looked at now"),
                 }
             }
         }
@@ -196,12 +197,15 @@ fn hash_of(file: &DirEntry) -> Option<TokenHash> {
     parse_hash(file.file_name().to_str()?)
 }
 
-fn aged_entry(file: &DirEntry) -> Option<Aged> {
-    let spent = hash_of(file)?;
+/// `None`: it is no entry. An error says nothing of what it is.
+fn aged_entry(file: &DirEntry) -> io::Result<Option<Aged>> {
+    let Some(spent) = hash_of(file) else { return Ok(None) };
     let mut head = [0; HEAD_LEN];
-    File::open(file.path()).and_then(|mut file| file.read_exact(&mut head)).ok()?;
-    let (chain, generation) = head_of(&head)?;
-    Some(Aged { spent, chain, generation })
+    match File::open(file.path()).and_then(|mut file| file.read_exact(&mut head)) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+        Ok(()) => Ok(head_of(&head).map(|(chain, generation)| Aged { spent, chain, generation })),
+    }
 }
 
 fn is_unfinished(file: &DirEntry) -> bool {

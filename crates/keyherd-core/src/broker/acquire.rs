@@ -38,8 +38,15 @@ impl Broker {
         let name = Name::parse(name)?;
         match tokio::time::timeout(ask.wait, self.acquire_cold(&name, ask, actor)).await {
             Ok(outcome) => outcome,
-            Err(_elapsed) => Ok(Acquired::Refused(Refusal::TimedOut)),
+            Err(_elapsed) => Ok(self.at_deadline(&name, ask)),
         }
+    }
+
+    /// The caller's time is over: a token that is still valid is better than none.
+    fn at_deadline(&self, name: &Name, ask: &Ask) -> Acquired {
+        let valid = self.last_known(name).filter(|standing| self.gate(standing).is_none());
+        let token = valid.and_then(|standing| self.still_valid(&standing, &standing.chain, ask));
+        token.map_or(Acquired::Refused(Refusal::TimedOut), Acquired::Token)
     }
 
     async fn acquire_cold(&self, name: &Name, ask: &Ask, actor: &Actor) -> Result<Acquired, AcquireError> {
@@ -165,7 +172,9 @@ impl Broker {
         suits: bool,
         actor: &Actor,
     ) -> Result<Option<Acquired>, AcquireError> {
-        let chain = end.chain.as_deref().unwrap_or(&standing.chain);
+        // A name that was removed and made again meanwhile is another credential.
+        let chain =
+            end.chain.as_deref().filter(|chain| chain.id == standing.chain.id).unwrap_or(&standing.chain);
         let rejected = ask.rejected.as_ref().is_some_and(|token| chain.tokens.is_access_token(token));
         match &end.end {
             End::Minted if rejected => self.rest(standing, actor).await.map(Some),
@@ -192,12 +201,24 @@ impl Broker {
         }
     }
 
-    /// Upstream refuses what cannot be cured by refreshing: the credential rests, and everyone is told.
+    /// Upstream refuses what cannot be cured by refreshing: the credential rests, once for all who found out.
     async fn rest(&self, standing: &Loaded, actor: &Actor) -> Result<Acquired, AcquireError> {
+        let (broker, name, by) = (self.clone(), standing.credential.name.clone(), actor.clone());
+        let (answer, _) =
+            self.0.rests.board(standing.credential.id, || async move { broker.rest_once(&name, &by).await });
+        let cooldown = answer.await.map_err(AcquireError::Lost)??;
+        Ok(Acquired::Refused(Refusal::Cooling { until: cooldown.until, reason: cooldown.reason }))
+    }
+
+    async fn rest_once(&self, name: &Name, actor: &Actor) -> Result<Cooldown, AcquireError> {
+        let standing = self.read(name).await?;
+        if let Some(cooldown) = standing.cooling(self.now()) {
+            return Ok(cooldown.clone());
+        }
         let until = self.now() + self.0.options.refresh.authentication_cooldown;
         let cooldown = Cooldown { until, reason: "authentication".into() };
-        self.cool_loaded(standing, &cooldown, actor).await?;
-        Ok(Acquired::Refused(Refusal::Cooling { until, reason: cooldown.reason }))
+        self.cool_loaded(&standing, &cooldown, actor).await?;
+        Ok(cooldown)
     }
 
     pub(super) async fn cool_loaded(

@@ -145,6 +145,7 @@ impl Broker {
             );
             return Err(ConnectError::Unfit { name, problem });
         }
+        let new = self.with_refresh_token_of(new, current);
         let detail = json!({"generation_before": current.chain.generation});
         let chain = current.chain.id;
         let record = told(actor, "credential.reconnect", "reconnected", &name, chain, detail);
@@ -157,6 +158,23 @@ impl Broker {
             Reconnected::NotFound => Err(ConnectError::NotFound(name)),
             Reconnected::Conflict(conflict) => Err(ConnectError::Conflict { name, conflict }),
         }
+    }
+
+    /// New access tokens without a refresh token: the one that is there stays, and so does its generation.
+    fn with_refresh_token_of(&self, mut new: NewCredential, current: &Loaded) -> NewCredential {
+        let old = &current.chain.tokens;
+        if new.draft.kind == Kind::OAuth2 && new.draft.refresh_token.is_none() && old.refresh_token.is_some()
+        {
+            new.draft.refresh_token.clone_from(&old.refresh_token);
+            new.tokens.refresh_token.clone_from(&old.refresh_token);
+            new.tokens.refresh_expires_at = old.refresh_expires_at;
+            new.spend_hash = current.chain.spend_hash;
+            let mut row = current.chain.clone();
+            row.tokens = new.tokens.clone();
+            let rules = self.rules(&row.provider).ok();
+            new.due_at = rules.and_then(|rules| due_at(&row, &rules, self.0.ports.entropy.share()));
+        }
+        new
     }
 
     /// Checks a draft against its provider and completes it.

@@ -50,6 +50,21 @@ impl Notices {
     }
 }
 
+/// A waiter's place, which is given up however the waiting ends.
+struct Seat<'a> {
+    notices: &'a Notices,
+    chain: ChainId,
+    notify: Option<Arc<Notify>>,
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        if let Some(notify) = self.notify.take() {
+            self.notices.leave(self.chain, notify);
+        }
+    }
+}
+
 impl Broker {
     /// Starts the watch, once per process.
     pub(super) fn watch(&self) {
@@ -126,9 +141,11 @@ impl Broker {
     pub(super) async fn follow(&self, chain: ChainId) -> Result<Option<Chain>, StoreError> {
         self.watch();
         let notify = self.0.notices.subscribe(chain);
-        let row = self.follow_by(chain, &notify).await;
-        self.0.notices.leave(chain, notify);
-        row
+        let seat = Seat { notices: &self.0.notices, chain, notify: Some(notify) };
+        match &seat.notify {
+            Some(notify) => self.follow_by(chain, notify).await,
+            None => self.0.ports.store.chain(chain).await,
+        }
     }
 
     async fn follow_by(&self, chain: ChainId, notify: &Notify) -> Result<Option<Chain>, StoreError> {

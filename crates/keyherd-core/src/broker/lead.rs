@@ -14,8 +14,10 @@ use crate::credential::{Chain, Purpose};
 use crate::ids::{ClaimId, Name};
 use crate::ports::StoreError;
 use crate::ports::store::{ClaimAsk, Claimed, Record};
-use crate::provider::{ClientApp, Profile, TokenRequest, client_credentials_request, refresh_request};
-use crate::refresh::{Ask, Plan, Policy, Refusal, Rules, plan};
+use crate::provider::{
+    ClientApp, Profile, Rotates, TokenRequest, client_credentials_request, refresh_request,
+};
+use crate::refresh::{Ask, Plan, Policy, Refusal, Rules, Settlement, plan};
 
 /// Decisions a flight takes at most: each follows a change of the row by someone else.
 const DECISIONS_MAX: usize = 64;
@@ -187,26 +189,45 @@ impl Lead {
 
     /// The claim is the only thing that authorises the call; what the journal has is not asked for again.
     async fn claim_and_spend(&self, row: Box<Chain>, purpose: Purpose) -> Result<Step, AcquireError> {
-        let request = self.request(&row)?;
+        self.request(&row)?;
         crash::point("planned");
         let is_answer_lost = match self.journaled(&row).await? {
             Journaled::Entry(entry) => return self.roll_forward(*entry).await,
-            Journaled::Unreadable => true,
+            Journaled::Unreadable => self.rules.rotates != Rotates::Never,
             Journaled::Nothing => false,
         };
         let id = ClaimId::from_i64(self.broker.0.ports.entropy.id());
         let ask = ClaimAsk { id, chain: row.id, revision: row.revision, purpose };
         let detail = json!({"generation": row.generation, "purpose": purpose.as_str()});
-        match self.broker.0.ports.store.claim(&ask, self.record("refresh.claim", detail)).await? {
-            Claimed::Missed(newer) => Ok(looked(newer.map(|chain| *chain))),
+        let claimed = self.broker.0.ports.store.claim(&ask, self.record("refresh.claim", detail)).await;
+        match claimed.inspect_err(|_| self.give_back(&row, id))? {
+            Claimed::Missed(newer) => self.missed(newer).await,
             Claimed::Granted(row) => {
                 crash::point("claimed");
                 if is_answer_lost && purpose == Purpose::Refresh {
                     return self.lost(row, id, purpose, "journal_unreadable").await;
                 }
-                self.spend(row, id, purpose, request).await
+                // From the row as the claim re-read it: the client app may be another one by now.
+                match self.request(&row) {
+                    Ok(request) => self.spend(row, id, purpose, request).await,
+                    Err(error) => {
+                        self.fail(row, id, Settlement::Released).await?;
+                        Err(error)
+                    }
+                }
             }
         }
+    }
+
+    /// The row is another one by now. Where that is because the credential was switched off or removed, this flight has
+    /// no business here any more; who else boarded it asks again.
+    async fn missed(&self, newer: Option<Box<Chain>>) -> Result<Step, AcquireError> {
+        let credential = self.broker.0.ports.store.credential(&self.name).await?;
+        if credential.is_some_and(|loaded| !loaded.credential.disabled) {
+            return Ok(looked(newer.map(|chain| *chain)));
+        }
+        self.broker.0.snapshots.forget(self.name.as_str());
+        Ok(Step::End(newer, End::Skipped))
     }
 
     /// The request, or why this credential cannot be refreshed as it is configured. Built before the claim.

@@ -36,9 +36,9 @@ use self::snapshot::Snapshots;
 pub use self::snapshot::prepare_process;
 pub use self::sweep::BackgroundBounds;
 pub use self::token::Token;
-use crate::credential::Loaded;
-use crate::ids::{ChainId, Name};
-use crate::ports::store::StoredEvent;
+use crate::credential::{Cooldown, Loaded};
+use crate::ids::{ChainId, ClaimId, CredentialId, Name};
+use crate::ports::store::{Record, Settling, StoredEvent};
 use crate::ports::{
     Clock, Coordinator, Entropy, Journal, JournalEntry, Profiles, ProviderClient, Store, StoreError,
 };
@@ -100,9 +100,12 @@ struct Inner {
     snapshots: Snapshots,
     loads: Flights<Name, Result<Option<Arc<Loaded>>, StoreError>>,
     flights: Flights<ChainId, FlightEnd>,
+    rests: Flights<CredentialId, Result<Cooldown, AcquireError>>,
     notices: Notices,
     /// Answers that neither journal nor store could take yet: this process's memory is all there is of them.
     homeless: Mutex<HashMap<TokenHash, JournalEntry>>,
+    /// How claims of this process ended that the store could not be told yet.
+    unsettled: Mutex<HashMap<ClaimId, (Settling, Record)>>,
     events: broadcast::Sender<Arc<StoredEvent>>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -117,9 +120,11 @@ impl Broker {
         Self(Arc::new(Inner {
             snapshots: Snapshots::new(options.snapshots_max),
             loads: Flights::new(Arc::clone(&spawn)),
-            flights: Flights::new(spawn),
+            flights: Flights::new(Arc::clone(&spawn)),
+            rests: Flights::new(spawn),
             notices: Notices::default(),
             homeless: Mutex::default(),
+            unsettled: Mutex::default(),
             events: broadcast::Sender::new(options.events_lag_max),
             tasks,
             stop: CancellationToken::new(),
@@ -141,6 +146,10 @@ impl Broker {
 
     fn homeless(&self) -> MutexGuard<'_, HashMap<TokenHash, JournalEntry>> {
         self.0.homeless.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unsettled(&self) -> MutexGuard<'_, HashMap<ClaimId, (Settling, Record)>> {
+        self.0.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The ports, for doors that only read.

@@ -23,6 +23,13 @@ impl Lead {
         if let Journaled::Entry(entry) = self.journaled(&row).await? {
             return self.roll_forward(*entry).await;
         }
+        let known = self.broker.unsettled().get(&claim.id).cloned();
+        if let Some(known) = known {
+            return match self.broker.settle_known(known).await? {
+                Settled::Done(row) => Ok(Step::Look(row)),
+                Settled::Superseded(newer) => Ok(looked(newer.map(|row| *row))),
+            };
+        }
         let happened = Happened::Unanswered { code: "owner_gone".into() };
         let share = self.broker.0.ports.entropy.share();
         let settlement = settlement(&row, claim.purpose, happened, &self.rules, self.broker.now(), share);
@@ -76,7 +83,10 @@ impl Broker {
         let mut taken = 0;
         for spent in pending {
             match journal.find(&spent).await {
-                Ok(Some(entry)) => taken += usize::from(self.recover_entry(&entry).await?),
+                Ok(Some(entry)) => match self.recover_entry(&entry).await {
+                    Ok(was_taken) => taken += usize::from(was_taken),
+                    Err(error) => tracing::error!(%error, "a journal entry cannot be recovered now"),
+                },
                 Ok(None) => {}
                 Err(error) => tracing::error!(%error, "a journal entry cannot be recovered"),
             }
@@ -89,16 +99,22 @@ impl Broker {
     pub async fn trim_journal(&self) -> Result<usize, AcquireError> {
         let journal = &self.0.ports.journal;
         let unusable = |error: JournalError| AcquireError::Unusable(error.to_string());
-        let aged = journal.aged(self.now(), self.0.options.journal_keep, AGED_MAX).await.map_err(unusable)?;
         let mut dropped = 0;
-        for entry in aged {
-            let row = self.0.ports.store.chain(entry.chain).await?;
-            if row.is_none_or(|row| row.generation > entry.generation + 1) {
-                journal.forget(&entry.spent).await.map_err(unusable)?;
-                dropped += 1;
+        loop {
+            let aged =
+                journal.aged(self.now(), self.0.options.journal_keep, AGED_MAX).await.map_err(unusable)?;
+            let is_last = aged.len() < AGED_MAX;
+            for entry in aged {
+                let row = self.0.ports.store.chain(entry.chain).await?;
+                if row.is_none_or(|row| row.generation > entry.generation + 1) {
+                    journal.forget(&entry.spent).await.map_err(unusable)?;
+                    dropped += 1;
+                }
+            }
+            if is_last {
+                return Ok(dropped);
             }
         }
-        Ok(dropped)
     }
 
     async fn recover_entry(&self, entry: &JournalEntry) -> Result<bool, AcquireError> {

@@ -92,7 +92,7 @@ impl Snapshots {
 
     /// Keeps what was read since `stamp`, unless something changed meanwhile.
     pub(super) fn put(&self, stamp: Stamp, loaded: &Loaded, window: Duration) {
-        if self.names.len() >= self.max {
+        if self.names.len().max(self.cells.len()) >= self.max {
             self.clear();
             return;
         }
@@ -116,10 +116,12 @@ impl Snapshots {
 
     /// The chain changed elsewhere. `generation`: where it is known that this is all that changed.
     pub(super) fn chain_changed(&self, id: ChainId, generation: Option<u64>) {
+        // Also where the chain is not known yet: a read that is under way may be older than this.
+        let epoch = self.next_epoch();
         if let Some(cell) = self.cells.pin().get(&id)
             && generation.is_none_or(|generation| cell.chain.load().generation < generation)
         {
-            cell.stale_since.store(self.next_epoch(), Ordering::Release);
+            cell.stale_since.fetch_max(epoch, Ordering::AcqRel);
         }
     }
 
@@ -140,7 +142,7 @@ impl Snapshots {
     pub(super) fn mark_all_stale(&self) {
         let epoch = self.next_epoch();
         for cell in self.cells.pin().values() {
-            cell.stale_since.store(epoch, Ordering::Release);
+            cell.stale_since.fetch_max(epoch, Ordering::AcqRel);
         }
     }
 

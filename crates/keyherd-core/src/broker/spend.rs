@@ -11,7 +11,7 @@ use crate::credential::{Chain, Purpose, Tokens, Trouble};
 use crate::ids::{ChainId, ClaimId};
 use crate::ports::store::{Event, Record, Settled, Settling};
 use crate::ports::{CallLimits, Delivery, JournalEntry, StoreError};
-use crate::provider::{TokenRequest, classify};
+use crate::provider::{TokenRequest, classify, without_echo};
 use crate::refresh::{Happened, Plan, Refusal, Rules, Settlement, due_at, plan, settlement};
 use crate::secret::{Hasher, TokenHash};
 
@@ -48,7 +48,7 @@ impl Lead {
         purpose: Purpose,
         request: TokenRequest,
     ) -> Result<Step, AcquireError> {
-        let happened = self.call(&request).await;
+        let happened = self.call(&row, &request).await;
         crash::point("answered");
         self.settle(row, claim, purpose, happened).await
     }
@@ -64,7 +64,7 @@ impl Lead {
         self.settle(row, claim, purpose, Happened::Unanswered { code: code.into() }).await
     }
 
-    async fn call(&self, request: &TokenRequest) -> Happened {
+    async fn call(&self, row: &Chain, request: &TokenRequest) -> Happened {
         let ports = &self.broker.0.ports;
         let bounds = &self.rules.bounds;
         let limits = CallLimits {
@@ -83,7 +83,10 @@ impl Lead {
         metrics::histogram!("keyherd_provider_call_seconds").record(took.as_secs_f64());
         match delivery {
             Delivery::Answered(reply) => {
-                Happened::Answered(classify(&self.profile, &reply, self.broker.now()))
+                let meaning = classify(&self.profile, &reply, self.broker.now());
+                let tokens = [&row.tokens.refresh_token, &row.tokens.access_token, &row.client.secret];
+                let secrets: Vec<_> = tokens.into_iter().flatten().collect();
+                Happened::Answered(without_echo(meaning, &secrets))
             }
             Delivery::NotSent { code, detail } => {
                 tracing::warn!(credential = %self.name, code, detail, "token request not sent");
@@ -142,7 +145,7 @@ impl Lead {
         };
         crash::point("journaled");
         let (next, settling) = self.broker.granting(&row, &entry, &self.rules);
-        match ports.store.settle(settling.clone(), self.granted_record(&next)).await {
+        match ports.store.roll_forward(&spent, settling.clone(), self.granted_record(&next)).await {
             Ok(settled) => {
                 crash::point("committed");
                 self.conclude(settled, &spent).await
@@ -218,7 +221,8 @@ impl Lead {
             claim,
             generation: row.generation,
             due_at: match settlement {
-                Settlement::Blocked(_) => None,
+                // Looked at again now and then: a corrected client app wakes nobody by itself.
+                Settlement::Blocked(_) => Some(self.broker.now() + self.rules.bounds.verdict_probe_first),
                 _ => due_at(&after, &self.rules, self.broker.0.ports.entropy.share()),
             },
             settlement,
@@ -227,13 +231,29 @@ impl Lead {
         };
         let detail = json!({"generation": row.generation, "code": code});
         let record = self.told("refresh.failed", kind, row.id, detail);
-        match self.broker.0.ports.store.settle(settling, record).await? {
+        let settled = self.broker.0.ports.store.settle(settling.clone(), record.clone()).await;
+        match settled.inspect_err(|_| self.broker.settle_later(settling, record))? {
             Settled::Superseded(newer) => Ok(looked(newer.map(|row| *row))),
             Settled::Done(row) => {
                 self.broker.publish(&row);
                 Ok(self.after_failure(row))
             }
         }
+    }
+
+    /// The claim's own reply was lost: if it was granted, nothing was sent under it, and it is given back.
+    pub(super) fn give_back(&self, row: &Chain, claim: ClaimId) {
+        let settling = Settling {
+            chain: row.id,
+            claim,
+            generation: row.generation,
+            settlement: Settlement::Released,
+            spend_hash: row.spend_hash,
+            minted_by_rejection: row.minted_by_rejection,
+            due_at: row.due_at,
+        };
+        let detail = json!({"generation": row.generation, "code": "claim_unanswered"});
+        self.broker.settle_later(settling, self.record("refresh.released", detail));
     }
 
     /// Inside a provider's grace an unknown outcome is probed at once; everything else ends the flight.
@@ -244,8 +264,14 @@ impl Lead {
             if first_inside_grace {
                 return Step::Look(row);
             }
-            let (code, retry_at) = (uncertain.code.clone(), uncertain.retry_at.max(now));
-            return Step::End(Some(row), End::Refused(Refusal::Uncertain { code, retry_at }));
+            let told =
+                Refusal::Uncertain { code: uncertain.code.clone(), retry_at: uncertain.retry_at.max(now) };
+            // The caller whose call was lost is told so; what may be probed already, the next one probes.
+            let refusal = match plan(&row, &self.ask, &self.rules, now) {
+                Plan::Refuse(refusal) => refusal,
+                _ => told,
+            };
+            return Step::End(Some(row), End::Refused(refusal));
         }
         match plan(&row, &self.ask, &self.rules, now) {
             Plan::Refuse(refusal) => Step::End(Some(row), End::Refused(refusal)),
@@ -301,10 +327,53 @@ impl Broker {
         }
     }
 
+    /// The store cannot be told how a claim ended: remembered, and tried until it can.
+    fn settle_later(&self, settling: Settling, record: Record) {
+        let claim = settling.claim;
+        self.unsettled().insert(claim, (settling, record));
+        let broker = self.clone();
+        self.0.tasks.spawn(async move {
+            let mut rest = COMMIT_RETRY_FIRST;
+            while !broker.0.stop.is_cancelled() || rest < COMMIT_RETRY_MAX {
+                tokio::time::sleep(rest).await;
+                let Some(known) = broker.unsettled().get(&claim).cloned() else { return };
+                if broker.settle_known(known).await.is_ok() {
+                    return;
+                }
+                rest = (rest * 2).min(COMMIT_RETRY_MAX);
+            }
+        });
+    }
+
+    /// Tells the store how a claim of this process ended.
+    pub(super) async fn settle_known(
+        &self,
+        (settling, record): (Settling, Record),
+    ) -> Result<Settled, StoreError> {
+        let claim = settling.claim;
+        let settled = self.0.ports.store.settle(settling, record).await?;
+        self.unsettled().remove(&claim);
+        if let Settled::Done(row) | Settled::Superseded(Some(row)) = &settled {
+            self.publish(row);
+        }
+        Ok(settled)
+    }
+
+    /// What could not be journaled at first is tried again: a disk may have room by now.
+    async fn journal_again(&self, spent: &TokenHash) {
+        let homeless = self.homeless().get(spent).cloned();
+        if let Some(entry) = homeless
+            && self.0.ports.journal.write(&entry).await.is_ok()
+        {
+            self.homeless().remove(spent);
+        }
+    }
+
     async fn commit_later(&self, spent: TokenHash, settling: Settling, record: Record) {
         let mut rest = COMMIT_RETRY_FIRST;
         loop {
             tokio::time::sleep(rest).await;
+            self.journal_again(&spent).await;
             match self.0.ports.store.roll_forward(&spent, settling.clone(), record.clone()).await {
                 Ok(settled) => {
                     self.settle_journal(&spent).await;

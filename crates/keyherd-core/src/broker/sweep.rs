@@ -62,7 +62,14 @@ struct Lane {
     at_once: Arc<Semaphore>,
     pace: Mutex<Pace>,
     breaker: Mutex<Breaker>,
+    /// Chains under way and waiting in this lane, at most.
+    room: usize,
+    /// About the time in which a full lane empties.
+    turn: Duration,
 }
+
+/// So many lanes may be full before the batch is: a provider that hangs must not hold up the others.
+const LANES_FULL: usize = 4;
 
 /// The sweep's memory between two rounds.
 pub struct Sweeper {
@@ -176,30 +183,43 @@ impl Sweeper {
         }
     }
 
-    /// The token endpoint's lane, unless it is closed or the chain is gone.
+    /// The token endpoint's lane, if it takes one more. What it does not take now is put off, out of the way of others.
     async fn lane(&mut self, due: &Due) -> Result<Option<(Arc<Profile>, Arc<Lane>)>, StoreError> {
+        let bounds = self.broker.0.options.background.clone();
         let Ok(profile) = self.broker.profile(&due.provider) else {
-            self.broker.0.ports.store.reschedule(due.chain, None).await?;
+            self.broker.put_off(due, bounds.breaker_rest).await?;
             return Ok(None);
         };
-        let bounds = &self.broker.0.options.background;
-        let key = lane_key(&profile, due);
-        let lane = self.lanes.entry(key).or_insert_with(|| {
-            let at_once = profile.concurrency.map_or(bounds.provider_concurrency, |n| n as usize).max(1);
-            Arc::new(Lane {
-                at_once: Arc::new(Semaphore::new(at_once)),
-                pace: Mutex::new(Pace::new(profile.rate_per_second.unwrap_or(bounds.provider_rate))),
-                breaker: Mutex::new(Breaker::new(bounds.breaker_failures, bounds.breaker_rest)),
-            })
-        });
+        let lane = self
+            .lanes
+            .entry(lane_key(&profile, due))
+            .or_insert_with(|| Arc::new(Lane::new(&profile, &bounds)));
         let lane = Arc::clone(lane);
-        let admitted = lock(&lane.breaker).admits(self.broker.0.ports.clock.uptime());
-        if !admitted {
-            // Out of the way of what can be refreshed, until the breaker may try again.
-            let later = self.broker.now() + self.broker.0.options.background.breaker_rest;
-            self.broker.0.ports.store.reschedule(due.chain, Some(later)).await?;
+        if lock(&lane.breaker).is_open(self.broker.0.ports.clock.uptime()) {
+            self.broker.put_off(due, bounds.breaker_rest).await?;
+            return Ok(None);
         }
-        Ok(admitted.then_some((profile, lane)))
+        if Arc::strong_count(&lane) > lane.room {
+            self.broker.put_off(due, lane.turn).await?;
+            return Ok(None);
+        }
+        Ok(Some((profile, lane)))
+    }
+}
+
+impl Lane {
+    fn new(profile: &Profile, bounds: &BackgroundBounds) -> Self {
+        let at_once = profile.concurrency.map_or(bounds.provider_concurrency, |n| n as usize).max(1);
+        let rate = profile.rate_per_second.unwrap_or(bounds.provider_rate).max(1);
+        let room = (bounds.batch_max / LANES_FULL).max(at_once);
+        let turn = Duration::from_secs(1) * u32::try_from(room).unwrap_or(u32::MAX) / rate;
+        Self {
+            at_once: Arc::new(Semaphore::new(at_once)),
+            pace: Mutex::new(Pace::new(rate)),
+            breaker: Mutex::new(Breaker::new(bounds.breaker_failures, bounds.breaker_rest)),
+            room,
+            turn,
+        }
     }
 }
 
@@ -211,17 +231,29 @@ fn lane_key(profile: &Profile, due: &Due) -> String {
 
 impl Broker {
     async fn sweep_one(&self, due: Due, profile: &Profile, lane: &Lane, at_once: &Semaphore, actor: &Actor) {
-        let (Ok(_lane_seat), Ok(_seat)) = (lane.at_once.acquire().await, at_once.acquire().await) else {
-            return;
-        };
+        let Ok(_lane_seat) = lane.at_once.acquire().await else { return };
         let rest = lock(&lane.pace).rest(self.0.ports.clock.uptime());
         tokio::time::sleep(rest).await;
-        let Ok(Some(row)) = self.0.ports.store.chain(due.chain).await else { return };
+        let Ok(_seat) = at_once.acquire().await else { return };
+        // Much may have happened since it was listed: to the endpoint, and to the credential.
+        let admitted = lock(&lane.breaker).admits(self.0.ports.clock.uptime());
+        if !admitted {
+            let _ = self.put_off(&due, self.0.options.background.breaker_rest).await;
+            return;
+        }
+        let Ok(Some(loaded)) = self.0.ports.store.credential(&due.name).await else { return };
+        if loaded.credential.disabled || loaded.chain.id != due.chain {
+            return;
+        }
         let ask = Ask::background(self.0.options.refresh.flight_timeout);
-        let (answer, _) = self.board(&due.name, &row, &ask, actor);
+        let (answer, _) = self.board(&due.name, &loaded.chain, &ask, actor);
         let end = answer.await.unwrap_or_else(FlightEnd::lost);
         self.note_health(lane, &end, profile);
         self.look_again_later(&due, end).await;
+    }
+
+    async fn put_off(&self, due: &Due, rest: Duration) -> Result<(), StoreError> {
+        self.0.ports.store.reschedule(due.chain, Some(self.now() + rest)).await
     }
 
     /// Only what the endpoint itself did wrong counts, and only here: callers who wait are never held by a breaker.
@@ -243,17 +275,18 @@ impl Broker {
     /// A row that was looked at and stays as it is must not come up again at once.
     async fn look_again_later(&self, due: &Due, end: FlightEnd) {
         let now = self.now();
+        let bounds = &self.0.options;
         let next = match (&end.end, &end.chain) {
-            (End::Minted, _) => return,
+            (End::Minted | End::Refused(Refusal::Removed), _) => return,
+            // Nothing to do until a person acts; but what that was may have been missed, so it is not for ever.
             (
                 End::Refused(Refusal::ReauthRequired { .. } | Refusal::Blocked { .. } | Refusal::Disabled),
                 _,
-            ) => None,
-            (End::Refused(Refusal::Removed), _) => return,
+            ) => Some(now + bounds.refresh.verdict_probe_first),
             (_, Some(row)) => self.rules(&row.provider).ok().and_then(|rules| due_at(row, &rules, 0.0)),
-            (_, None) => Some(now + self.0.options.background.breaker_rest),
+            (_, None) => Some(now + bounds.background.breaker_rest),
         };
-        let next = next.map(|at| at.max(now + self.0.options.background.interval));
+        let next = next.map(|at| at.max(now + bounds.background.interval));
         if let Err(error) = self.0.ports.store.reschedule(due.chain, next).await {
             tracing::debug!(%error, "a due time could not be moved");
         }

@@ -66,6 +66,11 @@ impl ScriptedProvider {
         lock(&self.0.requests).len()
     }
 
+    /// The requests, in order.
+    pub fn requests(&self) -> Vec<TokenRequest> {
+        lock(&self.0.requests).clone()
+    }
+
     /// The bodies of the requests, in order.
     pub fn bodies(&self) -> Vec<String> {
         let requests = lock(&self.0.requests);

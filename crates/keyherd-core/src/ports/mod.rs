@@ -1,4 +1,4 @@
-//! What the verbs need of the world. Adapters implement these; [`crate::contract`] says what they must hold.
+//! What the verbs need of the world. Adapters implement these; the contract suites say what they must hold.
 
 mod clock;
 mod coordinator;

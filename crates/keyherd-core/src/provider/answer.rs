@@ -47,19 +47,25 @@ impl Answer {
     }
 
     /// The grant, if there is an access token that can be used. Takes the tokens out.
-    pub(super) fn take_grant(mut self, profile: &Profile) -> Result<Grant, Self> {
+    pub(super) fn take_grant(self, profile: &Profile) -> Result<Grant, Self> {
+        let is_usable = self.at("/access_token").and_then(Value::as_str).is_some_and(is_usable);
+        if is_usable { self.take_rotation(profile) } else { Err(self) }
+    }
+
+    /// What was granted, if it is only the next refresh token: it must not be lost with a token that cannot be used.
+    pub(super) fn take_rotation(mut self, profile: &Profile) -> Result<Grant, Self> {
         let refresh_expires_in = self.at(&profile.refresh_expires_pointer).and_then(seconds);
         let lifetime = self.at("/expires_in").and_then(seconds);
-        let Some(access_token) = self.take_text("access_token").filter(|token| is_usable(token)) else {
-            return Err(self);
-        };
-        let access_token = Secret::from(access_token);
+        let access_token = self.take_text("access_token").filter(|token| is_usable(token)).map(Secret::from);
         let own = self.take_text("refresh_token").filter(|token| !token.is_empty()).map(Secret::from);
+        if access_token.is_none() && own.is_none() {
+            return Err(self);
+        }
         Ok(Grant {
             token_type: self.token_type(),
             expires_in: lifetime.unwrap_or(profile.default_expires_in),
             expires_assumed: lifetime.is_none(),
-            refresh_token: own.or_else(|| profile.access_token_refreshes.then(|| access_token.clone())),
+            refresh_token: own.or_else(|| access_token.clone().filter(|_| profile.access_token_refreshes)),
             refresh_expires_in,
             scopes: self.scopes(),
             access_token,

@@ -51,7 +51,7 @@ pub enum Meaning {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// The access token: printable ASCII, never empty.
-    pub access_token: Secret,
+    pub access_token: Option<Secret>,
     /// How to present it; `Bearer` where the answer does not say.
     pub token_type: String,
     /// How long it lives from now. Positive, at most [`super::LIFETIME_MAX`].
@@ -92,7 +92,10 @@ fn accepted(profile: &Profile, reply: &Reply, now: Timestamp) -> Meaning {
         Ok(grant) => Meaning::Granted(Box::new(grant)),
         Err(answer) => match answer.error_code(profile) {
             Some(code) => by_tables(profile, &code, reply, now),
-            None => unknown("no_token".to_owned()),
+            None => match answer.take_rotation(profile) {
+                Ok(rotation) => Meaning::Granted(Box::new(rotation)),
+                Err(_) => unknown("no_token".to_owned()),
+            },
         },
     }
 }

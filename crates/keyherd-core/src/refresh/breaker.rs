@@ -17,6 +17,11 @@ impl Breaker {
         Self { failures_max: failures_max.max(1), rest, failures: 0, open_until: None }
     }
 
+    /// Whether it is open at `now`. Unlike [`Breaker::admits`], asking changes nothing.
+    pub fn is_open(&self, now: Duration) -> bool {
+        self.open_until.is_some_and(|until| now < until)
+    }
+
     /// Whether a call may go at `now`. After the rest one may, and the next only after another rest.
     pub fn admits(&mut self, now: Duration) -> bool {
         match self.open_until {

@@ -1,7 +1,7 @@
 //! When to refresh, and what an answer means: pure decisions over a chain's row.
 //!
-//! [`plan`] looks at a row and says what to do next; [`settlement`] turns what happened into the row's next state;
-//! [`due_at`] says when the background looks again. Never awaits, never reads a clock.
+//! [`plan()`] looks at a row and says what to do next; [`settlement()`] turns what happened into the row's next state;
+//! [`due_at()`] says when the background looks again. Never awaits, never reads a clock.
 
 mod backoff;
 mod breaker;

@@ -89,9 +89,9 @@ pub fn merge(chain: &Chain, grant: Grant, now: Timestamp) -> Tokens {
         None => old.refresh_expires_at,
     };
     Tokens {
-        access_token: Some(grant.access_token),
+        expires_at: grant.access_token.is_some().then_some(now + grant.expires_in),
+        access_token: grant.access_token,
         token_type: grant.token_type,
-        expires_at: Some(now + grant.expires_in),
         expires_assumed: grant.expires_assumed,
         issued_at: now,
         refresh_token: grant.refresh_token.or_else(|| old.refresh_token.clone()),

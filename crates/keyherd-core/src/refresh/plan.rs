@@ -3,7 +3,8 @@
 use crate::credential::{Chain, Claim, Holder, Kind, Purpose, Trouble, Uncertain};
 use crate::time::Timestamp;
 
-use super::policy::{Ask, Rules};
+use super::due::due_at;
+use super::policy::{Ask, Policy, Rules};
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +93,9 @@ fn serves(chain: &Chain, ask: &Ask, rules: &Rules, now: Timestamp) -> bool {
     let is_rejected = ask.rejected.as_ref().is_some_and(|token| chain.tokens.is_access_token(token));
     let refreshed_lately = chain.refreshed_at.is_some_and(|at| now < at + rules.bounds.forced_apart);
     let wants_newer = ask.forced && chain.kind != Kind::Static && !refreshed_lately;
-    !is_rejected && !wants_newer && chain.tokens.outlasts(rules.window(ask), now)
+    // Keep-alive: the sweep spends a refresh token that dies of disuse although the access token would do.
+    let is_due = ask.policy == Policy::Background && due_at(chain, rules, 0.0).is_some_and(|at| at <= now);
+    !is_rejected && !wants_newer && !is_due && chain.tokens.outlasts(rules.window(ask), now)
 }
 
 /// Whether refreshing would only feed a storm: upstream refuses what was just minted, or what never changes.
@@ -107,6 +110,12 @@ fn rejected_again(chain: &Chain, ask: &Ask, rules: &Rules, now: Timestamp) -> bo
 fn cannot_refresh(chain: &Chain, rules: &Rules, now: Timestamp) -> Option<Refusal> {
     if chain.kind == Kind::OAuth2 && (chain.tokens.refresh_token.is_none() || !rules.refreshable) {
         return Some(Refusal::ReauthRequired { code: "no_refresh_token".into() });
+    }
+    // The last grant came without an access token that can be used: asking at once would only spend the next one too.
+    if let Some(refreshed_at) = chain.refreshed_at.filter(|_| chain.tokens.access_token.is_none()) {
+        let retry_at = refreshed_at + rules.bounds.backoff_max;
+        let refusal = Refusal::Unavailable { code: "no_token".into(), retry_at };
+        return (now < retry_at).then_some(refusal);
     }
     let retry_at = chain.tokens.issued_at + rules.min_age;
     let is_too_young = now < retry_at && chain.tokens.is_valid(now);

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: deferred until what is in flight is committed.
+//! Signals that would end the process: deferred until what is in flight is committed.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -8,6 +8,12 @@ use super::failure::{Exit, Failure};
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// The terminal is gone.
+    hang_up: Signal,
+    /// Ctrl-\\.
+    quit: Signal,
+    /// Nobody means these for us, and their default is death: caught, and without effect.
+    _others: [Signal; 3],
 }
 
 impl Signals {
@@ -16,7 +22,17 @@ impl Signals {
         let listen = |kind| {
             signal(kind).map_err(|error| Failure::failed(format!("signals cannot be caught: {error}")))
         };
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hang_up: listen(SignalKind::hangup())?,
+            quit: listen(SignalKind::quit())?,
+            _others: [
+                listen(SignalKind::user_defined1())?,
+                listen(SignalKind::user_defined2())?,
+                listen(SignalKind::alarm())?,
+            ],
+        })
     }
 
     /// The next one, as the exit it asks for.
@@ -24,6 +40,8 @@ impl Signals {
         let number = tokio::select! {
             _ = self.interrupt.recv() => SignalKind::interrupt(),
             _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.hang_up.recv() => SignalKind::hangup(),
+            _ = self.quit.recv() => SignalKind::quit(),
         };
         Exit::Signal(u8::try_from(number.as_raw_value()).unwrap_or_default())
     }

@@ -45,6 +45,7 @@ use self::fault::Fault;
 pub use self::open::OpenError;
 use self::owners::Owners;
 use self::place::Place;
+pub use self::rekey::Rotation;
 pub use self::schema::SCHEMA_VERSION;
 use self::vault::Vault;
 use crate::seal::{KeySource, Keyring};

@@ -96,8 +96,10 @@ pub enum OpenError {
         /// Ours.
         known: i64,
     },
-    /// Another process makes or upgrades it, for too long.
-    #[error("{path} is being made or upgraded by another process: try again, or see who holds {lock}")]
+    /// Another process makes, upgrades or rotates it, for too long.
+    #[error(
+        "{path} is being made, upgraded or given a new key by another process: try again, or see who holds {lock}"
+    )]
     Upgrading {
         /// The file.
         path: PathBuf,
@@ -253,12 +255,17 @@ async fn under_lock(
     given: &SqliteOptions,
     work: impl Future<Output = Result<(), OpenError>>,
 ) -> Result<(), OpenError> {
+    let _held = hold(place, given.bounds.upgrade_timeout).await?;
+    work.await
+}
+
+/// The store's one lock for what changes all of it; freed when the file is dropped.
+pub(super) async fn hold(place: &Place, wait: Duration) -> Result<File, OpenError> {
     let lock = place.lock();
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock);
     let file = file.map_err(|error| unusable(&lock, &error))?;
-    let waited = tokio::time::timeout(given.bounds.upgrade_timeout, locked(&file)).await;
-    match waited {
-        Ok(Ok(())) => work.await,
+    match tokio::time::timeout(wait, locked(&file)).await {
+        Ok(Ok(())) => Ok(file),
         Ok(Err(error)) => Err(unusable(&lock, &error)),
         Err(_elapsed) => Err(OpenError::Upgrading { path: place.path.clone(), lock }),
     }

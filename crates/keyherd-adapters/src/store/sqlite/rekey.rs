@@ -4,6 +4,8 @@
 //! sealed under another; then every row is sealed anew, in bounded transactions. A process that meets a key it does not
 //! know reads its key source again. Interrupted, it is simply run again: what is done is passed over.
 
+use std::fs::File;
+
 use keyherd_core::audit::Note;
 use keyherd_core::ports::StoreError;
 use sqlx::Row;
@@ -13,7 +15,7 @@ use super::SqliteStore;
 use super::connection::Write;
 use super::credentials::Statement;
 use super::fault::Fault;
-use super::open::Sealed;
+use super::open::{OpenError, Sealed, hold};
 use super::row::unsigned;
 use super::vault::{ACCESS_TOKEN, AUDIT_KEY, CLIENT_SECRET, HASH_KEY, NAMED_SECRET, REFRESH_TOKEN, Slot};
 use crate::seal::{KeyId, Keyring};
@@ -26,7 +28,20 @@ const CLIENTS: &str = "SELECT id, version, secret FROM clients WHERE id > $1 ORD
 const RESEAL_CLIENT: &str = "UPDATE clients SET secret = $1 WHERE id = $2";
 const RESEAL_INSTALLATION: &str = "UPDATE installation SET key_id = $1, hash_key = $2, audit_key = $3";
 
+/// Held from before a new key is put into the key source until the old one is taken out of it: two rotations at once
+/// would each take the other's key away.
+#[derive(Debug)]
+pub struct Rotation(#[expect(dead_code, reason = "dropping it frees the lock")] File);
+
 impl SqliteStore {
+    /// The right to rotate the master key: one process at a time. Waits as an opening does.
+    ///
+    /// # Errors
+    /// [`OpenError::Upgrading`] while another process rotates, or makes the store over.
+    pub async fn rotation(&self) -> Result<Rotation, OpenError> {
+        hold(&self.place, self.bounds.upgrade_timeout).await.map(Rotation)
+    }
+
     /// Seals everything under the first key of `new`, which must hold the key in force as well. `progress` hears the
     /// rows that were looked at and all there are. Returns how many rows were sealed anew. `note` is the audit's.
     ///

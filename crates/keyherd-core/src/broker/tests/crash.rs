@@ -229,3 +229,43 @@ async fn journal_entries_stay_for_a_day_and_until_the_next_generation() {
     assert_eq!(stage.host.broker.trim_journal().await, Ok(0), "not a day old");
     assert_eq!((provider.calls(), provider.reuses()), (3, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_could_not_be_recorded_is_recorded_later_as_what_it_was() {
+    let refused = crate::fakes::json_reply(400, &serde_json::json!({"error": "invalid_grant"}));
+    let stage = stage(Duration::ZERO, [refused]).await;
+    let outage = async {
+        pass(SECOND / 2).await;
+        stage.fleet.installation.set_unwritable(true);
+    };
+    let (got, ()) = tokio::join!(stage.ask(plain()), outage);
+    assert!(matches!(got, Err(AcquireError::Store(_))), "{got:?}");
+    stage.fleet.installation.set_unwritable(false);
+    let told = stage.refusal().await;
+    assert_eq!(told, Refusal::ReauthRequired { code: "invalid_grant".into() }, "and not a lost rotation");
+    pass(10 * SECOND).await;
+    assert_eq!(stage.provider.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_reply_is_lost_is_given_back() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    stage.fleet.installation.lose_next_reply();
+    assert!(matches!(stage.ask(plain()).await, Err(AcquireError::Store(_))));
+    assert_eq!(stage.token().await.expose(), "access-1", "nothing was sent under it");
+    assert_eq!(stage.provider.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotated_refresh_token_is_kept_although_its_access_token_is_useless() {
+    let odd =
+        crate::fakes::json_reply(200, &serde_json::json!({"access_token": "", "refresh_token": "refresh-1"}));
+    let stage = stage(Duration::ZERO, [odd, granted("access-2", "refresh-2")]).await;
+    for _ in 0..5 {
+        assert!(matches!(stage.refusal().await, Refusal::Unavailable { .. }));
+    }
+    assert_eq!(stage.provider.calls(), 1, "no storm");
+    pass(31 * SECOND).await;
+    assert_eq!(stage.token().await.expose(), "access-2");
+    assert!(stage.provider.bodies().last().is_some_and(|body| body.contains("refresh-1")));
+}

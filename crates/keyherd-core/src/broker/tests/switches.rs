@@ -112,6 +112,18 @@ async fn the_same_token_again_moves_no_generation() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_access_token_alone_keeps_the_refresh_token() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let expires_at = Some(stage.fleet.clock.now() + MINUTE);
+    let tokens = NewTokens { access_token: Some("login".into()), refresh_token: None, expires_at };
+    let row = stage.host.broker.reconnect(&acme(), tokens, &actor()).await.expect("reconnected").chain;
+    assert_eq!((row.generation, row.tokens.refresh_token), (0, Some("refresh-0".into())));
+    assert_eq!(stage.token().await.expose(), "login");
+    pass(2 * MINUTE).await;
+    assert_eq!(stage.token().await.expose(), "access-1");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_sweep_refreshes_what_is_due_and_nothing_else() {
     let stage = stage(2 * HOUR, [granted("access-1", "refresh-1")]).await;
     stage.import("later", 9 * HOUR, "refresh-later", |_| {}).await;
@@ -155,4 +167,62 @@ async fn a_provider_that_hangs_holds_up_no_other() {
     assert_eq!(sweeper.sweep().await, Ok(1), "the other is started while the first one hangs");
     sweeper.settled().await;
     assert_eq!(stage.provider.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_switched_off_meanwhile_is_not_refreshed() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let other = stage.fleet.host();
+    other.broker.standing(&acme()).await.expect("read");
+    stage.host.broker.amend(&acme(), off(), &actor()).await.expect("amended");
+    assert_eq!(refusal(other.broker.acquire("acme", &plain(), &actor()).await), Refusal::Disabled);
+    assert_eq!(stage.provider.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_corrected_client_is_sent_and_not_the_one_that_was_read_before() {
+    let stage = stage(HOUR, [granted("access-1", "refresh-1")]).await;
+    let put = |secret: &str| {
+        let client = crate::ports::store::NamedClient {
+            name: Name::parse("app").expect("a name"),
+            provider: "generic".into(),
+            id: "shared".into(),
+            secret: Some(secret.into()),
+            block: None,
+        };
+        let broker = stage.host.broker.clone();
+        async move { broker.put_client(client, &actor()).await.expect("put") }
+    };
+    put("old-secret").await;
+    let named =
+        |f: &mut DraftFields| (f.client, f.client_id, f.client_secret) = (Some("app".into()), None, None);
+    stage.import("named", Duration::ZERO, "refresh-named", named).await;
+    let other = stage.fleet.host();
+    other.broker.standing(&Name::parse("named").expect("a name")).await.expect("read");
+    put("new-secret").await;
+    token(other.broker.acquire("named", &plain(), &actor()).await);
+    let sent = stage.provider.requests();
+    let basic = sent.iter().flat_map(|request| &request.headers).find(|(name, _)| name == "authorization");
+    assert_eq!(basic.map(|(_, value)| value.expose()), Some("Basic c2hhcmVkOm5ldy1zZWNyZXQ="));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_rejections_cost_one_cooldown() {
+    let stage = stage(HOUR, [granted("access-1", "refresh-1")]).await;
+    token(stage.ask(rejecting("access-0")).await);
+    let (_, before) = stage.fleet.installation.counts();
+    let asks = (0..1_000).map(|_| stage.ask(rejecting("access-1")));
+    for outcome in futures_util::future::join_all(asks).await {
+        assert!(matches!(refusal(outcome), Refusal::Cooling { .. }));
+    }
+    let (_, after) = stage.fleet.installation.counts();
+    assert_eq!(after - before, 1, "one write transaction");
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_its_deadline_a_caller_gets_what_is_still_valid() {
+    let stage = stage(MINUTE, [granted("access-1", "refresh-1")]).await;
+    stage.provider.takes(20 * SECOND);
+    pass(35 * SECOND).await;
+    assert_eq!(token(stage.ask(Ask::foreground(SECOND)).await).expose(), "access-0");
 }

@@ -25,7 +25,7 @@ fn judged(profile: &Profile, reply: &Reply) -> String {
             let refresh = grant.refresh_token.as_ref().map_or("-", Secret::expose);
             format!(
                 "granted {} {refresh} {}s{assumed}",
-                grant.access_token.expose(),
+                grant.access_token.as_ref().map_or("", |token| token.expose()),
                 grant.expires_in.as_secs_f64()
             )
         }
@@ -188,7 +188,12 @@ fn a_code_that_does_not_look_like_one_is_not_repeated() {
         check(400, &format!(r#"{{"error":"{code}"}}"#), "transient unprintable_code");
         check(200, &format!(r#"{{"error":"{code}"}}"#), "transient unprintable_code");
     }
-    check(200, &format!(r#"{{"access_token":"","refresh_token":"{SECRET}"}}"#), "unknown no_token");
+    // A rotation is kept although the access token beside it cannot be used.
+    check(
+        200,
+        &format!(r#"{{"access_token":"","refresh_token":"{SECRET}"}}"#),
+        &format!("granted  {SECRET} 3600s assumed"),
+    );
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn unknown_outcomes() {
 #[test]
 fn merging() {
     let grant = |refresh: Option<&str>| Grant {
-        access_token: "next".into(),
+        access_token: Some("next".into()),
         token_type: "Bearer".into(),
         expires_in: HOUR,
         expires_assumed: false,

@@ -215,3 +215,15 @@ fn tokens_too_young_to_refresh_are_left_to_age() {
     ended(&mut chain);
     assert_eq!(plan(&chain, &rejecting, &rules, NOW), Plan::Spend(Purpose::Refresh));
 }
+
+#[test]
+fn a_dying_refresh_token_is_kept_alive() {
+    let profile = Profile { refresh_lifetime: Some(10 * 24 * 3600 * SECOND), ..Profile::default() };
+    let rules = Rules::new(&RefreshBounds::default(), &profile);
+    let mut chain = chain();
+    chain.tokens.issued_at = NOW - 8 * 24 * 3600 * SECOND;
+    chain.tokens.expires_at = Some(NOW + 22 * 24 * 3600 * SECOND);
+    let (caller, sweep) = (Ask::foreground(SECOND), Ask::background(SECOND));
+    assert_eq!(plan(&chain, &caller, &rules, NOW), Plan::Serve);
+    assert_eq!(plan(&chain, &sweep, &rules, NOW), Plan::Spend(Purpose::Refresh));
+}

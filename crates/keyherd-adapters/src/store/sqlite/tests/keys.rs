@@ -158,6 +158,18 @@ async fn a_rotation_needs_the_key_in_force() {
     assert_eq!(store.keyring().ids().collect::<Vec<_>>(), ids(&keyring(&[1])));
 }
 
+#[tokio::test]
+async fn one_rotation_at_a_time() {
+    let mut bed = Bed::new();
+    bed.options.bounds.upgrade_timeout = std::time::Duration::from_millis(20);
+    let (one, two) = (bed.store().await, bed.store().await);
+    let held = one.rotation().await.unwrap();
+    assert!(matches!(two.rotation().await, Err(OpenError::Upgrading { .. })));
+    bed.store().await;
+    drop(held);
+    two.rotation().await.unwrap();
+}
+
 fn ids(keyring: &Keyring) -> Vec<crate::seal::KeyId> {
     keyring.ids().collect()
 }
