@@ -22,6 +22,9 @@ pub const ENTRY_LEN_MAX: u64 = 8 << 20;
 /// stopped. At one trim in ten minutes this keeps up with a million entries an hour.
 pub const SCAN_MAX: usize = 200_000;
 
+/// Room that is put by for answers, in bytes: for dozens of usual ones.
+pub const RESERVE_LEN: usize = 128 << 10;
+
 /// After this time an unfinished file is nobody's any more.
 pub const UNFINISHED_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 
@@ -39,6 +42,7 @@ pub(super) enum Place {
 pub(super) struct Files {
     pending: PathBuf,
     done: PathBuf,
+    reserve: PathBuf,
     scan_max: usize,
     sweep: Mutex<Option<ReadDir>>,
 }
@@ -53,12 +57,13 @@ pub(super) struct Found {
 impl Files {
     pub(super) fn open(dir: PathBuf, scan_max: usize) -> Result<Self, JournalError> {
         let pending = dir.join("pending");
+        let reserve = dir.join("reserve");
         let mut done = dir;
         done.push("done");
         for folder in [&pending, &done] {
             durable::create_dir(folder).map_err(|error| io_error(folder, &error))?;
         }
-        Ok(Self { pending, done, scan_max, sweep: Mutex::default() })
+        Ok(Self { pending, done, reserve, scan_max, sweep: Mutex::default() })
     }
 
     /// Pending first: an entry that is moved meanwhile is found in its new place.
@@ -83,8 +88,26 @@ impl Files {
     pub(super) fn write(&self, entry: &JournalEntry, place: Place, bytes: &[u8]) -> Result<(), JournalError> {
         let path = self.path(&entry.spent, place);
         let since = u64::try_from(entry.received_at.as_millis()).ok().map(Duration::from_millis);
-        durable::replace(&path, bytes, since.and_then(|since| UNIX_EPOCH.checked_add(since)))
-            .map_err(|error| io_error(&path, &error))
+        let received = since.and_then(|since| UNIX_EPOCH.checked_add(since));
+        let written = match durable::replace(&path, bytes, received) {
+            Err(error) if is_full(&error) => {
+                // What was put by for this very moment.
+                let _ = fs::remove_file(&self.reserve);
+                durable::replace(&path, bytes, received)
+            }
+            written => written,
+        };
+        written.map_err(|error| io_error(&path, &error))
+    }
+
+    /// Puts room by, so that an answer can be kept although the disk fills up while the provider is asked. One file for
+    /// all processes; no request is sent without it.
+    pub(super) fn put_room_by(&self) -> Result<(), JournalError> {
+        match fs::metadata(&self.reserve) {
+            Ok(found) if found.len() == RESERVE_LEN as u64 => Ok(()),
+            _ => durable::replace(&self.reserve, &[1; RESERVE_LEN], None)
+                .map_err(|error| io_error(&self.reserve, &error)),
+        }
     }
 
     /// Moves an entry to `done`. Not fsynced: one that is pending again after a power cut is only rolled forward once
@@ -187,6 +210,10 @@ impl Found {
             _ => Err(JournalError::Unreadable { name: self.name(), problem: "it is too large".into() }),
         }
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn list(dir: &Path) -> Result<ReadDir, JournalError> {

@@ -17,7 +17,7 @@ use keyherd_core::ports::{Aged, Journal, JournalEntry, JournalError};
 use keyherd_core::secret::TokenHash;
 use keyherd_core::time::Timestamp;
 
-pub use self::files::{ENTRY_LEN_MAX, SCAN_MAX, UNFINISHED_AGE_MAX};
+pub use self::files::{ENTRY_LEN_MAX, RESERVE_LEN, SCAN_MAX, UNFINISHED_AGE_MAX};
 use self::files::{Files, Place};
 use self::keys::Keys;
 use crate::seal::{KeySource, Keyring};
@@ -94,7 +94,11 @@ impl Journal for FileJournal {
     /// Looks on the calling thread: that there is no entry, which is the usual case, is known after two lookups in the
     /// kernel's cache (a few microseconds, less than it takes to wake another thread). An entry is read elsewhere.
     async fn find(&self, spent: &TokenHash) -> Result<Option<JournalEntry>, JournalError> {
-        let Some(found) = self.0.files.find(spent)? else { return Ok(None) };
+        let Some(found) = self.0.files.find(spent)? else {
+            // This is asked before a token is spent: from here on there must be room for the answer.
+            self.0.files.put_room_by()?;
+            return Ok(None);
+        };
         let spent = *spent;
         self.blocking(move |inner| inner.keys.open(&spent, &found.name(), &found.read()?)).await.map(Some)
     }

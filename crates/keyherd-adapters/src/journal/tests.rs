@@ -377,3 +377,14 @@ async fn an_entry_under_a_missing_key_is_not_lost() {
     other.rekey(keyring(&[2, 1]));
     assert_eq!(other.find(&hash(1)).await.unwrap(), Some(entry(1)));
 }
+
+#[tokio::test]
+async fn room_for_an_answer_is_put_by_before_a_token_is_spent() {
+    let (dir, journal) = fresh();
+    let reserve = dir.path().join("reserve");
+    assert_eq!(journal.find(&hash(1)).await.unwrap(), None);
+    assert_eq!(fs::metadata(&reserve).unwrap().len(), RESERVE_LEN as u64);
+    fs::remove_file(&reserve).unwrap();
+    journal.find(&hash(1)).await.unwrap();
+    assert!(reserve.exists(), "it is put by again once it was used");
+}

@@ -22,7 +22,7 @@ impl Broker {
     /// The hot path: the token in memory, if it answers this caller. No lock, no I/O, one allocation.
     pub fn hot(&self, name: &str, ask: &Ask) -> Option<Token> {
         let now = self.0.ports.clock.now();
-        self.0.snapshots.with(name, |known| {
+        self.0.snapshots.with(name, now, |known| {
             let chain = known.cell.fresh()?;
             let window = ask.min_valid.unwrap_or(known.window);
             let plain = ask.rejected.is_none() && !ask.forced && !known.is_resting(now);
@@ -88,7 +88,7 @@ impl Broker {
     /// that has ended. So of a herd each copies no row.
     fn board_known(&self, name: &Name, ask: &Ask, actor: &Actor) -> Option<(Answer<FlightEnd>, bool)> {
         let now = self.now();
-        self.0.snapshots.with(name.as_str(), |known| {
+        self.0.snapshots.with(name.as_str(), now, |known| {
             let chain = known.cell.fresh()?;
             let is_plain = ask.rejected.is_none() && !ask.forced && !known.is_resting(now);
             (is_plain && !chain.tokens.is_valid(now)).then(|| self.board(name, &chain, ask, actor))
@@ -97,7 +97,7 @@ impl Broker {
 
     /// The credential as it is known here, or as the store has it. Reads of one name are shared.
     pub(super) async fn standing(&self, name: &Name) -> Result<Arc<Loaded>, AcquireError> {
-        let known = self.0.snapshots.with(name.as_str(), |known| {
+        let known = self.0.snapshots.with(name.as_str(), self.now(), |known| {
             let chain = known.cell.fresh()?;
             Some(Arc::new(Loaded { credential: known.credential.clone(), chain: Chain::clone(&chain) }))
         });
@@ -111,10 +111,11 @@ impl Broker {
     pub(super) async fn read(&self, name: &Name) -> Result<Arc<Loaded>, AcquireError> {
         let (broker, wanted) = (self.clone(), name.clone());
         let (answer, _) = self.0.loads.board(name.clone(), || async move {
-            let stamp = broker.0.snapshots.stamp();
+            let (stamp, read_at) = (broker.0.snapshots.stamp(), broker.now());
             let loaded = broker.0.ports.store.credential(&wanted).await?;
             if let Some(loaded) = &loaded {
-                broker.0.snapshots.put(stamp, loaded, broker.window(&loaded.chain.provider));
+                let window = broker.window(&loaded.chain.provider);
+                broker.0.snapshots.put(stamp, loaded, window, read_at);
             }
             Ok(loaded.map(Arc::new))
         });
@@ -130,7 +131,7 @@ impl Broker {
     }
 
     fn last_known(&self, name: &Name) -> Option<Arc<Loaded>> {
-        self.0.snapshots.with(name.as_str(), |known| {
+        self.0.snapshots.with_old(name.as_str(), |known| {
             let chain = Chain::clone(&known.cell.last());
             let loaded = Loaded { credential: known.credential.clone(), chain };
             loaded.chain.tokens.is_valid(self.now()).then(|| Arc::new(loaded))

@@ -96,7 +96,7 @@ impl Broker {
             Some(after) => after,
             None => {
                 let last = store.last_event().await?;
-                self.0.snapshots.mark_all_stale();
+                self.0.snapshots.watched();
                 last
             }
         };

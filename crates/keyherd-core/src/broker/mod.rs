@@ -33,7 +33,6 @@ use self::follow::Notices;
 use self::lead::FlightEnd;
 pub use self::manage::{ManageError, PAGE_MAX, Page};
 use self::snapshot::Snapshots;
-pub use self::snapshot::prepare_process;
 pub use self::sweep::BackgroundBounds;
 pub use self::token::Token;
 use crate::credential::{Cooldown, Loaded};

@@ -4,7 +4,7 @@
 //! credentials of a chain follow together. A cell that is stale serves nobody until it was read anew.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -15,26 +15,26 @@ use crate::time::Timestamp;
 
 type Map<K, V> = papaya::HashMap<K, Arc<V>, foldhash::fast::RandomState>;
 
-/// To be called once, while the process has one thread: on Linux a process with several waits some ten milliseconds for
-/// the kernel when it makes its first map (membarrier(2), registration), which is longer than all else that a command
-/// with a hot token does.
-pub fn prepare_process() {
-    drop(papaya::HashMap::<u8, u8>::new());
-}
-
 pub(super) struct Snapshots {
     names: Map<Name, Known>,
     cells: Map<ChainId, Cell>,
     /// +1 whenever something is found to have changed: a read that began before does not count as fresh.
     epoch: AtomicU64,
+    /// Whether changes elsewhere reach this memory.
+    watched: AtomicBool,
     max: usize,
 }
+
+/// How long memory is trusted where no watch tells of changes.
+const UNWATCHED_MAX: Duration = Duration::from_millis(100);
 
 /// One credential and where its chain's state is.
 pub(super) struct Known {
     pub(super) credential: Credential,
     /// How long the token must live on for a caller who does not say.
     pub(super) window: Duration,
+    /// When it was read.
+    pub(super) read_at: Timestamp,
     pub(super) cell: Arc<Cell>,
 }
 
@@ -75,14 +75,28 @@ impl Snapshots {
             names: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
             cells: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
             epoch: AtomicU64::new(0),
+            watched: AtomicBool::new(false),
             max,
         }
     }
 
-    /// Looks a name up, without allocating.
-    pub(super) fn with<R>(&self, name: &str, look: impl FnOnce(&Known) -> R) -> Option<R> {
+    /// Looks a name up, without allocating. While nobody watches what others commit, memory is good for a moment only.
+    pub(super) fn with<R>(&self, name: &str, now: Timestamp, look: impl FnOnce(&Known) -> R) -> Option<R> {
         let pinned = self.names.pin();
-        pinned.get(name).map(|known| look(known))
+        let known = pinned.get(name)?;
+        let is_recent = known.read_at <= now && now < known.read_at + UNWATCHED_MAX;
+        (self.watched.load(Ordering::Relaxed) || is_recent).then(|| look(known))
+    }
+
+    /// Looks a name up, however old what is known may be: for when the store cannot be asked.
+    pub(super) fn with_old<R>(&self, name: &str, look: impl FnOnce(&Known) -> R) -> Option<R> {
+        self.names.pin().get(name).map(|known| look(known))
+    }
+
+    /// From now on somebody watches what others commit. What was read before is not trusted.
+    pub(super) fn watched(&self) {
+        self.mark_all_stale();
+        self.watched.store(true, Ordering::Release);
     }
 
     /// Call before a read whose result goes to [`Snapshots::put`].
@@ -91,14 +105,14 @@ impl Snapshots {
     }
 
     /// Keeps what was read since `stamp`, unless something changed meanwhile.
-    pub(super) fn put(&self, stamp: Stamp, loaded: &Loaded, window: Duration) {
+    pub(super) fn put(&self, stamp: Stamp, loaded: &Loaded, window: Duration, read_at: Timestamp) {
         if self.names.len().max(self.cells.len()) >= self.max {
             self.clear();
             return;
         }
         let cell = self.keep(stamp, &loaded.chain);
         if self.epoch.load(Ordering::Acquire) == stamp.0 {
-            let known = Arc::new(Known { credential: loaded.credential.clone(), window, cell });
+            let known = Arc::new(Known { credential: loaded.credential.clone(), window, read_at, cell });
             self.names.pin().insert(loaded.credential.name.clone(), known);
         }
         // A change between the check and the insertion has bumped the epoch before it removes names.

@@ -73,6 +73,7 @@ macro_rules! store_contract {
             claiming: a_claim_is_granted_once, one_of_many_wins, a_moved_row_is_not_claimed,
                 a_claim_tells_who_holds_it, a_gone_chain_is_not_claimed, claims_are_counted;
             settling: a_grant_is_the_next_generation, a_lost_reply_is_success,
+                a_failure_is_not_taken_for_a_lost_reply,
                 without_its_claim_nothing_is_settled, a_reconnect_supersedes_a_grant,
                 a_verdict_that_lost_a_race_is_not_recorded, every_trouble_is_kept_as_it_is,
                 a_released_claim_leaves_all_else, unrelated_state_survives_a_refresh,

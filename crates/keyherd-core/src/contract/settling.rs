@@ -49,6 +49,18 @@ pub async fn a_lost_reply_is_success(bed: &dyn Testbed) {
     assert_eq!(other, first, "another answer than the row's is none of it");
 }
 
+pub async fn a_failure_is_not_taken_for_a_lost_reply(bed: &dyn Testbed) {
+    let process = bed.open().await;
+    let made = create(&*process.store, oauth("acme-1", "r1")).await.chain;
+    let claimed = claim(&process, &made).await;
+    // A provider that keeps the token: the next generation spends what this one did.
+    let after = done(settle(&*process.store, granting(&claimed, "r1")).await);
+    for settlement in [Settlement::Troubled(Trouble::Verdict(verdict("r1"))), Settlement::Released] {
+        let late = settle(&*process.store, settling(&claimed, settlement)).await;
+        assert_eq!(superseded(late), after);
+    }
+}
+
 pub async fn without_its_claim_nothing_is_settled(bed: &dyn Testbed) {
     let process = bed.open().await;
     let made = create(&*process.store, oauth("acme-1", "r1")).await.chain;

@@ -1,5 +1,7 @@
 //! Why a process cannot begin its work; every message is the adapter's own, which names the thing and the way out.
 
+use std::path::PathBuf;
+
 use keyherd_adapters::provider::BadCaBundle;
 use keyherd_adapters::seal::KeyError;
 use keyherd_adapters::store::sqlite::OpenError;
@@ -21,6 +23,13 @@ pub(crate) enum WireError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     CaBundle(#[from] BadCaBundle),
+    #[error(
+        "the store {} is missing or empty, but {} holds answers that belong to one: restore a backup of the store, or move \
+         the journal away to begin anew",
+        database.display(),
+        journal.display()
+    )]
+    StoreLost { database: PathBuf, journal: PathBuf },
     #[error("{0}: try again, or look at the sandbox this runs in")]
     Entropy(#[from] NoEntropy),
 }

@@ -39,6 +39,7 @@ pub(crate) struct Wired {
 pub(crate) async fn open(settings: &Settings) -> Result<Wired, WireError> {
     register_barrier();
     settings.prepare_data()?;
+    refuse_a_lost_store(&settings.database)?;
     let keyring = keyring(&settings.master_key, &settings.database)?;
     let clock = Arc::new(SystemClock);
     let entropy = Arc::new(OsEntropy::new()?);
@@ -89,6 +90,19 @@ fn journal_folder(database: &Path) -> PathBuf {
         }
         _ => database.with_file_name("journal"),
     }
+}
+
+/// A journal with answers belongs to a store with credentials: where that one is empty, it was lost, and a new one in its
+/// place would hide that.
+fn refuse_a_lost_store(database: &Path) -> Result<(), WireError> {
+    let journal = journal_folder(database);
+    let has_answers = ["pending", "done"]
+        .iter()
+        .any(|folder| std::fs::read_dir(journal.join(folder)).is_ok_and(|mut files| files.next().is_some()));
+    if has_answers && SqliteStore::is_empty(database)? {
+        return Err(WireError::StoreLost { database: database.to_owned(), journal });
+    }
+    Ok(())
 }
 
 /// The master keys; made where there are none and the store is new. Of several processes that begin at once one makes

@@ -117,7 +117,7 @@ impl SqliteStore {
             let rows = query.fetch_all(reader.connection()?).await?;
             reader.done();
             let (due, idle) = split(&rows)?;
-            if false {
+            if !idle.is_empty() {
                 self.clear_due(&idle).await?;
             }
             if !due.is_empty() || rows.len() < limit {

@@ -117,8 +117,11 @@ fn is_still_there(path: &Path, file: &File) -> io::Result<bool> {
 /// Removes the file under its lock: an owner that is just taking it will see that, and make another one. Nobody removes
 /// a file whose lock is another's, so that what the path named under the lock is what goes.
 fn remove_if_dead(path: &Path) -> bool {
-    let Ok(file) = File::open(path) else { return false };
-    let is_ours = file.try_lock().is_ok() && is_still_there(path, &file).unwrap_or(false);
+    File::open(path).is_ok_and(|file| remove_if_unlocked(path, &file))
+}
+
+fn remove_if_unlocked(path: &Path, file: &File) -> bool {
+    let is_ours = file.try_lock().is_ok() && is_still_there(path, file).unwrap_or(false);
     is_ours && fs::remove_file(path).is_ok()
 }
 
@@ -140,6 +143,59 @@ mod tests {
         assert_eq!(two.holder(OwnerId::from_i64(1)), Holder::Alive);
         drop(one);
         assert_eq!(two.holder(OwnerId::from_i64(1)), Holder::Gone);
+    }
+
+    #[test]
+    fn a_judge_is_not_taken_for_the_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let judge = owners(folder.path(), 1);
+        judge.hold().unwrap();
+        let dead = judge.file(OwnerId::from_i64(2));
+        fs::write(&dead, "").unwrap();
+        let other_judge = File::open(&dead).unwrap();
+        other_judge.lock_shared().unwrap();
+        assert_eq!(judge.holder(OwnerId::from_i64(2)), Holder::Gone);
+    }
+
+    #[test]
+    fn a_late_sweep_spares_the_file_that_took_the_dead_ones_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("owner.lock");
+        fs::write(&path, "").unwrap();
+        let opened_before = File::open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "").unwrap();
+        assert!(!remove_if_unlocked(&path, &opened_before));
+        assert!(path.exists());
+        assert!(remove_if_dead(&path));
+        assert!(!path.exists());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_owner_whose_file_was_swept_before_it_was_locked_makes_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let (owner, judge) = (owners(folder.path(), 1), owners(folder.path(), 2));
+        durable::create_dir(&owner.folder).unwrap();
+        let path = owner.file(owner.me());
+        fs::write(&path, "").unwrap();
+        let sweeper = File::open(&path).unwrap();
+        sweeper.lock().unwrap();
+        std::thread::scope(|scope| {
+            let taking = scope.spawn(|| owner.hold().unwrap());
+            // The kernel's own list says when the owner waits for this very file.
+            let waits = format!("{}", sweeper.metadata().unwrap().ino());
+            let is_waiting = || {
+                let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+                locks.lines().any(|line| line.contains("-> FLOCK") && line.contains(&waits))
+            };
+            while !is_waiting() && !taking.is_finished() {
+                std::thread::yield_now();
+            }
+            fs::remove_file(&path).unwrap();
+            drop(sweeper);
+        });
+        assert_eq!(judge.holder(owner.me()), Holder::Alive);
     }
 
     #[test]

@@ -226,3 +226,13 @@ async fn at_its_deadline_a_caller_gets_what_is_still_valid() {
     pass(35 * SECOND).await;
     assert_eq!(token(stage.ask(Ask::foreground(SECOND)).await).expose(), "access-0");
 }
+
+#[tokio::test(start_paused = true)]
+async fn without_a_watch_memory_is_good_for_a_moment_only() {
+    let stage = stage(HOUR, []).await;
+    let other = stage.fleet.host();
+    token(other.broker.acquire("acme", &plain(), &actor()).await);
+    stage.host.broker.amend(&acme(), off(), &actor()).await.expect("amended");
+    pass(Duration::from_millis(101)).await;
+    assert_eq!(refusal(other.broker.acquire("acme", &plain(), &actor()).await), Refusal::Disabled);
+}
