@@ -2,7 +2,7 @@
 //!
 //! Owns statements that more than one room uses. Schemas and everything else of one engine stand with the engine.
 
-/// A chain with its client and its block, as [`chain_from`] names the tables.
+/// A chain with its client and its block, with the names that `chain_joins` gives its tables.
 macro_rules! chain_columns {
     () => {
         "c.id AS chain_id, c.revision, c.generation, c.name AS chain_name, c.provider, c.kind, c.client_name, \

@@ -12,3 +12,4 @@ mod restarted;
 mod stage;
 mod stopped;
 mod tally;
+mod twice;

@@ -7,11 +7,15 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::sandbox::{Ran, Sandbox, in_seconds, until};
+
+/// How far the program's clock, which is the kernel's coarse one, may be behind ours.
+const COARSE: Duration = Duration::from_millis(20);
 
 /// Killed where the test forgets it.
 pub(crate) struct Running {
@@ -131,4 +135,10 @@ pub(crate) fn until_some<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
 /// The wall clock, which tokens end by.
 pub(crate) fn now() -> Timestamp {
     in_seconds(0).parse().unwrap()
+}
+
+/// Waits until that time is past for the program under test too.
+#[track_caller]
+pub(crate) fn until_past(at: Timestamp) {
+    until("that time comes", || now() > at + COARSE);
 }

@@ -1,6 +1,6 @@
 //! What can go wrong inside the store, and how it is said: which file, what, and the way out.
 //!
-//! Owns the reading of SQLite's result codes (https://www.sqlite.org/rescode.html). No message holds a bound value:
+//! Owns the reading of SQLite's result codes (<https://www.sqlite.org/rescode.html>). No message holds a bound value:
 //! SQLite's own texts name tables and files only.
 
 use std::path::Path;

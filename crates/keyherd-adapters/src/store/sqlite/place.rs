@@ -1,7 +1,7 @@
 //! Where the store lies: its file and its folder, and whether both can be trusted with secrets and locks.
 //!
 //! Owns the names of the files beside the database. Never opens the database file itself: closing any descriptor of it
-//! would drop this process's locks on it (https://www.sqlite.org/howtocorrupt.html, 2.2).
+//! would drop this process's locks on it (<https://www.sqlite.org/howtocorrupt.html>, 2.2).
 
 use std::fs::{self, File};
 use std::io;

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::crowd::{Crowd, ends_at, show};
 use crate::oidc::{Counts, OidcProvider};
-use crate::running::now;
-use crate::sandbox::{Sandbox, until};
+use crate::running::{now, until_past};
+use crate::sandbox::Sandbox;
 use crate::serving::Serving;
 
 const TTL_SECONDS: u64 = 12;
@@ -32,12 +32,12 @@ fn while_the_token_lasts_it_is_served_and_then_one_probe_tells() {
     assert_eq!(token, document["access_token"].as_str().unwrap());
     assert_eq!(server.userinfo_status(&token), 200, "it is still good");
     let ends_at = ends_at(&sandbox);
-    until("callers want a newer one", || now() + WINDOW > ends_at);
+    until_past(ends_at - WINDOW);
     let again = crowd(&serving, &["token", "acme", "--min-valid", "3600"]).ask(&sandbox).one_token();
     assert_eq!((again, server.counts()), (token, ROTATED), "served, and nothing is probed before it ends");
     assert!(now() < ends_at, "this machine is too slow for a token of {TTL_SECONDS} s");
 
-    until("the token ends", || now() >= ends_at);
+    until_past(ends_at);
     crowd(&serving, &["token", "acme"]).ask(&sandbox).refused(3, 409, "rotation_lost");
     assert_eq!(
         (show(&sandbox)["trouble"]["reason"].as_str(), server.counts()),

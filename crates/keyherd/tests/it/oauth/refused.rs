@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::crowd::{Crowd, show};
 use crate::oidc::{Counts, OidcProvider};
-use crate::sandbox::{Sandbox, until};
+use crate::sandbox::{Sandbox, in_seconds, until};
 use crate::serving::Serving;
 
 const TTL_SECONDS: u64 = 600;
@@ -48,19 +48,24 @@ fn a_revoked_grant_is_asked_for_once() {
 
 #[test]
 fn a_token_that_upstream_refuses_is_replaced_once() {
-    let (sandbox, server) = (Sandbox::new(), OidcProvider::start(TTL_SECONDS));
+    let (sandbox, server) = (Sandbox::new(), OidcProvider::start(1));
     let serving = Serving::start(&sandbox);
-    let document = server.seed("post");
+    let mut document = server.seed("post");
+    // It ends in a second, and keyherd is told otherwise.
+    document["expires_at"] = in_seconds(3_600).into();
     server.import(&sandbox, &document, &[]).ok();
-    let first = refused_upstream(&server, document["access_token"].as_str().unwrap());
+    let first = document["access_token"].as_str().unwrap();
+    until("upstream refuses it", || server.userinfo_status(first) == 401);
     assert_eq!(plain(&serving).ask(&sandbox).one_token(), first, "keyherd cannot know by itself");
-    let second = rejecting(&serving, &first).ask(&sandbox).one_token();
+    server.configure(&json!({"access_ttl_seconds": TTL_SECONDS}));
+    let second = rejecting(&serving, first).ask(&sandbox).one_token();
     assert_ne!(second, first);
     assert_eq!(server.userinfo_status(&second), 200);
     let once = Counts { calls: 1, granted: 1, replays: 0, reuses: 0 };
     assert_eq!(server.counts(), once);
 
-    refused_upstream(&server, &second);
+    server.revoke(&second);
+    assert_eq!(server.userinfo_status(&second), 401);
     rejecting(&serving, &second).ask(&sandbox).refused(4, 429, "authentication");
     assert_eq!(server.counts(), once, "what a refusal minted and is refused again is not refreshed again");
     assert_eq!(show(&sandbox)["state"], "cooling");
@@ -71,15 +76,6 @@ fn import_ended(sandbox: &Sandbox, server: &OidcProvider, client: &str, flags: &
     let mut document = server.seed(client);
     document["expires_at"] = LONG_AGO.into();
     server.import(sandbox, &document, flags).ok();
-}
-
-/// From now on upstream answers 401 to this token, which has not ended.
-#[track_caller]
-fn refused_upstream(server: &OidcProvider, token: &str) -> String {
-    assert_eq!(server.userinfo_status(token), 200);
-    server.revoke(token);
-    assert_eq!(server.userinfo_status(token), 401);
-    token.to_owned()
 }
 
 fn plain(serving: &Serving) -> Crowd<'static> {
