@@ -78,7 +78,8 @@ fn watched(stage: &Stage, step: &Step, ends_at: Timestamp) -> (Vec<Told>, Option
     assert_eq!(outside, [old_token(), old_token(), old_token()], "{step:?}: outside the window");
     until_past(ends_at - WINDOW);
     let mut waiters: Vec<_> = (0..CALLERS).map(|_| Running::token(&stage.sandbox)).collect();
-    stage.sandbox.token(&["acme", "--wait", "1"]);
+    let hasty = Told::from(&stage.sandbox.token(&["acme", "--wait", "1"]));
+    assert_eq!(hasty, old_token(), "{step:?}: its time is over, and the token lasts");
     assert!(!waiters.iter_mut().any(Running::is_over), "{step:?}: they wait");
     let died_at = now();
     owner.kill();

@@ -39,7 +39,9 @@ fn play(sign: Sign) -> Row {
     until_seen(&stage, sign);
     owner.stop();
     let waiters: Vec<_> = (0..WAITERS).map(|_| Running::token(&stage.sandbox)).collect();
-    let hasty = Told::from(&stage.sandbox.token(&["acme", "--wait", "1"]));
+    // Elsewhere it may be stopped within a write of the store, which nobody else gets past: then it is not for long.
+    let hasty =
+        matches!(sign, Sign::Request).then(|| Told::from(&stage.sandbox.token(&["acme", "--wait", "1"])));
     assert!(stage.provider.calls() <= 1, "{sign:?}: overtaken");
     stage.provider.lets_go();
     let resumed_at = now();
@@ -49,7 +51,11 @@ fn play(sign: Sign) -> Row {
     ran.push(owner.end());
     let told = all(&ran);
     let step = Step { point: words(sign), is_claimed: true, calls_before: 1, calls_after: 1, is_lost: false };
-    let others = if hasty == Told::NotYet { "others waited a second" } else { "others were served" };
+    let others = match hasty {
+        Some(Told::NotYet) => "others waited a second",
+        Some(_) => "others were served",
+        None => "others waited",
+    };
     let row = stage.row(&step, &format!("SIGSTOP, {others}, SIGCONT"), &told, Some(took));
     stage.check(&step, &told);
     row

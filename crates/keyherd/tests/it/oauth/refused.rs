@@ -15,14 +15,15 @@ const PROCESSES: usize = 8;
 #[test]
 fn an_outage_is_waited_out() {
     let (sandbox, server) = (Sandbox::new(), OidcProvider::start(TTL_SECONDS));
+    sandbox.configure("[refresh]\nbackoff_first_seconds = 3\n");
     import_ended(&sandbox, &server, "basic", &[]);
     server.configure(&json!({"unavailable": 2}));
-    sandbox.token(&["acme"]).failed(4, &["'acme'", "http_503", "asked again"]);
-    let stats = server.stats();
-    assert_eq!(stats["unavailable"], 1, "{stats}");
+    for _ in 0..2 {
+        sandbox.token(&["acme"]).failed(4, &["'acme'", "http_503", "asked again"]);
+        assert_eq!(server.stats()["unavailable"], 1, "after a failure it is left alone for a while");
+    }
     until("it is good again", || sandbox.token(&["acme"]).code == 0);
-    let stats = server.stats();
-    assert_eq!(stats["unavailable"], 2, "between its tries it rests: {stats}");
+    assert_eq!(server.stats()["unavailable"], 2, "and after the next one");
     assert_eq!(server.counts(), Counts { calls: 1, granted: 1, replays: 0, reuses: 0 });
     let token = sandbox.token(&["acme"]).ok().out;
     assert_eq!(server.userinfo_status(token.trim_end()), 200);
