@@ -127,6 +127,9 @@ async fn play(side: &str, scene: &Scene) -> Outcome<Played> {
         tokio::time::sleep(Duration::from_secs(EXPIRES_IN)).await;
     }
     played.tally = provider.accounts().tally();
+    for process in fleet {
+        process.stop().await?;
+    }
     Ok(played)
 }
 
@@ -145,7 +148,7 @@ async fn log_in(side: &str, folder: &Path, family: u64, token_url: &str) -> Outc
 
 /// A worker, seen from here.
 struct Process {
-    _child: Child,
+    child: Child,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
 }
@@ -157,7 +160,7 @@ impl Process {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let input = child.stdin.take().ok_or("a worker without input")?;
         let output = child.stdout.take().ok_or("a worker without output")?;
-        Ok(Self { _child: child, input, output: BufReader::new(output).lines() })
+        Ok(Self { child, input, output: BufReader::new(output).lines() })
     }
 
     async fn go(&mut self, tries: usize) -> Outcome {
@@ -169,6 +172,13 @@ impl Process {
         let line = self.output.next_line().await?.ok_or("a worker ended")?;
         let (failed, longest) = line.split_once(' ').ok_or("a worker says nothing")?;
         Ok((failed.parse()?, Duration::from_micros(longest.parse()?)))
+    }
+
+    /// Without further lines it ends by itself.
+    async fn stop(mut self) -> Outcome {
+        drop(self.input);
+        self.child.wait().await?;
+        Ok(())
     }
 }
 

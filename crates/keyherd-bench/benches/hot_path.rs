@@ -8,7 +8,7 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use keyherd_adapters::system::SystemClock;
-use keyherd_bench::figures::median;
+use keyherd_bench::figures::spread;
 use keyherd_bench::{Arguments, Outcome, Report, Row, Stopwatch, credential, ratio};
 use keyherd_core::audit::Actor;
 use keyherd_core::broker::{Acquired, Broker, ConnectMode, Options, Ports};
@@ -28,8 +28,8 @@ const TOKEN_LENS: [usize; 2] = [100, 1_000];
 
 fn main() -> Outcome {
     let arguments = Arguments::of_process();
-    let rounds = arguments.number("rounds", arguments.size(3, 15))?;
-    let calls = arguments.number("calls", arguments.size(20_000, 1_000_000))?;
+    let rounds = arguments.number("rounds", arguments.size(3, 50))?;
+    let calls = arguments.number("calls", arguments.size(20_000, 200_000))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut report = Report::begin("hot_path: a hot token in process, by name");
     // One name that everybody asks for, and many.
@@ -41,7 +41,7 @@ fn main() -> Outcome {
         }
     }
     report.note(format!(
-        "ns a call, the slower thread's: medians of {rounds} rounds of {calls} calls, alternating."
+        "ns a call, the slower thread's: the fastest of {rounds} rounds of {calls} calls, alternating."
     ));
     report.print();
     Ok(())
@@ -101,15 +101,16 @@ impl Figures {
         if threads == 1 { self.one.push(figures) } else { self.two.push(figures) }
     }
 
-    fn medians(rounds: &[[f64; 3]]) -> [f64; 3] {
+    /// What other programs take of the machine only ever adds: the fastest round is nearest to the truth.
+    fn fastest(rounds: &[[f64; 3]]) -> [f64; 3] {
         [0, 1, 2].map(|side| {
-            median(&rounds.iter().filter_map(|round| round.get(side).copied()).collect::<Vec<_>>())
+            spread(&rounds.iter().filter_map(|round| round.get(side).copied()).collect::<Vec<_>>()).0
         })
     }
 }
 
 fn add(report: &mut Report, token_len: usize, names: usize, figures: &Figures) {
-    let (one, two) = (Figures::medians(&figures.one), Figures::medians(&figures.two));
+    let (one, two) = (Figures::fastest(&figures.one), Figures::fastest(&figures.two));
     let what = format!("{token_len} B token, {names} name{}", if names == 1 { "" } else { "s" });
     for (threads, [ours, bare, look]) in [(1, one), (2, two)] {
         let row = Row::new(format!("{what}, {threads} thread{}", if threads == 1 { "" } else { "s" }));

@@ -2,6 +2,10 @@
 
 use std::fmt::Display;
 use std::fs;
+use std::time::Duration;
+
+use crate::process::{cpu_time_of_machine, cpu_time_of_own};
+use crate::{Outcome, Stopwatch};
 
 /// How a figure stands to its aim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +96,9 @@ pub fn ratio(ours: f64, baseline: f64) -> String {
 pub struct Report {
     title: &'static str,
     load_before: String,
+    begun: Stopwatch,
+    /// Of all processes but ours, so far.
+    others: Option<Duration>,
     rows: Vec<Row>,
     notes: Vec<String>,
 }
@@ -99,7 +106,8 @@ pub struct Report {
 impl Report {
     /// Begins: notes the load that others make.
     pub fn begin(title: &'static str) -> Self {
-        Self { title, load_before: load(), rows: Vec::new(), notes: Vec::new() }
+        let (begun, others) = (Stopwatch::start(), others().ok());
+        Self { title, load_before: load(), begun, others, rows: Vec::new(), notes: Vec::new() }
     }
 
     /// Adds a line.
@@ -115,7 +123,8 @@ impl Report {
     /// Prints everything.
     pub fn print(&self) {
         println!("\n{}", self.title);
-        println!("machine: {}; load before: {}; after: {}\n", machine(), self.load_before, load());
+        println!("machine: {}; load before: {}; after: {}", machine(), self.load_before, load());
+        println!("other programs took {} of a core while this ran\n", self.taken_by_others());
         let heads = ["question", "aim", "baseline", "ours", "ratio", "verdict"];
         let lines: Vec<_> = std::iter::once(heads).chain(self.rows.iter().map(Row::cells)).collect();
         let widths: Vec<usize> = (0..heads.len()).map(|column| width(&lines, column)).collect();
@@ -131,6 +140,23 @@ impl Report {
             println!("{note}");
         }
     }
+}
+
+impl Report {
+    fn taken_by_others(&self) -> String {
+        match (self.others, others()) {
+            (Some(before), Ok(after)) => {
+                let share = after.saturating_sub(before).as_secs_f64() / self.begun.elapsed().as_secs_f64();
+                format!("{:.0} %", 100.0 * share)
+            }
+            _ => "an unknown share".into(),
+        }
+    }
+}
+
+/// CPU time of whatever else runs here.
+fn others() -> Outcome<Duration> {
+    Ok(cpu_time_of_machine()?.saturating_sub(cpu_time_of_own()?))
 }
 
 fn width(lines: &[[&str; 6]], column: usize) -> usize {

@@ -14,8 +14,8 @@ pub(super) const CONFIG: &str = "[background]\nenabled = false\n[refresh]\nforce
 pub(super) const SWEEPING: &str =
     "[background]\ninterval_seconds = 0.1\n[refresh]\nforced_apart_seconds = 0.01\n";
 
-/// How soon whoever waits has an answer when the owner has died.
-pub(super) const TAKEOVER_MAX: Duration = Duration::from_secs(1);
+/// How soon whoever waits has an answer when the owner has died: at once, on a machine whose disk is busy with others.
+pub(super) const TAKEOVER_MAX: Duration = Duration::from_secs(3);
 
 /// A step of the engine, and what dying there means.
 #[derive(Debug, Clone, Copy)]

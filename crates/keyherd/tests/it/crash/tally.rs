@@ -14,6 +14,10 @@ pub(super) enum Told {
     Lost,
     /// Its own time was over first.
     NotYet,
+    /// It is unknown whether the provider rotated.
+    Uncertain,
+    /// Somebody holds the store, and does not go on.
+    Held,
     /// Anything else.
     Other(String),
 }
@@ -24,6 +28,8 @@ impl From<&Ran> for Told {
             0 if ran.err.is_empty() => Self::Token(ran.out.trim_end().to_owned()),
             3 if ran.err.contains("rotation_lost") => Self::Lost,
             4 if ran.err.contains("within the caller's time") => Self::NotYet,
+            4 if ran.err.contains("unknown whether the provider rotated") => Self::Uncertain,
+            4 if ran.err.contains("is held by another process") => Self::Held,
             _ => Self::Other(format!("{ran:?}")),
         }
     }
@@ -60,6 +66,8 @@ pub(super) fn words(told: &[Told], old: &str) -> String {
         Told::Token(_) => format!("{count} × the new token"),
         Told::Lost => format!("{count} × `reauth_required` (`rotation_lost`)"),
         Told::NotYet => format!("{count} × not yet"),
+        Told::Uncertain => format!("{count} × `uncertain`"),
+        Told::Held => format!("{count} × `store_unavailable`"),
         Told::Other(text) => format!("{count} × {text}"),
     });
     parts.collect::<Vec<_>>().join(", ")
