@@ -20,6 +20,7 @@ use keyherd_core::time::Timestamp;
 pub struct CountingStore {
     inner: Arc<dyn Store>,
     reads: AtomicU64,
+    looks: AtomicU64,
     claims: AtomicU64,
     writes: AtomicU64,
 }
@@ -27,8 +28,10 @@ pub struct CountingStore {
 /// How often the store was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Calls that only read.
+    /// Calls that only read, but those of the watch.
     pub reads: u64,
+    /// Reads of the outbox: the watch's, one for each ring of the bell, whatever rang it.
+    pub looks: u64,
     /// Claims asked for.
     pub claims: u64,
     /// Calls that change something, claims included: each is one transaction.
@@ -38,13 +41,15 @@ pub struct Counts {
 impl CountingStore {
     /// In front of that one.
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, reads: AtomicU64::new(0), claims: AtomicU64::new(0), writes: AtomicU64::new(0) }
+        let none = || AtomicU64::new(0);
+        Self { inner, reads: none(), looks: none(), claims: none(), writes: none() }
     }
 
     /// Calls so far.
     pub fn counts(&self) -> Counts {
         Counts {
             reads: self.reads.load(Ordering::Relaxed),
+            looks: self.looks.load(Ordering::Relaxed),
             claims: self.claims.load(Ordering::Relaxed),
             writes: self.writes.load(Ordering::Relaxed),
         }
@@ -52,6 +57,11 @@ impl CountingStore {
 
     fn read(&self) -> &dyn Store {
         self.reads.fetch_add(1, Ordering::Relaxed);
+        &*self.inner
+    }
+
+    fn look(&self) -> &dyn Store {
+        self.looks.fetch_add(1, Ordering::Relaxed);
         &*self.inner
     }
 
@@ -67,6 +77,7 @@ impl Counts {
     pub fn since(self, before: Self) -> Self {
         Self {
             reads: self.reads - before.reads,
+            looks: self.looks - before.looks,
             claims: self.claims - before.claims,
             writes: self.writes - before.writes,
         }
@@ -190,11 +201,11 @@ impl AuditStore for CountingStore {
 #[async_trait]
 impl EventStore for CountingStore {
     async fn last_event(&self) -> Result<i64, StoreError> {
-        self.read().last_event().await
+        self.look().last_event().await
     }
 
     async fn events(&self, after: i64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
-        self.read().events(after, limit).await
+        self.look().events(after, limit).await
     }
 
     async fn trim(&self, now: Timestamp) -> Result<u64, StoreError> {
