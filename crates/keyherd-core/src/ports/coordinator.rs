@@ -1,6 +1,18 @@
-//! Waking others: a hint that something was committed. It never authorises anything, and it may be lost.
+//! Waking others, and keeping them from trying what one is at: hints. It never authorises anything; what it says may be
+//! lost, late or wrong.
 
 use async_trait::async_trait;
+
+use crate::ids::ChainId;
+
+/// Whether to try for a chain's claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Try: nobody else is known to be at it, or nobody can say.
+    Try,
+    /// Another process is at it: wait for its commit, within the usual bounds, and look at the store then.
+    Wait,
+}
 
 /// Tells other processes to look at the store, and says when to look.
 #[async_trait]
@@ -10,4 +22,17 @@ pub trait Coordinator: Send + Sync + 'static {
 
     /// Returns when the store may have changed since the last call returned; at worst after a bounded poll.
     async fn changed(&self);
+
+    /// Asked before a claim is tried for. What it says saves the store some work and is not relied upon.
+    async fn turn(&self, _chain: ChainId) -> Turn {
+        Turn::Try
+    }
+
+    /// The chain that [`Coordinator::turn`] let this process try for is done with, however it ended.
+    async fn done(&self, _chain: ChainId) {}
+
+    /// What is wrong with it, one line each: for readiness and for people. Everything works without it, only slower.
+    async fn trouble(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

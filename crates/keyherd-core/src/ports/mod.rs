@@ -9,7 +9,7 @@ mod provider_client;
 pub mod store;
 
 pub use self::clock::Clock;
-pub use self::coordinator::Coordinator;
+pub use self::coordinator::{Coordinator, Turn};
 pub use self::entropy::Entropy;
 pub use self::journal::{Aged, Journal, JournalEntry, JournalError};
 pub use self::profiles::{ProfileError, Profiles};

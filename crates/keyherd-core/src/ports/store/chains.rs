@@ -1,5 +1,7 @@
 //! Token chains: claims, their compare-and-set ends, and what is due.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{Record, StoreError};
@@ -84,7 +86,20 @@ pub trait ChainStore: Send + Sync + 'static {
     /// row. The owner's liveness is recorded with it.
     async fn claim(&self, ask: &ClaimAsk, record: Record) -> Result<Claimed, StoreError>;
 
-    /// Ends a claim by compare-and-set on (chain, claim, generation).
+    /// How long a granted claim lives on the store's clock unless it is renewed. `None`: as long as its owner's
+    /// process, which the store can see.
+    fn claim_life(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Gives a claim of this process its whole life again. `false`: it is ours no more. No change of revision, and no
+    /// audit entry: nothing was decided.
+    async fn renew(&self, _chain: ChainId, _claim: ClaimId) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    /// Ends a claim by compare-and-set on (chain, claim, generation). A claim of another process is ended only while
+    /// its owner is gone.
     async fn settle(&self, settling: Settling, record: Record) -> Result<Settled, StoreError>;
 
     /// Commits an answer that was journaled, whoever holds the claim or none: compare-and-set on (chain, generation,

@@ -1,5 +1,7 @@
 //! The audit log and the outbox: written with every change, read by doors and by every process's watch.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde_json::Value;
 
@@ -80,6 +82,12 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// Events after `after`, in order.
     async fn events(&self, after: i64, limit: usize) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// For how long after a number was seen a lower one may still appear: commits do not end in the order of their
+    /// numbers. `None`: never, and there are no holes but what was dropped.
+    fn latecomers(&self) -> Option<Duration> {
+        None
+    }
 
     /// Drops what is older than its time to keep: events, spent hashes, blocks nobody has. Returns how many rows.
     async fn trim(&self, now: Timestamp) -> Result<u64, StoreError>;
