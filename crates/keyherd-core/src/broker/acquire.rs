@@ -255,7 +255,7 @@ impl Broker {
     }
 
     /// The window of callers who name none. A profile that cannot be read is said when it is needed.
-    fn window(&self, provider: &str) -> Duration {
+    pub(super) fn window(&self, provider: &str) -> Duration {
         self.rules(provider).map_or(self.0.options.refresh.min_valid, |rules| rules.bounds.min_valid)
     }
 

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::Broker;
-use crate::credential::{Chain, Holder};
-use crate::ids::ChainId;
+use super::outbox::{Cursor, Found};
+use crate::credential::Loaded;
+use crate::ids::{ChainId, Name};
 use crate::ports::StoreError;
 use crate::ports::store::StoredEvent;
 
@@ -20,12 +23,18 @@ const BATCH: usize = 1_000;
 const WATCH_RETRY: Duration = Duration::from_millis(250);
 /// The first sleep between two looks at another's claim; doubled up to the configured bound.
 const POLL_FIRST: Duration = Duration::from_millis(25);
+/// Where claims expire, their owner's death shows no sooner: between two looks passes at least this part of their life.
+const POLL_LIFE: u32 = 12;
+/// How long a coordinator may keep the watch asleep: it owes a bounded poll, and is not relied upon.
+const CHANGED_MAX: Duration = Duration::from_secs(5);
 
 /// Who waits for which chain to change.
 #[derive(Default)]
 pub(super) struct Notices {
     waiting: Mutex<HashMap<ChainId, Arc<Notify>>>,
     watching: AtomicBool,
+    /// Cancelled when the watch knows where it begins: from then on no commit goes unnoticed.
+    begun: CancellationToken,
 }
 
 impl Notices {
@@ -47,6 +56,11 @@ impl Notices {
         if let Some(notify) = waiting.get(&chain) {
             notify.notify_waiters();
         }
+    }
+
+    fn wake_all(&self) {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.values().for_each(|notify| notify.notify_waiters());
     }
 }
 
@@ -77,47 +91,65 @@ impl Broker {
     }
 
     async fn keep_watching(&self) {
-        let mut seen = None;
+        let mut cursor = None;
         loop {
-            if let Err(error) = self.catch_up(&mut seen).await {
+            if let Err(error) = self.catch_up(&mut cursor).await {
                 tracing::warn!(%error, "cannot read the outbox");
                 tokio::time::sleep(WATCH_RETRY).await;
                 continue;
             }
-            self.0.ports.coordinator.changed().await;
+            let _ = timeout(CHANGED_MAX, self.0.ports.coordinator.changed()).await;
         }
     }
 
-    /// Reads what was committed since `seen`. At first, and where the outbox does not follow what was seen, nothing
-    /// in memory is trusted any more.
-    async fn catch_up(&self, seen: &mut Option<i64>) -> Result<(), StoreError> {
+    /// Reads what was committed since the last time. At first, and where the outbox does not follow what was seen,
+    /// nothing in memory is trusted any more.
+    async fn catch_up(&self, cursor: &mut Option<Cursor>) -> Result<(), StoreError> {
         let store = &self.0.ports.store;
-        let mut after = match *seen {
-            Some(after) => after,
+        let cursor_now = match cursor {
+            Some(cursor) => cursor,
             None => {
                 let last = store.last_event().await?;
+                let begun =
+                    cursor.insert(Cursor::new(last, store.latecomers(), self.0.options.event_holes_max));
                 self.0.snapshots.watched();
-                last
+                self.0.notices.begun.cancel();
+                begun
             }
         };
+        let mut after = cursor_now.after();
         loop {
-            *seen = Some(after);
+            let top = cursor_now.top();
             let events = store.events(after, BATCH).await?;
-            let follows = events.first().is_none_or(|first| first.seq == after + 1);
-            let went_back = events.is_empty() && store.last_event().await? < after;
-            if !follows || went_back {
-                self.0.snapshots.mark_all_stale();
-            }
+            let is_last = events.len() < BATCH;
+            let last_read = events.last().map(|last| last.seq);
+            let went_back = match last_read {
+                Some(last) => is_last && last < top,
+                None => store.last_event().await? < top,
+            };
             if went_back {
-                *seen = None;
+                self.distrust();
+                *cursor = None;
                 return Ok(());
             }
-            let Some(last) = events.last() else { return Ok(()) };
-            after = last.seq;
-            for event in events {
+            let Found { news, is_broken } = cursor_now.take(events, self.0.ports.clock.uptime());
+            if is_broken {
+                self.distrust();
+            }
+            for event in news {
                 self.apply(event);
             }
+            after = last_read.unwrap_or(after);
+            if is_last {
+                return Ok(());
+            }
         }
+    }
+
+    /// Something may have happened that will not be told.
+    fn distrust(&self) {
+        self.0.snapshots.mark_all_stale();
+        self.0.notices.wake_all();
     }
 
     fn apply(&self, event: StoredEvent) {
@@ -136,32 +168,57 @@ impl Broker {
         let _ = self.0.events.send(Arc::new(event));
     }
 
-    /// Waits until another process's claim on the chain has ended or its owner is gone, and gives the row as it is
-    /// then. `None`: the chain is gone. The caller bounds the time.
-    pub(super) async fn follow(&self, chain: ChainId) -> Result<Option<Chain>, StoreError> {
+    /// Waits until another process's claim on the chain has ended or its owner is gone, and gives the credential as it
+    /// is then. `None`: it is gone. `first_rest`: where no claim was seen, the first look is put off for so long, or
+    /// until something is told of the chain. The caller bounds the time.
+    pub(super) async fn follow(
+        &self,
+        name: &Name,
+        chain: ChainId,
+        first_rest: Option<Duration>,
+    ) -> Result<Option<Loaded>, StoreError> {
         self.watch();
-        let notify = self.0.notices.subscribe(chain);
-        let seat = Seat { notices: &self.0.notices, chain, notify: Some(notify) };
-        match &seat.notify {
-            Some(notify) => self.follow_by(chain, notify).await,
-            None => self.0.ports.store.chain(chain).await,
+        let notify = Some(self.0.notices.subscribe(chain));
+        let seat = Seat { notices: &self.0.notices, chain, notify };
+        let Some(notify) = seat.notify.as_deref() else { return self.look(name, chain).await };
+        // A commit before the watch begins would be told by nobody.
+        let _ = timeout(WATCH_RETRY, self.0.notices.begun.cancelled()).await;
+        let mut notified = Box::pin(notify.notified());
+        notified.as_mut().enable();
+        if let Some(rest) = first_rest {
+            let _ = timeout(rest, notified.as_mut()).await;
+        }
+        let (mut rest, rest_max) = self.follow_rests();
+        loop {
+            // Registered before the look, so that a commit between the look and the sleep still wakes.
+            notified.set(notify.notified());
+            notified.as_mut().enable();
+            match self.look(name, chain).await? {
+                Some(held) if held.chain.is_held() => {}
+                loaded => return Ok(loaded),
+            }
+            let _ = timeout(rest, notified.as_mut()).await;
+            rest = (rest * 2).min(rest_max);
         }
     }
 
-    async fn follow_by(&self, chain: ChainId, notify: &Notify) -> Result<Option<Chain>, StoreError> {
-        let mut rest = POLL_FIRST;
-        loop {
-            let mut notified = std::pin::pin!(notify.notified());
-            // Registered before the look, so that a commit between the look and the sleep still wakes.
-            notified.as_mut().enable();
-            let row = self.0.ports.store.chain(chain).await?;
-            match &row {
-                Some(held) if held.claim.as_ref().is_some_and(|claim| claim.holder == Holder::Alive) => {}
-                _ => return Ok(row),
-            }
-            let _ = tokio::time::timeout(rest, notified).await;
-            rest = (rest * 2).min(self.0.options.follow_poll_max);
+    /// The first sleep between two looks at another's claim, and the longest.
+    fn follow_rests(&self) -> (Duration, Duration) {
+        let bound = self.0.options.follow_poll_max;
+        match self.0.ports.store.claim_life() {
+            None => (POLL_FIRST, bound),
+            Some(life) => (life / POLL_LIFE, bound.max(life / POLL_LIFE)),
         }
+    }
+
+    /// The credential as the store has it now, which memory keeps. `None`: it is gone, or on another chain.
+    pub(super) async fn look(&self, name: &Name, chain: ChainId) -> Result<Option<Loaded>, StoreError> {
+        let (stamp, read_at) = (self.0.snapshots.stamp(), self.now());
+        let loaded = self.0.ports.store.credential(name).await?.filter(|loaded| loaded.chain.id == chain);
+        if let Some(loaded) = &loaded {
+            self.0.snapshots.put(stamp, loaded, self.window(&loaded.chain.provider), read_at);
+        }
+        Ok(loaded)
     }
 }
 

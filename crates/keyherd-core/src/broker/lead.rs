@@ -2,18 +2,20 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::AcquireError;
 use super::flight::{Answer, Lost};
+use super::tenure::Seat;
 use super::{Broker, crash};
 use crate::audit::{Actor, Note};
-use crate::credential::{Chain, Purpose};
+use crate::credential::{Chain, Loaded, Purpose};
 use crate::ids::{ClaimId, Name};
-use crate::ports::StoreError;
 use crate::ports::store::{ClaimAsk, Claimed, Record};
+use crate::ports::{StoreError, Turn};
 use crate::provider::{
     ClientApp, Profile, Rotates, TokenRequest, client_credentials_request, refresh_request,
 };
@@ -60,6 +62,8 @@ pub(super) struct Lead {
     pub(super) profile: Arc<Profile>,
     /// Other processes are waited for until then, on the clock that counts suspend.
     pub(super) wait_until: Duration,
+    /// The coordinator's word was heeded once. It is not heeded again: it may be wrong.
+    pub(super) has_waited_turn: AtomicBool,
 }
 
 /// What to do after a step: go on with this row, or end.
@@ -102,7 +106,8 @@ impl Broker {
             Ok(profile) => {
                 let rules = Rules::new(&self.0.options.refresh, &profile);
                 let wait_until = self.0.ports.clock.uptime() + self.0.options.refresh.flight_timeout;
-                Lead { broker: self.clone(), name, ask, actor, rules, profile, wait_until }
+                let (broker, has_waited_turn) = (self.clone(), AtomicBool::new(false));
+                Lead { broker, name, ask, actor, rules, profile, wait_until, has_waited_turn }
             }
             Err(error) => return FlightEnd { chain: None, end: End::Failed(error) },
         };
@@ -148,7 +153,7 @@ impl Lead {
             Plan::Rest => Ok(Step::End(Some(row), End::Rest)),
             Plan::Refuse(refusal) => Ok(Step::End(Some(row), End::Refused(refusal))),
             Plan::Wait if self.ask.policy == Policy::Background => Ok(Step::End(Some(row), End::Skipped)),
-            Plan::Wait => self.wait(row).await,
+            Plan::Wait => self.wait(row, None).await,
             Plan::Resolve(claim) => self.resolve(row, claim).await,
             // What is under way at shutdown is finished; nothing new is begun.
             Plan::Spend(_) if self.broker.0.stop.is_cancelled() => {
@@ -160,16 +165,26 @@ impl Lead {
         }
     }
 
-    /// Waits for another process's claim; at the bound, or at our own shutdown, a last look at the store, and no call.
-    async fn wait(&self, row: Box<Chain>) -> Result<Step, AcquireError> {
-        let id = row.id;
-        let left = self.wait_until.saturating_sub(self.broker.0.ports.clock.uptime());
-        let followed = self.broker.0.stop.run_until_cancelled(self.broker.follow(id));
-        if let Ok(Some(followed)) = tokio::time::timeout(left, followed).await {
-            return Ok(looked(followed?));
+    /// Another process is at it, says the coordinator: its commit is waited for, and the row looked at, once. Then the
+    /// claim is tried for, whatever the coordinator says.
+    async fn wait_turn(&self, row: Box<Chain>) -> Result<Step, AcquireError> {
+        if self.ask.policy == Policy::Background {
+            return Ok(Step::End(Some(row), End::Skipped));
         }
-        let last = self.reread(&row).await?;
-        match last {
+        self.wait(row, Some(self.broker.0.options.turn_wait)).await
+    }
+
+    /// Waits for another process's claim; at the bound, or at our own shutdown, a last look at the store, and no call.
+    async fn wait(&self, row: Box<Chain>, first_rest: Option<Duration>) -> Result<Step, AcquireError> {
+        let left = self.wait_until.saturating_sub(self.broker.0.ports.clock.uptime());
+        let followed = self.broker.follow(&self.name, row.id, first_rest);
+        let followed = self.broker.0.stop.run_until_cancelled(followed);
+        if let Ok(Some(followed)) = tokio::time::timeout(left, followed).await {
+            return self.found(followed?);
+        }
+        match self.reread(&row).await? {
+            // Nobody is at it any more: what that means is decided as ever.
+            Some(last) if !last.is_held() => Ok(Step::Look(last)),
             Some(last) if plan(&last, &self.ask, &self.rules, self.broker.now()) == Plan::Serve => {
                 Ok(Step::End(Some(last), End::Found))
             }
@@ -196,22 +211,41 @@ impl Lead {
             Journaled::Unreadable => self.rules.rotates != Rotates::Never,
             Journaled::Nothing => false,
         };
+        if let Some(problem) = self.broker.too_short_a_life(self.rules.bounds.provider_timeout) {
+            return Err(AcquireError::Unusable(problem));
+        }
+        let (turn, seat) = self.broker.turn(row.id).await;
+        if turn == Turn::Wait && !self.has_waited_turn.swap(true, Ordering::Relaxed) {
+            return self.wait_turn(row).await;
+        }
+        self.claim(row, purpose, is_answer_lost, seat).await
+    }
+
+    async fn claim(
+        &self,
+        row: Box<Chain>,
+        purpose: Purpose,
+        is_answer_lost: bool,
+        seat: Option<Seat>,
+    ) -> Result<Step, AcquireError> {
         let id = ClaimId::from_i64(self.broker.0.ports.entropy.id());
+        let asked_at = self.broker.0.ports.clock.uptime();
         let ask = ClaimAsk { id, chain: row.id, revision: row.revision, purpose };
         let detail = json!({"generation": row.generation, "purpose": purpose.as_str()});
         let claimed = self.broker.0.ports.store.claim(&ask, self.record("refresh.claim", detail)).await;
         match claimed.inspect_err(|_| self.give_back(&row, id))? {
             Claimed::Missed(newer) => self.missed(newer).await,
             Claimed::Granted(row) => {
+                let tenure = self.broker.tenure(row.id, id, asked_at, seat);
                 crash::point("claimed");
                 if is_answer_lost && purpose == Purpose::Refresh {
-                    return self.lost(row, id, purpose, "journal_unreadable").await;
+                    return self.lost(row, purpose, "journal_unreadable", tenure).await;
                 }
                 // From the row as the claim re-read it: the client app may be another one by now.
                 match self.request(&row) {
-                    Ok(request) => self.spend(row, id, purpose, request).await,
+                    Ok(request) => self.spend(row, purpose, request, tenure).await,
                     Err(error) => {
-                        self.fail(row, id, Settlement::Released).await?;
+                        self.fail(row, id, Settlement::Released, Some(tenure)).await?;
                         Err(error)
                     }
                 }
@@ -219,15 +253,25 @@ impl Lead {
         }
     }
 
-    /// The row is another one by now. Where that is because the credential was switched off or removed, this flight has
-    /// no business here any more; who else boarded it asks again.
+    /// The row is another one by now. Where another process is at it, following that looks at the credential too.
     async fn missed(&self, newer: Option<Box<Chain>>) -> Result<Step, AcquireError> {
-        let credential = self.broker.0.ports.store.credential(&self.name).await?;
-        if credential.is_some_and(|loaded| !loaded.credential.disabled) {
-            return Ok(looked(newer.map(|chain| *chain)));
+        match newer {
+            Some(held) if held.is_held() => Ok(Step::Look(held)),
+            Some(newer) => self.found(self.broker.look(&self.name, newer.id).await?),
+            None => self.found(None),
         }
-        self.broker.0.snapshots.forget(self.name.as_str());
-        Ok(Step::End(newer, End::Skipped))
+    }
+
+    /// What stands in the store now. Where the credential was switched off or removed, this flight has no business here
+    /// any more; who else boarded it asks again.
+    fn found(&self, loaded: Option<Loaded>) -> Result<Step, AcquireError> {
+        match loaded {
+            Some(loaded) if !loaded.credential.disabled => Ok(Step::Look(Box::new(loaded.chain))),
+            loaded => {
+                self.broker.0.snapshots.forget(self.name.as_str());
+                Ok(Step::End(loaded.map(|loaded| Box::new(loaded.chain)), End::Skipped))
+            }
+        }
     }
 
     /// The request, or why this credential cannot be refreshed as it is configured. Built before the claim.

@@ -9,12 +9,15 @@ mod connect;
 mod crash;
 mod flight;
 mod follow;
+mod later;
 mod lead;
 mod manage;
+mod outbox;
 mod recover;
 mod snapshot;
 mod spend;
 mod sweep;
+mod tenure;
 mod token;
 
 use std::collections::HashMap;
@@ -72,6 +75,14 @@ pub struct Options {
     pub events_lag_max: usize,
     /// The longest sleep between two looks at a claim that another process holds.
     pub follow_poll_max: Duration,
+    /// How long a coordinator may take to say whose turn it is. One that takes longer is not waited for.
+    pub coordinator_timeout: Duration,
+    /// How long a process heeds the coordinator's word that another is at it, before it looks at the store itself.
+    pub turn_wait: Duration,
+    /// Event numbers waited for at once, where events may appear out of order; past it nothing in memory is trusted.
+    pub event_holes_max: usize,
+    /// How long a removal waits for a refresh that is under way.
+    pub remove_wait: Duration,
     /// How long journal entries stay after their commit, at least.
     pub journal_keep: Duration,
 }
@@ -84,6 +95,10 @@ impl Default for Options {
             snapshots_max: 100_000,
             events_lag_max: 1_024,
             follow_poll_max: Duration::from_millis(100),
+            coordinator_timeout: Duration::from_millis(250),
+            turn_wait: Duration::from_millis(100),
+            event_holes_max: 1_024,
+            remove_wait: Duration::from_secs(10),
             journal_keep: Duration::from_secs(24 * 3600),
         }
     }

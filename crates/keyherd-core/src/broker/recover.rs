@@ -33,7 +33,7 @@ impl Lead {
         let happened = Happened::Unanswered { code: "owner_gone".into() };
         let share = self.broker.0.ports.entropy.share();
         let settlement = settlement(&row, claim.purpose, happened, &self.rules, self.broker.now(), share);
-        match self.fail(row, claim.id, settlement).await? {
+        match self.fail(row, claim.id, settlement, None).await? {
             // The owner is gone and its journal was read: what the row allows now, a probe perhaps, is allowed at once.
             Step::End(Some(row), End::Refused(_)) => Ok(Step::Look(row)),
             step => Ok(step),

@@ -1,23 +1,20 @@
 //! Spending a refresh token under a claim: call, journal, commit, publish; and what each failure makes of the row.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
 use super::AcquireError;
 use super::lead::{End, Lead, Step, looked};
+use super::tenure::Tenure;
 use super::{Broker, crash};
 use crate::credential::{Chain, Purpose, Tokens, Trouble};
 use crate::ids::{ChainId, ClaimId};
 use crate::ports::store::{Event, Record, Settled, Settling};
-use crate::ports::{CallLimits, Delivery, JournalEntry, StoreError};
+use crate::ports::{CallLimits, Delivery, JournalEntry};
 use crate::provider::{TokenRequest, classify, without_echo};
 use crate::refresh::{Happened, Plan, Refusal, Rules, Settlement, due_at, plan, settlement};
 use crate::secret::{Hasher, TokenHash};
-
-/// Rests between tries to commit what the provider granted.
-const COMMIT_RETRY_FIRST: Duration = Duration::from_millis(50);
-const COMMIT_RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// Hash of what the next call on these tokens spends; for grants without a refresh token a stand-in that differs by
 /// generation. `None`: nothing can be spent.
@@ -44,27 +41,30 @@ impl Lead {
     pub(super) async fn spend(
         &self,
         row: Box<Chain>,
-        claim: ClaimId,
         purpose: Purpose,
         request: TokenRequest,
+        tenure: Tenure,
     ) -> Result<Step, AcquireError> {
-        let happened = self.call(&row, &request).await;
+        let Some(happened) = self.call(&row, &request, &tenure).await else {
+            return self.let_go(row, tenure).await;
+        };
         crash::point("answered");
-        self.settle(row, claim, purpose, happened).await
+        self.settle(row, purpose, happened, tenure).await
     }
 
     /// Records that an answer is lost, without any call.
     pub(super) async fn lost(
         &self,
         row: Box<Chain>,
-        claim: ClaimId,
         purpose: Purpose,
         code: &str,
+        tenure: Tenure,
     ) -> Result<Step, AcquireError> {
-        self.settle(row, claim, purpose, Happened::Unanswered { code: code.into() }).await
+        self.settle(row, purpose, Happened::Unanswered { code: code.into() }, tenure).await
     }
 
-    async fn call(&self, row: &Chain, request: &TokenRequest) -> Happened {
+    /// `None`: nothing was sent, because the claim might have ended before the answer's deadline.
+    async fn call(&self, row: &Chain, request: &TokenRequest, tenure: &Tenure) -> Option<Happened> {
         let ports = &self.broker.0.ports;
         let bounds = &self.rules.bounds;
         let limits = CallLimits {
@@ -74,14 +74,19 @@ impl Lead {
         };
         let begun = ports.clock.uptime();
         let send_until = begun + bounds.provider_timeout;
+        let is_claim_short = AtomicBool::new(false);
         let gate = || {
             crash::point("connected");
-            ports.clock.uptime() < send_until
+            let now = ports.clock.uptime();
+            let outlasts = tenure.outlasts(limits.answer_timeout, now);
+            is_claim_short.store(!outlasts, Ordering::Relaxed);
+            outlasts && now < send_until
         };
         let delivery = ports.provider.call(request, &limits, &gate).await;
         let took = ports.clock.uptime().saturating_sub(begun);
         metrics::histogram!("keyherd_provider_call_seconds").record(took.as_secs_f64());
-        match delivery {
+        Some(match delivery {
+            Delivery::NotSent { .. } if is_claim_short.load(Ordering::Relaxed) => return None,
             Delivery::Answered(reply) => {
                 let meaning = classify(&self.profile, &reply, self.broker.now());
                 let tokens = [&row.tokens.refresh_token, &row.tokens.access_token, &row.client.secret];
@@ -96,15 +101,34 @@ impl Lead {
                 tracing::warn!(credential = %self.name, code, detail, "token request unanswered");
                 Happened::Unanswered { code }
             }
+        })
+    }
+
+    /// Nothing was sent under this claim, and nothing will be: given back, if it is still ours, and the row is looked at
+    /// anew. Nobody backs off for it, since no provider was asked.
+    async fn let_go(&self, row: Box<Chain>, tenure: Tenure) -> Result<Step, AcquireError> {
+        tracing::warn!(credential = %self.name, "not sent: the claim might have ended before the answer");
+        tenure.count_lost();
+        tenure.ends();
+        let (settling, record) = self.releasing(&row, tenure.claim, "claim_lost");
+        let settled = self.broker.0.ports.store.settle(settling.clone(), record.clone()).await;
+        match settled.inspect_err(|_| self.broker.settle_later(settling, record, Some(tenure)))? {
+            Settled::Superseded(newer) => Ok(looked(newer.map(|row| *row))),
+            Settled::Done(row) if self.broker.0.ports.clock.uptime() < self.wait_until => Ok(Step::Look(row)),
+            Settled::Done(row) => {
+                let retry_at = self.broker.now() + self.rules.bounds.backoff_first;
+                let lost = Refusal::Unavailable { code: "claim_lost".into(), retry_at };
+                Ok(Step::End(Some(row), End::Refused(lost)))
+            }
         }
     }
 
     async fn settle(
         &self,
         row: Box<Chain>,
-        claim: ClaimId,
         purpose: Purpose,
         happened: Happened,
+        tenure: Tenure,
     ) -> Result<Step, AcquireError> {
         let share = self.broker.0.ports.entropy.share();
         let settlement = settlement(&row, purpose, happened, &self.rules, self.broker.now(), share);
@@ -113,13 +137,13 @@ impl Lead {
             .increment(1);
         tracing::info!(credential = %self.name, generation = row.generation, outcome, "token request settled");
         match settlement {
-            Settlement::Granted(tokens) => self.commit(row, claim, *tokens).await,
-            other => self.fail(row, claim, other).await,
+            Settlement::Granted(tokens) => self.commit(row, *tokens, tenure).await,
+            other => self.fail(row, tenure.claim, other, Some(tenure)).await,
         }
     }
 
     /// Journal before anything else may fail, then compare-and-set, then everyone may know.
-    async fn commit(&self, row: Box<Chain>, claim: ClaimId, tokens: Tokens) -> Result<Step, AcquireError> {
+    async fn commit(&self, row: Box<Chain>, tokens: Tokens, tenure: Tenure) -> Result<Step, AcquireError> {
         let ports = &self.broker.0.ports;
         let Some(spent) = row.spend_hash else {
             return Err(AcquireError::Unusable(format!("credential '{}' has nothing to spend", self.name)));
@@ -128,7 +152,7 @@ impl Lead {
             self.ask.rejected.as_ref().is_some_and(|rejected| row.tokens.is_access_token(rejected));
         let entry = JournalEntry {
             chain: row.id,
-            claim,
+            claim: tenure.claim,
             generation: row.generation,
             spent,
             tokens,
@@ -145,16 +169,25 @@ impl Lead {
         };
         crash::point("journaled");
         let (next, settling) = self.broker.granting(&row, &entry, &self.rules);
+        tenure.ends();
         match ports.store.roll_forward(&spent, settling.clone(), self.granted_record(&next)).await {
             Ok(settled) => {
                 crash::point("committed");
-                self.conclude(settled, &spent).await
+                self.conclude(settled, &spent, &tenure).await
             }
-            Err(error) => Ok(self.serve_uncommitted(next, spent, settling, &error, is_journaled)),
+            Err(error) => {
+                tracing::error!(credential = %self.name, %error, is_journaled, "a granted token waits for the store");
+                Ok(self.serve_uncommitted(next, spent, settling, tenure))
+            }
         }
     }
 
-    async fn conclude(&self, settled: Settled, spent: &TokenHash) -> Result<Step, AcquireError> {
+    async fn conclude(
+        &self,
+        settled: Settled,
+        spent: &TokenHash,
+        tenure: &Tenure,
+    ) -> Result<Step, AcquireError> {
         self.broker.settle_journal(spent).await;
         match settled {
             Settled::Done(row) => {
@@ -162,7 +195,7 @@ impl Lead {
                 Ok(Step::End(Some(row), End::Minted))
             }
             Settled::Superseded(newer) => {
-                metrics::counter!("keyherd_claim_lost_total").increment(1);
+                tenure.count_lost();
                 Ok(looked(newer.map(|row| *row)))
             }
         }
@@ -174,13 +207,11 @@ impl Lead {
         next: Box<Chain>,
         spent: TokenHash,
         settling: Settling,
-        error: &StoreError,
-        is_journaled: bool,
+        tenure: Tenure,
     ) -> Step {
-        tracing::error!(credential = %self.name, %error, is_journaled, "a granted token waits for the store");
         self.broker.publish(&next);
         let (broker, record) = (self.broker.clone(), self.granted_record(&next));
-        self.broker.0.tasks.spawn(async move { broker.commit_later(spent, settling, record).await });
+        self.broker.0.tasks.spawn(async move { broker.commit_later(spent, settling, record, tenure).await });
         Step::End(Some(next), End::Minted)
     }
 
@@ -204,6 +235,7 @@ impl Lead {
         row: Box<Chain>,
         claim: ClaimId,
         settlement: Settlement,
+        tenure: Option<Tenure>,
     ) -> Result<Step, AcquireError> {
         let (kind, code) = match &settlement {
             Settlement::Blocked(block) => ("client_blocked", block.code.clone()),
@@ -231,8 +263,11 @@ impl Lead {
         };
         let detail = json!({"generation": row.generation, "code": code});
         let record = self.told("refresh.failed", kind, row.id, detail);
+        if let Some(tenure) = &tenure {
+            tenure.ends();
+        }
         let settled = self.broker.0.ports.store.settle(settling.clone(), record.clone()).await;
-        match settled.inspect_err(|_| self.broker.settle_later(settling, record))? {
+        match settled.inspect_err(|_| self.broker.settle_later(settling, record, tenure))? {
             Settled::Superseded(newer) => Ok(looked(newer.map(|row| *row))),
             Settled::Done(row) => {
                 self.broker.publish(&row);
@@ -243,6 +278,11 @@ impl Lead {
 
     /// The claim's own reply was lost: if it was granted, nothing was sent under it, and it is given back.
     pub(super) fn give_back(&self, row: &Chain, claim: ClaimId) {
+        let (settling, record) = self.releasing(row, claim, "claim_unanswered");
+        self.broker.settle_later(settling, record, None);
+    }
+
+    fn releasing(&self, row: &Chain, claim: ClaimId, code: &str) -> (Settling, Record) {
         let settling = Settling {
             chain: row.id,
             claim,
@@ -252,8 +292,8 @@ impl Lead {
             minted_by_rejection: row.minted_by_rejection,
             due_at: row.due_at,
         };
-        let detail = json!({"generation": row.generation, "code": "claim_unanswered"});
-        self.broker.settle_later(settling, self.record("refresh.released", detail));
+        let detail = json!({"generation": row.generation, "code": code});
+        (settling, self.record("refresh.released", detail))
     }
 
     /// Inside a provider's grace an unknown outcome is probed at once; everything else ends the flight.
@@ -324,70 +364,6 @@ impl Broker {
         self.homeless().remove(spent);
         if let Err(error) = self.0.ports.journal.committed(spent).await {
             tracing::warn!(%error, "a committed journal entry could not be marked");
-        }
-    }
-
-    /// The store cannot be told how a claim ended: remembered, and tried until it can.
-    fn settle_later(&self, settling: Settling, record: Record) {
-        let claim = settling.claim;
-        self.unsettled().insert(claim, (settling, record));
-        let broker = self.clone();
-        self.0.tasks.spawn(async move {
-            let mut rest = COMMIT_RETRY_FIRST;
-            while !broker.0.stop.is_cancelled() || rest < COMMIT_RETRY_MAX {
-                tokio::time::sleep(rest).await;
-                let Some(known) = broker.unsettled().get(&claim).cloned() else { return };
-                if broker.settle_known(known).await.is_ok() {
-                    return;
-                }
-                rest = (rest * 2).min(COMMIT_RETRY_MAX);
-            }
-        });
-    }
-
-    /// Tells the store how a claim of this process ended.
-    pub(super) async fn settle_known(
-        &self,
-        (settling, record): (Settling, Record),
-    ) -> Result<Settled, StoreError> {
-        let claim = settling.claim;
-        let settled = self.0.ports.store.settle(settling, record).await?;
-        self.unsettled().remove(&claim);
-        if let Settled::Done(row) | Settled::Superseded(Some(row)) = &settled {
-            self.publish(row);
-        }
-        Ok(settled)
-    }
-
-    /// What could not be journaled at first is tried again: a disk may have room by now.
-    async fn journal_again(&self, spent: &TokenHash) {
-        let homeless = self.homeless().get(spent).cloned();
-        if let Some(entry) = homeless
-            && self.0.ports.journal.write(&entry).await.is_ok()
-        {
-            self.homeless().remove(spent);
-        }
-    }
-
-    async fn commit_later(&self, spent: TokenHash, settling: Settling, record: Record) {
-        let mut rest = COMMIT_RETRY_FIRST;
-        loop {
-            tokio::time::sleep(rest).await;
-            self.journal_again(&spent).await;
-            match self.0.ports.store.roll_forward(&spent, settling.clone(), record.clone()).await {
-                Ok(settled) => {
-                    self.settle_journal(&spent).await;
-                    if let Settled::Done(row) | Settled::Superseded(Some(row)) = settled {
-                        self.publish(&row);
-                    }
-                    return;
-                }
-                Err(error) => tracing::debug!(%error, "a granted token still waits for the store"),
-            }
-            rest = (rest * 2).min(COMMIT_RETRY_MAX);
-            if self.0.stop.is_cancelled() && rest >= COMMIT_RETRY_MAX {
-                return;
-            }
         }
     }
 }

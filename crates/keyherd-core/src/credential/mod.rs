@@ -201,6 +201,11 @@ impl Chain {
             _ => None,
         }
     }
+
+    /// Whether another process, which lives or may live, is at it.
+    pub fn is_held(&self) -> bool {
+        self.claim.as_ref().is_some_and(|claim| claim.holder == Holder::Alive)
+    }
 }
 
 /// Why a credential rests.

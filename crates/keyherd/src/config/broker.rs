@@ -19,6 +19,14 @@ pub(super) struct BrokerKeys {
     events_lag_max: usize,
     #[serde(rename = "follow_poll_max_milliseconds", deserialize_with = "milliseconds::<_, 10, 10_000>")]
     follow_poll_max: Duration,
+    #[serde(rename = "coordinator_timeout_milliseconds", deserialize_with = "milliseconds::<_, 10, 10_000>")]
+    coordinator_timeout: Duration,
+    #[serde(rename = "turn_wait_milliseconds", deserialize_with = "milliseconds::<_, 5, 10_000>")]
+    turn_wait: Duration,
+    #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
+    event_holes_max: usize,
+    #[serde(rename = "remove_wait_milliseconds", deserialize_with = "milliseconds::<_, 0, 600_000>")]
+    remove_wait: Duration,
     #[serde(rename = "bell_poll_milliseconds", deserialize_with = "milliseconds::<_, 5, 10_000>")]
     bell_poll: Duration,
 }
@@ -34,9 +42,17 @@ pub(super) struct JournalKeys {
 
 impl Default for BrokerKeys {
     fn default() -> Self {
-        let Options { snapshots_max, events_lag_max, follow_poll_max, .. } = Options::default();
-        let BellOptions { poll_every } = BellOptions::default();
-        Self { snapshots_max, events_lag_max, follow_poll_max, bell_poll: poll_every }
+        let options = Options::default();
+        Self {
+            snapshots_max: options.snapshots_max,
+            events_lag_max: options.events_lag_max,
+            follow_poll_max: options.follow_poll_max,
+            coordinator_timeout: options.coordinator_timeout,
+            turn_wait: options.turn_wait,
+            event_holes_max: options.event_holes_max,
+            remove_wait: options.remove_wait,
+            bell_poll: BellOptions::default().poll_every,
+        }
     }
 }
 
@@ -59,6 +75,10 @@ pub(super) fn options(
         snapshots_max: broker.snapshots_max,
         events_lag_max: broker.events_lag_max,
         follow_poll_max: broker.follow_poll_max,
+        coordinator_timeout: broker.coordinator_timeout,
+        turn_wait: broker.turn_wait,
+        event_holes_max: broker.event_holes_max,
+        remove_wait: broker.remove_wait,
         journal_keep: journal.keep,
     }
 }

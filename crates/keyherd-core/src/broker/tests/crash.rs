@@ -269,3 +269,32 @@ async fn a_rotated_refresh_token_is_kept_although_its_access_token_is_useless() 
     assert_eq!(stage.token().await.expose(), "access-2");
     assert!(stage.provider.bodies().last().is_some_and(|body| body.contains("refresh-1")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_could_not_claim_can_end_at_once() {
+    let stage = stage(Duration::ZERO, []).await;
+    stage.fleet.installation.set_unwritable(true);
+    assert!(matches!(stage.ask(plain()).await, Err(AcquireError::Store(_))));
+    let before = stage.fleet.clock.uptime();
+    assert!(stage.host.broker.shutdown(HOUR).await);
+    assert!(stage.fleet.clock.uptime() - before < SECOND, "there was nothing to be saved");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_granted_is_tried_for_long_at_shutdown() {
+    let (stage, provider) = strict(Duration::ZERO).await;
+    let outage = async {
+        pass(SECOND / 2).await;
+        stage.fleet.installation.set_unwritable(true);
+    };
+    let (got, ()) = tokio::join!(stage.ask(plain()), outage);
+    token(got);
+    let recovery = async {
+        pass(5 * SECOND).await;
+        stage.fleet.installation.set_unwritable(false);
+    };
+    let (ended, ()) = tokio::join!(stage.host.broker.shutdown(HOUR), recovery);
+    assert!(ended);
+    let row = stage.host.broker.show(&acme()).await.expect("there").chain;
+    assert_eq!((row.generation, provider.calls()), (1, 1));
+}

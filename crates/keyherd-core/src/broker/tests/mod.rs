@@ -1,10 +1,12 @@
 //! The engine on fakes, in paused time: every row of the failure table, and what must hold around it.
 
+mod bent;
 mod crash;
 mod failures;
 mod herd;
 mod rejected;
 mod switches;
+mod tenure;
 mod uncertain;
 
 use std::sync::Arc;

@@ -1,0 +1,178 @@
+//! Claims that expire, and coordinators that keep others from trying: neither authorises more than the store does.
+
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+
+use super::bent::{Renewal, Says, process};
+use super::*;
+use crate::broker::{Broker, Ports};
+use crate::fakes::granted;
+use crate::ports::{CallLimits, Coordinator, ProviderClient, SendGate, Turn};
+use crate::provider::TokenRequest;
+
+const LIFE: Option<Duration> = Some(Duration::from_secs(180));
+
+/// A provider whose handshake takes its time.
+struct FarProvider {
+    inner: ScriptedProvider,
+    handshake: Duration,
+}
+
+#[async_trait]
+impl ProviderClient for FarProvider {
+    async fn call(&self, request: &TokenRequest, limits: &CallLimits, gate: SendGate<'_>) -> Delivery {
+        pass(self.handshake).await;
+        self.inner.call(request, limits, gate).await
+    }
+}
+
+fn far(stage: &Stage, broker: &Broker, handshake: Duration) -> Broker {
+    let provider = Arc::new(FarProvider { inner: stage.provider.clone(), handshake });
+    Broker::new(Ports { provider, ..broker.ports().clone() }, stage.fleet.options.clone())
+}
+
+async fn ask(broker: &Broker) -> Result<Acquired, AcquireError> {
+    broker.acquire("acme", &Ask::foreground(HOUR), &actor()).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_is_renewed_while_its_call_is_under_way_and_not_after() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let (broker, store, _host) = process(&stage, Some(66 * SECOND + 3 * SECOND), None);
+    stage.provider.takes(50 * SECOND);
+    assert_eq!(token(ask(&broker).await).expose(), "access-1");
+    assert_eq!(store.renewals.load(Ordering::Relaxed), 2);
+    pass(HOUR).await;
+    assert_eq!(store.renewals.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_was_lost_before_the_request_keeps_it_from_being_sent() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let (broker, store, _host) = process(&stage, LIFE, None);
+    let broker = far(&stage, &broker, 61 * SECOND);
+    store.set(Renewal::Refused);
+    let got = refusal(ask(&broker).await);
+    assert!(matches!(got, Refusal::Unavailable { code, .. } if code == "claim_lost"));
+    assert_eq!(stage.provider.calls(), 0, "never under a lost claim");
+    let row = broker.show(&acme()).await.expect("there").chain;
+    assert_eq!(
+        (row.trouble, row.claim),
+        (crate::credential::Trouble::None, None),
+        "and nobody backs off for it"
+    );
+    let near = far(&stage, &broker, Duration::ZERO);
+    assert_eq!(token(ask(&near).await).expose(), "access-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_could_not_be_renewed_keeps_the_gate_shut_before_it_ends() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let (broker, store, _host) = process(&stage, Some(90 * SECOND), None);
+    store.set(Renewal::Down);
+    // 90 s of life less 60 s for the answer less an eighth of its life.
+    let far_off = far(&stage, &broker, 19 * SECOND);
+    let got = ask(&far_off).await;
+    assert_eq!(stage.provider.calls(), 0, "{got:?}");
+    let near = far(&stage, &broker, 18 * SECOND);
+    assert_eq!(token(ask(&near).await).expose(), "access-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_life_that_is_shorter_than_an_answer_is_said_and_nothing_is_claimed() {
+    let stage = stage(Duration::ZERO, []).await;
+    let (broker, store, _host) = process(&stage, Some(60 * SECOND), None);
+    assert!(matches!(ask(&broker).await, Err(AcquireError::Unusable(_))));
+    assert_eq!(store.claims.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_granted_answer_that_waits_for_the_store_keeps_its_claim() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let (broker, store, _host) = process(&stage, LIFE, None);
+    let outage = async {
+        pass(SECOND / 2).await;
+        stage.fleet.installation.set_unwritable(true);
+        pass(300 * SECOND).await;
+        assert_eq!(store.renewals.load(Ordering::Relaxed), 5);
+        stage.fleet.installation.set_unwritable(false);
+    };
+    let (got, ()) = tokio::join!(ask(&broker), outage);
+    token(got);
+    pass(10 * SECOND).await;
+    assert_eq!(broker.show(&acme()).await.expect("there").chain.generation, 1);
+    pass(HOUR).await;
+    assert_eq!(store.renewals.load(Ordering::Relaxed), 5, "and no longer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_waits_for_another_reads_three_times_however_many_ask() {
+    for says_wait in [false, true] {
+        let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+        stage.provider.takes(10 * SECOND);
+        let says: Option<Arc<dyn Coordinator>> = says_wait.then(|| Says::always(&stage, Turn::Wait) as _);
+        let (waiting, store, _host) = process(&stage, LIFE, says);
+        let herd = async {
+            if !says_wait {
+                pass(SECOND).await;
+            }
+            let asks = (0..50).map(|_| ask(&waiting));
+            futures_util::future::join_all(asks).await
+        };
+        let (led, followed) = tokio::join!(stage.ask(plain()), herd);
+        assert_eq!(token(led).expose(), "access-1");
+        for got in followed {
+            assert_eq!(token(got).expose(), "access-1");
+        }
+        let looks = store.looks.load(Ordering::Relaxed);
+        assert!(looks <= 3, "{looks} reads, told to wait: {says_wait}");
+        assert_eq!((store.claims.load(Ordering::Relaxed), stage.provider.calls()), (0, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_a_claim_reads_three_times_too() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    stage.provider.takes(10 * SECOND);
+    let (waiting, store, _host) = process(&stage, LIFE, None);
+    // Both look before either claims.
+    let (led, got) = tokio::join!(stage.ask(plain()), ask(&waiting));
+    assert_eq!((token(led).expose(), token(got).expose()), ("access-1", "access-1"));
+    assert!(store.looks.load(Ordering::Relaxed) <= 3, "{} reads", store.looks.load(Ordering::Relaxed));
+    assert_eq!(stage.provider.calls(), 1);
+}
+
+/// A coordinator that lies costs time and nothing else.
+async fn check_liar(says: impl FnOnce(&Stage) -> Arc<Says>, extra_max: Duration) {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let says = says(&stage);
+    let (one, _, _host) = process(&stage, None, Some(Arc::clone(&says) as _));
+    let (other, _, _host) = process(&stage, None, Some(Arc::clone(&says) as _));
+    let before = stage.fleet.clock.uptime();
+    let (a, b) = tokio::join!(ask(&one), ask(&other));
+    assert_eq!((token(a).expose(), token(b).expose()), ("access-1", "access-1"));
+    let took = stage.fleet.clock.uptime() - before;
+    assert!(took <= SECOND + extra_max, "{took:?}");
+    assert_eq!(stage.provider.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_lies_or_hangs_changes_nothing_but_the_time_it_takes() {
+    check_liar(|stage| Says::always(stage, Turn::Wait), SECOND / 2).await;
+    check_liar(|stage| Says::always(stage, Turn::Try), SECOND / 2).await;
+    check_liar(Says::hanging, SECOND).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_is_given_back_once_however_it_ends() {
+    let refused = crate::fakes::json_reply(400, &serde_json::json!({"error": "invalid_grant"}));
+    for answer in [granted("access-1", "refresh-1"), refused] {
+        let stage = stage(Duration::ZERO, [answer]).await;
+        let says = Says::always(&stage, Turn::Try);
+        let (broker, _, _host) = process(&stage, LIFE, Some(Arc::clone(&says) as _));
+        let _ = ask(&broker).await;
+        pass(SECOND).await;
+        assert_eq!((says.asked.load(Ordering::Relaxed), says.done.load(Ordering::Relaxed)), (1, 1));
+    }
+}
