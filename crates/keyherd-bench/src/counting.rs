@@ -151,8 +151,13 @@ impl ChainStore for CountingStore {
         self.read().due(now, limit).await
     }
 
-    async fn reschedule(&self, chain: ChainId, due_at: Option<Timestamp>) -> Result<(), StoreError> {
-        self.write().reschedule(chain, due_at).await
+    async fn reschedule(
+        &self,
+        chain: ChainId,
+        seen: Option<Timestamp>,
+        due_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        self.write().reschedule(chain, seen, due_at).await
     }
 
     async fn unresolved(&self) -> Result<u64, StoreError> {

@@ -150,6 +150,8 @@ pub(super) const UNDUE: &str = "UPDATE chains SET due_at = NULL WHERE id = $1 AN
      (SELECT 1 FROM credentials n WHERE n.chain = chains.id AND NOT n.disabled)";
 
 pub(super) const RESCHEDULE: &str = "UPDATE chains SET due_at = $1 WHERE id = $2";
+pub(super) const RESCHEDULE_SEEN: &str =
+    "UPDATE chains SET due_at = $1 WHERE id = $2 AND due_at IS NOT DISTINCT FROM $3";
 
 // --- credentials ---
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 
 use super::Broker;
 use super::lead::{End, FlightEnd};
@@ -37,6 +37,8 @@ pub struct BackgroundBounds {
     pub breaker_failures: u32,
     /// How long it stays open before one call tries again.
     pub breaker_rest: Duration,
+    /// Token endpoints whose pace and breaker are remembered; past it those that are idle and well are forgotten.
+    pub lanes_max: usize,
     /// Between two clean-ups of journal, outbox and spent hashes.
     pub trim_interval: Duration,
 }
@@ -52,6 +54,7 @@ impl Default for BackgroundBounds {
             provider_rate: 50,
             breaker_failures: 5,
             breaker_rest: Duration::from_secs(60),
+            lanes_max: 1_024,
             trim_interval: Duration::from_secs(600),
         }
     }
@@ -79,7 +82,9 @@ pub struct Sweeper {
     lanes: HashMap<String, Arc<Lane>>,
     /// What is under way: a provider that hangs holds up its own chains and no others.
     under_way: HashSet<ChainId>,
-    calls: JoinSet<ChainId>,
+    /// Which task has which chain: one that panics says nothing itself.
+    chains: HashMap<task::Id, ChainId>,
+    calls: JoinSet<()>,
 }
 
 impl Broker {
@@ -120,6 +125,7 @@ impl Broker {
             at_once,
             lanes: HashMap::new(),
             under_way: HashSet::new(),
+            chains: HashMap::new(),
             calls: JoinSet::new(),
         }
     }
@@ -156,10 +162,10 @@ impl Sweeper {
             let (broker, actor, at_once) =
                 (self.broker.clone(), self.actor.clone(), Arc::clone(&self.at_once));
             let chain = due.chain;
-            self.calls.spawn(async move {
+            let call = self.calls.spawn(async move {
                 broker.sweep_one(due, &profile, &lane, &at_once, &actor).await;
-                chain
             });
+            self.chains.insert(call.id(), chain);
             started += 1;
         }
         Ok(started)
@@ -167,20 +173,37 @@ impl Sweeper {
 
     /// Waits until everything that was started has ended.
     pub async fn settled(&mut self) {
-        while self.calls.join_next().await.is_some() {}
-        self.under_way.clear();
+        while let Some(ended) = self.calls.join_next_with_id().await {
+            self.free(ended);
+        }
     }
 
     fn land(&mut self) {
-        while let Some(ended) = self.calls.try_join_next() {
-            if let Ok(chain) = ended {
-                self.under_way.remove(&chain);
-            }
+        while let Some(ended) = self.calls.try_join_next_with_id() {
+            self.free(ended);
         }
-        if self.calls.is_empty() {
-            // Also what panicked, and so did not say which chain it was.
-            self.under_way.clear();
+    }
+
+    fn free(&mut self, ended: Result<(task::Id, ()), task::JoinError>) {
+        let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+        if let Some(chain) = self.chains.remove(&id) {
+            self.under_way.remove(&chain);
         }
+    }
+
+    /// Forgets idle lanes where there are too many, those whose breaker rests last of all.
+    fn make_room(&mut self, now: Duration, lanes_max: usize) {
+        if self.lanes.len() >= lanes_max {
+            self.lanes.retain(|_, lane| Arc::strong_count(lane) > 1 || lock(&lane.breaker).is_open(now));
+        }
+        if self.lanes.len() >= lanes_max {
+            self.lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn lanes(&self) -> usize {
+        self.lanes.len()
     }
 
     /// The token endpoint's lane, if it takes one more. What it does not take now is put off, out of the way of others.
@@ -190,10 +213,11 @@ impl Sweeper {
             self.broker.put_off(due, bounds.breaker_rest).await?;
             return Ok(None);
         };
-        let lane = self
-            .lanes
-            .entry(lane_key(&profile, due))
-            .or_insert_with(|| Arc::new(Lane::new(&profile, &bounds)));
+        let key = lane_key(&profile, due);
+        if !self.lanes.contains_key(&key) {
+            self.make_room(self.broker.0.ports.clock.uptime(), bounds.lanes_max);
+        }
+        let lane = self.lanes.entry(key).or_insert_with(|| Arc::new(Lane::new(&profile, &bounds)));
         let lane = Arc::clone(lane);
         if lock(&lane.breaker).is_open(self.broker.0.ports.clock.uptime()) {
             self.broker.put_off(due, bounds.breaker_rest).await?;
@@ -253,7 +277,7 @@ impl Broker {
     }
 
     async fn put_off(&self, due: &Due, rest: Duration) -> Result<(), StoreError> {
-        self.0.ports.store.reschedule(due.chain, Some(self.now() + rest)).await
+        self.0.ports.store.reschedule(due.chain, Some(due.due_at), Some(self.now() + rest)).await
     }
 
     /// Only what the endpoint itself did wrong counts, and only here: callers who wait are never held by a breaker.
@@ -276,6 +300,12 @@ impl Broker {
     async fn look_again_later(&self, due: &Due, end: FlightEnd) {
         let now = self.now();
         let bounds = &self.0.options;
+        let seen = end.chain.as_ref().map_or(Some(due.due_at), |row| row.due_at);
+        // What ended the flight has set another time, jittered as it should be.
+        if seen.is_none_or(|at| at > now) {
+            return;
+        }
+        let share = self.0.ports.entropy.share();
         let next = match (&end.end, &end.chain) {
             (End::Minted | End::Refused(Refusal::Removed), _) => return,
             // Nothing to do until a person acts; but what that was may have been missed, so it is not for ever.
@@ -283,11 +313,11 @@ impl Broker {
                 End::Refused(Refusal::ReauthRequired { .. } | Refusal::Blocked { .. } | Refusal::Disabled),
                 _,
             ) => Some(now + bounds.refresh.verdict_probe_first),
-            (_, Some(row)) => self.rules(&row.provider).ok().and_then(|rules| due_at(row, &rules, 0.0)),
+            (_, Some(row)) => self.rules(&row.provider).ok().and_then(|rules| due_at(row, &rules, share)),
             (_, None) => Some(now + bounds.background.breaker_rest),
         };
         let next = next.map(|at| at.max(now + bounds.background.interval));
-        if let Err(error) = self.0.ports.store.reschedule(due.chain, next).await {
+        if let Err(error) = self.0.ports.store.reschedule(due.chain, seen, next).await {
             tracing::debug!(%error, "a due time could not be moved");
         }
     }

@@ -73,8 +73,9 @@ pub async fn who_is_switched_off_is_never_due(bed: &dyn Testbed) {
         process.store.amend(&super::fixtures::name(name), off(), silent("amend")).await.expect("amend");
     }
     // However it came to be due (a refresh that was in flight), who is switched off is not in the way.
-    let switched_off = load(&*process.store, "a").await.chain.id;
-    process.store.reschedule(switched_off, Some(at(1))).await.expect("reschedule");
+    let switched_off = load(&*process.store, "a").await.chain;
+    let seen = switched_off.due_at;
+    process.store.reschedule(switched_off.id, seen, Some(at(1))).await.expect("reschedule");
     assert_eq!(due_names(&*process.store, 30, 1).await, ["c"]);
     let on = Change { disabled: Some(false), due_at: Some(at(5)), ..Change::default() };
     process.store.amend(&name("a"), on, silent("amend")).await.expect("amend");
@@ -84,13 +85,27 @@ pub async fn who_is_switched_off_is_never_due(bed: &dyn Testbed) {
 pub async fn a_chain_is_rescheduled_without_a_revision(bed: &dyn Testbed) {
     let process = bed.open().await;
     let made = create(&*process.store, due("a", Some(10))).await.chain;
-    process.store.reschedule(made.id, Some(at(50))).await.expect("reschedule");
+    process.store.reschedule(made.id, Some(at(10)), Some(at(50))).await.expect("reschedule");
     assert_eq!(due_names(&*process.store, 49, 10).await, Vec::<String>::new());
     assert_eq!(due_names(&*process.store, 50, 10).await, ["a"]);
     // A decision made before still holds.
     claim(&process, &made).await;
-    process.store.reschedule(made.id, None).await.expect("reschedule");
+    process.store.reschedule(made.id, Some(at(50)), None).await.expect("reschedule");
     assert_eq!(due_names(&*process.store, 1_000, 10).await, Vec::<String>::new());
+}
+
+pub async fn a_due_time_that_changed_since_is_left_alone(bed: &dyn Testbed) {
+    let process = bed.open().await;
+    let made = create(&*process.store, due("a", Some(10))).await.chain;
+    for stale in [Some(at(9)), None] {
+        process.store.reschedule(made.id, stale, Some(at(500))).await.expect("reschedule");
+        assert_eq!(load(&*process.store, "a").await.chain.due_at, Some(at(10)));
+    }
+    process.store.reschedule(made.id, Some(at(10)), None).await.expect("reschedule");
+    process.store.reschedule(made.id, Some(at(10)), Some(at(20))).await.expect("reschedule");
+    assert_eq!(load(&*process.store, "a").await.chain.due_at, None);
+    process.store.reschedule(made.id, None, Some(at(20))).await.expect("reschedule");
+    assert_eq!(load(&*process.store, "a").await.chain.due_at, Some(at(20)));
 }
 
 pub async fn the_census_counts_every_state(bed: &dyn Testbed) {

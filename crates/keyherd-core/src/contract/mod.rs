@@ -92,7 +92,7 @@ macro_rules! store_contract {
             logging: every_change_is_entered_once, what_did_not_happen_is_not_told, events_come_in_order,
                 entries_come_in_order, many_writers_keep_their_chains, a_note_stands_for_itself;
             listing: credentials_come_in_pages, the_longest_due_comes_first, who_is_switched_off_is_never_due,
-                a_chain_is_rescheduled_without_a_revision, the_census_counts_every_state
+                a_chain_is_rescheduled_without_a_revision, a_due_time_that_changed_since_is_left_alone, the_census_counts_every_state
         }
     };
 }

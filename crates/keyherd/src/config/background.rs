@@ -26,6 +26,8 @@ pub(super) struct BackgroundKeys {
     breaker_failures: u32,
     #[serde(rename = "breaker_rest_seconds", deserialize_with = "seconds::<_, 100, 86_400_000>")]
     breaker_rest: Duration,
+    #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
+    lanes_max: usize,
     #[serde(rename = "trim_interval_seconds", deserialize_with = "seconds::<_, 1_000, 86_400_000>")]
     trim_interval: Duration,
 }

@@ -52,8 +52,13 @@ impl ChainStore for SqliteStore {
         self.told(self.read_due(now, limit).await)
     }
 
-    async fn reschedule(&self, chain: ChainId, due_at: Option<Timestamp>) -> Result<(), StoreError> {
-        self.told(self.move_due(chain, due_at).await)
+    async fn reschedule(
+        &self,
+        chain: ChainId,
+        seen: Option<Timestamp>,
+        due_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        self.told(self.move_due(chain, seen, due_at).await)
     }
 
     async fn unresolved(&self) -> Result<u64, StoreError> {
@@ -135,9 +140,17 @@ impl SqliteStore {
         write.commit_silently().await
     }
 
-    async fn move_due(&self, chain: ChainId, due_at: Option<Timestamp>) -> Result<(), Fault> {
+    async fn move_due(
+        &self,
+        chain: ChainId,
+        seen: Option<Timestamp>,
+        due_at: Option<Timestamp>,
+    ) -> Result<(), Fault> {
         let mut write = self.write().await?;
-        let update = sqlx::query(sql::RESCHEDULE).bind(due_at.map(Timestamp::as_millis)).bind(chain.as_i64());
+        let update = sqlx::query(sql::RESCHEDULE_SEEN)
+            .bind(due_at.map(Timestamp::as_millis))
+            .bind(chain.as_i64())
+            .bind(seen.map(Timestamp::as_millis));
         update.execute(write.connection()).await?;
         write.commit_silently().await
     }

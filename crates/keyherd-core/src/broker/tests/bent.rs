@@ -37,17 +37,31 @@ pub(super) struct BentStore {
     /// Reads of a row: what a waiting process is to be sparing with.
     pub(super) looks: AtomicU64,
     pub(super) claims: AtomicU64,
+    panics_for: Mutex<Option<&'static str>>,
 }
 
 impl BentStore {
     pub(super) fn new(inner: MemoryStore, life: Option<Duration>) -> Arc<Self> {
         let none = || AtomicU64::new(0);
         let renewal = Mutex::new(Renewal::Granted);
-        Arc::new(Self { inner, life, renewal, renewals: none(), looks: none(), claims: none() })
+        Arc::new(Self {
+            inner,
+            life,
+            renewal,
+            renewals: none(),
+            looks: none(),
+            claims: none(),
+            panics_for: Mutex::default(),
+        })
     }
 
     pub(super) fn set(&self, renewal: Renewal) {
         *self.renewal.lock().unwrap_or_else(PoisonError::into_inner) = renewal;
+    }
+
+    /// Whoever reads that credential panics.
+    pub(super) fn panic_for(&self, name: Option<&'static str>) {
+        *self.panics_for.lock().unwrap_or_else(PoisonError::into_inner) = name;
     }
 
     fn look(&self) -> &MemoryStore {
@@ -170,8 +184,13 @@ impl ChainStore for BentStore {
         self.inner.due(now, limit).await
     }
 
-    async fn reschedule(&self, chain: ChainId, due_at: Option<Timestamp>) -> Result<(), StoreError> {
-        self.inner.reschedule(chain, due_at).await
+    async fn reschedule(
+        &self,
+        chain: ChainId,
+        seen: Option<Timestamp>,
+        due_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        self.inner.reschedule(chain, seen, due_at).await
     }
 
     async fn unresolved(&self) -> Result<u64, StoreError> {
@@ -182,6 +201,8 @@ impl ChainStore for BentStore {
 #[async_trait]
 impl CredentialStore for BentStore {
     async fn credential(&self, name: &Name) -> Result<Option<Loaded>, StoreError> {
+        let panics_for = *self.panics_for.lock().unwrap_or_else(PoisonError::into_inner);
+        assert_ne!(panics_for, Some(name.as_str()), "told to");
         self.look().credential(name).await
     }
 

@@ -5,6 +5,7 @@ mod crash;
 mod failures;
 mod herd;
 mod rejected;
+mod sweeping;
 mod switches;
 mod tenure;
 mod uncertain;

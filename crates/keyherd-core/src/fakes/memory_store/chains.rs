@@ -128,9 +128,15 @@ impl ChainStore for MemoryStore {
         })
     }
 
-    async fn reschedule(&self, chain: ChainId, due_at: Option<Timestamp>) -> Result<(), StoreError> {
+    async fn reschedule(
+        &self,
+        chain: ChainId,
+        seen: Option<Timestamp>,
+        due_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
         self.read(|_| ())?;
-        if let Some(row) = self.shared.lock().chains.get_mut(&chain) {
+        let mut rows = self.shared.lock();
+        if let Some(row) = rows.chains.get_mut(&chain).filter(|row| row.chain.due_at == seen) {
             row.chain.due_at = due_at;
         }
         Ok(())

@@ -114,8 +114,14 @@ pub trait ChainStore: Send + Sync + 'static {
     /// Chains that are due, the longest due first.
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Due>, StoreError>;
 
-    /// Moves a chain's due time, without a change of revision.
-    async fn reschedule(&self, chain: ChainId, due_at: Option<Timestamp>) -> Result<(), StoreError>;
+    /// Moves a chain's due time from what was seen, without a change of revision. Where it is another one by now,
+    /// somebody knew better, and it stays.
+    async fn reschedule(
+        &self,
+        chain: ChainId,
+        seen: Option<Timestamp>,
+        due_at: Option<Timestamp>,
+    ) -> Result<(), StoreError>;
 
     /// How many claims are unresolved.
     async fn unresolved(&self) -> Result<u64, StoreError>;

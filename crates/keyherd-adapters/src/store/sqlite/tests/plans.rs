@@ -35,6 +35,7 @@ async fn nothing_hot_scans_a_table() {
         sql::BLOCK,
         sql::UNBLOCK,
         sql::RESCHEDULE,
+        sql::RESCHEDULE_SEEN,
         sql::UNDUE,
         sql::OBSTACLES,
         sql::SPENT,
