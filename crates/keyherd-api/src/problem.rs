@@ -258,7 +258,7 @@ impl From<ManageError> for Problem {
     fn from(error: ManageError) -> Self {
         let code = match &error {
             ManageError::NotFound { .. } => Code::NotFound,
-            ManageError::InUse { .. } => Code::InUse,
+            ManageError::InUse { .. } | ManageError::Refreshing(_) => Code::InUse,
             ManageError::Conflict { .. } => Code::Conflict,
             ManageError::Unfit(_) => Code::InvalidRequest,
             ManageError::Store(_) => Code::StoreUnavailable,

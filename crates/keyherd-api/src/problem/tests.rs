@@ -74,6 +74,7 @@ fn errors() {
         None,
     );
     check(ManageError::InUse { what: "client", name: name(), by: name() }, "in_use", 409, None);
+    check(ManageError::Refreshing(name()), "in_use", 409, None);
     check(ManageError::Conflict { name: name(), conflict: held }, "conflict", 409, None);
     check(ManageError::Unfit("x".into()), "invalid_request", 400, None);
     check(ManageError::Store(store()), "store_unavailable", 503, None);

@@ -13,9 +13,6 @@ use crate::openapi::Problems;
 use crate::problem::{Code, Problem, journal_word, store_word};
 use crate::state::State;
 
-/// How many pending journal entries are counted at most.
-const PENDING_MAX: usize = 10_000;
-
 /// Whether the process lives
 #[utoipa::path(
     get,
@@ -89,7 +86,7 @@ async fn look(state: &State) -> ReadyView {
     let (ports, patience) = (state.broker.ports(), state.limits.readiness_timeout);
     let store = timeout(patience, ports.store.last_event()).await;
     let store = store.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into())));
-    let journal = timeout(patience, ports.journal.pending(PENDING_MAX)).await;
+    let journal = timeout(patience, state.broker.pending()).await;
     let journal = journal.unwrap_or_else(|_| Err(JournalError::Io("no answer in time".into())));
     if let Err(error) = &store {
         tracing::warn!(%error, "not ready");
@@ -101,7 +98,7 @@ async fn look(state: &State) -> ReadyView {
         store: store.as_ref().map_or_else(store_word, |_| "ok").into(),
         coordinator: "ok".into(),
         journal: journal.as_ref().map_or_else(journal_word, |_| "ok").into(),
-        journal_pending: journal.ok().map(|pending| pending.len()),
+        journal_pending: journal.ok(),
     }
 }
 
@@ -109,8 +106,8 @@ async fn look(state: &State) -> ReadyView {
 async fn count(state: &State) {
     let ports = state.broker.ports();
     let counted = timeout(state.limits.request_timeout, async {
-        if let Ok(pending) = ports.journal.pending(PENDING_MAX).await {
-            state.metrics.journaled(pending.len());
+        if let Ok(pending) = state.broker.pending().await {
+            state.metrics.journaled(pending);
         }
         let census = ports.store.census(state.broker.now()).await?;
         let unresolved = ports.store.unresolved().await?;

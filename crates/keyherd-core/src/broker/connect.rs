@@ -53,7 +53,7 @@ impl Connected {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// The name is taken.
-    #[error("credential '{0}' exists already: reconnect it with --replace, or leave it with --if-absent")]
+    #[error("credential '{0}' exists already")]
     NameTaken(Name),
     /// No credential of that name.
     #[error("no credential is named '{0}': see 'keyherd cred list'")]

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Broker;
 use super::outbox::{Cursor, Found};
-use crate::credential::Loaded;
+use crate::credential::{Chain, Loaded};
 use crate::ids::{ChainId, Name};
 use crate::ports::StoreError;
 use crate::ports::store::StoredEvent;
@@ -168,14 +168,15 @@ impl Broker {
         let _ = self.0.events.send(Arc::new(event));
     }
 
-    /// Waits until another process's claim on the chain has ended or its owner is gone, and gives the credential as it
-    /// is then. `None`: it is gone. `first_rest`: where no claim was seen, the first look is put off for so long, or
-    /// until something is told of the chain. The caller bounds the time.
+    /// Waits while `waits` says so of the chain, as it does of one that another process has claimed, and gives the
+    /// credential as it is then. `None`: it is gone. `first_rest`: where no claim was seen, the first look is put off for
+    /// so long, or until something is told of the chain. The caller bounds the time.
     pub(super) async fn follow(
         &self,
         name: &Name,
         chain: ChainId,
         first_rest: Option<Duration>,
+        waits: fn(&Chain) -> bool,
     ) -> Result<Option<Loaded>, StoreError> {
         self.watch();
         let notify = Some(self.0.notices.subscribe(chain));
@@ -194,7 +195,7 @@ impl Broker {
             notified.set(notify.notified());
             notified.as_mut().enable();
             match self.look(name, chain).await? {
-                Some(held) if held.chain.is_held() => {}
+                Some(held) if waits(&held.chain) => {}
                 loaded => return Ok(loaded),
             }
             let _ = timeout(rest, notified.as_mut()).await;

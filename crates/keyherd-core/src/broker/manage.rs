@@ -8,7 +8,7 @@ use super::Broker;
 use super::connect::told;
 use super::{AcquireError, Acquired};
 use crate::audit::{Actor, Note};
-use crate::credential::{Amendment, Cooldown, Loaded};
+use crate::credential::{Amendment, Chain, Cooldown, Loaded};
 use crate::ids::Name;
 use crate::ports::StoreError;
 use crate::ports::store::{Amended, Change, ClientRemoved, Conflict, Event, NamedClient, Record};
@@ -49,6 +49,11 @@ pub enum ManageError {
         /// Who uses it.
         by: Name,
     },
+    /// Its token is being spent, and that takes long.
+    #[error(
+        "credential '{0}' is being refreshed: its new token would be lost; try again when that has ended, which takes a few minutes at most"
+    )]
+    Refreshing(Name),
     /// The store's rules forbid it.
     #[error("credential '{name}': {conflict}")]
     Conflict {
@@ -124,12 +129,7 @@ impl Broker {
                 .map_err(|error| ManageError::Unfit(error.to_string()))?;
             profile.resolve_token_url(Some(url)).map_err(|error| ManageError::Unfit(error.to_string()))?;
         }
-        match &amendment.attributes {
-            Some(value) if !value.is_object() => {
-                Err(ManageError::Unfit("'attributes' must be a JSON object".into()))
-            }
-            _ => Ok(()),
-        }
+        amendment.check().map_err(ManageError::Unfit)
     }
 
     fn due_again(&self, current: &Loaded) -> Option<crate::time::Timestamp> {
@@ -142,14 +142,28 @@ impl Broker {
         self.acquire(name, &Ask { forced: true, ..Ask::foreground(wait) }, actor).await
     }
 
-    /// Removes a credential; its chain goes with its last member.
+    /// Removes a credential; its chain goes with its last member. A refresh that is under way is waited for: with the
+    /// chain gone nobody would know that its token is being spent, and the same document could be imported once more.
     pub async fn remove(&self, name: &Name, actor: &Actor) -> Result<(), ManageError> {
-        let current = self.show(name).await?;
+        let current = self.at_rest(name).await?;
         let record =
             told(actor, "credential.remove", "credential_removed", name, current.chain.id, json!({}));
         let removed = self.0.ports.store.remove(current.credential.id, record).await?;
         self.changed(name);
         if removed { Ok(()) } else { Err(no_credential(name)) }
+    }
+
+    /// The credential when no living process is spending its token.
+    async fn at_rest(&self, name: &Name) -> Result<Loaded, ManageError> {
+        let current = self.show(name).await?;
+        if !current.chain.is_claimed() {
+            return Ok(current);
+        }
+        let ended = self.follow(name, current.chain.id, None, Chain::is_claimed);
+        match tokio::time::timeout(self.0.options.remove_wait, ended).await {
+            Ok(found) => found?.ok_or_else(|| no_credential(name)),
+            Err(_elapsed) => Err(ManageError::Refreshing(name.clone())),
+        }
     }
 
     /// Lets a credential rest; only ever extends. `false`: it rests longer already.

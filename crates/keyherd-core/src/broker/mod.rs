@@ -18,9 +18,11 @@ mod snapshot;
 mod spend;
 mod sweep;
 mod tenure;
+mod tidy;
 mod token;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -121,6 +123,8 @@ struct Inner {
     /// How claims of this process ended that the store could not be told yet.
     unsettled: Mutex<HashMap<ClaimId, (Settling, Record)>>,
     events: broadcast::Sender<Arc<StoredEvent>>,
+    /// Whether tidying is taken care of in this process.
+    tidies: AtomicBool,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -140,6 +144,7 @@ impl Broker {
             homeless: Mutex::default(),
             unsettled: Mutex::default(),
             events: broadcast::Sender::new(options.events_lag_max),
+            tidies: AtomicBool::new(false),
             tasks,
             stop: CancellationToken::new(),
             ports,

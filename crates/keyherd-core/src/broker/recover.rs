@@ -13,8 +13,6 @@ use crate::refresh::{Happened, Rules, settlement};
 
 /// Pending journal entries looked at in one go.
 const PENDING_MAX: usize = 10_000;
-/// Aged journal entries looked at in one go.
-const AGED_MAX: usize = 10_000;
 
 impl Lead {
     /// A claim whose owner cannot act any more: its answer is in the journal, or it is lost.
@@ -94,27 +92,12 @@ impl Broker {
         Ok(taken)
     }
 
-    /// Drops journal entries that have been kept long enough and whose chain has gone on to a further generation: the
-    /// newest one of a chain stays, so that a store restored from an old backup can still be rolled forward to it.
-    pub async fn trim_journal(&self) -> Result<usize, AcquireError> {
-        let journal = &self.0.ports.journal;
-        let unusable = |error: JournalError| AcquireError::Unusable(error.to_string());
-        let mut dropped = 0;
-        loop {
-            let aged =
-                journal.aged(self.now(), self.0.options.journal_keep, AGED_MAX).await.map_err(unusable)?;
-            let is_last = aged.len() < AGED_MAX;
-            for entry in aged {
-                let row = self.0.ports.store.chain(entry.chain).await?;
-                if row.is_none_or(|row| row.generation > entry.generation + 1) {
-                    journal.forget(&entry.spent).await.map_err(unusable)?;
-                    dropped += 1;
-                }
-            }
-            if is_last {
-                return Ok(dropped);
-            }
-        }
+    /// How many granted answers are in no store yet: those in the journal, and those that not even the journal could take
+    /// and only this process's memory holds.
+    pub async fn pending(&self) -> Result<usize, JournalError> {
+        let homeless: Vec<_> = self.homeless().keys().copied().collect();
+        let pending = self.0.ports.journal.pending(PENDING_MAX).await?;
+        Ok(pending.len() + homeless.iter().filter(|spent| !pending.contains(spent)).count())
     }
 
     async fn recover_entry(&self, entry: &JournalEntry) -> Result<bool, AcquireError> {

@@ -192,6 +192,7 @@ impl Lead {
         match settled {
             Settled::Done(row) => {
                 self.broker.publish(&row);
+                self.broker.tidy_once();
                 Ok(Step::End(Some(row), End::Minted))
             }
             Settled::Superseded(newer) => {

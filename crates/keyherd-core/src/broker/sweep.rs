@@ -3,6 +3,7 @@
 //! The cost follows what is due. Several servers may sweep one store: the claim keeps their calls single.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -91,6 +92,7 @@ impl Broker {
     /// Runs recovery, sweeps and clean-ups until shutdown.
     pub fn run_background(&self) {
         self.watch();
+        self.0.tidies.store(true, Ordering::Release);
         let (broker, stop) = (self.clone(), self.0.stop.clone());
         self.0.tasks.spawn(async move {
             let _ = stop.run_until_cancelled(broker.background()).await;
@@ -127,21 +129,6 @@ impl Broker {
             under_way: HashSet::new(),
             chains: HashMap::new(),
             calls: JoinSet::new(),
-        }
-    }
-
-    /// Recovers pending answers, and drops what has been kept long enough.
-    async fn tidy(&self) {
-        match self.recover().await {
-            Ok(0) => {}
-            Ok(taken) => tracing::info!(taken, "answers recovered from the journal"),
-            Err(error) => tracing::warn!(%error, "the journal cannot be recovered now"),
-        }
-        if let Err(error) = self.trim_journal().await {
-            tracing::warn!(%error, "the journal cannot be trimmed now");
-        }
-        if let Err(error) = self.0.ports.store.trim(self.now()).await {
-            tracing::warn!(%error, "the store cannot be trimmed now");
         }
     }
 }

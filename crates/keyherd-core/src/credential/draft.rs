@@ -219,20 +219,7 @@ fn check_lengths(fields: &DraftFields) -> Result<(), DraftError> {
         ("client_secret", &fields.client_secret),
     ];
     for (field, secret) in secrets {
-        let Some(text) = secret.as_ref().map(Secret::expose) else { continue };
-        if text.is_empty() {
-            return Err(unfit(fields, field, "is empty: leave it out, or give its value"));
-        }
-        if text.len() > TEXT_LEN_MAX {
-            return Err(unfit(fields, field, "is longer than 65536 bytes"));
-        }
-        if text.chars().any(char::is_control) {
-            return Err(unfit(
-                fields,
-                field,
-                "has a control character in it, such as a line break: paste it anew",
-            ));
-        }
+        check_secret(secret.as_ref()).map_err(|problem| unfit(fields, field, problem))?;
     }
     if fields.provider.is_empty() {
         return Err(missing(
@@ -241,16 +228,48 @@ fn check_lengths(fields: &DraftFields) -> Result<(), DraftError> {
             "see 'keyherd provider list'; 'generic' fits most with a token_url",
         ));
     }
-    if fields.scopes.len() > SCOPES_MAX
-        || fields.scopes.iter().any(|scope| scope.is_empty() || scope.len() > 1024)
-    {
-        return Err(unfit(fields, "scopes", "must be at most 512 words of 1 to 1024 bytes"));
-    }
-    match &fields.attributes {
-        Some(value) if !value.is_object() => Err(unfit(fields, "attributes", "must be a JSON object")),
-        Some(value) if value.to_string().len() > TEXT_LEN_MAX => {
-            Err(unfit(fields, "attributes", "are longer than 65536 bytes"))
+    check_scopes(&fields.scopes).map_err(|problem| unfit(fields, "scopes", problem))?;
+    check_attributes(fields.attributes.as_ref()).map_err(|problem| unfit(fields, "attributes", problem))
+}
+
+impl Amendment {
+    /// Holds it to the bounds of a draft. Says which field is wrong, and how.
+    pub fn check(&self) -> Result<(), String> {
+        let named = |field: &str, problem: &str| format!("'{field}' {problem}");
+        if let Some(ClientChoice::Own { secret, .. }) = &self.client {
+            check_secret(secret.as_ref()).map_err(|problem| named("client_secret", problem))?;
         }
+        check_scopes(self.scopes.as_deref().unwrap_or_default())
+            .map_err(|problem| named("scopes", problem))?;
+        check_attributes(self.attributes.as_ref()).map_err(|problem| named("attributes", problem))
+    }
+}
+
+fn check_secret(secret: Option<&Secret>) -> Result<(), &'static str> {
+    let Some(text) = secret.map(Secret::expose) else { return Ok(()) };
+    if text.is_empty() {
+        return Err("is empty: leave it out, or give its value");
+    }
+    if text.len() > TEXT_LEN_MAX {
+        return Err("is longer than 65536 bytes");
+    }
+    if text.chars().any(char::is_control) {
+        return Err("has a control character in it, such as a line break: paste it anew");
+    }
+    Ok(())
+}
+
+fn check_scopes(scopes: &[String]) -> Result<(), &'static str> {
+    if scopes.len() > SCOPES_MAX || scopes.iter().any(|scope| scope.is_empty() || scope.len() > 1024) {
+        return Err("must be at most 512 words of 1 to 1024 bytes");
+    }
+    Ok(())
+}
+
+fn check_attributes(attributes: Option<&Value>) -> Result<(), &'static str> {
+    match attributes {
+        Some(value) if !value.is_object() => Err("must be a JSON object"),
+        Some(value) if value.to_string().len() > TEXT_LEN_MAX => Err("are longer than 65536 bytes"),
         _ => Ok(()),
     }
 }

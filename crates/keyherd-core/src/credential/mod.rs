@@ -202,6 +202,11 @@ impl Chain {
         }
     }
 
+    /// Whether a process that lives or may live has claimed it, this one included.
+    pub fn is_claimed(&self) -> bool {
+        self.claim.as_ref().is_some_and(|claim| claim.holder != Holder::Gone)
+    }
+
     /// Whether another process, which lives or may live, is at it.
     pub fn is_held(&self) -> bool {
         self.claim.as_ref().is_some_and(|claim| claim.holder == Holder::Alive)

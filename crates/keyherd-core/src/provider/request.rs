@@ -8,6 +8,7 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use url::{Url, form_urlencoded};
+use zeroize::Zeroizing;
 
 use super::endpoint::origin;
 use super::profile::{BodyFormat, ClientAuth, Method, Profile, TokenPlace};
@@ -162,18 +163,39 @@ impl<'a> Draft<'a> {
 /// RFC 6749, section 2.3.1: both parts are form-encoded first, so that a colon in the id cannot be taken for the one
 /// between them.
 fn basic(id: &str, secret: &Secret) -> Secret {
-    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = Secret::from([encoded(id).as_str(), ":", encoded(secret.expose()).as_str()].concat());
-    STANDARD.encode(pair.expose()).into()
+    let mut pair = wiped((id.len() + secret.expose().len()) * ENCODED_LEN_MAX + 1);
+    pair.extend(form_urlencoded::byte_serialize(id.as_bytes()));
+    pair.push(':');
+    pair.extend(form_urlencoded::byte_serialize(secret.expose().as_bytes()));
+    STANDARD.encode(pair.as_bytes()).into()
+}
+
+/// One byte is at most so many where it is percent-encoded, and `\u00XX` in JSON.
+const ENCODED_LEN_MAX: usize = 3;
+const ESCAPED_LEN_MAX: usize = 6;
+/// What stands around a parameter: `"":"",`.
+const AROUND: usize = 6;
+
+/// Text that is wiped when dropped, with room for so much: growing would leave copies behind.
+fn wiped(room: usize) -> Zeroizing<String> {
+    Zeroizing::new(String::with_capacity(room))
+}
+
+fn room(params: &BTreeMap<&str, &str>, each: usize) -> usize {
+    params.iter().map(|(name, value)| (name.len() + value.len()) * each + AROUND).sum()
 }
 
 fn form(params: &BTreeMap<&str, &str>) -> Secret {
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish().into()
+    let mut text = wiped(room(params, ENCODED_LEN_MAX));
+    form_urlencoded::Serializer::new(&mut *text).extend_pairs(params).finish();
+    Secret::from(text.as_str())
 }
 
 fn json(params: &BTreeMap<&str, &str>) -> Secret {
-    // Strings under string keys always serialize.
-    serde_json::to_string(params).unwrap_or_default().into()
+    let mut text = Zeroizing::new(Vec::with_capacity(room(params, ESCAPED_LEN_MAX) + AROUND));
+    // Strings under string keys always serialize, as UTF-8.
+    let _ = serde_json::to_writer(&mut *text, params);
+    Secret::from(std::str::from_utf8(&text).unwrap_or_default())
 }
 
 #[cfg(test)]

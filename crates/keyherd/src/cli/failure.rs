@@ -157,6 +157,9 @@ impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         match error {
             ConnectError::Store(error) => error.into(),
+            taken @ ConnectError::NameTaken(_) => {
+                Self::failed(format!("{taken}: reconnect it with --replace, or leave it with --if-absent"))
+            }
             other => Self::failed(other),
         }
     }

@@ -298,3 +298,43 @@ async fn what_was_granted_is_tried_for_long_at_shutdown() {
     let row = stage.host.broker.show(&acme()).await.expect("there").chain;
     assert_eq!((row.generation, provider.calls()), (1, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_process_without_background_tidies_once_after_a_refresh() {
+    let (stage, _provider) = strict(Duration::ZERO).await;
+    let first = stage.fleet.host();
+    for _ in 0..2 {
+        token(first.broker.acquire("acme", &plain(), &actor()).await);
+        pass(61 * SECOND).await;
+    }
+    pass(30 * HOUR).await;
+    assert_eq!(stage.fleet.journal.len(), 2, "nothing was old enough");
+    token(next_host_token(&stage).await);
+    let host = stage.fleet.host();
+    pass(61 * SECOND).await;
+    token(host.broker.acquire("acme", &plain(), &actor()).await);
+    let before = stage.fleet.clock.uptime();
+    assert!(host.broker.shutdown(HOUR).await);
+    assert!(stage.fleet.clock.uptime() - before < SECOND);
+    assert_eq!(stage.fleet.journal.len(), 2, "what is not a day old");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_memory_holds_counts_as_pending() {
+    let (stage, _provider) = strict(Duration::ZERO).await;
+    assert_eq!(stage.host.broker.pending().await, Ok(0));
+    stage.fleet.journal.set_failing(true);
+    let outage = async {
+        pass(SECOND / 2).await;
+        stage.fleet.installation.set_unwritable(true);
+    };
+    let (got, ()) = tokio::join!(stage.ask(plain()), outage);
+    token(got);
+    assert_eq!(stage.host.broker.pending().await, Ok(1));
+    stage.fleet.journal.set_failing(false);
+    pass(10 * SECOND).await;
+    assert_eq!(stage.host.broker.pending().await, Ok(1), "in the journal by now");
+    stage.fleet.installation.set_unwritable(false);
+    pass(10 * SECOND).await;
+    assert_eq!(stage.host.broker.pending().await, Ok(0));
+}

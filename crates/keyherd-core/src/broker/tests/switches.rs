@@ -1,10 +1,13 @@
 //! Changes that land while a refresh is under way, and what other processes see.
 
+use serde_json::Value;
+
 use super::*;
+use crate::audit::Note;
 use crate::broker::{ConnectError, NewTokens};
 use crate::credential::Amendment;
 use crate::fakes::{granted, json_reply};
-use crate::ports::store::Conflict;
+use crate::ports::store::{Conflict, CredentialStore, Record};
 
 fn off() -> Amendment {
     Amendment { disabled: Some(true), ..Amendment::default() }
@@ -93,7 +96,11 @@ async fn removed_while_refreshing_is_not_found() {
     stage.provider.takes(10 * SECOND);
     let removal = async {
         pass(5 * SECOND).await;
-        stage.host.broker.remove(&acme(), &actor()).await.expect("removed");
+        // Past the wait for it, as after a claim that was taken in the last moment.
+        let id = stage.host.broker.show(&acme()).await.expect("there").credential.id;
+        let subject = "acme".to_owned();
+        let note = Note { action: "credential.remove", actor: actor(), subject, detail: Value::Null };
+        stage.fleet.host().store.remove(id, Record { note, event: None }).await.expect("removed");
     };
     let (got, ()) = tokio::join!(stage.ask(plain()), removal);
     assert!(
@@ -235,4 +242,58 @@ async fn without_a_watch_memory_is_good_for_a_moment_only() {
     stage.host.broker.amend(&acme(), off(), &actor()).await.expect("amended");
     pass(Duration::from_millis(101)).await;
     assert_eq!(refusal(other.broker.acquire("acme", &plain(), &actor()).await), Refusal::Disabled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_waits_for_the_refresh_that_is_under_way() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    stage.provider.takes(5 * SECOND);
+    for remover in [&stage.host, &stage.fleet.host()] {
+        let removal = async {
+            pass(SECOND).await;
+            remover.broker.remove(&acme(), &actor()).await.expect("removed");
+            stage.fleet.clock.uptime()
+        };
+        let before = stage.fleet.clock.uptime();
+        let (_, removed) = tokio::join!(stage.ask(plain()), removal);
+        assert!(removed - before >= 5 * SECOND, "it would have been spent unseen");
+        stage.import("acme", Duration::ZERO, "refresh-new", |_| {}).await;
+        stage.provider.then(granted("access-2", "refresh-2"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_would_wait_for_long_is_refused() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    stage.provider.takes(50 * SECOND);
+    let other = stage.fleet.host();
+    let removal = async {
+        pass(SECOND).await;
+        other.broker.remove(&acme(), &actor()).await
+    };
+    let (got, removed) = tokio::join!(stage.ask(Ask::foreground(MINUTE)), removal);
+    assert_eq!(removed, Err(crate::broker::ManageError::Refreshing(acme())));
+    assert_eq!(token(got).expose(), "access-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_amendment_keeps_the_bounds_of_a_draft() {
+    let stage = stage(HOUR, []).await;
+    let long = "x".repeat(crate::credential::TEXT_LEN_MAX + 1);
+    let own = |secret: &str| crate::credential::ClientChoice::Own {
+        id: "app".into(),
+        secret: Some(Secret::from(secret)),
+    };
+    let unfit = [
+        Amendment { attributes: Some(serde_json::json!({"x": long})), ..Amendment::default() },
+        Amendment { attributes: Some(serde_json::json!([])), ..Amendment::default() },
+        Amendment { scopes: Some(vec!["x".repeat(1025)]), ..Amendment::default() },
+        Amendment { scopes: Some(vec!["x".into(); 513]), ..Amendment::default() },
+        Amendment { client: Some(own(&long)), ..Amendment::default() },
+        Amendment { client: Some(own("two\nlines")), ..Amendment::default() },
+    ];
+    for amendment in unfit {
+        let got = stage.host.broker.amend(&acme(), amendment, &actor()).await;
+        assert!(matches!(got, Err(crate::broker::ManageError::Unfit(_))), "{got:?}");
+    }
 }
