@@ -83,7 +83,7 @@ macro_rules! store_contract {
                 a_journaled_answer_is_committed_twice_at_no_harm, a_reconnect_wins_over_the_journal,
                 an_older_journal_entry_is_superseded;
             blocks: a_block_is_the_clients_not_the_credentials, a_blocked_client_is_not_claimed_for,
-                a_corrected_client_is_not_blocked, an_amended_client_is_not_blocked,
+                a_corrected_client_is_not_blocked, a_corrected_client_wakes_who_waited_for_it, an_amended_client_is_not_blocked,
                 a_block_on_yesterdays_client_holds_nobody, a_used_client_is_not_removed,
                 clients_come_in_order;
             switching: a_cooldown_only_extends, a_rest_ends_by_its_reason, an_amendment_moves_the_row,

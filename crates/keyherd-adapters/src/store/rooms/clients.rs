@@ -57,7 +57,7 @@ impl SqlStore {
         })
     }
 
-    /// One row changes, and with it the client of every chain that names it.
+    /// One row changes, and with it the client of every chain that names it. Those that the old one's block held are due.
     async fn write_client(&self, client: NamedClient, record: Record) -> Result<bool, Fault> {
         let mut write = self.administer().await?;
         let found = query(sql::CLIENT).bind(&client.provider).bind(client.name.as_str());
@@ -68,6 +68,11 @@ impl SqlStore {
         };
         let secret = self.vault.seal_secret(Slot::of(NAMED_SECRET, id, version), client.secret.as_ref())?;
         let hash = self.client_hash(&client.provider, Some(&client.id), client.secret.as_ref());
+        let woken = query(sql::WAKE_BLOCKED)
+            .bind(self.clock.now().as_millis())
+            .bind(client.provider.as_str())
+            .bind(client.name.as_str());
+        write.run(woken).await?;
         let put = query(sql::PUT_CLIENT)
             .bind(id)
             .bind(client.provider)
