@@ -68,6 +68,7 @@ macro_rules! store_contract {
                 a_named_client_must_exist, a_used_again_name_sees_nothing_of_the_old;
             reconnecting: other_tokens_win_over_a_refresh, the_same_token_moves_nothing,
                 the_same_token_keeps_its_verdict, a_spent_token_does_not_come_back, a_new_token_ends_a_verdict,
+                a_replaced_token_that_nobody_used_comes_back, a_replaced_token_that_may_be_spent_does_not_come_back,
                 another_chains_token_is_not_taken, a_reconnect_brings_its_configuration,
                 a_shared_chain_is_not_reconfigured_by_one, nobody_is_not_reconnected;
             claiming: a_claim_is_granted_once, one_of_many_wins, a_moved_row_is_not_claimed,

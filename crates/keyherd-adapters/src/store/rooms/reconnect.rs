@@ -3,7 +3,7 @@
 //! Owns the rule that a reconnect wins over a refresh in flight: the generation moves, and the claim is dissolved with
 //! whatever was known of the old tokens. The same refresh token again moves nothing but the access token.
 
-use keyherd_core::credential::{Chain, Loaded, Tokens};
+use keyherd_core::credential::{Chain, Loaded, Tokens, Trouble};
 use keyherd_core::ports::store::{Conflict, NewCredential, Reconnected, Record};
 use keyherd_core::time::Timestamp;
 
@@ -97,13 +97,14 @@ impl SqlStore {
 
     async fn forget_old(&self, write: &mut Write<'_>, new: &NewCredential, old: &Chain) -> Result<(), Fault> {
         write.execute(query(sql::RENEW).bind(false).bind(old.id.as_i64())).await?;
-        if let (Some(hash), Some(_)) = (old.spend_hash, &old.tokens.refresh_token) {
+        if let (Some(hash), true) = (old.spend_hash, may_be_spent(old)) {
             let spend = query(sql::SPEND_REPLACED)
                 .bind(hash.as_bytes().to_vec())
                 .bind(old.id.as_i64())
                 .bind(i64::try_from(old.generation).unwrap_or(i64::MAX))
                 .bind(self.clock.now().as_millis());
             write.execute(spend).await?;
+            write.execute(self.spent_trim(old.id, old.generation)).await?;
         }
         if let Some(hash) = new.spend_hash {
             // It was spent by a chain that is dead; now it is current.
@@ -133,6 +134,16 @@ impl SqlStore {
 /// Whether the next call would spend what the chain has.
 fn is_same(new: &NewCredential, old: &Chain) -> bool {
     new.spend_hash.is_some() && new.spend_hash == old.spend_hash
+}
+
+/// Whether the provider may have seen the token that is replaced, as something to be refreshed: then it must not come
+/// back. One that rested here unused may: someone reconnects by mistake, and takes it back.
+fn may_be_spent(old: &Chain) -> bool {
+    let is_unused = match &old.trouble {
+        Trouble::None | Trouble::Backoff(_) => old.claim.is_none(),
+        Trouble::Uncertain(_) | Trouble::Verdict(_) => false,
+    };
+    old.tokens.refresh_token.is_some() && !is_unused
 }
 
 /// The same refresh token, with the newer of what came with it.

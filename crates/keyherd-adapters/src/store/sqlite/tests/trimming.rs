@@ -75,6 +75,29 @@ async fn a_chain_remembers_the_newest_of_what_it_spent() {
 }
 
 #[tokio::test]
+async fn a_chain_remembers_the_newest_of_what_was_replaced() {
+    let mut bed = Bed::new();
+    bed.options.bounds.store.spent_tokens_max = 3;
+    let store = bed.store().await;
+    let mut chain = create(&store, "acme-1", "t0").await.chain;
+    for n in 1..=6 {
+        // Somebody may be spending it just now.
+        claim(&store, &chain).await;
+        let given = new(&store, "acme-1", &format!("t{n}"));
+        let Ok(Reconnected::Done(loaded)) = store.reconnect(given, record("reconnect")).await else {
+            panic!("t{n} was not taken");
+        };
+        chain = loaded.chain;
+    }
+    for n in 0..6 {
+        let created =
+            store.create(new(&store, &format!("again-{n}"), &format!("t{n}")), record("create")).await;
+        let is_refused = matches!(created, Ok(Created::Conflict(_)));
+        assert_eq!(is_refused, n >= 3, "t{n}: {created:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_removed_chain_leaves_nothing_behind() {
     let bed = Bed::new();
     let store = bed.store().await;
