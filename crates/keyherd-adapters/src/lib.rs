@@ -11,3 +11,5 @@ pub mod provider;
 pub mod seal;
 pub mod store;
 pub mod system;
+#[cfg(any(test, feature = "test-servers"))]
+pub mod testing;
