@@ -6,6 +6,7 @@
 pub mod coordinator;
 mod durable;
 pub mod journal;
+pub mod postgres;
 pub mod profile;
 pub mod provider;
 pub mod seal;
