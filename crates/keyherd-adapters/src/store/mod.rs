@@ -2,6 +2,7 @@
 //!
 //! Owns rows and transactions. Never decides what becomes of a credential: core does.
 
+pub mod postgres;
 pub mod sqlite;
 
 mod dialect;
