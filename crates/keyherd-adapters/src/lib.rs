@@ -6,8 +6,11 @@
 pub mod coordinator;
 mod durable;
 pub mod journal;
+pub mod postgres;
 pub mod profile;
 pub mod provider;
 pub mod seal;
 pub mod store;
 pub mod system;
+#[cfg(any(test, feature = "test-servers"))]
+pub mod testing;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use keyherd_core::audit::{Entry, Note};
 use keyherd_core::credential::{Chain, Client, Cooldown, Loaded};
-use keyherd_core::ids::{ChainId, CredentialId, Name};
+use keyherd_core::ids::{ChainId, ClaimId, CredentialId, Name};
 use keyherd_core::ports::store::{
     Amended, AuditStore, ChainStore, Change, ClaimAsk, Claimed, ClientRemoved, ClientStore, Created,
     CredentialStore, Due, EventStore, NamedClient, NewCredential, Reconnected, Record, Settled, Settling,
@@ -132,6 +133,14 @@ impl ChainStore for CountingStore {
     async fn claim(&self, ask: &ClaimAsk, record: Record) -> Result<Claimed, StoreError> {
         self.claims.fetch_add(1, Ordering::Relaxed);
         self.write().claim(ask, record).await
+    }
+
+    fn claim_life(&self) -> Option<Duration> {
+        self.inner.claim_life()
+    }
+
+    async fn renew(&self, chain: ChainId, claim: ClaimId) -> Result<bool, StoreError> {
+        self.write().renew(chain, claim).await
     }
 
     async fn settle(&self, settling: Settling, record: Record) -> Result<Settled, StoreError> {

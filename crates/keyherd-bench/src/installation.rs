@@ -71,7 +71,7 @@ impl Installation {
             bounds: SqliteBounds::default(),
         });
         let store = Arc::new(store.await?);
-        let counting = Arc::new(CountingStore::new(store.clone()));
+        let counting = Arc::new(CountingStore::new(store.rooms()));
         let journal = FileJournal::open(data.join("journal"), keyring, store.installation().id)?;
         let ports = Ports {
             store: counting.clone(),

@@ -38,13 +38,7 @@ pub(super) struct Tls {
 
 impl Tls {
     pub(super) fn new(ca_bundle: Option<&Path>) -> Result<Self, BadCaBundle> {
-        let extra = match ca_bundle {
-            None => RootCertStore::empty(),
-            Some(path) => read(path)
-                .and_then(|text| parse(&text))
-                .map_err(|problem| BadCaBundle { path: path.into(), problem })?,
-        };
-        Ok(Self { extra, config: OnceCell::new() })
+        Ok(Self { extra: extra_roots(ca_bundle)?, config: OnceCell::new() })
     }
 
     pub(super) async fn config(&self) -> Result<Arc<ClientConfig>, Failure> {
@@ -60,6 +54,13 @@ impl Tls {
     }
 }
 
+/// The operator's own roots: none where there is no bundle.
+pub(crate) fn extra_roots(ca_bundle: Option<&Path>) -> Result<RootCertStore, BadCaBundle> {
+    let Some(path) = ca_bundle else { return Ok(RootCertStore::empty()) };
+    let parsed = read(path).and_then(|text| parse(&text));
+    parsed.map_err(|problem| BadCaBundle { path: path.into(), problem })
+}
+
 fn configure(extra: RootCertStore) -> Result<ClientConfig, rustls::Error> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
@@ -69,7 +70,8 @@ fn configure(extra: RootCertStore) -> Result<ClientConfig, rustls::Error> {
     Ok(config)
 }
 
-fn roots(extra: RootCertStore) -> RootCertStore {
+/// Everyone whom we trust, the operator's own included. Reads some hundred files.
+pub(crate) fn roots(extra: RootCertStore) -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let (known, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if known == 0 {

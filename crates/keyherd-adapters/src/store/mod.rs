@@ -1,7 +1,15 @@
-//! Stores: what the broker keeps, made real. One module per engine; texts that run on every engine stand in `sql`.
+//! Stores: what the broker keeps, made real. One body of rooms over a small seam; one module per engine.
 //!
 //! Owns rows and transactions. Never decides what becomes of a credential: core does.
 
+pub mod postgres;
 pub mod sqlite;
 
+mod dialect;
+mod engine;
+mod fault;
+mod rooms;
 mod sql;
+mod statement;
+
+pub use self::rooms::{Counts, Installation, SqlStore, StoreBounds};

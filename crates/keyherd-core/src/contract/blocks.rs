@@ -80,6 +80,32 @@ pub async fn a_corrected_client_is_not_blocked(bed: &dyn Testbed) {
     assert_eq!(process.store.client("other", &name("app")).await, Ok(None));
 }
 
+pub async fn a_corrected_client_wakes_who_waited_for_it(bed: &dyn Testbed) {
+    let process = bed.open().await;
+    put(&*process.store, client("app", "s1")).await;
+    put(&*process.store, client("spare", "s2")).await;
+    let held = create(&*process.store, with_client("acme-1", "app")).await.chain;
+    let same = create(&*process.store, with_client("acme-2", "app")).await.chain;
+    let other = create(&*process.store, with_client("acme-3", "spare")).await.chain;
+    let far = bed.now() + std::time::Duration::from_secs(3_600);
+    for chain in [&held, &same, &other] {
+        process.store.reschedule(chain.id, chain.due_at, Some(far)).await.expect("reschedule");
+    }
+    let due = || async { process.store.due(bed.now(), 10).await.expect("due").len() };
+    put(&*process.store, client("app", "s1")).await;
+    assert_eq!(due().await, 0, "nobody waited");
+    let blocked = refuse_client(&process, &held).await;
+    process.store.reschedule(held.id, held.due_at, None).await.expect("reschedule");
+    put(&*process.store, client("spare", "s3")).await;
+    assert_eq!(due().await, 0, "another client is no reason");
+    put(&*process.store, client("app", "s2")).await;
+    let after = row(&*process.store, held.id).await;
+    assert!(after.due_at.is_some_and(|due_at| due_at <= bed.now()), "{:?}", after.due_at);
+    assert_eq!(after.revision, blocked.revision, "it is looked at, not changed");
+    assert_eq!(due().await, 2, "all that the block held");
+    assert_eq!(row(&*process.store, other.id).await.due_at, Some(far));
+}
+
 pub async fn an_amended_client_is_not_blocked(bed: &dyn Testbed) {
     let process = bed.open().await;
     let made = create(&*process.store, oauth("acme-1", "r1")).await.chain;

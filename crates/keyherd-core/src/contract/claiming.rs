@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::Testbed;
-use super::fixtures::{ask, claim, claim_id, create, name, oauth, row, settle, settling, silent, written};
+use super::fixtures::{
+    ask, claim, claim_id, create, done, name, oauth, row, settle, settling, silent, written,
+};
 use crate::credential::{Holder, Purpose};
 use crate::ports::store::{Change, ClaimAsk, Claimed};
 use crate::refresh::Settlement;
@@ -49,7 +51,10 @@ pub async fn one_of_many_wins(bed: &dyn Testbed) {
             }
         }
         assert_eq!(granted.len(), 1, "round {round}");
-        settle(&*processes[0].store, settling(&granted[0], Settlement::Released)).await;
+        // Only who holds it ends it while its holder lives.
+        let owner = granted[0].claim.as_ref().map(|claim| claim.owner);
+        let winner = processes.iter().find(|process| Some(process.owner) == owner).expect("one of them");
+        done(settle(&*winner.store, settling(&granted[0], Settlement::Released)).await);
         made = row(&*processes[1].store, made.id).await;
     }
 }

@@ -68,6 +68,7 @@ macro_rules! store_contract {
                 a_named_client_must_exist, a_used_again_name_sees_nothing_of_the_old;
             reconnecting: other_tokens_win_over_a_refresh, the_same_token_moves_nothing,
                 the_same_token_keeps_its_verdict, a_spent_token_does_not_come_back, a_new_token_ends_a_verdict,
+                a_replaced_token_that_nobody_used_comes_back, a_replaced_token_that_may_be_spent_does_not_come_back,
                 another_chains_token_is_not_taken, a_reconnect_brings_its_configuration,
                 a_shared_chain_is_not_reconfigured_by_one, nobody_is_not_reconnected;
             claiming: a_claim_is_granted_once, one_of_many_wins, a_moved_row_is_not_claimed,
@@ -83,7 +84,7 @@ macro_rules! store_contract {
                 a_journaled_answer_is_committed_twice_at_no_harm, a_reconnect_wins_over_the_journal,
                 an_older_journal_entry_is_superseded;
             blocks: a_block_is_the_clients_not_the_credentials, a_blocked_client_is_not_claimed_for,
-                a_corrected_client_is_not_blocked, an_amended_client_is_not_blocked,
+                a_corrected_client_is_not_blocked, a_corrected_client_wakes_who_waited_for_it, an_amended_client_is_not_blocked,
                 a_block_on_yesterdays_client_holds_nobody, a_used_client_is_not_removed,
                 clients_come_in_order;
             switching: a_cooldown_only_extends, a_rest_ends_by_its_reason, an_amendment_moves_the_row,

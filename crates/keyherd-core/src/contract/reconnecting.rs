@@ -7,7 +7,7 @@ use super::fixtures::{
     superseded, told, written,
 };
 use super::{Process, Testbed};
-use crate::credential::{Chain, DraftFields, Loaded, Trouble, Verdict, VerdictReason};
+use crate::credential::{Chain, DraftFields, Loaded, Trouble, Uncertain, Verdict, VerdictReason};
 use crate::ports::Store;
 use crate::ports::store::{Conflict, NewCredential, Reconnected};
 use crate::refresh::Settlement;
@@ -93,10 +93,43 @@ pub async fn a_spent_token_does_not_come_back(bed: &dyn Testbed) {
     refresh(&process, &made, "r2").await;
     let conflict = refused(&*process.store, oauth("acme-1", "r1")).await;
     assert_eq!(conflict, Conflict::TokenSpent { holder: "acme-1".into(), generation: 0, current: 1 });
-    // What a reconnect replaced is spent as well: nobody knows who has it.
+}
+
+pub async fn a_replaced_token_that_nobody_used_comes_back(bed: &dyn Testbed) {
+    let process = bed.open().await;
+    let made = create(&*process.store, oauth("acme-1", "r1")).await.chain;
+    let other = reconnect(&*process.store, oauth("acme-1", "s1")).await.chain;
+    let back = reconnect(&*process.store, oauth("acme-1", "r1")).await.chain;
+    assert_eq!((back.generation, back.spend_hash), (other.generation + 1, made.spend_hash));
+    refresh(&process, &back, "r2").await;
+    let conflict = refused(&*process.store, oauth("acme-1", "r1")).await;
+    let current = back.generation + 1;
+    assert_eq!(
+        conflict,
+        Conflict::TokenSpent { holder: "acme-1".into(), generation: back.generation, current }
+    );
+}
+
+pub async fn a_replaced_token_that_may_be_spent_does_not_come_back(bed: &dyn Testbed) {
+    let process = bed.open().await;
+    let made = create(&*process.store, oauth("acme-1", "r1")).await.chain;
+    claim(&process, &made).await;
     reconnect(&*process.store, oauth("acme-1", "s1")).await;
-    let conflict = refused(&*process.store, oauth("acme-1", "r2")).await;
-    assert_eq!(conflict, Conflict::TokenSpent { holder: "acme-1".into(), generation: 1, current: 2 });
+    let conflict = refused(&*process.store, oauth("acme-1", "r1")).await;
+    assert_eq!(conflict, Conflict::TokenSpent { holder: "acme-1".into(), generation: 0, current: 1 });
+    let second = create(&*process.store, oauth("acme-2", "r2")).await.chain;
+    let claimed = claim(&process, &second).await;
+    let lost = Uncertain { since: at(1), probes: 0, retry_at: at(2), code: "timeout".into() };
+    let settlement = Settlement::Troubled(Trouble::Uncertain(lost));
+    super::fixtures::done(settle(&*process.store, settling(&claimed, settlement)).await);
+    reconnect(&*process.store, oauth("acme-2", "s2")).await;
+    let conflict = refused(&*process.store, oauth("acme-2", "r2")).await;
+    assert_eq!(conflict, Conflict::TokenSpent { holder: "acme-2".into(), generation: 0, current: 1 });
+    let third = create(&*process.store, oauth("acme-3", "r3")).await.chain;
+    condemn(&process, &third).await;
+    reconnect(&*process.store, oauth("acme-3", "s3")).await;
+    let conflict = refused(&*process.store, oauth("acme-3", "r3")).await;
+    assert_eq!(conflict, Conflict::TokenSpent { holder: "acme-3".into(), generation: 0, current: 1 });
 }
 
 pub async fn a_new_token_ends_a_verdict(bed: &dyn Testbed) {

@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use keyherd_adapters::store::sqlite::SqliteBounds;
 use keyherd_core::broker::BackgroundBounds;
 use keyherd_core::refresh::RefreshBounds;
 use serde::Deserialize;
@@ -42,8 +41,7 @@ pub(super) struct FileSettings {
     pub(super) background: BackgroundBounds,
     pub(super) broker: BrokerKeys,
     pub(super) journal: JournalKeys,
-    #[serde(with = "StoreKeys")]
-    pub(super) store: SqliteBounds,
+    pub(super) store: StoreKeys,
     pub(super) api: ApiKeys,
     pub(super) log: LogSettings,
     pub(super) command: CommandBounds,

@@ -84,7 +84,7 @@ impl Settings {
             listening: Listening::of(&file),
             bell: broker::bell(&file.broker),
             options: broker::options(file.refresh, file.background, &file.broker, &file.journal),
-            store: file.store,
+            store: file.store.into(),
             log: log_settings(file.log, environment)?,
             command: file.command,
             data,

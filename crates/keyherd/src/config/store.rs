@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use keyherd_adapters::store::StoreBounds;
 use keyherd_adapters::store::sqlite::SqliteBounds;
 use serde::Deserialize;
 
 use super::number::{count, seconds};
 
-/// The keys of [`SqliteBounds`]. What is left out is as in its default; a bound without a key does not compile.
-#[derive(Deserialize)]
-#[serde(remote = "SqliteBounds", default = "SqliteBounds::default", deny_unknown_fields)]
+/// The keys of [`SqliteBounds`] and [`StoreBounds`]. What is left out is as in their defaults; a bound without a key
+/// does not compile.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct StoreKeys {
     #[serde(rename = "busy_timeout_seconds", deserialize_with = "seconds::<_, 10, 600_000>")]
     busy_timeout: Duration,
@@ -37,4 +39,55 @@ pub(super) struct StoreKeys {
     verify_batch: u32,
     #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
     owners_swept_max: usize,
+}
+
+impl Default for StoreKeys {
+    fn default() -> Self {
+        let SqliteBounds {
+            busy_timeout,
+            queue_timeout,
+            upgrade_timeout,
+            readers_max,
+            cache_kib,
+            owners_swept_max,
+            store,
+        } = SqliteBounds::default();
+        Self {
+            busy_timeout,
+            queue_timeout,
+            upgrade_timeout,
+            readers_max,
+            cache_kib,
+            spent_tokens_max: store.spent_tokens_max,
+            events_keep: store.events_keep,
+            events_max: store.events_max,
+            trim_batch: store.trim_batch,
+            trim_batches_max: store.trim_batches_max,
+            rekey_batch: store.rekey_batch,
+            verify_batch: store.verify_batch,
+            owners_swept_max,
+        }
+    }
+}
+
+impl From<StoreKeys> for SqliteBounds {
+    fn from(keys: StoreKeys) -> Self {
+        Self {
+            busy_timeout: keys.busy_timeout,
+            queue_timeout: keys.queue_timeout,
+            upgrade_timeout: keys.upgrade_timeout,
+            readers_max: keys.readers_max,
+            cache_kib: keys.cache_kib,
+            owners_swept_max: keys.owners_swept_max,
+            store: StoreBounds {
+                spent_tokens_max: keys.spent_tokens_max,
+                events_keep: keys.events_keep,
+                events_max: keys.events_max,
+                trim_batch: keys.trim_batch,
+                trim_batches_max: keys.trim_batches_max,
+                rekey_batch: keys.rekey_batch,
+                verify_batch: keys.verify_batch,
+            },
+        }
+    }
 }

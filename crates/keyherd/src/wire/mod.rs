@@ -60,7 +60,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<Wired, WireError> {
         egress_proxy: settings.egress_proxy.clone(),
     })?;
     let ports = Ports {
-        store: store.clone(),
+        store: store.rooms(),
         coordinator: Arc::new(Bell::new(store.bell_path(), store.clone(), settings.bell.clone())),
         provider: Arc::new(provider),
         profiles: profiles.clone(),

@@ -213,7 +213,7 @@ fn the_journal_lies_beside_the_store() {
 #[test]
 fn migrate_says_the_schema() {
     let sandbox = Sandbox::new();
-    assert_eq!(sandbox.run(&["--json", "migrate"]).ok().json()["schema_version"], 1);
+    assert_eq!(sandbox.run(&["--json", "migrate"]).ok().json()["schema_version"], 2);
 }
 
 #[test]

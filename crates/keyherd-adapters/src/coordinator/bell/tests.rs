@@ -113,9 +113,9 @@ async fn a_store_has_a_pulse() {
         subject: String::new(),
         detail: serde_json::Value::Null,
     };
-    keyherd_core::ports::store::AuditStore::append(&two, note.clone()).await.unwrap();
+    keyherd_core::ports::store::AuditStore::append(&*two, note.clone()).await.unwrap();
     let after = one.pulse().await;
     assert_ne!(after, before, "another process committed");
-    keyherd_core::ports::store::AuditStore::append(&one, note).await.unwrap();
+    keyherd_core::ports::store::AuditStore::append(&*one, note).await.unwrap();
     assert_ne!(one.pulse().await, after, "this one did");
 }

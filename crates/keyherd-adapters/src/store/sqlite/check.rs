@@ -1,27 +1,18 @@
-//! What `keyherd doctor` asks of the store, and what the bell polls.
+//! What only a file can be asked: whether it is sound, at which schema, and whether anyone wrote to it. And who may
+//! change its master key.
+
+use std::fs::File;
 
 use keyherd_core::ports::StoreError;
-use sqlx::{ConnectOptions, Row};
 
-use super::SqliteStore;
-use super::fault::Fault;
+use super::fault::FileFault;
+use super::open::hold;
+use super::{OpenError, SqliteStore};
 
-/// How many rows there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Credentials.
-    pub credentials: u64,
-    /// Token chains.
-    pub chains: u64,
-    /// Named clients.
-    pub clients: u64,
-    /// Entries of the audit log.
-    pub audit: u64,
-    /// Events in the outbox.
-    pub events: u64,
-    /// Chains with a claim that is not resolved.
-    pub claims: u64,
-}
+/// Held from before a new key is put into the key source until the old one is taken out of it: two rotations at once
+/// would each take the other's key away.
+#[derive(Debug)]
+pub struct Rotation(#[expect(dead_code, reason = "dropping it frees the lock")] File);
 
 impl SqliteStore {
     /// Looks through the whole file. Empty: it is sound; else what is wrong, at most a hundred lines.
@@ -29,7 +20,7 @@ impl SqliteStore {
     /// # Errors
     /// The file cannot be read at all.
     pub async fn integrity_check(&self) -> Result<Vec<String>, StoreError> {
-        self.told(self.check_integrity().await)
+        self.said(self.check_integrity().await)
     }
 
     /// The schema that the file is at.
@@ -37,15 +28,7 @@ impl SqliteStore {
     /// # Errors
     /// The file cannot be read.
     pub async fn schema_version(&self) -> Result<i64, StoreError> {
-        self.told(self.read_number("PRAGMA user_version").await)
-    }
-
-    /// Rows by kind. Reads an index of each table from end to end.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn counts(&self) -> Result<Counts, StoreError> {
-        self.told(self.read_counts().await)
+        self.said(self.read_version().await)
     }
 
     /// A number that differs after any commit by anyone but the asking connection: cheap to ask for, again and again.
@@ -53,52 +36,33 @@ impl SqliteStore {
     /// # Errors
     /// The file cannot be read.
     pub async fn data_version(&self) -> Result<i64, StoreError> {
-        self.told(self.read_data_version().await)
+        self.said(self.engine.data_version().await)
     }
 
-    async fn check_integrity(&self) -> Result<Vec<String>, Fault> {
-        let mut reader = self.readers.take().await?;
-        let rows = sqlx::query("PRAGMA integrity_check").fetch_all(reader.connection()?).await?;
+    /// The right to rotate the master key: one process at a time. Waits as an opening does.
+    ///
+    /// # Errors
+    /// [`OpenError::Upgrading`] while another process rotates, or makes the store over.
+    pub async fn rotation(&self) -> Result<Rotation, OpenError> {
+        hold(&self.engine.place, self.engine.bounds.upgrade_timeout).await.map(Rotation)
+    }
+
+    async fn check_integrity(&self) -> Result<Vec<String>, FileFault> {
+        let mut reader = self.engine.readers.take().await?;
+        let check = sqlx::query_scalar::<_, String>("PRAGMA integrity_check");
+        let lines = check.fetch_all(reader.connection()?).await?;
         reader.done();
-        let lines = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
         Ok(lines.into_iter().filter(|line| line != "ok").collect())
     }
 
-    async fn read_number(&self, query: &'static str) -> Result<i64, Fault> {
-        let mut reader = self.readers.take().await?;
-        let number = sqlx::query(query).fetch_one(reader.connection()?).await?.try_get(0)?;
+    async fn read_version(&self) -> Result<i64, FileFault> {
+        let mut reader = self.engine.readers.take().await?;
+        let version = sqlx::query_scalar("PRAGMA user_version").fetch_one(reader.connection()?).await?;
         reader.done();
-        Ok(number)
-    }
-
-    async fn read_counts(&self) -> Result<Counts, Fault> {
-        const COUNTS: &str = "SELECT (SELECT COUNT(*) FROM credentials) AS credentials, \
-             (SELECT COUNT(*) FROM chains) AS chains, (SELECT COUNT(*) FROM clients) AS clients, \
-             (SELECT COUNT(*) FROM audit) AS audit, (SELECT COUNT(*) FROM events) AS events, \
-             (SELECT COUNT(*) FROM chains WHERE claim_id IS NOT NULL) AS claims";
-        let mut reader = self.readers.take().await?;
-        let row = sqlx::query(COUNTS).fetch_one(reader.connection()?).await?;
-        reader.done();
-        let count = |column| super::row::unsigned(&row, column);
-        Ok(Counts {
-            credentials: count("credentials")?,
-            chains: count("chains")?,
-            clients: count("clients")?,
-            audit: count("audit")?,
-            events: count("events")?,
-            claims: count("claims")?,
-        })
-    }
-
-    /// SQLite counts per connection: this one asks for nothing else.
-    async fn read_data_version(&self) -> Result<i64, Fault> {
-        let mut watch = self.watch.lock().await;
-        let mut connection = match watch.take() {
-            Some(connection) => connection,
-            None => self.connect_options.connect().await?,
-        };
-        let version = sqlx::query("PRAGMA data_version").fetch_one(&mut connection).await?.try_get(0)?;
-        *watch = Some(connection);
         Ok(version)
+    }
+
+    fn said<T>(&self, outcome: Result<T, FileFault>) -> Result<T, StoreError> {
+        outcome.map_err(|fault| fault.explain(self.path()))
     }
 }

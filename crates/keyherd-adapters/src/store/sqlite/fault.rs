@@ -1,4 +1,4 @@
-//! What can go wrong inside the store, and how it is said: which file, what, and the way out.
+//! What SQLite says, and how it is told: which file, what, and the way out.
 //!
 //! Owns the reading of SQLite's result codes (<https://www.sqlite.org/rescode.html>). No message holds a bound value:
 //! SQLite's own texts name tables and files only.
@@ -7,58 +7,53 @@ use std::path::Path;
 
 use keyherd_core::ports::StoreError;
 
-use crate::seal::{KeyError, SealError};
+use crate::store::fault::Fault;
 
-/// A failure before it is told whose store it is.
+/// What to do before a damaged file is replaced.
+const RESCUE: &str =
+    "stop keyherd, keep a copy of the file, then restore a backup ('keyherd doctor' checks it)";
+
+/// A failure inside SQLite's own part, before it is told whose file it is.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum FileFault {
     /// SQLite, or the way to it.
     Sql(sqlx::Error),
-    /// The bounded wait for this process's own writer or readers passed.
-    Busy,
-    /// Sealed under a key that is not here.
-    Sealed(String),
-    /// A row says what no program of ours writes.
-    Damaged(String),
-    /// The file system, beside the database.
-    Io(&'static str, std::io::Error),
+    /// Anything else.
+    Store(Fault),
 }
 
-impl From<sqlx::Error> for Fault {
+impl From<sqlx::Error> for FileFault {
     fn from(error: sqlx::Error) -> Self {
         Self::Sql(error)
     }
 }
 
-impl From<KeyError> for Fault {
-    fn from(error: KeyError) -> Self {
-        Self::Sealed(error.to_string())
+impl From<Fault> for FileFault {
+    fn from(fault: Fault) -> Self {
+        Self::Store(fault)
     }
 }
 
-impl Fault {
-    /// A sealed value of `kind` in `row` that does not open, or cannot be made.
-    pub(super) fn seal(kind: &str, row: i64, error: &SealError) -> Self {
-        match error {
-            SealError::UnknownKey(_) => Self::Sealed(format!("{kind} is {error}")),
-            SealError::Damaged => Self::Damaged(format!("{kind} of row {row}: {error}")),
-            _ => Self::Sealed(error.to_string()),
+impl FileFault {
+    /// For callers outside: with the file's name and the way out.
+    pub(super) fn explain(self, path: &Path) -> StoreError {
+        match self {
+            Self::Sql(error) => explain_sql(&path.display(), &error),
+            Self::Store(fault) => explain(fault, path),
         }
     }
 
-    /// For callers outside: with the file's name and the way out.
-    pub(super) fn explain(self, path: &Path) -> StoreError {
-        let path = path.display();
+    /// For the rooms.
+    pub(super) fn told(self, path: &Path) -> Fault {
         match self {
-            Self::Sql(error) => explain_sql(&path, &error),
-            Self::Busy => StoreError::Unavailable(format!(
-                "this process has more to do with {path} than it can do in time: try again"
-            )),
-            Self::Sealed(problem) => StoreError::Sealed(format!("{path}: {problem}")),
-            Self::Damaged(problem) => StoreError::Corrupt(damaged(&path, &problem)),
-            Self::Io(what, error) => StoreError::Unavailable(format!("{what} beside {path}: {error}")),
+            Self::Sql(error) => Fault::Told(explain_sql(&path.display(), &error)),
+            Self::Store(fault) => fault,
         }
     }
+}
+
+pub(super) fn explain(fault: Fault, path: &Path) -> StoreError {
+    fault.explain(&path.display(), RESCUE)
 }
 
 /// SQLite's primary result codes, as far as they are told apart here.
@@ -121,7 +116,5 @@ fn explain_driver(path: &impl std::fmt::Display, error: &sqlx::Error) -> StoreEr
 }
 
 fn damaged(path: &impl std::fmt::Display, problem: &str) -> String {
-    format!(
-        "{path}: {problem}: stop keyherd, keep a copy of the file, then restore a backup ('keyherd doctor' checks it)"
-    )
+    format!("{path}: {problem}: {RESCUE}")
 }

@@ -8,25 +8,26 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use keyherd_core::audit::ChainKey;
 use keyherd_core::ids::OwnerId;
 use keyherd_core::ports::StoreError;
-use keyherd_core::secret::Hasher;
 use sqlx::sqlite::SqliteJournalMode;
-use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
-use tokio::sync::Mutex;
-use zeroize::Zeroizing;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use super::connection::{Readers, options};
-use super::fault::Fault;
+use super::connection::options;
+use super::engine::SqliteEngine;
+use super::fault::FileFault;
 use super::owners::Owners;
 use super::place::{Place, unusable};
+use super::row::{FileRow, bound};
 use super::schema::{SCHEMA_VERSION, Stamp, migrate, stamp};
-use super::vault::{AUDIT_KEY, HASH_KEY, Slot, Vault};
-use super::{Installation, SqliteOptions, SqliteStore};
-use crate::seal::{KeyId, SealError};
+use super::{SqliteOptions, SqliteStore};
+use crate::store::SqlStore;
+use crate::store::rooms::installation::{Sealed, Unopened, install};
+use crate::store::sql;
+use crate::store::statement::{Row, query};
 
 /// Between two looks at another process's birth or upgrade of the store.
 const LOCK_POLL: Duration = Duration::from_millis(5);
@@ -133,41 +134,34 @@ impl SqliteStore {
         if !place.exists()? {
             under_lock(&place, &given, birth(&place, &given)).await?;
         }
-        let told = |fault: Fault| fault.explain(&place.path);
+        let told = |fault: FileFault| fault.explain(&place.path);
         let connect_options = options(&place.path, given.bounds.busy_timeout, given.bounds.cache_kib);
-        let mut connection = connect_options.connect().await.map_err(Fault::from).map_err(told)?;
+        let mut connection = connect_options.connect().await.map_err(FileFault::from).map_err(told)?;
         let found = stamp(&mut connection).await.map_err(told)?;
         check_stamp(&place, found)?;
         if found.version < SCHEMA_VERSION {
             under_lock(&place, &given, upgrade(&place, &mut connection)).await?;
         }
         write_ahead(&mut connection).await.map_err(told)?;
-        let sealed = Sealed::read(&mut connection).await.map_err(told)?;
-        let (vault, installation) = sealed.unseal(&place, &given)?;
+        let sealed = read_installation(&mut connection).await.map_err(told)?;
         let me = OwnerId::from_i64(given.entropy.id());
-        let bounds = given.bounds;
-        let store = Self {
-            readers: Readers::new(
-                connect_options.clone(),
-                bounds.readers_max,
-                bounds.queue_timeout,
-                connection,
-            ),
-            owners: Owners::new(place.owners(), me),
+        let owners = Owners::new(place.owners(), me);
+        let (vault, installation) =
+            sealed.unseal(given.keyring, given.keys).map_err(|unopened| refuse(&place, unopened))?;
+        let engine =
+            Arc::new(SqliteEngine::new(place, given.bounds.clone(), owners, connect_options, connection));
+        let rooms = Arc::new(SqlStore {
+            engine: engine.clone(),
+            bounds: given.bounds.store,
             clock: given.clock,
             entropy: given.entropy,
-            line: Mutex::new(None),
-            watch: Mutex::new(None),
-            place,
-            bounds,
             installation,
             vault,
-            connect_options,
-        };
-        if store.vault.keyring().sealing() != sealed.key_id {
-            store.told(store.take_over(sealed.key_id).await)?;
+        });
+        if rooms.vault.keyring().sealing() != sealed.key_id {
+            rooms.told(rooms.take_over(sealed.key_id).await)?;
         }
-        Ok(store)
+        Ok(Self { rooms, engine })
     }
 
     /// Whether a path has no store yet: only then may a master key be made for it.
@@ -184,55 +178,18 @@ impl SqliteStore {
     }
 }
 
-/// The installation as it stands in its row.
-pub(super) struct Sealed {
-    id: [u8; 16],
-    pub(super) key_id: KeyId,
-    pub(super) hash_key: Vec<u8>,
-    pub(super) audit_key: Vec<u8>,
-}
-
-impl Sealed {
-    pub(super) async fn read(connection: &mut SqliteConnection) -> Result<Self, Fault> {
-        const INSTALLATION: &str = "SELECT id, key_id, hash_key, audit_key FROM installation";
-        let row = sqlx::query(INSTALLATION).fetch_one(connection).await?;
-        let unreadable = |_| Fault::Damaged("the installation's row is not as keyherd writes it".into());
-        Ok(Self {
-            id: row.try_get::<&[u8], _>("id")?.try_into().map_err(unreadable)?,
-            key_id: KeyId::from_bytes(row.try_get::<&[u8], _>("key_id")?.try_into().map_err(unreadable)?),
-            hash_key: row.try_get("hash_key")?,
-            audit_key: row.try_get("audit_key")?,
-        })
-    }
-
-    fn unseal(&self, place: &Place, given: &SqliteOptions) -> Result<(Vault, Installation), OpenError> {
-        let vault = Vault::new(self.id, given.keyring.clone(), given.keys.clone());
-        let open = |column, sealed: &[u8]| vault.open(Slot::of(column, 1, 0), sealed);
-        let keys =
-            open(HASH_KEY, &self.hash_key).and_then(|hash| Ok((hash, open(AUDIT_KEY, &self.audit_key)?)));
-        let (hash, audit) = match keys {
-            Ok(keys) => keys,
-            Err(Fault::Sealed(_)) if !vault.keyring().holds(self.key_id) => {
-                let given = vault.keyring().ids().map(|id| id.to_string()).collect::<Vec<_>>().join(", ");
-                return Err(OpenError::WrongKey {
-                    path: place.path.clone(),
-                    wanted: self.key_id.to_string(),
-                    given,
-                });
-            }
-            Err(fault) => return Err(fault.explain(&place.path).into()),
-        };
-        let installation = Installation {
-            id: self.id,
-            hasher: Hasher::new(key(&hash).map_err(|fault| fault.explain(&place.path))?),
-            audit: ChainKey::new(key(&audit).map_err(|fault| fault.explain(&place.path))?),
-        };
-        Ok((vault, installation))
+fn refuse(place: &Place, unopened: Unopened) -> OpenError {
+    match unopened {
+        Unopened::WrongKey { wanted, given } => {
+            OpenError::WrongKey { path: place.path.clone(), wanted: wanted.to_string(), given }
+        }
+        Unopened::Fault(fault) => FileFault::from(fault).explain(&place.path).into(),
     }
 }
 
-fn key(plain: &[u8]) -> Result<[u8; 32], Fault> {
-    plain.try_into().map_err(|_| Fault::Damaged("an installation key is not 32 bytes long".into()))
+async fn read_installation(connection: &mut SqliteConnection) -> Result<Sealed, FileFault> {
+    let row = bound(query(sql::INSTALLATION)).fetch_one(connection).await?;
+    Ok(Sealed::of_row(&Row::new(FileRow(row)))?)
 }
 
 fn check_stamp(place: &Place, found: Stamp) -> Result<(), OpenError> {
@@ -299,54 +256,31 @@ async fn birth(place: &Place, given: &SqliteOptions) -> Result<(), OpenError> {
     place.bear(&unborn).map_err(|error| unusable(&place.path, &error))
 }
 
-async fn grow(unborn: &Path, given: &SqliteOptions) -> Result<(), Fault> {
+async fn grow(unborn: &Path, given: &SqliteOptions) -> Result<(), FileFault> {
     let options = options(unborn, given.bounds.busy_timeout, given.bounds.cache_kib);
     let mut connection = options.journal_mode(SqliteJournalMode::Wal).connect().await?;
     sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await?;
     migrate(&mut connection, 0).await?;
-    install(&mut connection, given).await?;
+    let install = install(&given.keyring, &*given.entropy, &*given.clock)?;
+    bound(install).execute(&mut connection).await?;
     sqlx::query("COMMIT").execute(&mut connection).await?;
     // The last connection's end folds the write-ahead log into the file.
     Ok(connection.close().await?)
 }
 
-async fn install(connection: &mut SqliteConnection, given: &SqliteOptions) -> Result<(), Fault> {
-    const INSTALL: &str = "INSERT INTO installation (one, id, key_id, hash_key, audit_key, created_at) \
-         VALUES (1, $1, $2, $3, $4, $5)";
-    let (mut id, mut hash_key, mut audit_key) = ([0; 16], Zeroizing::new([0; 32]), Zeroizing::new([0; 32]));
-    given.entropy.fill(&mut id);
-    given.entropy.fill(&mut *hash_key);
-    given.entropy.fill(&mut *audit_key);
-    let vault = Vault::new(id, given.keyring.clone(), None);
-    let insert = sqlx::query(INSTALL)
-        .bind(id.to_vec())
-        .bind(given.keyring.sealing().as_bytes().to_vec())
-        .bind(vault.seal(Slot::of(HASH_KEY, 1, 0), &*hash_key)?)
-        .bind(vault.seal(Slot::of(AUDIT_KEY, 1, 0), &*audit_key)?)
-        .bind(given.clock.now().as_millis());
-    insert.execute(connection).await?;
-    Ok(())
-}
-
 /// Looks again under the lock: another process may have done it.
 async fn upgrade(place: &Place, connection: &mut SqliteConnection) -> Result<(), OpenError> {
-    let told = |fault: Fault| fault.explain(&place.path);
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(Fault::from).map_err(told)?;
+    let told = |fault: FileFault| fault.explain(&place.path);
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(FileFault::from).map_err(told)?;
     let found = stamp(connection).await.map_err(told)?;
     check_stamp(place, found)?;
     migrate(connection, found.version).await.map_err(told)?;
-    sqlx::query("COMMIT").execute(connection).await.map_err(Fault::from).map_err(told)?;
+    sqlx::query("COMMIT").execute(connection).await.map_err(FileFault::from).map_err(told)?;
     Ok(())
 }
 
 /// A copy made by `VACUUM INTO` has lost the mode. Where it is set already, this only reads it.
-async fn write_ahead(connection: &mut SqliteConnection) -> Result<(), Fault> {
+async fn write_ahead(connection: &mut SqliteConnection) -> Result<(), FileFault> {
     sqlx::query("PRAGMA journal_mode = WAL").execute(connection).await?;
     Ok(())
-}
-
-impl From<SealError> for Fault {
-    fn from(error: SealError) -> Self {
-        Self::Sealed(error.to_string())
-    }
 }

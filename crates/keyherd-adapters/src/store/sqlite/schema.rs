@@ -5,7 +5,7 @@
 
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
-use super::fault::Fault;
+use super::fault::FileFault;
 
 /// What `PRAGMA application_id` says of a file of ours: `kyhd`.
 pub(super) const APPLICATION_ID: i64 = 0x6b79_6864;
@@ -14,7 +14,7 @@ pub(super) const APPLICATION_ID: i64 = 0x6b79_6864;
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// The n-th one makes version n + 1. Never edited once released: a store that ran it does not run it again.
-const MIGRATIONS: [&str; 1] = [V1];
+const MIGRATIONS: [&str; 2] = [V1, V2];
 
 /// `chains`: sealed columns are BLOBs that name their key in bytes 2 to 9, which is what the fences look at.
 /// `chains_spend` is not unique: what a provider grants is committed, even should another chain hold the same token.
@@ -165,6 +165,9 @@ WHEN NEW.secret IS NOT OLD.secret AND substr(NEW.secret, 2, 8) <> (SELECT key_id
 BEGIN SELECT RAISE(ABORT, 'retired master key'); END;
 ";
 
+/// A claim's own life, where its owner's process cannot be seen. Always NULL here.
+const V2: &str = "ALTER TABLE chains ADD COLUMN claim_until BIGINT;";
+
 /// Whose file it is, and at which schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
@@ -178,7 +181,7 @@ impl Stamp {
     }
 }
 
-pub(super) async fn stamp(connection: &mut SqliteConnection) -> Result<Stamp, Fault> {
+pub(super) async fn stamp(connection: &mut SqliteConnection) -> Result<Stamp, FileFault> {
     const STAMP: &str = "SELECT a.application_id AS application_id, v.user_version AS version \
          FROM pragma_application_id a, pragma_user_version v";
     let row = sqlx::query(STAMP).fetch_one(connection).await?;
@@ -186,7 +189,7 @@ pub(super) async fn stamp(connection: &mut SqliteConnection) -> Result<Stamp, Fa
 }
 
 /// Runs what is missing, inside the caller's transaction.
-pub(super) async fn migrate(connection: &mut SqliteConnection, from: i64) -> Result<(), Fault> {
+pub(super) async fn migrate(connection: &mut SqliteConnection, from: i64) -> Result<(), FileFault> {
     for migration in MIGRATIONS.into_iter().skip(usize::try_from(from).unwrap_or(0)) {
         sqlx::raw_sql(migration).execute(&mut *connection).await?;
     }

@@ -8,6 +8,7 @@ use crate::ids::Name;
 use crate::ports::StoreError;
 use crate::ports::store::{ClientRemoved, ClientStore, NamedClient, Record};
 use crate::secret::{Hasher, TokenHash};
+use crate::time::Timestamp;
 
 pub(super) fn resolve(rows: &Rows, row: &ChainRow) -> Client {
     match &row.client {
@@ -37,6 +38,22 @@ fn named(rows: &Rows, provider: &str, name: &Name) -> Option<Client> {
     })
 }
 
+/// Chains that the client's block kept from being refreshed are due.
+fn wake_blocked(rows: &mut Rows, hasher: &Hasher, client: &NamedClient, now: Timestamp) {
+    let choice = ClientChoice::Named(client.name.clone());
+    let is_held = |row: &&ChainRow| {
+        row.client == choice
+            && row.chain.provider == client.provider
+            && rows.blocks.contains_key(&fingerprint(hasher, rows, row))
+    };
+    let held: Vec<_> = rows.chains.values().filter(is_held).map(|row| row.chain.id).collect();
+    for id in held {
+        if let Some(row) = rows.chains.get_mut(&id) {
+            row.chain.due_at = Some(row.chain.due_at.map_or(now, |due_at| due_at.min(now)));
+        }
+    }
+}
+
 #[async_trait]
 impl ClientStore for MemoryStore {
     async fn clients(&self) -> Result<Vec<NamedClient>, StoreError> {
@@ -59,6 +76,7 @@ impl ClientStore for MemoryStore {
     async fn put_client(&self, client: NamedClient, record: Record) -> Result<bool, StoreError> {
         self.write(record, |rows| {
             let key = (client.provider.clone(), client.name.clone());
+            wake_blocked(rows, &self.shared.hasher, &client, self.shared.clock.now());
             let is_new = rows.clients.insert(key, client.clone()).is_none();
             let choice = ClientChoice::Named(client.name.clone());
             let lifted: Vec<TokenHash> = rows

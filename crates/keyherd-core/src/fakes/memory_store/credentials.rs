@@ -64,7 +64,15 @@ impl MemoryStore {
                 row.chain.tokens = new.tokens;
             }
         } else {
-            let spent = row.chain.spend_hash.map(|hash| (hash, (id, row.chain.generation)));
+            let is_unused = match row.chain.trouble {
+                Trouble::None | Trouble::Backoff(_) => row.chain.claim.is_none(),
+                Trouble::Uncertain(_) | Trouble::Verdict(_) => false,
+            };
+            let spent = row.chain.spend_hash.filter(|_| !is_unused);
+            let spent = spent.map(|hash| (hash, (id, row.chain.generation)));
+            if let Some(hash) = new.spend_hash {
+                rows.spent.remove(&hash);
+            }
             row.chain.generation += 1;
             row.chain.claim = None;
             row.chain.trouble = Trouble::None;

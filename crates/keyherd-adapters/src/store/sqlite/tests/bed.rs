@@ -17,6 +17,7 @@ use keyherd_core::refresh::Settlement;
 use keyherd_core::secret::Secret;
 use keyherd_core::time::Timestamp;
 use serde_json::json;
+use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
 
 use crate::seal::{Keyring, MasterKey};
@@ -77,7 +78,7 @@ pub(super) fn keyring(seeds: &[u8]) -> Keyring {
 impl Testbed for Bed {
     async fn open(&self) -> Process {
         let store = self.store().await;
-        Process { owner: store.owner(), store: Arc::new(store) }
+        Process { owner: store.owner(), store: store.rooms() }
     }
 
     async fn kill(&self, process: Process) {
@@ -176,7 +177,12 @@ pub(super) async fn refresh(store: &SqliteStore, chain: &Chain, text: &str) -> C
 
 /// What nobody of ours would do: any SQL, committed.
 pub(super) async fn meddle(store: &SqliteStore, sql: &'static str) {
-    let mut write = store.write().await.unwrap();
-    sqlx::raw_sql(sql).execute(write.connection()).await.unwrap();
-    write.commit_silently().await.unwrap();
+    outside(store, sqlx::AssertSqlSafe(sql)).await;
+}
+
+/// The same from a connection that is no store's, as another program would.
+pub(super) async fn outside(store: &SqliteStore, sql: impl sqlx::SqlSafeStr) {
+    let mut connection = store.engine.connect_options.connect().await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
 }

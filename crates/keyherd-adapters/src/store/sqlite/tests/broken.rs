@@ -11,11 +11,12 @@ use sqlx::{ConnectOptions, Executor};
 
 use super::bed::{Bed, create, name, new, note, record};
 use crate::store::sqlite::SqliteStore;
+use crate::store::statement::query;
 
 /// A pragma for the writing connection as it is now.
 async fn cripple(store: &SqliteStore, pragma: &'static str) {
     let mut write = store.write().await.unwrap();
-    sqlx::raw_sql(pragma).execute(write.connection()).await.unwrap();
+    write.execute(query(pragma)).await.unwrap();
     write.commit_silently().await.unwrap();
 }
 
@@ -55,7 +56,7 @@ async fn a_store_that_others_hold_is_unavailable_within_a_bound() {
     bed.options.bounds.queue_timeout = Duration::from_millis(1);
     let store = bed.store().await;
     create(&store, "acme-1", "t1").await;
-    let mut other = store.connect_options.connect().await.unwrap();
+    let mut other = store.engine.connect_options.connect().await.unwrap();
     other.execute("BEGIN IMMEDIATE").await.unwrap();
     let refused = store.append(note("n")).await;
     assert!(

@@ -8,6 +8,7 @@ use keyherd_core::ports::store::{AuditStore, ClientStore, CredentialStore, Named
 use super::bed::{Bed, create, keyring, name, note, record, refresh};
 use crate::seal::{KeySource, Keyring};
 use crate::store::sqlite::{OpenError, SqliteOptions, SqliteStore};
+use crate::store::statement::query;
 
 async fn fill(store: &SqliteStore, count: usize) {
     for n in 0..count {
@@ -31,7 +32,7 @@ async fn read_all(store: &SqliteStore) -> usize {
 #[tokio::test]
 async fn after_a_rotation_the_new_key_alone_opens_everything() {
     let mut bed = Bed::new();
-    bed.options.bounds.rekey_batch = 3;
+    bed.options.bounds.store.rekey_batch = 3;
     let store = bed.store().await;
     fill(&store, 7).await;
     let before = store.installation().hasher.labelled(b"l", b"t");
@@ -56,7 +57,7 @@ async fn after_a_rotation_the_new_key_alone_opens_everything() {
 #[tokio::test]
 async fn an_interrupted_rotation_goes_on_where_it_was() {
     let mut bed = Bed::new();
-    bed.options.bounds.rekey_batch = 2;
+    bed.options.bounds.store.rekey_batch = 2;
     let store = bed.store().await;
     fill(&store, 7).await;
     drop(store);
@@ -119,13 +120,11 @@ async fn a_process_that_cannot_have_the_new_key_is_told_and_writes_nothing() {
     let Err(StoreError::Sealed(problem)) = written else { panic!("{written:?}") };
     assert!(problem.contains(&keyring(&[2]).sealing().to_hex()), "{problem}");
     // Were it an older program that does not ask first, the fence would stop it.
-    let slot = crate::store::sqlite::vault::Slot::of("chains.access_token", made.chain.id.as_i64(), 0);
+    let slot = crate::store::rooms::vault::Slot::of("chains.access_token", made.chain.id.as_i64(), 0);
     let stale = one.vault.seal(slot, b"stale").unwrap();
     let mut write = one.write().await.unwrap();
-    let update =
-        sqlx::query("UPDATE chains SET access_token = $1").bind(stale).execute(write.connection()).await;
-    let fault = crate::store::sqlite::fault::Fault::from(update.unwrap_err());
-    let told = fault.explain(one.path());
+    let update = write.execute(query("UPDATE chains SET access_token = $1").bind(stale)).await;
+    let told = one.told(update).unwrap_err();
     assert!(matches!(&told, StoreError::Sealed(problem) if problem.contains("rotated")), "{told:?}");
     drop(write);
     assert_eq!(read_all(&two).await, 1);

@@ -176,16 +176,15 @@ async fn a_vacuumed_copy_is_a_store_like_any_other() {
     create(&store, "acme-1", "t").await;
     let copy = bed.folder.path().join("copy.db");
     let into = sqlx::AssertSqlSafe(format!("VACUUM INTO '{}'", copy.display()));
-    let mut connection = sqlx::ConnectOptions::connect(&store.connect_options).await.unwrap();
+    let mut connection = sqlx::ConnectOptions::connect(&store.engine.connect_options).await.unwrap();
     sqlx::raw_sql(into).execute(&mut connection).await.unwrap();
     chmod(&copy, 0o600);
     let copied = SqliteStore::open(options(copy, keyring(&[1]))).await.unwrap();
     assert_eq!(copied.installation().id, store.installation().id);
     assert!(copied.credential(&name("acme-1")).await.unwrap().is_some());
-    let mut write = copied.write().await.unwrap();
-    let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(write.connection()).await.unwrap();
+    let mut connection = sqlx::ConnectOptions::connect(&copied.engine.connect_options).await.unwrap();
+    let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut connection).await.unwrap();
     assert_eq!(mode, "wal");
-    write.cancel().await.unwrap();
 }
 
 #[tokio::test]

@@ -128,9 +128,9 @@ async fn a_swept_file_of_a_dead_owner_changes_nothing() {
     let chain = create(&store, "acme-1", "t1").await.chain.id;
     let mut kid = Kid::spawn("claims", &bed.path());
     assert_eq!(kid.word(), "claimed");
-    assert_eq!(store.owners.sweep(100), 0, "its owner lives");
+    assert_eq!(store.engine.owners.sweep(100), 0, "its owner lives");
     kid.kill();
-    assert_eq!(store.owners.sweep(100), 1);
+    assert_eq!(store.engine.owners.sweep(100), 1);
     assert_eq!(store.chain(chain).await.unwrap().unwrap().claim.unwrap().holder, Holder::Gone);
 }
 

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use keyherd_core::credential::Block;
 use keyherd_core::ports::Clock;
-use keyherd_core::ports::store::{ChainStore, ClientStore, Created, CredentialStore, EventStore};
+use keyherd_core::ports::store::{
+    ChainStore, ClientStore, Created, CredentialStore, EventStore, Reconnected,
+};
 use keyherd_core::refresh::Settlement;
 use keyherd_core::time::Timestamp;
-use sqlx::Row;
+use sqlx::{ConnectOptions, Row};
 
 use super::bed::{Bed, claim, create, new, record, refresh, settling};
 use crate::store::sqlite::SqliteStore;
@@ -21,7 +23,7 @@ async fn left(store: &SqliteStore) -> Vec<i64> {
 #[tokio::test]
 async fn events_go_by_age() {
     let mut bed = Bed::new();
-    bed.options.bounds.trim_batch = 2;
+    bed.options.bounds.store.trim_batch = 2;
     let store = bed.store().await;
     for n in 0..10 {
         bed.clock.skew(n * HOUR_MS);
@@ -41,9 +43,9 @@ async fn events_go_by_age() {
 #[tokio::test]
 async fn events_go_by_number() {
     let mut bed = Bed::new();
-    bed.options.bounds.events_max = 4;
-    bed.options.bounds.trim_batch = 2;
-    bed.options.bounds.trim_batches_max = 2;
+    bed.options.bounds.store.events_max = 4;
+    bed.options.bounds.store.trim_batch = 2;
+    bed.options.bounds.store.trim_batches_max = 2;
     let store = bed.store().await;
     for n in 0..10 {
         create(&store, &format!("acme-{n}"), &format!("t{n}")).await;
@@ -57,12 +59,35 @@ async fn events_go_by_number() {
 #[tokio::test]
 async fn a_chain_remembers_the_newest_of_what_it_spent() {
     let mut bed = Bed::new();
-    bed.options.bounds.spent_tokens_max = 3;
+    bed.options.bounds.store.spent_tokens_max = 3;
     let store = bed.store().await;
     let mut chain = create(&store, "acme-1", "t0").await.chain;
     create(&store, "other", "o0").await;
     for n in 1..=6 {
         chain = refresh(&store, &chain, &format!("t{n}")).await;
+    }
+    for n in 0..6 {
+        let created =
+            store.create(new(&store, &format!("again-{n}"), &format!("t{n}")), record("create")).await;
+        let is_refused = matches!(created, Ok(Created::Conflict(_)));
+        assert_eq!(is_refused, n >= 3, "t{n}: {created:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_chain_remembers_the_newest_of_what_was_replaced() {
+    let mut bed = Bed::new();
+    bed.options.bounds.store.spent_tokens_max = 3;
+    let store = bed.store().await;
+    let mut chain = create(&store, "acme-1", "t0").await.chain;
+    for n in 1..=6 {
+        // Somebody may be spending it just now.
+        claim(&store, &chain).await;
+        let given = new(&store, "acme-1", &format!("t{n}"));
+        let Ok(Reconnected::Done(loaded)) = store.reconnect(given, record("reconnect")).await else {
+            panic!("t{n} was not taken");
+        };
+        chain = loaded.chain;
     }
     for n in 0..6 {
         let created =
@@ -84,13 +109,12 @@ async fn a_removed_chain_leaves_nothing_behind() {
     assert_eq!(store.trim(bed.clock.now()).await, Ok(0), "a block in force stays");
     store.remove(made.credential.id, record("remove")).await.unwrap();
     assert_eq!(store.trim(bed.clock.now()).await, Ok(1));
-    let mut write = store.write().await.unwrap();
+    let mut connection = store.engine.connect_options.connect().await.unwrap();
     for table in ["chains", "credentials", "spent_tokens", "client_blocks"] {
         let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
-        let count: i64 = sqlx::query(sql).fetch_one(write.connection()).await.unwrap().get(0);
+        let count: i64 = sqlx::query(sql).fetch_one(&mut connection).await.unwrap().get(0);
         assert_eq!(count, 0, "{table}");
     }
-    write.cancel().await.unwrap();
     assert_eq!(store.clients().await, Ok(Vec::new()));
 }
 

@@ -6,15 +6,15 @@ use keyherd_core::credential::{Draft, Tokens};
 use keyherd_core::ids::Name;
 use keyherd_core::ports::store::{Conflict, Created, NewCredential, Record};
 use keyherd_core::secret::TokenHash;
-use sqlx::Row;
 
-use super::SqliteStore;
+use super::SqlStore;
 use super::configure::Configuration;
-use super::connection::Write;
-use super::fault::Fault;
 use super::row::{name, scopes_text, unsigned};
 use super::vault::{ACCESS_TOKEN, REFRESH_TOKEN, Slot};
+use super::write::Write;
+use crate::store::fault::Fault;
 use crate::store::sql;
+use crate::store::statement::query;
 
 /// No chain's id: ids are positive.
 const NO_CHAIN: i64 = -1;
@@ -38,13 +38,13 @@ pub(super) enum Made {
     Conflict(Conflict),
 }
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn create_credential(
         &self,
         new: NewCredential,
         record: Record,
     ) -> Result<Created, Fault> {
-        let mut write = self.write_sealed().await?;
+        let mut write = self.administer().await?;
         let made = self.make(&mut write, &new).await?;
         if let Made::Conflict(conflict) = made {
             write.cancel().await?;
@@ -104,7 +104,7 @@ impl SqliteStore {
         chain: i64,
         obstacles: &Obstacles,
     ) -> Result<Made, Fault> {
-        let Some(row) = self.chain_in(write, chain).await? else {
+        let Some(row) = self.chain_locked(write, chain).await? else {
             return Err(Fault::Damaged("a chain's name leads nowhere".into()));
         };
         if let Some(field) = config.difference(&Configuration::of_chain(&row)) {
@@ -115,7 +115,7 @@ impl SqliteStore {
             return Ok(Made::Conflict(conflict));
         }
         self.insert_credential(write, new, chain).await?;
-        sqlx::query(sql::TOUCH).bind(chain).execute(write.connection()).await?;
+        write.execute(query(sql::TOUCH).bind(chain)).await?;
         Ok(Made::Joined)
     }
 
@@ -128,7 +128,7 @@ impl SqliteStore {
         let id = new.chain.as_i64();
         let client = self.client_columns(id, config)?;
         let sealed = self.seal_tokens(id, FIRST_GENERATION, &new.tokens)?;
-        let insert = sqlx::query(sql::INSERT_CHAIN)
+        let insert = query(sql::INSERT_CHAIN)
             .bind(id)
             .bind(config.name.as_ref().map(Name::as_str))
             .bind(&config.provider)
@@ -152,7 +152,7 @@ impl SqliteStore {
             .bind(new.spend_hash.map(|hash| hash.as_bytes().to_vec()))
             .bind(false)
             .bind(new.due_at.map(keyherd_core::time::Timestamp::as_millis));
-        insert.execute(write.connection()).await?;
+        write.execute(insert).await?;
         Ok(())
     }
 
@@ -162,14 +162,14 @@ impl SqliteStore {
         new: &NewCredential,
         chain: i64,
     ) -> Result<(), Fault> {
-        let insert = sqlx::query(sql::INSERT_CREDENTIAL)
+        let insert = query(sql::INSERT_CREDENTIAL)
             .bind(new.id.as_i64())
             .bind(new.draft.name.as_str())
             .bind(chain)
             .bind(false)
             .bind(new.draft.attributes.to_string())
             .bind(self.clock.now().as_millis());
-        insert.execute(write.connection()).await?;
+        write.execute(insert).await?;
         Ok(())
     }
 
@@ -200,12 +200,12 @@ impl Write<'_> {
         hash: Option<&TokenHash>,
         own: i64,
     ) -> Result<Obstacles, Fault> {
-        let look = sqlx::query(sql::OBSTACLES)
+        let look = query(sql::OBSTACLES)
             .bind(draft.name.as_str())
             .bind(draft.chain.as_ref().map(Name::as_str))
             .bind(hash.map(|hash| hash.as_bytes().to_vec()))
             .bind(own);
-        let row = look.fetch_one(self.connection()).await?;
+        let row = self.one(look).await?;
         Ok(Obstacles {
             named: row.try_get("named")?,
             chain: row.try_get("chain")?,
@@ -231,7 +231,7 @@ impl Write<'_> {
     }
 
     async fn spent(&mut self, spender: i64, hash: &TokenHash) -> Result<Conflict, Fault> {
-        let row = sqlx::query(sql::SPENT).bind(hash.as_bytes().to_vec()).fetch_one(self.connection()).await?;
+        let row = self.one(query(sql::SPENT).bind(hash.as_bytes().to_vec())).await?;
         Ok(Conflict::TokenSpent {
             holder: self.member(spender).await?,
             generation: unsigned(&row, "generation")?,
@@ -240,7 +240,7 @@ impl Write<'_> {
     }
 
     async fn member(&mut self, chain: i64) -> Result<String, Fault> {
-        let row = sqlx::query(sql::A_MEMBER).bind(chain).fetch_one(self.connection()).await?;
+        let row = self.one(query(sql::A_MEMBER).bind(chain)).await?;
         Ok(name(&row, "name")?.to_string())
     }
 }

@@ -8,53 +8,53 @@ use std::sync::{PoisonError, RwLock};
 use keyherd_core::secret::Secret;
 use zeroize::Zeroizing;
 
-use super::fault::Fault;
 use crate::seal::{Context, KeyId, KeySource, Keyring, SealError};
+use crate::store::fault::Fault;
 
 /// A sealed column: its name and its row are sealed in, so that a value moved elsewhere does not open.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Slot {
-    pub(super) column: &'static str,
-    pub(super) row: i64,
-    pub(super) generation: u64,
+pub(in crate::store) struct Slot {
+    pub(in crate::store) column: &'static str,
+    pub(in crate::store) row: i64,
+    pub(in crate::store) generation: u64,
 }
 
-pub(super) const ACCESS_TOKEN: &str = "chains.access_token";
-pub(super) const REFRESH_TOKEN: &str = "chains.refresh_token";
-pub(super) const CLIENT_SECRET: &str = "chains.client_secret";
-pub(super) const NAMED_SECRET: &str = "clients.secret";
-pub(super) const HASH_KEY: &str = "installation.hash_key";
-pub(super) const AUDIT_KEY: &str = "installation.audit_key";
+pub(in crate::store) const ACCESS_TOKEN: &str = "chains.access_token";
+pub(in crate::store) const REFRESH_TOKEN: &str = "chains.refresh_token";
+pub(in crate::store) const CLIENT_SECRET: &str = "chains.client_secret";
+pub(in crate::store) const NAMED_SECRET: &str = "clients.secret";
+pub(in crate::store) const HASH_KEY: &str = "installation.hash_key";
+pub(in crate::store) const AUDIT_KEY: &str = "installation.audit_key";
 
 impl Slot {
     /// A column of a row whose values change with its generation.
-    pub(super) fn of(column: &'static str, row: i64, generation: u64) -> Self {
+    pub(in crate::store) fn of(column: &'static str, row: i64, generation: u64) -> Self {
         Self { column, row, generation }
     }
 }
 
 /// The keyring, bound to an installation.
-pub(super) struct Vault {
+pub(in crate::store) struct Vault {
     installation: [u8; 16],
     keyring: RwLock<Keyring>,
     source: Option<KeySource>,
 }
 
 impl Vault {
-    pub(super) fn new(installation: [u8; 16], keyring: Keyring, source: Option<KeySource>) -> Self {
+    pub(in crate::store) fn new(installation: [u8; 16], keyring: Keyring, source: Option<KeySource>) -> Self {
         Self { installation, keyring: RwLock::new(keyring), source }
     }
 
-    pub(super) fn keyring(&self) -> Keyring {
+    pub(in crate::store) fn keyring(&self) -> Keyring {
         self.keyring.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn replace(&self, keyring: Keyring) {
+    pub(in crate::store) fn replace(&self, keyring: Keyring) {
         *self.keyring.write().unwrap_or_else(PoisonError::into_inner) = keyring;
     }
 
     /// Sees to it that what is sealed next is sealed under the key that the store has in force.
-    pub(super) fn follow(&self, in_force: KeyId) -> Result<(), Fault> {
+    pub(in crate::store) fn follow(&self, in_force: KeyId) -> Result<(), Fault> {
         if self.keyring().sealing() == in_force {
             return Ok(());
         }
@@ -67,16 +67,20 @@ impl Vault {
         }
     }
 
-    pub(super) fn seal(&self, slot: Slot, plain: &[u8]) -> Result<Vec<u8>, Fault> {
+    pub(in crate::store) fn seal(&self, slot: Slot, plain: &[u8]) -> Result<Vec<u8>, Fault> {
         let sealed = self.keyring().seal(&self.context(slot), plain);
         sealed.map_err(|error| Fault::seal(slot.column, slot.row, &error))
     }
 
-    pub(super) fn seal_secret(&self, slot: Slot, secret: Option<&Secret>) -> Result<Option<Vec<u8>>, Fault> {
+    pub(in crate::store) fn seal_secret(
+        &self,
+        slot: Slot,
+        secret: Option<&Secret>,
+    ) -> Result<Option<Vec<u8>>, Fault> {
         secret.map(|secret| self.seal(slot, secret.expose().as_bytes())).transpose()
     }
 
-    pub(super) fn open(&self, slot: Slot, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    pub(in crate::store) fn open(&self, slot: Slot, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Fault> {
         match self.keyring().open(&self.context(slot), sealed) {
             Err(SealError::UnknownKey(_)) if self.source.is_some() => {
                 self.reload()?;
@@ -87,7 +91,11 @@ impl Vault {
         .map_err(|error| Fault::seal(slot.column, slot.row, &error))
     }
 
-    pub(super) fn open_secret(&self, slot: Slot, sealed: Option<&[u8]>) -> Result<Option<Secret>, Fault> {
+    pub(in crate::store) fn open_secret(
+        &self,
+        slot: Slot,
+        sealed: Option<&[u8]>,
+    ) -> Result<Option<Secret>, Fault> {
         let Some(sealed) = sealed else { return Ok(None) };
         let plain = self.open(slot, sealed)?;
         match std::str::from_utf8(&plain) {

@@ -3,26 +3,26 @@
 //! Owns the rule that a reconnect wins over a refresh in flight: the generation moves, and the claim is dissolved with
 //! whatever was known of the old tokens. The same refresh token again moves nothing but the access token.
 
-use keyherd_core::credential::{Chain, Loaded, Tokens};
+use keyherd_core::credential::{Chain, Loaded, Tokens, Trouble};
 use keyherd_core::ports::store::{Conflict, NewCredential, Reconnected, Record};
 use keyherd_core::time::Timestamp;
-use sqlx::Row;
 
-use super::SqliteStore;
+use super::SqlStore;
 use super::configure::Configuration;
-use super::connection::Write;
-use super::fault::Fault;
 use super::row::scopes_text;
+use super::write::Write;
+use crate::store::fault::Fault;
 use crate::store::sql;
+use crate::store::statement::query;
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn reconnect_credential(
         &self,
         new: NewCredential,
         record: Record,
     ) -> Result<Reconnected, Fault> {
-        let mut write = self.write_sealed().await?;
-        let Some(old) = self.loaded_in(&mut write, &new.draft.name).await? else {
+        let mut write = self.administer().await?;
+        let Some(old) = self.loaded_locked(&mut write, &new.draft.name).await? else {
             write.cancel().await?;
             return Ok(Reconnected::NotFound);
         };
@@ -78,7 +78,7 @@ impl SqliteStore {
         let generation = if is_same { chain.generation } else { chain.generation + 1 };
         let tokens = if is_same { kept(&new.tokens, &chain.tokens) } else { new.tokens.clone() };
         let sealed = self.seal_tokens(chain.id.as_i64(), generation, &tokens)?;
-        let update = sqlx::query(sql::RETOKEN)
+        let update = query(sql::RETOKEN)
             .bind(i64::try_from(generation).unwrap_or(i64::MAX))
             .bind(sealed.access)
             .bind(tokens.token_type)
@@ -91,23 +91,24 @@ impl SqliteStore {
             .bind(new.spend_hash.map(|hash| hash.as_bytes().to_vec()))
             .bind(new.due_at.map(Timestamp::as_millis))
             .bind(chain.id.as_i64());
-        update.execute(write.connection()).await?;
+        write.execute(update).await?;
         if is_same { Ok(()) } else { self.forget_old(write, new, chain).await }
     }
 
     async fn forget_old(&self, write: &mut Write<'_>, new: &NewCredential, old: &Chain) -> Result<(), Fault> {
-        sqlx::query(sql::RENEW).bind(false).bind(old.id.as_i64()).execute(write.connection()).await?;
-        if let (Some(hash), Some(_)) = (old.spend_hash, &old.tokens.refresh_token) {
-            let spend = sqlx::query(sql::SPEND_REPLACED)
+        write.execute(query(sql::RENEW).bind(false).bind(old.id.as_i64())).await?;
+        if let (Some(hash), true) = (old.spend_hash, may_be_spent(old)) {
+            let spend = query(sql::SPEND_REPLACED)
                 .bind(hash.as_bytes().to_vec())
                 .bind(old.id.as_i64())
                 .bind(i64::try_from(old.generation).unwrap_or(i64::MAX))
                 .bind(self.clock.now().as_millis());
-            spend.execute(write.connection()).await?;
+            write.execute(spend).await?;
+            write.execute(self.spent_trim(old.id, old.generation)).await?;
         }
         if let Some(hash) = new.spend_hash {
             // It was spent by a chain that is dead; now it is current.
-            sqlx::query(sql::FORGET_SPENT).bind(hash.as_bytes().to_vec()).execute(write.connection()).await?;
+            write.execute(query(sql::FORGET_SPENT).bind(hash.as_bytes().to_vec())).await?;
         }
         Ok(())
     }
@@ -121,28 +122,28 @@ impl SqliteStore {
         if new.draft.attributes.as_object().is_none_or(serde_json::Map::is_empty) {
             return Ok(());
         }
-        let update = sqlx::query(sql::AMEND_CREDENTIAL)
+        let update = query(sql::AMEND_CREDENTIAL)
             .bind(old.credential.disabled)
             .bind(new.draft.attributes.to_string())
             .bind(old.credential.id.as_i64());
-        update.execute(write.connection()).await?;
+        write.execute(update).await?;
         Ok(())
-    }
-
-    /// Begins a write that seals: under the key that is in force while the transaction lasts.
-    pub(super) async fn write_sealed(&self) -> Result<Write<'_>, Fault> {
-        const IN_FORCE: &str = "SELECT key_id FROM installation";
-        let mut write = self.write().await?;
-        let row = sqlx::query(IN_FORCE).fetch_one(write.connection()).await?;
-        let bytes = row.try_get::<&[u8], _>(0)?.try_into().map_err(|_| super::row::unreadable("key_id"))?;
-        self.vault.follow(crate::seal::KeyId::from_bytes(bytes))?;
-        Ok(write)
     }
 }
 
 /// Whether the next call would spend what the chain has.
 fn is_same(new: &NewCredential, old: &Chain) -> bool {
     new.spend_hash.is_some() && new.spend_hash == old.spend_hash
+}
+
+/// Whether the provider may have seen the token that is replaced, as something to be refreshed: then it must not come
+/// back. One that rested here unused may: someone reconnects by mistake, and takes it back.
+fn may_be_spent(old: &Chain) -> bool {
+    let is_unused = match &old.trouble {
+        Trouble::None | Trouble::Backoff(_) => old.claim.is_none(),
+        Trouble::Uncertain(_) | Trouble::Verdict(_) => false,
+    };
+    old.tokens.refresh_token.is_some() && !is_unused
 }
 
 /// The same refresh token, with the newer of what came with it.

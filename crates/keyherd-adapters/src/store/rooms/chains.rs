@@ -3,29 +3,30 @@
 //! Owns the claim: one conditional statement, re-read in the same transaction. It is refused where the row moved, is
 //! claimed, or where the client was blocked meanwhile.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use keyherd_core::credential::Chain;
-use keyherd_core::ids::ChainId;
+use keyherd_core::ids::{ChainId, ClaimId};
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{ChainStore, ClaimAsk, Claimed, Due, Record, Settled, Settling};
 use keyherd_core::secret::TokenHash;
-use keyherd_core::time::Timestamp;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use keyherd_core::time::{Timestamp, millis};
 
-use super::SqliteStore;
-use super::connection::Write;
+use super::SqlStore;
 use super::credentials::signed;
-use super::fault::Fault;
 use super::row::{name, needed};
 use super::settle::Guard;
+use super::write::Write;
+use crate::store::fault::Fault;
 use crate::store::sql;
+use crate::store::statement::{Row, query};
 
 /// Pages of chains without an enabled member that one look at what is due clears away, at most.
 const UNDUE_PAGES_MAX: usize = 16;
 
 #[async_trait]
-impl ChainStore for SqliteStore {
+impl ChainStore for SqlStore {
     async fn chain(&self, id: ChainId) -> Result<Option<Chain>, StoreError> {
         self.told(self.read_chain(id).await)
     }
@@ -34,8 +35,16 @@ impl ChainStore for SqliteStore {
         self.told(self.claim_chain(ask, record).await)
     }
 
+    fn claim_life(&self) -> Option<Duration> {
+        self.engine.claim_life()
+    }
+
+    async fn renew(&self, chain: ChainId, claim: ClaimId) -> Result<bool, StoreError> {
+        self.told(self.renew_claim(chain, claim).await)
+    }
+
     async fn settle(&self, settling: Settling, record: Record) -> Result<Settled, StoreError> {
-        let guard = Guard::Claim(settling.claim);
+        let guard = Guard::Claim(settling.claim, self.owner());
         self.told(self.settle_by(guard, settling, record).await)
     }
 
@@ -66,37 +75,39 @@ impl ChainStore for SqliteStore {
     }
 }
 
-impl SqliteStore {
+impl SqlStore {
     async fn read_chain(&self, id: ChainId) -> Result<Option<Chain>, Fault> {
-        let mut reader = self.readers.take().await?;
-        let row = sqlx::query(sql::CHAIN).bind(id.as_i64()).fetch_optional(reader.connection()?).await?;
-        reader.done();
+        let row = self.read_first(query(sql::CHAIN).bind(id.as_i64())).await?;
         row.map(|row| self.chain_row(&row)).transpose()
     }
 
     pub(super) async fn chain_in(&self, write: &mut Write<'_>, id: i64) -> Result<Option<Chain>, Fault> {
-        let row = sqlx::query(sql::CHAIN).bind(id).fetch_optional(write.connection()).await?;
+        let row = write.first(query(sql::CHAIN).bind(id)).await?;
+        row.map(|row| self.chain_row(&row)).transpose()
+    }
+
+    /// For who decides by it what to write.
+    pub(super) async fn chain_locked(&self, write: &mut Write<'_>, id: i64) -> Result<Option<Chain>, Fault> {
+        let row = write.first(query(sql::CHAIN_LOCKED).bind(id)).await?;
         row.map(|row| self.chain_row(&row)).transpose()
     }
 
     pub(super) async fn count(&self, query: &'static str) -> Result<u64, Fault> {
-        let mut reader = self.readers.take().await?;
-        let count: i64 = sqlx::query(query).fetch_one(reader.connection()?).await?.try_get(0)?;
-        reader.done();
-        Ok(u64::try_from(count).unwrap_or(0))
+        Ok(u64::try_from(self.read_number(crate::store::statement::query(query)).await?).unwrap_or(0))
     }
 
     async fn claim_chain(&self, ask: &ClaimAsk, record: Record) -> Result<Claimed, Fault> {
-        self.hold()?;
+        self.engine.vouch()?;
         let mut write = self.write().await?;
-        let update = sqlx::query(sql::CLAIM)
+        let update = query(sql::CLAIM)
             .bind(ask.id.as_i64())
-            .bind(self.owners.me().as_i64())
+            .bind(self.engine.owner().as_i64())
             .bind(ask.purpose.as_str())
             .bind(self.clock.now().as_millis())
             .bind(ask.chain.as_i64())
-            .bind(i64::try_from(ask.revision).unwrap_or(i64::MAX));
-        let claimed = update.execute(write.connection()).await?.rows_affected() == 1;
+            .bind(i64::try_from(ask.revision).unwrap_or(i64::MAX))
+            .bind(self.engine.claim_life().map(millis));
+        let claimed = write.execute(update).await? == 1;
         let row = self.chain_in(&mut write, ask.chain.as_i64()).await?.map(Box::new);
         match row {
             Some(row) if claimed => {
@@ -110,17 +121,24 @@ impl SqliteStore {
         }
     }
 
-    /// A claim is worth nothing to others unless they can see whether its owner lives.
-    fn hold(&self) -> Result<(), Fault> {
-        self.owners.hold().map_err(|error| Fault::Io("the owner's lock file cannot be made", error))
+    /// Where a claim lives as long as its owner there is nothing to renew.
+    async fn renew_claim(&self, chain: ChainId, claim: ClaimId) -> Result<bool, Fault> {
+        let Some(life) = self.engine.claim_life() else { return Ok(true) };
+        let mut write = self.write().await?;
+        let update = query(sql::RENEW_CLAIM)
+            .bind(millis(life))
+            .bind(chain.as_i64())
+            .bind(claim.as_i64())
+            .bind(self.owner().as_i64());
+        let is_ours = write.run(update).await?;
+        write.commit_silently().await?;
+        Ok(is_ours)
     }
 
     async fn read_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Due>, Fault> {
         for _ in 0..UNDUE_PAGES_MAX {
-            let mut reader = self.readers.take().await?;
-            let query = sqlx::query(sql::DUE).bind(now.as_millis()).bind(signed(limit));
-            let rows = query.fetch_all(reader.connection()?).await?;
-            reader.done();
+            let query = query(sql::DUE).bind(now.as_millis()).bind(signed(limit));
+            let rows = self.engine.read(query).await?;
             let (due, idle) = split(&rows)?;
             if !idle.is_empty() {
                 self.clear_due(&idle).await?;
@@ -135,7 +153,7 @@ impl SqliteStore {
     async fn clear_due(&self, idle: &[i64]) -> Result<(), Fault> {
         let mut write = self.write().await?;
         for chain in idle {
-            sqlx::query(sql::UNDUE).bind(chain).execute(write.connection()).await?;
+            write.execute(query(sql::UNDUE).bind(*chain)).await?;
         }
         write.commit_silently().await
     }
@@ -147,20 +165,20 @@ impl SqliteStore {
         due_at: Option<Timestamp>,
     ) -> Result<(), Fault> {
         let mut write = self.write().await?;
-        let update = sqlx::query(sql::RESCHEDULE_SEEN)
+        let update = query(sql::RESCHEDULE_SEEN)
             .bind(due_at.map(Timestamp::as_millis))
             .bind(chain.as_i64())
             .bind(seen.map(Timestamp::as_millis));
-        update.execute(write.connection()).await?;
+        write.execute(update).await?;
         write.commit_silently().await
     }
 }
 
 /// What is due, and the chains on which nobody enabled is.
-fn split(rows: &[SqliteRow]) -> Result<(Vec<Due>, Vec<i64>), Fault> {
+fn split(rows: &[Row]) -> Result<(Vec<Due>, Vec<i64>), Fault> {
     let (mut due, mut idle) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {
-        if row.try_get::<Option<&str>, _>("name")?.is_none() {
+        if row.try_get::<Option<&str>>("name")?.is_none() {
             idle.push(row.try_get("id")?);
             continue;
         }

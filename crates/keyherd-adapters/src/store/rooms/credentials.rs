@@ -9,13 +9,14 @@ use keyherd_core::ports::store::{
 };
 use keyherd_core::time::Timestamp;
 
-use super::SqliteStore;
-use super::connection::Write;
-use super::fault::Fault;
+use super::SqlStore;
+use super::write::Write;
+use crate::store::fault::Fault;
 use crate::store::sql;
+use crate::store::statement::{Statement, query};
 
 #[async_trait]
-impl CredentialStore for SqliteStore {
+impl CredentialStore for SqlStore {
     async fn credential(&self, name: &Name) -> Result<Option<Loaded>, StoreError> {
         self.told(self.read_credential(name).await)
     }
@@ -41,18 +42,14 @@ impl CredentialStore for SqliteStore {
     }
 
     async fn cool(&self, id: CredentialId, cooldown: &Cooldown, record: Record) -> Result<bool, StoreError> {
-        let update = sqlx::query(sql::COOL)
-            .bind(cooldown.until.as_millis())
-            .bind(cooldown.reason.clone())
-            .bind(id.as_i64());
+        let update =
+            query(sql::COOL).bind(cooldown.until.as_millis()).bind(cooldown.reason.clone()).bind(id.as_i64());
         self.told(self.change(update, record).await)
     }
 
     async fn warm(&self, id: CredentialId, reason: &str, record: Record) -> Result<bool, StoreError> {
-        let update = sqlx::query(sql::WARM)
-            .bind(id.as_i64())
-            .bind(reason.to_owned())
-            .bind(self.clock.now().as_millis());
+        let update =
+            query(sql::WARM).bind(id.as_i64()).bind(reason.to_owned()).bind(self.clock.now().as_millis());
         self.told(self.change(update, record).await)
     }
 
@@ -61,14 +58,11 @@ impl CredentialStore for SqliteStore {
     }
 }
 
-/// A statement with its values.
-pub(super) type Statement = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
-
-impl SqliteStore {
+impl SqlStore {
     /// One conditional statement. Where it changes nothing, nothing is written.
     pub(super) async fn change(&self, statement: Statement, record: Record) -> Result<bool, Fault> {
         let mut write = self.write().await?;
-        if statement.execute(write.connection()).await?.rows_affected() == 0 {
+        if write.execute(statement).await? == 0 {
             write.cancel().await?;
             return Ok(false);
         }
@@ -77,17 +71,13 @@ impl SqliteStore {
     }
 
     async fn read_credential(&self, name: &Name) -> Result<Option<Loaded>, Fault> {
-        let mut reader = self.readers.take().await?;
-        let row = sqlx::query(sql::LOADED).bind(name.as_str()).fetch_optional(reader.connection()?).await?;
-        reader.done();
+        let row = self.read_first(query(sql::LOADED).bind(name.as_str())).await?;
         row.map(|row| self.loaded(&row)).transpose()
     }
 
     async fn read_page(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Loaded>, Fault> {
-        let mut reader = self.readers.take().await?;
-        let page = sqlx::query(sql::LOADED_PAGE).bind(after.map_or("", Name::as_str)).bind(signed(limit));
-        let rows = page.fetch_all(reader.connection()?).await?;
-        reader.done();
+        let page = query(sql::LOADED_PAGE).bind(after.map_or("", Name::as_str)).bind(signed(limit));
+        let rows = self.engine.read(page).await?;
         rows.iter().map(|row| self.loaded(row)).collect()
     }
 
@@ -97,7 +87,17 @@ impl SqliteStore {
         write: &mut Write<'_>,
         name: &Name,
     ) -> Result<Option<Loaded>, Fault> {
-        let row = sqlx::query(sql::LOADED).bind(name.as_str()).fetch_optional(write.connection()).await?;
+        let row = write.first(query(sql::LOADED).bind(name.as_str())).await?;
+        row.map(|row| self.loaded(&row)).transpose()
+    }
+
+    /// For who decides by it what to write.
+    pub(super) async fn loaded_locked(
+        &self,
+        write: &mut Write<'_>,
+        name: &Name,
+    ) -> Result<Option<Loaded>, Fault> {
+        let row = write.first(query(sql::LOADED_LOCKED).bind(name.as_str())).await?;
         row.map(|row| self.loaded(&row)).transpose()
     }
 
@@ -108,17 +108,18 @@ impl SqliteStore {
     }
 
     async fn remove_credential(&self, id: CredentialId, record: Record) -> Result<bool, Fault> {
-        let mut write = self.write().await?;
+        let mut write = self.administer().await?;
         let Some(chain) = write.number(sql::CHAIN_OF, id.as_i64()).await? else {
             write.cancel().await?;
             return Ok(false);
         };
-        sqlx::query(sql::REMOVE).bind(id.as_i64()).execute(write.connection()).await?;
+        write.execute(query(sql::REMOVE).bind(id.as_i64())).await?;
         if write.number(sql::MEMBERS, chain).await? == Some(0) {
-            sqlx::query(sql::REMOVE_SPENT).bind(chain).execute(write.connection()).await?;
-            sqlx::query(sql::REMOVE_CHAIN).bind(chain).execute(write.connection()).await?;
+            // The chain first: a refresh that is just being committed is then either gone or all there.
+            write.execute(query(sql::REMOVE_CHAIN).bind(chain)).await?;
+            write.execute(query(sql::REMOVE_SPENT).bind(chain)).await?;
         } else {
-            sqlx::query(sql::TOUCH).bind(chain).execute(write.connection()).await?;
+            write.execute(query(sql::TOUCH).bind(chain)).await?;
         }
         write.commit(record).await?;
         Ok(true)

@@ -4,21 +4,22 @@ use keyherd_core::credential::Loaded;
 use keyherd_core::ids::Name;
 use keyherd_core::ports::store::{Amended, Change, Record};
 
-use super::SqliteStore;
+use super::SqlStore;
 use super::configure::Configuration;
-use super::connection::Write;
-use super::fault::Fault;
+use super::write::Write;
+use crate::store::fault::Fault;
 use crate::store::sql;
+use crate::store::statement::query;
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn amend_credential(
         &self,
         name: &Name,
         change: Change,
         record: Record,
     ) -> Result<Amended, Fault> {
-        let mut write = self.write_sealed().await?;
-        let Some(old) = self.loaded_in(&mut write, name).await? else {
+        let mut write = self.administer().await?;
+        let Some(old) = self.loaded_locked(&mut write, name).await? else {
             write.cancel().await?;
             return Ok(Amended::NotFound);
         };
@@ -57,20 +58,20 @@ impl SqliteStore {
                 .configure(self, chain, config, change.client.is_some() || change.token_url.is_some())
                 .await?;
         } else if switches {
-            sqlx::query(sql::TOUCH).bind(chain).execute(write.connection()).await?;
+            write.execute(query(sql::TOUCH).bind(chain)).await?;
         }
         if switches {
-            let update = sqlx::query(sql::AMEND_CREDENTIAL)
+            let update = query(sql::AMEND_CREDENTIAL)
                 .bind(disabled)
                 .bind(attributes.to_string())
                 .bind(old.credential.id.as_i64());
-            update.execute(write.connection()).await?;
+            write.execute(update).await?;
         }
         if let Some(due_at) = due_at {
-            let update = sqlx::query(sql::RESCHEDULE).bind(due_at.as_millis()).bind(chain);
-            update.execute(write.connection()).await?;
+            let update = query(sql::RESCHEDULE).bind(due_at.as_millis()).bind(chain);
+            write.execute(update).await?;
         } else if disabled && switches {
-            sqlx::query(sql::UNDUE).bind(chain).execute(write.connection()).await?;
+            write.execute(query(sql::UNDUE).bind(chain)).await?;
         }
         Ok(reconfigures || switches || due_at.is_some())
     }

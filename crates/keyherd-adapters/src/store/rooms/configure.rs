@@ -8,15 +8,15 @@ use keyherd_core::credential::{Chain, Client, ClientChoice, Draft, Kind};
 use keyherd_core::ids::Name;
 use keyherd_core::ports::store::Conflict;
 use keyherd_core::secret::Secret;
-use sqlx::Row;
 use url::Url;
 
-use super::SqliteStore;
-use super::connection::Write;
-use super::fault::Fault;
+use super::SqlStore;
 use super::row::scopes_text;
 use super::vault::{CLIENT_SECRET, Slot};
+use super::write::Write;
+use crate::store::fault::Fault;
 use crate::store::sql;
+use crate::store::statement::query;
 
 /// A chain's configuration, as it will stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +110,7 @@ pub(super) struct ClientColumns {
     pub(super) hash: Option<Vec<u8>>,
 }
 
-impl SqliteStore {
+impl SqlStore {
     /// A named client's hash stands in its own row, so that one change there reaches every chain.
     pub(super) fn client_columns(&self, chain: i64, config: &Configuration) -> Result<ClientColumns, Fault> {
         let hash = |id, secret| Some(self.client_hash(&config.provider, id, secret));
@@ -151,16 +151,16 @@ impl Write<'_> {
     /// Writes a chain's configuration, and lifts a block on the client that it has now.
     pub(super) async fn configure(
         &mut self,
-        store: &SqliteStore,
+        store: &SqlStore,
         chain: i64,
         config: &Configuration,
         lifts_block: bool,
     ) -> Result<(), Fault> {
         let client = store.client_columns(chain, config)?;
         let hash = self.hash_in_force(config, client.hash.clone()).await?;
-        let update = sqlx::query(sql::CONFIGURE)
+        let update = query(sql::CONFIGURE)
             .bind(config.name.as_ref().map(Name::as_str))
-            .bind(&config.provider)
+            .bind(config.provider.as_str())
             .bind(config.kind.as_str())
             .bind(client.name)
             .bind(client.id)
@@ -171,10 +171,10 @@ impl Write<'_> {
             .bind(config.resource.as_deref())
             .bind(scopes_text(&config.scopes))
             .bind(chain);
-        update.execute(self.connection()).await?;
+        self.execute(update).await?;
         match hash {
             Some(hash) if lifts_block => {
-                sqlx::query(sql::UNBLOCK).bind(hash).bind(config.origin()).execute(self.connection()).await?;
+                self.execute(query(sql::UNBLOCK).bind(hash).bind(config.origin())).await?;
                 Ok(())
             }
             _ => Ok(()),
@@ -184,8 +184,8 @@ impl Write<'_> {
     /// Whether the configuration's named client exists for its provider.
     pub(super) async fn missing_client(&mut self, config: &Configuration) -> Result<Option<Conflict>, Fault> {
         let ClientChoice::Named(name) = &config.client else { return Ok(None) };
-        let found = sqlx::query(sql::CLIENT).bind(&config.provider).bind(name.as_str());
-        match found.fetch_optional(self.connection()).await? {
+        let found = query(sql::CLIENT).bind(config.provider.as_str()).bind(name.as_str());
+        match self.first(found).await? {
             Some(_) => Ok(None),
             None => {
                 Ok(Some(Conflict::NoClient { client: name.to_string(), provider: config.provider.clone() }))
@@ -198,10 +198,9 @@ impl Write<'_> {
         config: &Configuration,
         own: Option<Vec<u8>>,
     ) -> Result<Option<Vec<u8>>, Fault> {
-        const NAMED_HASH: &str = "SELECT client_hash FROM clients WHERE provider = $1 AND name = $2";
         let ClientChoice::Named(name) = &config.client else { return Ok(own) };
-        let row = sqlx::query(NAMED_HASH).bind(&config.provider).bind(name.as_str());
-        let row = row.fetch_optional(self.connection()).await?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?)
+        let row = query(sql::CLIENT_HASH).bind(config.provider.as_str()).bind(name.as_str());
+        let row = self.first(row).await?;
+        row.map(|row| row.try_get("client_hash")).transpose()
     }
 }

@@ -3,11 +3,11 @@
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{NewCredential, Record};
 
-use super::SqliteStore;
+use super::SqlStore;
 use super::create::Made;
-use super::fault::Fault;
+use crate::store::fault::Fault;
 
-impl SqliteStore {
+impl SqlStore {
     /// Makes all of them in one transaction with one audit entry and one event. Those whose name is taken, or which
     /// conflict with what is there, are left out. Returns how many were made.
     ///
@@ -18,7 +18,7 @@ impl SqliteStore {
     }
 
     async fn make_many(&self, many: &[NewCredential], record: Record) -> Result<u64, Fault> {
-        let mut write = self.write_sealed().await?;
+        let mut write = self.administer().await?;
         let mut made = 0;
         for new in many {
             made += u64::from(matches!(self.make(&mut write, new).await?, Made::Founded | Made::Joined));

@@ -5,18 +5,17 @@ use keyherd_core::credential::Client;
 use keyherd_core::ids::Name;
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{ClientRemoved, ClientStore, NamedClient, Record};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
-use super::SqliteStore;
-use super::connection::Write;
-use super::fault::Fault;
+use super::SqlStore;
 use super::row::{block, name, unsigned};
 use super::vault::{NAMED_SECRET, Slot};
+use super::write::Write;
+use crate::store::fault::Fault;
 use crate::store::sql;
+use crate::store::statement::{Row, query};
 
 #[async_trait]
-impl ClientStore for SqliteStore {
+impl ClientStore for SqlStore {
     async fn clients(&self) -> Result<Vec<NamedClient>, StoreError> {
         self.told(self.read_clients().await)
     }
@@ -34,24 +33,20 @@ impl ClientStore for SqliteStore {
     }
 }
 
-impl SqliteStore {
+impl SqlStore {
     async fn read_clients(&self) -> Result<Vec<NamedClient>, Fault> {
-        let mut reader = self.readers.take().await?;
-        let rows = sqlx::query(sql::CLIENTS).fetch_all(reader.connection()?).await?;
-        reader.done();
+        let rows = self.engine.read(query(sql::CLIENTS)).await?;
         rows.iter().map(|row| self.named_client(row)).collect()
     }
 
     async fn read_client(&self, provider: &str, name: &Name) -> Result<Option<Client>, Fault> {
-        let mut reader = self.readers.take().await?;
-        let query = sqlx::query(sql::CLIENT).bind(provider).bind(name.as_str());
-        let row = query.fetch_optional(reader.connection()?).await?;
-        reader.done();
+        let query = query(sql::CLIENT).bind(provider).bind(name.as_str());
+        let row = self.read_first(query).await?;
         let named = row.map(|row| self.named_client(&row)).transpose()?;
         Ok(named.map(|named| Client { name: Some(named.name), id: Some(named.id), secret: named.secret }))
     }
 
-    fn named_client(&self, row: &SqliteRow) -> Result<NamedClient, Fault> {
+    fn named_client(&self, row: &Row) -> Result<NamedClient, Fault> {
         let slot = Slot::of(NAMED_SECRET, row.try_get("id")?, unsigned(row, "version")?);
         Ok(NamedClient {
             name: name(row, "name")?,
@@ -62,18 +57,23 @@ impl SqliteStore {
         })
     }
 
-    /// One row changes, and with it the client of every chain that names it.
+    /// One row changes, and with it the client of every chain that names it. Those that the old one's block held are due.
     async fn write_client(&self, client: NamedClient, record: Record) -> Result<bool, Fault> {
-        let mut write = self.write_sealed().await?;
-        let found = sqlx::query(sql::CLIENT).bind(&client.provider).bind(client.name.as_str());
-        let found = found.fetch_optional(write.connection()).await?;
+        let mut write = self.administer().await?;
+        let found = query(sql::CLIENT).bind(&client.provider).bind(client.name.as_str());
+        let found = write.first(found).await?;
         let (id, version) = match &found {
             Some(row) => (row.try_get("id")?, unsigned(row, "version")? + 1),
             None => (self.entropy.id(), 1),
         };
         let secret = self.vault.seal_secret(Slot::of(NAMED_SECRET, id, version), client.secret.as_ref())?;
         let hash = self.client_hash(&client.provider, Some(&client.id), client.secret.as_ref());
-        let put = sqlx::query(sql::PUT_CLIENT)
+        let woken = query(sql::WAKE_BLOCKED)
+            .bind(self.clock.now().as_millis())
+            .bind(client.provider.as_str())
+            .bind(client.name.as_str());
+        write.run(woken).await?;
+        let put = query(sql::PUT_CLIENT)
             .bind(id)
             .bind(client.provider)
             .bind(client.name.to_string())
@@ -82,18 +82,18 @@ impl SqliteStore {
             .bind(hash.clone())
             .bind(i64::try_from(version).unwrap_or(i64::MAX));
         write.run(put).await?;
-        write.run(sqlx::query(sql::UNBLOCK_CLIENT).bind(hash)).await?;
+        write.run(query(sql::UNBLOCK_CLIENT).bind(hash)).await?;
         write.commit(record).await?;
         Ok(found.is_none())
     }
 
     async fn delete_client(&self, name: &Name, record: Record) -> Result<ClientRemoved, Fault> {
-        let mut write = self.write().await?;
+        let mut write = self.administer().await?;
         if let Some(user) = user(&mut write, name).await? {
             write.cancel().await?;
             return Ok(ClientRemoved::InUse(user));
         }
-        if !write.run(sqlx::query(sql::REMOVE_CLIENT).bind(name.to_string())).await? {
+        if !write.run(query(sql::REMOVE_CLIENT).bind(name.to_string())).await? {
             write.cancel().await?;
             return Ok(ClientRemoved::NotFound);
         }
@@ -103,6 +103,6 @@ impl SqliteStore {
 }
 
 async fn user(write: &mut Write<'_>, client: &Name) -> Result<Option<Name>, Fault> {
-    let row = sqlx::query(sql::CLIENT_USER).bind(client.as_str()).fetch_optional(write.connection()).await?;
+    let row = write.first(query(sql::CLIENT_USER).bind(client.as_str())).await?;
     row.map(|row| name(&row, "name")).transpose()
 }

@@ -4,24 +4,24 @@
 //! settlement that misses is written, neither verdict nor block nor audit entry.
 
 use keyherd_core::credential::{Block, Tokens, Trouble};
-use keyherd_core::ids::ClaimId;
+use keyherd_core::ids::{ChainId, ClaimId, OwnerId};
 use keyherd_core::ports::store::{Record, Settled, Settling};
 use keyherd_core::refresh::Settlement;
 use keyherd_core::secret::TokenHash;
 use keyherd_core::time::Timestamp;
 
-use super::SqliteStore;
-use super::connection::Write;
-use super::credentials::Statement;
-use super::fault::Fault;
+use super::SqlStore;
 use super::row::{TroubleColumns, scopes_text};
+use super::write::Write;
+use crate::store::fault::Fault;
 use crate::store::sql;
+use crate::store::statement::{Statement, query};
 
 /// What else the row must say for a settlement to hold.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Guard {
-    /// This claim stands.
-    Claim(ClaimId),
+    /// This claim stands, and it is this owner's or its owner is gone.
+    Claim(ClaimId, OwnerId),
     /// This is what the next call would spend, whoever claims it.
     Spent(TokenHash),
 }
@@ -29,13 +29,13 @@ pub(super) enum Guard {
 impl Guard {
     fn bind(self, statement: Statement) -> Statement {
         match self {
-            Self::Claim(claim) => statement.bind(claim.as_i64()),
+            Self::Claim(claim, owner) => statement.bind(claim.as_i64()).bind(owner.as_i64()),
             Self::Spent(hash) => statement.bind(hash.as_bytes().to_vec()),
         }
     }
 }
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn settle_by(
         &self,
         guard: Guard,
@@ -73,15 +73,16 @@ impl SqliteStore {
         guard: Guard,
         settling: &Settling,
     ) -> Result<bool, Fault> {
+        let me = self.owner();
         match &settling.settlement {
             Settlement::Granted(tokens) => self.grant(write, guard, settling, tokens).await,
-            Settlement::Troubled(trouble) => write.run(trouble_statement(settling, trouble)).await,
+            Settlement::Troubled(trouble) => write.run(trouble_statement(settling, trouble, me)).await,
             Settlement::Blocked(block) => {
                 // A client of whom nothing is known (a static key's) cannot be blocked: the claim ends all the same.
-                write.run(block_statement(settling, block)).await?;
-                write.run(release_statement(settling)).await
+                write.run(block_statement(settling, block, me)).await?;
+                write.run(release_statement(settling, me)).await
             }
-            Settlement::Released => write.run(release_statement(settling)).await,
+            Settlement::Released => write.run(release_statement(settling, me)).await,
         }
     }
 
@@ -95,17 +96,17 @@ impl SqliteStore {
         let chain = settling.chain.as_i64();
         let next = settling.generation + 1;
         let (spend, grant) = match guard {
-            Guard::Claim(_) => (sql::SPEND_CLAIMED, sql::GRANT_CLAIMED),
-            Guard::Spent(_) => (sql::SPEND_SPENT, sql::GRANT_SPENT),
+            Guard::Claim(..) => (sql::SPEND_CLAIMED, sql::GRANT_CLAIMED),
+            Guard::Spent(_) => (sql::SPEND_SPENT.into(), sql::GRANT_SPENT.into()),
         };
-        let spend = sqlx::query(spend)
+        let spend = query(spend)
             .bind(self.clock.now().as_millis())
             .bind(chain)
             .bind(signed(settling.generation))
             .bind(settling.spend_hash.map(|hash| hash.as_bytes().to_vec()));
         write.run(guard.bind(spend)).await?;
         let sealed = self.seal_tokens(chain, next, tokens)?;
-        let grant = sqlx::query(grant)
+        let grant = query(grant)
             .bind(signed(next))
             .bind(sealed.access)
             .bind(tokens.token_type.clone())
@@ -122,25 +123,22 @@ impl SqliteStore {
             .bind(signed(settling.generation));
         let granted = write.run(guard.bind(grant)).await?;
         if granted {
-            // The oldest generation that is still too young to go may well lie before the first one.
-            let last_dropped =
-                signed(settling.generation).saturating_sub(signed(self.bounds.spent_tokens_max));
-            write.run(sqlx::query(sql::SPENT_TRIM).bind(chain).bind(last_dropped)).await?;
+            write.run(self.spent_trim(settling.chain, settling.generation)).await?;
         }
         Ok(granted)
     }
-}
 
-impl Write<'_> {
-    /// Whether the statement changed a row.
-    pub(super) async fn run(&mut self, statement: Statement) -> Result<bool, Fault> {
-        Ok(statement.execute(self.connection()).await?.rows_affected() > 0)
+    /// After a generation's token was spent or replaced. The oldest one that is still too young to go may well lie
+    /// before the first one.
+    pub(super) fn spent_trim(&self, chain: ChainId, generation: u64) -> Statement {
+        let last_dropped = signed(generation).saturating_sub(signed(self.bounds.spent_tokens_max));
+        query(sql::SPENT_TRIM).bind(chain.as_i64()).bind(last_dropped)
     }
 }
 
-fn trouble_statement(settling: &Settling, trouble: &Trouble) -> Statement {
+fn trouble_statement(settling: &Settling, trouble: &Trouble, me: OwnerId) -> Statement {
     let columns = TroubleColumns::from(trouble.clone());
-    sqlx::query(sql::TROUBLE)
+    query(sql::TROUBLE)
         .bind(columns.word)
         .bind(columns.code)
         .bind(columns.at)
@@ -152,23 +150,26 @@ fn trouble_statement(settling: &Settling, trouble: &Trouble) -> Statement {
         .bind(settling.chain.as_i64())
         .bind(settling.claim.as_i64())
         .bind(signed(settling.generation))
+        .bind(me.as_i64())
 }
 
-fn block_statement(settling: &Settling, block: &Block) -> Statement {
-    sqlx::query(sql::BLOCK)
+fn block_statement(settling: &Settling, block: &Block, me: OwnerId) -> Statement {
+    query(sql::BLOCK)
         .bind(block.code.clone())
         .bind(block.at.as_millis())
         .bind(settling.chain.as_i64())
         .bind(settling.claim.as_i64())
         .bind(signed(settling.generation))
+        .bind(me.as_i64())
 }
 
-fn release_statement(settling: &Settling) -> Statement {
-    sqlx::query(sql::RELEASE)
+fn release_statement(settling: &Settling, me: OwnerId) -> Statement {
+    query(sql::RELEASE)
         .bind(settling.due_at.map(Timestamp::as_millis))
         .bind(settling.chain.as_i64())
         .bind(settling.claim.as_i64())
         .bind(signed(settling.generation))
+        .bind(me.as_i64())
 }
 
 fn signed(number: u64) -> i64 {

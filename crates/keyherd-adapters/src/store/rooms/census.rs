@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use keyherd_core::credential::State;
 use keyherd_core::time::Timestamp;
-use sqlx::Row;
 
-use super::SqliteStore;
-use super::fault::Fault;
+use super::SqlStore;
+use crate::store::fault::Fault;
+use crate::store::statement::query;
 
 /// `CROSS JOIN` keeps SQLite to the order that is written: from the few exceptions to whom they are about.
-pub(super) const CENSUS: &str = "
+pub(in crate::store) const CENSUS: &str = "
 WITH odd (id) AS (
   SELECT id FROM credentials WHERE disabled
   UNION SELECT id FROM credentials WHERE cooldown_until > $1
@@ -41,17 +41,15 @@ GROUP BY word
 UNION ALL SELECT '', 0, COUNT(*) FROM credentials
 ";
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn count_states(&self, now: Timestamp) -> Result<Vec<(String, u64)>, Fault> {
-        let mut reader = self.readers.take().await?;
-        let rows = sqlx::query(CENSUS).bind(now.as_millis()).fetch_all(reader.connection()?).await?;
-        reader.done();
+        let rows = self.engine.read(query(CENSUS).bind(now.as_millis())).await?;
         let mut counts = BTreeMap::<String, u64>::new();
         let (mut total, mut odd) = (0, 0);
         for row in rows {
             let (word, count) =
-                (row.try_get("word")?, u64::try_from(row.try_get::<i64, _>("count")?).unwrap_or(0));
-            total = u64::try_from(row.try_get::<i64, _>("total")?).unwrap_or(0);
+                (row.try_get("word")?, u64::try_from(row.try_get::<i64>("count")?).unwrap_or(0));
+            total = u64::try_from(row.try_get::<i64>("total")?).unwrap_or(0);
             odd += count;
             *counts.entry(word).or_default() += count;
         }

@@ -1,0 +1,153 @@
+//! A bounded number of lanes to one PostgreSQL: each a place for one connection at a time, with a number that stays.
+//!
+//! Owns opening, lending and replacing connections. Never sends a statement.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_postgres::Client;
+
+use super::tls::MakeTls;
+use super::{Target, WireError, WireOptions};
+
+/// All lanes of a process.
+pub(super) struct Lanes {
+    pub(super) target: Target,
+    pub(super) options: WireOptions,
+    idle: Mutex<Vec<Lane>>,
+    permits: Arc<Semaphore>,
+}
+
+struct Lane {
+    number: u32,
+    session: u64,
+    client: Option<Client>,
+}
+
+impl Lanes {
+    pub(super) fn new(target: Target, options: WireOptions) -> Arc<Self> {
+        let max = options.lanes_max.max(1);
+        // The lowest number lies on top: what is taken is what was used last, and few are used where few are needed.
+        let idle = (0..max).rev().map(|number| Lane { number, session: 0, client: None }).collect();
+        let permits = Arc::new(Semaphore::new(max as usize));
+        Arc::new(Self { target, options, idle: Mutex::new(idle), permits })
+    }
+
+    /// A lane with a connection that is open, as far as is known.
+    pub(super) async fn take(self: &Arc<Self>) -> Result<Loan, WireError> {
+        let wait =
+            tokio::time::timeout(self.options.queue_timeout, Arc::clone(&self.permits).acquire_owned());
+        let busy = WireError::TimedOut("this process has more to do there than it can do in time");
+        let permit = wait.await.map_err(|_elapsed| busy)?;
+        let permit = permit.map_err(|_closed| WireError::Unavailable("it was closed".into()))?;
+        let Some(lane) = self.lock().pop() else {
+            return Err(WireError::Unavailable("no lane is free".into()));
+        };
+        let mut loan = Loan { lanes: Arc::clone(self), lane: Some(lane), fresh: false, _permit: permit };
+        if loan.client().is_none_or(Client::is_closed) {
+            loan.renew().await?;
+        }
+        Ok(loan)
+    }
+
+    /// Ends every connection that is not in use.
+    pub(super) fn close(&self) {
+        for lane in self.lock().iter_mut() {
+            lane.client = None;
+        }
+    }
+
+    async fn connect(&self) -> Result<Client, WireError> {
+        let opened = open(&self.target, self.options.connect_timeout).await?;
+        let (client, connection) = opened;
+        // Ends with the connection, which ends when its client is dropped.
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = %WireError::from(error), "a connection to PostgreSQL ended");
+            }
+        });
+        Ok(client)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Lane>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection as the driver makes it: a client, and what moves its bytes.
+pub(super) type Opened = (
+    Client,
+    tokio_postgres::Connection<tokio_postgres::Socket, super::tls::Encrypted<tokio_postgres::Socket>>,
+);
+
+/// Opens one connection within a time that includes the handshake and the password exchange.
+pub(super) async fn open(target: &Target, timeout: std::time::Duration) -> Result<Opened, WireError> {
+    let connect = Box::pin(target.config.connect(MakeTls(Arc::clone(&target.tls))));
+    let connected = tokio::time::timeout(timeout, connect).await;
+    Ok(connected.map_err(|_elapsed| WireError::Unavailable("it does not let us in in time".into()))??)
+}
+
+/// A lane in use. It goes back when this is dropped.
+pub(super) struct Loan {
+    lanes: Arc<Lanes>,
+    lane: Option<Lane>,
+    /// Opened for this loan.
+    pub(super) fresh: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Loan {
+    pub(super) fn number(&self) -> u32 {
+        self.lane.as_ref().map_or(0, |lane| lane.number)
+    }
+
+    pub(super) fn session(&self) -> u64 {
+        self.lane.as_ref().map_or(0, |lane| lane.session)
+    }
+
+    pub(super) fn client(&self) -> Option<&Client> {
+        self.lane.as_ref().and_then(|lane| lane.client.as_ref())
+    }
+
+    /// What was remembered of the lane holds no more.
+    pub(super) fn unsettle(&mut self) {
+        if let Some(lane) = &mut self.lane {
+            lane.session += 1;
+        }
+    }
+
+    /// The connection is not used again. A statement that still runs in it is asked to stop.
+    pub(super) fn discard(&mut self) {
+        self.unsettle();
+        let client = self.lane.as_mut().and_then(|lane| lane.client.take());
+        let Some(client) = client.filter(|client| !client.is_closed()) else { return };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (token, tls) = (client.cancel_token(), MakeTls(Arc::clone(&self.lanes.target.tls)));
+            let timeout = self.lanes.options.connect_timeout;
+            runtime.spawn(async move {
+                // Best effort: statement_timeout ends it too.
+                let _ = tokio::time::timeout(timeout, token.cancel_query(tls)).await;
+            });
+        }
+    }
+
+    /// Another connection in this one's place.
+    pub(super) async fn renew(&mut self) -> Result<(), WireError> {
+        self.discard();
+        let client = self.lanes.connect().await?;
+        if let Some(lane) = &mut self.lane {
+            lane.client = Some(client);
+        }
+        self.fresh = true;
+        Ok(())
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        // Before the permit is given back, which is dropped after this.
+        if let Some(lane) = self.lane.take() {
+            self.lanes.lock().push(lane);
+        }
+    }
+}

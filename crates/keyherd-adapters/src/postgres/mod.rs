@@ -1,0 +1,147 @@
+//! The wire to PostgreSQL: bounded lanes, transactions in few round trips, and errors that say what may be concluded.
+//!
+//! Owns connections and their bounds. Never knows a table. Statements are sent unnamed with their parameters' types
+//! (Parse, Bind, Execute, Sync in one packet): one round trip each, and nothing is left in a session, so that consecutive
+//! transactions may run in different ones, behind a pooler in transaction mode.
+
+mod clock;
+mod fault;
+mod lanes;
+mod target;
+mod tls;
+mod transaction;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_postgres::Client;
+pub use tokio_postgres::Row;
+pub use tokio_postgres::types::{ToSql, Type};
+
+pub use self::clock::{ClockOptions, ClockSource, ServerClock};
+pub use self::fault::WireError;
+use self::lanes::Lanes;
+pub use self::target::{BadTarget, Target};
+pub use self::transaction::Tx;
+
+/// A parameter: its value, and the type it has in the statement.
+pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// Bounds of the wire.
+#[derive(Debug, Clone)]
+pub struct WireOptions {
+    /// How many connections there are at once.
+    pub lanes_max: u32,
+    /// How long opening one may take, with TLS and password.
+    pub connect_timeout: Duration,
+    /// How long a caller waits for a lane.
+    pub queue_timeout: Duration,
+    /// How long the server works on one statement of a transaction (`statement_timeout`).
+    pub statement_timeout: Duration,
+    /// How long the server keeps a transaction, with its locks, whose next statement does not come
+    /// (`idle_in_transaction_session_timeout`): a host that was stopped must not keep the others waiting.
+    pub idle_in_transaction_timeout: Duration,
+    /// How long an answer is waited for beyond `statement_timeout`.
+    pub answer_margin: Duration,
+}
+
+impl Default for WireOptions {
+    fn default() -> Self {
+        Self {
+            lanes_max: 8,
+            connect_timeout: Duration::from_secs(5),
+            queue_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(5),
+            idle_in_transaction_timeout: Duration::from_secs(10),
+            answer_margin: Duration::from_secs(2),
+        }
+    }
+}
+
+/// One process's way to one database. Cheap to clone. Nothing is opened before it is needed.
+#[derive(Clone)]
+pub struct Wire(Arc<Lanes>);
+
+impl Wire {
+    /// With these bounds, to this database.
+    pub fn new(target: Target, options: WireOptions) -> Self {
+        Self(Lanes::new(target, options))
+    }
+
+    /// Where it leads.
+    pub fn target(&self) -> &Target {
+        &self.0.target
+    }
+
+    /// Rows of one statement that changes nothing, in a transaction of its own: one round trip. Sent a second time, on a
+    /// new connection, where the first one turns out to be lost.
+    ///
+    /// # Errors
+    /// [`WireError`]: nothing was changed.
+    pub async fn read(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, WireError> {
+        let mut loan = self.0.take().await?;
+        let first = self.ask(loan.client(), sql, params).await;
+        let read = match first {
+            Err(WireError::Unavailable(_)) if !loan.fresh => {
+                loan.renew().await?;
+                self.ask(loan.client(), sql, params).await
+            }
+            first => first,
+        };
+        if read.as_ref().is_err_and(WireError::breaks) {
+            loan.discard();
+        }
+        read
+    }
+
+    /// A transaction, read committed. Sends nothing yet: the beginning travels with the first statement.
+    ///
+    /// # Errors
+    /// [`WireError::Unavailable`] or [`WireError::TimedOut`]: there is no lane, or no connection for it.
+    pub async fn begin(&self) -> Result<Tx, WireError> {
+        let loan = self.0.take().await?;
+        Ok(Tx::new(loan, self.opening(), self.answer_timeout()))
+    }
+
+    /// Ends connections that are idle.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    async fn ask(
+        &self,
+        client: Option<&Client>,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, WireError> {
+        let Some(client) = client else {
+            return Err(WireError::Unavailable("the connection is gone".into()));
+        };
+        let asked = tokio::time::timeout(self.answer_timeout(), client.query_typed(sql, params)).await;
+        Ok(asked.map_err(|_elapsed| WireError::TimedOut("a read was not answered in time"))??)
+    }
+
+    /// Settings for this transaction only: behind a pooler the session is the next client's in a moment.
+    fn opening(&self) -> String {
+        let options = &self.0.options;
+        format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {}; \
+             SET LOCAL idle_in_transaction_session_timeout = {}",
+            options.statement_timeout.as_millis(),
+            options.idle_in_transaction_timeout.as_millis(),
+        )
+    }
+
+    fn answer_timeout(&self) -> Duration {
+        self.0.options.statement_timeout + self.0.options.answer_margin
+    }
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Wire({})", self.0.target)
+    }
+}
+
+#[cfg(test)]
+mod tests;

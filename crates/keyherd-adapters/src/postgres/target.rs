@@ -1,0 +1,112 @@
+//! Where a PostgreSQL is, and how it is spoken to: a `postgres://` URL, with libpq's meaning of `sslmode`.
+//!
+//! Owns reading the URL. Never shows its password.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::SslMode;
+use url::Url;
+
+use super::tls::{Tls, Trust};
+
+/// A URL that cannot be used. Never quotes it: it may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the PostgreSQL URL cannot be used: {0}")]
+pub struct BadTarget(pub String);
+
+/// A server and a database in it.
+#[derive(Clone)]
+pub struct Target {
+    pub(super) config: Config,
+    pub(super) tls: Arc<Tls>,
+    shown: String,
+}
+
+impl Target {
+    /// From `postgres://user:password@host:port/database?sslmode=…`. Several hosts stand after one another, by comma.
+    ///
+    /// `sslmode` is `disable`, `prefer` (the default), `require` (encrypted; the certificate is verified where there is
+    /// a CA bundle, as libpq does where there is a root file), `verify-ca` or `verify-full`.
+    ///
+    /// # Errors
+    /// [`BadTarget`] says which part.
+    pub fn parse(url: &str, ca_bundle: Option<PathBuf>) -> Result<Self, BadTarget> {
+        let (rest, mode) = without_sslmode(url)?;
+        let mut config: Config = rest.parse().map_err(|error| BadTarget(reason(&error)))?;
+        let trust = match (mode.as_str(), &ca_bundle) {
+            ("disable" | "prefer", _) | ("require", None) => Trust::Anyone,
+            ("require" | "verify-ca", _) => Trust::Roots,
+            ("verify-full", _) => Trust::RootsAndName,
+            _ => {
+                return Err(BadTarget(
+                    "sslmode is disable, prefer, require, verify-ca or verify-full".into(),
+                ));
+            }
+        };
+        config.ssl_mode(match mode.as_str() {
+            "disable" => SslMode::Disable,
+            "prefer" => SslMode::Prefer,
+            _ => SslMode::Require,
+        });
+        if config.get_application_name().is_none() {
+            config.application_name("keyherd");
+        }
+        if config.get_hosts().is_empty() {
+            return Err(BadTarget("it names no host".into()));
+        }
+        let shown = shown(&config);
+        Ok(Self { config, tls: Arc::new(Tls::new(trust, ca_bundle)), shown })
+    }
+}
+
+/// Host, port and database: for messages.
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Target({})", self.shown)
+    }
+}
+
+/// The driver knows fewer modes than libpq.
+fn without_sslmode(url: &str) -> Result<(String, String), BadTarget> {
+    let Some((place, query)) = url.split_once('?') else { return Ok((url.into(), "prefer".into())) };
+    let mut mode = "prefer".to_owned();
+    // Only the query is read as a URL: a list of hosts is none.
+    let parsed = Url::parse(&format!("x://x?{query}")).map_err(|_| BadTarget("its parameters".into()))?;
+    let mut others = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in parsed.query_pairs() {
+        if name == "sslmode" {
+            mode = value.into_owned();
+        } else {
+            others.append_pair(&name, &value);
+        }
+    }
+    // What the form writes as a plus the driver would read as one.
+    Ok((format!("{place}?{}", others.finish().replace('+', "%20")), mode))
+}
+
+/// The driver's words name the part, and do not quote it.
+fn reason(error: &tokio_postgres::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+fn shown(config: &Config) -> String {
+    use tokio_postgres::config::Host;
+    let ports = config.get_ports();
+    let hosts = config.get_hosts().iter().enumerate().map(|(place, host)| {
+        let port = ports.get(place).or(ports.first()).copied().unwrap_or(5432);
+        match host {
+            Host::Tcp(name) => format!("{name}:{port}"),
+            Host::Unix(path) => path.display().to_string(),
+        }
+    });
+    let hosts = hosts.collect::<Vec<_>>().join(",");
+    format!("{hosts}/{}", config.get_dbname().or(config.get_user()).unwrap_or_default())
+}

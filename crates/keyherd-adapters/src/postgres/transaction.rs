@@ -1,0 +1,230 @@
+//! One transaction on one lane: begun with its first statement, ended with its last, in as few round trips as can be.
+//!
+//! Owns what is known of its end. A lane whose transaction did not end cleanly is rolled back before anybody has it
+//! again. Never retries.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::{join, join_all, join3};
+use tokio_postgres::{Client, Error, Row};
+
+use super::fault::is_definite;
+use super::lanes::Loan;
+use super::{Param, WireError};
+
+/// How many statements are sent with a COMMIT at once. What goes beyond is sent before.
+const PIPELINE_MAX: usize = 16;
+
+/// A transaction. Statements that are awaited together (`join!`) travel together, in the order they were named. Dropped
+/// without [`Tx::commit`] it is rolled back.
+pub struct Tx {
+    loan: Option<Loan>,
+    opening: String,
+    answer_timeout: Duration,
+    begun: AtomicBool,
+    failed: AtomicBool,
+    broken: AtomicBool,
+}
+
+impl Tx {
+    pub(super) fn new(loan: Loan, opening: String, answer_timeout: Duration) -> Self {
+        Self {
+            loan: Some(loan),
+            opening,
+            answer_timeout,
+            begun: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+        }
+    }
+
+    /// The lane's number: below `lanes_max`, and the same for as long as the process lives.
+    pub fn lane(&self) -> u32 {
+        self.loan.as_ref().map_or(0, Loan::number)
+    }
+
+    /// Changes whenever what was remembered of the lane may not hold any more: another connection, a transaction that was
+    /// not committed, a commit whose end is not known.
+    pub fn session(&self) -> u64 {
+        self.loan.as_ref().map_or(0, Loan::session)
+    }
+
+    /// Rows of a statement.
+    ///
+    /// # Errors
+    /// After any error nothing of the transaction will be committed.
+    pub async fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, WireError> {
+        let client = self.client()?;
+        self.settle(client, client.query_typed(sql, params)).await
+    }
+
+    /// How many rows a statement changed.
+    ///
+    /// # Errors
+    /// As [`Tx::query`].
+    pub async fn execute(&self, sql: &str, params: &[Param<'_>]) -> Result<u64, WireError> {
+        let client = self.client()?;
+        self.settle(client, client.execute_typed(sql, params)).await
+    }
+
+    /// Several statements without parameters, in one text: for migrations.
+    ///
+    /// # Errors
+    /// As [`Tx::query`].
+    pub async fn batch(&self, sql: &str) -> Result<(), WireError> {
+        let client = self.client()?;
+        self.settle(client, client.batch_execute(sql)).await
+    }
+
+    /// Makes it last.
+    ///
+    /// # Errors
+    /// [`WireError::UnknownOutcome`]: it may have been committed. Any other: it was not.
+    pub async fn commit(self) -> Result<(), WireError> {
+        self.commit_with(&[]).await.map(drop)
+    }
+
+    /// Last statements and the commit, all sent at once; says how many rows each statement changed. For what does not
+    /// depend on one another's result.
+    ///
+    /// # Errors
+    /// As [`Tx::commit`].
+    pub async fn commit_with(mut self, statements: &[(&str, &[Param<'_>])]) -> Result<Vec<u64>, WireError> {
+        let (early, last) = statements.split_at(statements.len().saturating_sub(PIPELINE_MAX));
+        let mut counts = Vec::with_capacity(statements.len());
+        for (sql, params) in early {
+            counts.push(self.execute(sql, params).await?);
+        }
+        if last.is_empty() && !self.begun.load(Ordering::Acquire) {
+            return Ok(counts);
+        }
+        match self.send_commit(last).await {
+            Ok(changed) => counts.extend(changed),
+            Err(error) => {
+                self.failed.store(true, Ordering::Release);
+                self.broken.fetch_or(error.breaks(), Ordering::AcqRel);
+                return Err(error);
+            }
+        }
+        // Ended: the lane goes back as it is.
+        self.loan = None;
+        Ok(counts)
+    }
+
+    /// Undoes it, and waits for that.
+    ///
+    /// # Errors
+    /// None that matters: a connection that cannot be asked to is thrown away, which rolls it back as well.
+    pub async fn rollback(mut self) -> Result<(), WireError> {
+        match self.loan.take() {
+            Some(loan) if self.begun.load(Ordering::Acquire) => {
+                undo(loan, self.broken.load(Ordering::Acquire), self.answer_timeout).await;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn client_is_open(&self) -> bool {
+        self.client().is_ok_and(|client| !client.is_closed())
+    }
+
+    async fn send_commit(&self, last: &[(&str, &[Param<'_>])]) -> Result<Vec<u64>, WireError> {
+        let client = self.client()?;
+        // COMMIT of a failed transaction is a ROLLBACK that succeeds. And what is not sent is not in doubt.
+        if self.failed.load(Ordering::Acquire) {
+            return Err(WireError::Other {
+                code: "25P02".into(),
+                problem: "a statement before failed".into(),
+            });
+        }
+        if client.is_closed() {
+            return Err(WireError::Unavailable("the connection was lost before the commit".into()));
+        }
+        let statements = join_all(last.iter().map(|(sql, params)| client.execute_typed(sql, params)));
+        let sent = join3(self.begin_once(client), statements, client.batch_execute("COMMIT"));
+        let Ok((begun, changed, committed)) = tokio::time::timeout(self.answer_timeout, sent).await else {
+            return Err(WireError::UnknownOutcome("no answer in time".into()));
+        };
+        let changed = begun.and_then(|()| changed.into_iter().collect::<Result<Vec<u64>, Error>>());
+        match (changed, committed) {
+            (Ok(changed), Ok(())) => Ok(changed),
+            // The server goes on to the commit only when it is done with what stands before it.
+            (Err(error), _) if error.as_db_error().is_some() => Err(error.into()),
+            (_, Err(error)) if is_definite(&error) => Err(error.into()),
+            (_, Err(error)) | (Err(error), Ok(())) => {
+                Err(WireError::UnknownOutcome(WireError::from(error).to_string()))
+            }
+        }
+    }
+
+    async fn settle<T>(
+        &self,
+        client: &Client,
+        statement: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, WireError> {
+        let both = join(self.begin_once(client), statement);
+        let settled = match tokio::time::timeout(self.answer_timeout, both).await {
+            Ok((begun, done)) => begun.and(done).map_err(WireError::from),
+            Err(_elapsed) => {
+                self.broken.store(true, Ordering::Release);
+                Err(WireError::TimedOut("a statement was not answered in time"))
+            }
+        };
+        if settled.is_err() {
+            self.failed.store(true, Ordering::Release);
+        }
+        settled
+    }
+
+    /// The first to be polled sends the beginning, which so travels before its statement, in the same packet.
+    async fn begin_once(&self, client: &Client) -> Result<(), Error> {
+        if self.begun.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        client.batch_execute(&self.opening).await
+    }
+
+    fn client(&self) -> Result<&Client, WireError> {
+        let client = self.loan.as_ref().and_then(Loan::client);
+        client.ok_or_else(|| WireError::Unavailable("the connection is gone".into()))
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        let Some(mut loan) = self.loan.take() else { return };
+        if !self.begun.load(Ordering::Acquire) {
+            return;
+        }
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => {
+                let (broken, timeout) = (self.broken.load(Ordering::Acquire), self.answer_timeout);
+                // The lane goes back when this has ended.
+                runtime.spawn(undo(loan, broken, timeout));
+            }
+            Err(_no_runtime) => loan.discard(),
+        }
+    }
+}
+
+/// Rolls back, also what is still under way in it, or throws the connection away.
+async fn undo(mut loan: Loan, broken: bool, timeout: Duration) {
+    loan.unsettle();
+    let undone = match loan.client() {
+        Some(client) if !broken => tokio::time::timeout(timeout, client.batch_execute("ROLLBACK")).await,
+        _ => return loan.discard(),
+    };
+    if !matches!(undone, Ok(Ok(()))) {
+        loan.discard();
+    }
+}
+
+impl std::fmt::Debug for Tx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tx(lane {})", self.lane())
+    }
+}

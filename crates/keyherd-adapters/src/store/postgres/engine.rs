@@ -1,0 +1,180 @@
+//! The PostgreSQL engine: the wire's lanes behind the rooms' seam.
+//!
+//! Owns how kinds of transactions are kept apart, by locks that end with the transaction: behind a pooler nothing else
+//! holds. An audit chain belongs to a lane of this process. The database refuses an entry that does not follow the
+//! chain's recorded end, so that a commit whose reply was lost and which lands late cannot fork it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use keyherd_core::audit::Link;
+use keyherd_core::credential::Holder;
+use keyherd_core::ids::OwnerId;
+use keyherd_core::ports::{Entropy, StoreError};
+
+use super::fault::{explain, told};
+use super::row::{neutral, params};
+use crate::postgres::{Tx, Wire, WireError};
+use crate::store::engine::{Engine, Kind, Lane, Transaction};
+use crate::store::fault::Fault;
+use crate::store::statement::{Row, Statement};
+
+/// Names of the locks that end with their transaction. Random, so that no other program's are the same.
+pub(super) mod lock {
+    /// Who makes the store or upgrades it.
+    pub(in crate::store::postgres) const UPGRADE: &str = "SELECT pg_advisory_xact_lock(5721849023178456101)";
+    pub(super) const KEY_SHARED: &str = "SELECT pg_advisory_xact_lock_shared(5721849023178456102)";
+    pub(super) const KEY: &str = "SELECT pg_advisory_xact_lock(5721849023178456102)";
+    pub(super) const ADMINISTRATION: &str = "SELECT pg_advisory_xact_lock(5721849023178456103)";
+}
+
+/// One process's way into the database.
+pub(super) struct PostgresEngine {
+    pub(super) wire: Wire,
+    pub(super) owner: OwnerId,
+    pub(super) claim_life: Duration,
+    pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) lanes: Mutex<HashMap<u32, Known>>,
+}
+
+/// What is known of a lane's audit chain, as of a session of that lane.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    chain: OwnerId,
+    session: u64,
+    end: Option<Link>,
+    /// How often the lane was taken. What a transaction knows of its end counts only while nobody took the lane after
+    /// it, which may be before it hears of its own commit.
+    taken: u64,
+}
+
+impl PostgresEngine {
+    pub(super) fn told<T>(&self, outcome: Result<T, WireError>) -> Result<T, Fault> {
+        outcome.map_err(|error| told(error, self.wire.target()))
+    }
+
+    /// The lane's chain, and its end where nothing happened to the lane since it was left; and which time it is.
+    fn lane_of(&self, tx: &Tx) -> (Lane, u64) {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = || Known {
+            chain: OwnerId::from_i64(self.entropy.id()),
+            session: tx.session(),
+            end: None,
+            taken: 0,
+        };
+        let known = lanes.entry(tx.lane()).or_insert_with(fresh);
+        let end = known.end.take().filter(|_| known.session == tx.session());
+        known.taken += 1;
+        (Lane { chain: known.chain, end }, known.taken)
+    }
+
+    fn remember(&self, number: u32, session: u64, lane: Lane, taken: u64) {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lanes.get_mut(&number).filter(|known| known.taken == taken) {
+            (known.session, known.end) = (session, lane.end);
+        }
+    }
+}
+
+#[async_trait]
+impl Engine for PostgresEngine {
+    async fn read(&self, statement: Statement) -> Result<Vec<Row>, Fault> {
+        let rows = self.wire.read(statement.sql.postgres, &params(&statement.values)).await;
+        self.told(rows).map(neutral)
+    }
+
+    async fn begin(&self, kind: Kind) -> Result<Box<dyn Transaction + '_>, Fault> {
+        let tx = self.told(self.wire.begin().await)?;
+        let locks: &[&str] = match kind {
+            Kind::Plain => &[],
+            Kind::Sealing => &[lock::KEY_SHARED],
+            // Always in this order: no two of them wait for each other.
+            Kind::Administrative => &[lock::ADMINISTRATION, lock::KEY_SHARED],
+            Kind::Rotating => &[lock::ADMINISTRATION, lock::KEY],
+        };
+        for lock in locks {
+            self.told(tx.query(lock, &[]).await)?;
+        }
+        let (lane, taken) = self.lane_of(&tx);
+        Ok(Box::new(Turn { engine: self, tx, lane, taken }))
+    }
+
+    fn explain(&self, fault: Fault) -> StoreError {
+        explain(fault, self.wire.target())
+    }
+
+    fn owner(&self) -> OwnerId {
+        self.owner
+    }
+
+    /// The claim's own life does.
+    fn vouch(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn claim_life(&self) -> Option<Duration> {
+        Some(self.claim_life)
+    }
+
+    /// A claim of ours is ours while it stands: nobody else ends one whose life is renewed.
+    fn holder(&self, owner: OwnerId, is_over: Option<bool>) -> Holder {
+        match is_over {
+            _ if owner == self.owner => Holder::Mine,
+            Some(false) => Holder::Alive,
+            // A claim without a life was never written by a program that works on this schema.
+            Some(true) | None => Holder::Gone,
+        }
+    }
+
+    fn numbers_every_entry(&self) -> bool {
+        false
+    }
+
+    fn tidy(&self) {}
+
+    async fn close(&self) {
+        self.wire.close();
+    }
+}
+
+/// A transaction on a lane.
+struct Turn<'a> {
+    engine: &'a PostgresEngine,
+    tx: Tx,
+    lane: Lane,
+    taken: u64,
+}
+
+#[async_trait]
+impl Transaction for Turn<'_> {
+    async fn fetch(&mut self, statement: Statement) -> Result<Vec<Row>, Fault> {
+        let rows = self.tx.query(statement.sql.postgres, &params(&statement.values)).await;
+        self.engine.told(rows).map(neutral)
+    }
+
+    async fn execute(&mut self, statement: Statement) -> Result<u64, Fault> {
+        let changed = self.tx.execute(statement.sql.postgres, &params(&statement.values)).await;
+        self.engine.told(changed)
+    }
+
+    fn lane(&mut self) -> &mut Lane {
+        &mut self.lane
+    }
+
+    async fn commit(self: Box<Self>, last: Vec<Statement>) -> Result<(), Fault> {
+        let Self { engine, tx, lane, taken } = *self;
+        let (number, session) = (tx.lane(), tx.session());
+        let bound: Vec<_> = last.iter().map(|last| (last.sql.postgres, params(&last.values))).collect();
+        let sent: Vec<_> = bound.iter().map(|(sql, params)| (*sql, params.as_slice())).collect();
+        engine.told(tx.commit_with(&sent).await)?;
+        engine.remember(number, session, lane, taken);
+        Ok(())
+    }
+
+    async fn rollback(self: Box<Self>) -> Result<(), Fault> {
+        let engine = self.engine;
+        engine.told(self.tx.rollback().await)
+    }
+}

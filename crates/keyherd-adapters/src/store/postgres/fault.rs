@@ -1,0 +1,32 @@
+//! What PostgreSQL says, told as the rooms tell it: which database, what, and the way out.
+
+use keyherd_core::ports::StoreError;
+
+use super::schema::RETIRED_KEY;
+use crate::postgres::{Target, WireError};
+use crate::store::fault::Fault;
+
+/// What to do before damaged rows are replaced.
+const RESCUE: &str = "stop keyherd, keep a dump of the database, then restore a backup";
+
+pub(super) fn explain(fault: Fault, target: &Target) -> StoreError {
+    fault.explain(target, RESCUE)
+}
+
+pub(super) fn told(error: WireError, target: &Target) -> Fault {
+    Fault::Told(match error {
+        WireError::Other { code, .. } if code == RETIRED_KEY => StoreError::Sealed(format!(
+            "{target}: the master key was rotated, and this process still has the old one: give it the new one, then start it again"
+        )),
+        WireError::ReadOnly | WireError::Full(_) | WireError::Permission(_) => {
+            StoreError::Unwritable(format!("{target}: {error}"))
+        }
+        WireError::Unavailable(_)
+        | WireError::TimedOut(_)
+        | WireError::Serialization
+        | WireError::UnknownOutcome(_) => StoreError::Unavailable(format!("{target}: {error}: try again")),
+        // Whoever looked before it wrote is kept apart: what is there now came from a plain write meanwhile.
+        WireError::Unique(_) => StoreError::Unavailable(format!("{target}: {error}: try again")),
+        WireError::Other { .. } => StoreError::Corrupt(format!("{target}: {error}: {RESCUE}")),
+    })
+}

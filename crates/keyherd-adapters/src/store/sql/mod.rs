@@ -1,0 +1,258 @@
+//! The SQL of the rooms: `$n` parameters, upserts, no engine's own functions.
+//!
+//! Owns every statement that the rooms run; each runs on every engine. Where the dialects differ it is a [`Sql`] of
+//! two texts, made by [`dialects`]. Schemas and everything else of one engine stand with the engine.
+
+use super::dialect::dialects;
+use super::statement::Sql;
+
+pub(super) use self::accounts::*;
+pub(super) use self::logs::*;
+
+/// A chain with its client and its block, with the names that `chain_joins` gives its tables.
+macro_rules! chain_columns {
+    ($clock:literal) => {
+        concat!("c.id AS chain_id, c.revision, c.generation, c.name AS chain_name, c.provider, c.kind, c.client_name, \
+         c.client_id, c.client_secret, c.token_url, c.resource, c.scopes, c.access_token, c.token_type, c.expires_at, \
+         c.expires_assumed, c.issued_at, c.refresh_token, c.refresh_expires_at, c.granted_scopes, c.spend_hash, \
+         c.refreshed_at, c.minted_by_rejection, c.trouble, c.trouble_code, c.trouble_at, c.trouble_count, \
+         c.trouble_until, c.verdict_hash, c.verdict_reason, c.claim_id, c.claim_owner, c.claim_purpose, c.claim_at, \
+         c.claim_until <= ", $clock, " AS claim_is_over, c.due_at, k.id AS named_row, k.version AS named_version, k.client_id AS named_id, k.secret AS named_secret, \
+         b.code AS block_code, b.at AS block_at")
+    };
+}
+
+/// What hangs on a chain: its named client, and the block on whichever client it uses.
+macro_rules! chain_joins {
+    () => {
+        " LEFT JOIN clients k ON k.provider = c.provider AND k.name = c.client_name \
+         LEFT JOIN client_blocks b ON b.client_hash = COALESCE(k.client_hash, c.client_hash) \
+         AND b.origin = c.token_origin "
+    };
+}
+
+macro_rules! loaded_select {
+    ($clock:literal) => {
+        concat!(
+            "SELECT n.id AS credential_id, n.name AS credential_name, n.disabled, n.attributes, n.cooldown_until, \
+             n.cooldown_reason, n.created_at, ",
+            chain_columns!($clock),
+            " FROM credentials n JOIN chains c ON c.id = n.chain",
+            chain_joins!()
+        )
+    };
+}
+
+/// The client that a chain would be used with now: the named one's hash before its own.
+macro_rules! client_of_chain {
+    () => {
+        "COALESCE((SELECT k.client_hash FROM clients k \
+         WHERE k.provider = chains.provider AND k.name = chains.client_name), chains.client_hash)"
+    };
+}
+
+macro_rules! no_claim {
+    () => {
+        "claim_id = NULL, claim_owner = NULL, claim_purpose = NULL, claim_at = NULL, claim_until = NULL, \
+         claim_client = NULL, claim_origin = NULL"
+    };
+}
+
+macro_rules! no_trouble {
+    () => {
+        "trouble = NULL, trouble_code = NULL, trouble_at = NULL, trouble_count = NULL, trouble_until = NULL, \
+         verdict_hash = NULL, verdict_reason = NULL"
+    };
+}
+
+/// The claim is this process's, or its owner is gone: `$owner` is who asks. A claim without a life of its own is judged
+/// by the engine before.
+macro_rules! may_end {
+    ($clock:literal, $owner:literal) => {
+        concat!("(claim_owner = ", $owner, " OR claim_until IS NULL OR claim_until <= ", $clock, ")")
+    };
+}
+
+macro_rules! chain {
+    ($clock:literal, $lock:literal) => {
+        concat!("SELECT ", chain_columns!($clock), " FROM chains c", chain_joins!(), "WHERE c.id = $1")
+    };
+}
+
+macro_rules! chain_locked {
+    ($clock:literal, $lock:literal) => {
+        concat!(chain!($clock, $lock), $lock)
+    };
+}
+
+macro_rules! loaded {
+    ($clock:literal, $lock:literal) => {
+        concat!(loaded_select!($clock), "WHERE n.name = $1")
+    };
+}
+
+macro_rules! loaded_locked {
+    ($clock:literal, $lock:literal) => {
+        concat!(loaded!($clock, $lock), $lock)
+    };
+}
+
+macro_rules! loaded_page {
+    ($clock:literal, $lock:literal) => {
+        concat!(loaded_select!($clock), "WHERE n.name > $1 ORDER BY n.name LIMIT $2")
+    };
+}
+
+pub(super) const CHAIN: Sql = dialects!(chain);
+/// For who looks, then writes what it decided.
+pub(super) const CHAIN_LOCKED: Sql = dialects!(chain_locked);
+pub(super) const LOADED: Sql = dialects!(loaded);
+/// As [`CHAIN_LOCKED`].
+pub(super) const LOADED_LOCKED: Sql = dialects!(loaded_locked);
+pub(super) const LOADED_PAGE: Sql = dialects!(loaded_page);
+
+// --- claims ---
+
+/// `$7` is the claim's life in milliseconds, NULL where its owner's process is its life.
+macro_rules! claim {
+    ($clock:literal, $lock:literal) => {
+        concat!(
+            "UPDATE chains SET revision = revision + 1, claim_id = $1, claim_owner = $2, claim_purpose = $3, \
+             claim_at = $4, claim_until = $7 + ",
+            $clock,
+            ", claim_client = ",
+            client_of_chain!(),
+            ", claim_origin = token_origin WHERE id = $5 AND revision = $6 AND claim_id IS NULL AND NOT EXISTS \
+             (SELECT 1 FROM client_blocks b WHERE b.origin = chains.token_origin AND b.client_hash = ",
+            client_of_chain!(),
+            ")"
+        )
+    };
+}
+
+macro_rules! renew_claim {
+    ($clock:literal, $lock:literal) => {
+        concat!(
+            "UPDATE chains SET claim_until = $1 + ",
+            $clock,
+            " WHERE id = $2 AND claim_id = $3 AND claim_owner = $4"
+        )
+    };
+}
+
+pub(super) const CLAIM: Sql = dialects!(claim);
+pub(super) const RENEW_CLAIM: Sql = dialects!(renew_claim);
+
+/// `$1` next generation, `$2..=$12` its tokens, `$13` chain, `$14` generation; then the caller's condition on `$15`.
+macro_rules! grant {
+    ($($condition:tt)+) => {
+        concat!(
+            "UPDATE chains SET revision = revision + 1, generation = $1, access_token = $2, token_type = $3, \
+             expires_at = $4, expires_assumed = $5, issued_at = $6, refresh_token = $7, refresh_expires_at = $8, \
+             granted_scopes = $9, spend_hash = $10, refreshed_at = $6, minted_by_rejection = $11, due_at = $12, ",
+            no_trouble!(),
+            ", ",
+            no_claim!(),
+            " WHERE id = $13 AND generation = $14 AND ",
+            $($condition)+
+        )
+    };
+}
+
+macro_rules! grant_claimed {
+    ($clock:literal, $lock:literal) => {
+        grant!("claim_id = $15 AND ", may_end!($clock, "$16"))
+    };
+}
+
+pub(super) const GRANT_CLAIMED: Sql = dialects!(grant_claimed);
+pub(super) const GRANT_SPENT: &str = grant!("spend_hash = $15");
+
+/// Before a grant: what it spends is remembered, unless the answer kept it. `$1` now, `$2` chain, `$3` generation,
+/// `$4` the next hash; then the grant's own condition on `$5`.
+macro_rules! spend {
+    ($($condition:tt)+) => {
+        concat!(
+            "INSERT INTO spent_tokens (hash, chain, generation, at) SELECT spend_hash, id, generation, $1 FROM chains \
+             WHERE id = $2 AND generation = $3 AND kind = 'oauth2' AND spend_hash IS NOT NULL \
+             AND spend_hash IS DISTINCT FROM $4 AND ",
+            $($condition)+,
+            " ON CONFLICT (hash) DO UPDATE SET chain = excluded.chain, generation = excluded.generation, \
+             at = excluded.at"
+        )
+    };
+}
+
+macro_rules! spend_claimed {
+    ($clock:literal, $lock:literal) => {
+        spend!("claim_id = $5 AND ", may_end!($clock, "$6"))
+    };
+}
+
+pub(super) const SPEND_CLAIMED: Sql = dialects!(spend_claimed);
+pub(super) const SPEND_SPENT: &str = spend!("spend_hash = $5");
+
+pub(super) const SPENT_TRIM: &str = "DELETE FROM spent_tokens WHERE chain = $1 AND generation <= $2";
+
+macro_rules! trouble {
+    ($clock:literal, $lock:literal) => {
+        concat!(
+            "UPDATE chains SET revision = revision + 1, trouble = $1, trouble_code = $2, trouble_at = $3, \
+             trouble_count = $4, trouble_until = $5, verdict_hash = $6, verdict_reason = $7, due_at = $8, ",
+            no_claim!(),
+            " WHERE id = $9 AND claim_id = $10 AND generation = $11 AND ",
+            may_end!($clock, "$12")
+        )
+    };
+}
+
+macro_rules! release {
+    ($clock:literal, $lock:literal) => {
+        concat!(
+            "UPDATE chains SET revision = revision + 1, due_at = $1, ",
+            no_claim!(),
+            " WHERE id = $2 AND claim_id = $3 AND generation = $4 AND ",
+            may_end!($clock, "$5")
+        )
+    };
+}
+
+/// The block is on the client that the claim was taken with, which need not be the one the chain has by now.
+macro_rules! block {
+    ($clock:literal, $lock:literal) => {
+        concat!(
+            "INSERT INTO client_blocks (client_hash, origin, code, at) \
+             SELECT claim_client, claim_origin, $1, $2 FROM chains \
+             WHERE id = $3 AND claim_id = $4 AND generation = $5 AND claim_client IS NOT NULL AND ",
+            may_end!($clock, "$6"),
+            " ON CONFLICT (client_hash, origin) DO UPDATE SET code = excluded.code, at = excluded.at"
+        )
+    };
+}
+
+pub(super) const TROUBLE: Sql = dialects!(trouble);
+pub(super) const RELEASE: Sql = dialects!(release);
+pub(super) const BLOCK: Sql = dialects!(block);
+
+pub(super) const UNBLOCK: &str = "DELETE FROM client_blocks WHERE client_hash = $1 AND origin = $2";
+
+pub(super) const UNRESOLVED: &str = "SELECT COUNT(*) AS number FROM chains WHERE claim_id IS NOT NULL";
+
+// --- due ---
+
+pub(super) const DUE: &str = "SELECT c.id, c.provider, c.token_url, c.due_at, (SELECT n.name FROM credentials n \
+     WHERE n.chain = c.id AND NOT n.disabled ORDER BY n.id LIMIT 1) AS name \
+     FROM chains c WHERE c.due_at <= $1 ORDER BY c.due_at LIMIT $2";
+
+/// Nobody enabled is on it: the background has nothing to do there until an amendment says so.
+pub(super) const UNDUE: &str = "UPDATE chains SET due_at = NULL WHERE id = $1 AND NOT EXISTS \
+     (SELECT 1 FROM credentials n WHERE n.chain = chains.id AND NOT n.disabled)";
+
+pub(super) const RESCHEDULE: &str = "UPDATE chains SET due_at = $1 WHERE id = $2";
+/// Only where it still is due when it was seen to be: `$3`.
+pub(super) const RESCHEDULE_SEEN: &str =
+    "UPDATE chains SET due_at = $1 WHERE id = $2 AND due_at IS NOT DISTINCT FROM $3";
+
+// Below the macros, which they use.
+mod accounts;
+mod logs;

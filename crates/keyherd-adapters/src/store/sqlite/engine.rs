@@ -1,0 +1,210 @@
+//! The SQLite engine: readers, one writer, and the owner's lock files behind the rooms' seam.
+//!
+//! Owns the rule that every change is one `BEGIN IMMEDIATE` transaction, which keeps out every other writer and so
+//! serves each kind alike. A connection whose transaction did not end cleanly is closed, which rolls it back; it is
+//! never used again, and neither is what was remembered beside it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use keyherd_core::credential::Holder;
+use keyherd_core::ids::OwnerId;
+use keyherd_core::ports::StoreError;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::SqliteBounds;
+use super::connection::Readers;
+use super::fault::{FileFault, explain};
+use super::owners::Owners;
+use super::place::Place;
+use super::row::{FileRow, bound};
+use crate::store::engine::{Engine, Kind, Lane, Transaction};
+use crate::store::fault::Fault;
+use crate::store::statement::{Row, Statement};
+
+/// One process's way into the file.
+pub(super) struct SqliteEngine {
+    pub(super) place: Place,
+    pub(super) bounds: SqliteBounds,
+    pub(super) owners: Owners,
+    pub(super) connect_options: SqliteConnectOptions,
+    pub(super) readers: Readers,
+    line: Mutex<Option<Line>>,
+    watch: Mutex<Option<SqliteConnection>>,
+}
+
+/// The writing connection, and the end of this process's audit chain as its last commit left it.
+struct Line {
+    connection: SqliteConnection,
+    lane: Lane,
+}
+
+impl SqliteEngine {
+    pub(super) fn new(
+        place: Place,
+        bounds: SqliteBounds,
+        owners: Owners,
+        connect_options: SqliteConnectOptions,
+        first: SqliteConnection,
+    ) -> Self {
+        let readers = Readers::new(connect_options.clone(), bounds.readers_max, bounds.queue_timeout, first);
+        Self {
+            place,
+            bounds,
+            owners,
+            connect_options,
+            readers,
+            line: Mutex::new(None),
+            watch: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn told<T>(&self, outcome: Result<T, FileFault>) -> Result<T, Fault> {
+        outcome.map_err(|fault| fault.told(&self.place.path))
+    }
+
+    pub(super) async fn rows(&self, statement: Statement) -> Result<Vec<Row>, FileFault> {
+        let mut reader = self.readers.take().await?;
+        let rows = bound(statement).fetch_all(reader.connection()?).await?;
+        reader.done();
+        Ok(neutral(rows))
+    }
+
+    /// SQLite counts per connection: this one asks for nothing else.
+    pub(super) async fn data_version(&self) -> Result<i64, FileFault> {
+        let mut watch = self.watch.lock().await;
+        let mut connection = match watch.take() {
+            Some(connection) => connection,
+            None => self.connect_options.connect().await?,
+        };
+        let version = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut connection).await?;
+        *watch = Some(connection);
+        Ok(version)
+    }
+
+    /// Waits its turn here, then for other processes.
+    async fn turn(&self) -> Result<Turn<'_>, FileFault> {
+        let wait = tokio::time::timeout(self.bounds.queue_timeout, self.line.lock()).await;
+        let mut place = wait.map_err(|_elapsed| Fault::Busy)?;
+        let mut line = match place.take() {
+            Some(line) => line,
+            None => Line {
+                connection: self.connect_options.connect().await?,
+                lane: Lane { chain: self.owners.me(), end: None },
+            },
+        };
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut line.connection).await?;
+        Ok(Turn { engine: self, place, line })
+    }
+}
+
+#[async_trait]
+impl Engine for SqliteEngine {
+    async fn read(&self, statement: Statement) -> Result<Vec<Row>, Fault> {
+        self.told(self.rows(statement).await)
+    }
+
+    async fn begin(&self, _kind: Kind) -> Result<Box<dyn Transaction + '_>, Fault> {
+        Ok(Box::new(self.told(self.turn().await)?))
+    }
+
+    fn explain(&self, fault: Fault) -> StoreError {
+        explain(fault, &self.place.path)
+    }
+
+    fn owner(&self) -> OwnerId {
+        self.owners.me()
+    }
+
+    fn vouch(&self) -> Result<(), Fault> {
+        self.owners.hold().map_err(|error| {
+            let path = self.place.path.display();
+            let problem = format!("the owner's lock file cannot be made beside {path}: {error}");
+            Fault::Told(StoreError::Unavailable(problem))
+        })
+    }
+
+    fn claim_life(&self) -> Option<Duration> {
+        None
+    }
+
+    fn holder(&self, owner: OwnerId, _is_over: Option<bool>) -> Holder {
+        self.owners.holder(owner)
+    }
+
+    fn numbers_every_entry(&self) -> bool {
+        true
+    }
+
+    fn tidy(&self) {
+        self.owners.sweep(self.bounds.owners_swept_max);
+    }
+
+    /// The last process to do so leaves one whole file behind. Without it the write-ahead log may stay beside it.
+    async fn close(&self) {
+        self.readers.close().await;
+        let line = self.line.lock().await.take();
+        if let Some(line) = line {
+            // Closing is best effort: the process's end does the same.
+            let _ = line.connection.close().await;
+        }
+        if let Some(watch) = self.watch.lock().await.take() {
+            let _ = watch.close().await;
+        }
+    }
+}
+
+/// The writer's turn: a transaction.
+struct Turn<'a> {
+    engine: &'a SqliteEngine,
+    place: MutexGuard<'a, Option<Line>>,
+    line: Line,
+}
+
+impl Turn<'_> {
+    async fn run(&mut self, statement: Statement) -> Result<u64, FileFault> {
+        Ok(bound(statement).execute(&mut self.line.connection).await?.rows_affected())
+    }
+
+    async fn end(mut self, last: Vec<Statement>, end: &'static str) -> Result<(), FileFault> {
+        for statement in last {
+            self.run(statement).await?;
+        }
+        sqlx::query(end).execute(&mut self.line.connection).await?;
+        *self.place = Some(self.line);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Transaction for Turn<'_> {
+    async fn fetch(&mut self, statement: Statement) -> Result<Vec<Row>, Fault> {
+        let rows = bound(statement).fetch_all(&mut self.line.connection).await;
+        self.engine.told(rows.map(neutral).map_err(FileFault::from))
+    }
+
+    async fn execute(&mut self, statement: Statement) -> Result<u64, Fault> {
+        let changed = self.run(statement).await;
+        self.engine.told(changed)
+    }
+
+    fn lane(&mut self) -> &mut Lane {
+        &mut self.line.lane
+    }
+
+    async fn commit(self: Box<Self>, last: Vec<Statement>) -> Result<(), Fault> {
+        let engine = self.engine;
+        engine.told(self.end(last, "COMMIT").await)
+    }
+
+    async fn rollback(self: Box<Self>) -> Result<(), Fault> {
+        let engine = self.engine;
+        engine.told(self.end(Vec::new(), "ROLLBACK").await)
+    }
+}
+
+fn neutral(rows: Vec<sqlx::sqlite::SqliteRow>) -> Vec<Row> {
+    rows.into_iter().map(|row| Row::new(FileRow(row))).collect()
+}
