@@ -22,6 +22,30 @@ fn in_folder(folder: &Path) -> Flags {
 }
 
 #[test]
+fn what_is_of_the_wrong_type_is_said_in_words_of_the_file() {
+    let check = |text: &str, place: &str, expected: &str| {
+        let said = file::parse(text, Path::new(PLACE)).unwrap_err().to_string();
+        assert_eq!(said, format!("the configuration file {PLACE}, {place}: {expected}"));
+    };
+    check("api = 3\n", "line 1, key 'api'", "invalid type: integer, expected a section, such as [api]");
+    check(
+        "[broker]\nsnapshots_max = \"pl4nt3d\"\n",
+        "line 2, key 'snapshots_max'",
+        "invalid type: string, expected a whole number from 0",
+    );
+    check(
+        "[background]\nenabled = 1\n",
+        "line 2, key 'enabled'",
+        "invalid type: integer, expected true or false",
+    );
+    check(
+        "[background]\ninterval_seconds = true\n",
+        "line 2, key 'interval_seconds'",
+        "invalid type: boolean, expected a number",
+    );
+}
+
+#[test]
 fn the_sample_has_every_key_with_its_default() {
     let text = include_str!("sample.toml");
     let sample = file::parse(text, Path::new(PLACE)).unwrap();

@@ -40,6 +40,7 @@ pub(super) async fn of_open_store(context: &Context, wired: &Wired) -> Vec<Findi
         store(wired).await,
         audit(wired).await,
         clock(wired).await,
+        coordinator(wired).await,
         journal(wired).await,
         claims(wired).await,
         credentials(wired).await,
@@ -156,6 +157,16 @@ async fn clock(wired: &Wired) -> Finding {
             Finding::new(CHECK, Verdict::Wrong, detail)
         }
         None => Finding::new(CHECK, Verdict::Ok, shown),
+    }
+}
+
+/// Trouble with it is worth knowing: everything works without it, only slower.
+async fn coordinator(wired: &Wired) -> Finding {
+    const CHECK: &str = "coordinator";
+    let troubles = wired.broker.ports().coordinator.trouble().await;
+    match troubles.as_slice() {
+        [] => Finding::new(CHECK, Verdict::Ok, "other processes' commits are heard of"),
+        troubles => Finding::new(CHECK, Verdict::Note, troubles.join("; ")),
     }
 }
 
