@@ -11,13 +11,13 @@ use std::time::Duration;
 use clap::Subcommand;
 use keyherd_adapters::journal::Resealed;
 use keyherd_adapters::seal::{KeyError, KeySource, Keyring};
-use keyherd_core::audit::Note;
+use keyherd_core::audit::{Actor, Note};
 use keyherd_core::ports::store::ChainStore;
 use serde::Serialize;
 use serde_json::json;
 
 use super::failure::{Exit, Failure};
-use super::peer::{Context, actor};
+use super::peer::Context;
 use super::progress::{self, Progress};
 use crate::wire::Wired;
 
@@ -46,6 +46,7 @@ struct Rotated {
 impl Key {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
         let Self::Rotate = self;
+        context.refuse_server("key rotate")?;
         let source = &context.settings.master_key;
         let _lock = match source {
             KeySource::File(path) => Some(lock(path)?),
@@ -56,7 +57,7 @@ impl Key {
             let rotated = rotate(wired, source, patience).await?;
             if context.out.is_json() { context.out.json(&rotated) } else { context.out.line(said(&rotated)) }
         };
-        context.peer(work).await
+        context.store("key rotate", work).await
     }
 }
 
@@ -78,7 +79,7 @@ async fn rotate(wired: &Wired, source: &KeySource, patience: Duration) -> Result
     let key = keyring.sealing().to_hex();
     let note = Note {
         action: "key.rotate",
-        actor: actor(),
+        actor: Actor::new("cli"),
         subject: "master key".into(),
         detail: json!({"key": key}),
     };

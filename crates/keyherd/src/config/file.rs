@@ -17,6 +17,7 @@ use super::broker::{BrokerKeys, JournalKeys};
 use super::command::CommandBounds;
 use super::log::LogSettings;
 use super::refresh::{RefreshKeys, contradiction};
+use super::server::ServerBounds;
 use super::store::StoreKeys;
 
 /// The largest configuration file, in bytes.
@@ -48,6 +49,7 @@ pub(super) struct FileSettings {
     pub(super) api: ApiKeys,
     pub(super) log: LogSettings,
     pub(super) command: CommandBounds,
+    pub(super) client: ServerBounds,
 }
 
 /// Reads a file that was named: it must be there.

@@ -50,9 +50,18 @@ fn the_sample_has_every_key_with_its_default() {
     let text = include_str!("sample.toml");
     let sample = file::parse(text, Path::new(PLACE)).unwrap();
     assert_eq!(format!("{sample:?}"), format!("{:?}", FileSettings::default()));
-    for section in
-        ["refresh", "background", "broker", "journal", "store", "api", "api.limits", "log", "command"]
-    {
+    for section in [
+        "refresh",
+        "background",
+        "broker",
+        "journal",
+        "store",
+        "api",
+        "api.limits",
+        "log",
+        "command",
+        "client",
+    ] {
         let body = text.split_once(&format!("\n[{section}]\n")).unwrap().1;
         let lines = body.lines().take_while(|line| !line.starts_with('['));
         let shown =

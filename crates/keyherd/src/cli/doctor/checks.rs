@@ -13,6 +13,7 @@ use keyherd_core::time::Timestamp;
 use super::super::duration::brief;
 use super::super::peer::Context;
 use super::{Finding, Verdict};
+use crate::peer::ServerPeer;
 use crate::wire::{ADMIN_TOKEN_FILE, WireError, Wired};
 
 /// 2025-01-01: this program is younger than that.
@@ -32,6 +33,21 @@ pub(super) fn before_opening(context: &Context) -> Vec<Finding> {
     let mut findings = vec![data_folder(context), master_key(context)];
     findings.extend(admin_token(&context.settings.data.join(ADMIN_TOKEN_FILE)));
     findings
+}
+
+/// Whether a server can be reached, serves, and knows the bearer.
+pub(super) async fn server(peer: &ServerPeer) -> Finding {
+    const CHECK: &str = "server";
+    match peer.look().await {
+        Ok((version, ready)) => {
+            let part = |part: &str| format!("{part} {}", ready[part].as_str().unwrap_or("?"));
+            let parts = ["store", "coordinator", "journal"].map(part).join(", ");
+            let detail = format!("{}, version {version}: {parts}", peer.origin());
+            let is_well = ready["coordinator"] == "ok" && ready["journal"] == "ok";
+            Finding::new(CHECK, if is_well { Verdict::Ok } else { Verdict::Note }, detail)
+        }
+        Err(failure) => Finding::new(CHECK, Verdict::Wrong, failure.line().unwrap_or_default()),
+    }
 }
 
 /// What only a peer on the store can see.
