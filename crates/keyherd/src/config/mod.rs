@@ -104,6 +104,18 @@ impl Settings {
     pub(crate) fn prepare_data(&self) -> Result<(), ConfigError> {
         places::prepare(&self.data)
     }
+
+    /// Only the data folder is ever made: a store elsewhere is somebody's decision, and a missing folder a slip of the pen.
+    pub(crate) fn check_database_folder(&self) -> Result<(), ConfigError> {
+        let folder = self.database.parent().filter(|parent| !parent.as_os_str().is_empty());
+        match folder {
+            Some(folder) if !folder.is_dir() => Err(ConfigError::Unfit {
+                setting: "--database-url",
+                problem: format!("the folder {} is missing: make it, or name another file", folder.display()),
+            }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The file that was named, or the one in the data folder, if it has one.
