@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 
 pub use self::audit::{AuditView, BrokenView, VerifyView};
 pub use self::change::{NewTokensDocument, PatchDocument};
-pub use self::client::{ClientDocument, ClientSettingsDocument, ClientView};
+pub use self::client::{ClientDocument, ClientSettingsDocument, ClientView, ambiguous_removal};
 pub use self::connected::ConnectedView;
 pub use self::cooldown::{COOLDOWN_SECONDS_MAX, CooldownDocument, CoolingView};
 pub use self::credential::{CredentialDocument, CredentialView};

@@ -129,7 +129,7 @@ pub fn refusal_line(name: &str, refusal: &Refusal) -> String {
             format!("credential '{name}' needs a new login ({code}): {}", log_in_again(name))
         }
         Refusal::Blocked { code } => format!(
-            "the provider refuses the client app of credential '{name}' ({code}): correct its id or secret: 'keyherd cred show {name}' says how"
+            "the provider refuses the client app of credential '{name}' ({code}): correct its id or secret with 'keyherd client set', or with 'keyherd cred amend {name} --client-id ID' where it has its own"
         ),
         Refusal::Unavailable { code, retry_at } => format!(
             "the provider of credential '{name}' does not answer well ({code}): it is asked again after {}",

@@ -190,11 +190,11 @@ fn what_cannot_be_used_is_said() {
     let later = |what: &str| format!("{what} is not in this version yet");
     check_unfit(&url("postgres://me:hunter2@db/x"), &[], &later("PostgreSQL"));
     check_unfit(&Flags::default(), &[("KEYHERD_REDIS_URL", "redis://x")], &later("a fleet's coordinator"));
-    check_unfit(
-        &Flags::default(),
-        &[("KEYHERD_SERVER", "http://x")],
-        &later("running the verbs on a server"),
-    );
+    let through = |url| [("KEYHERD_SERVER", url), ("KEYHERD_TOKEN", "hunter2")];
+    check_unfit(&Flags::default(), &through("https://x")[..1], "KEYHERD_TOKEN is not set");
+    check_unfit(&Flags::default(), &through("http://x"), "use https");
+    check_unfit(&Flags::default(), &through("https://me:hunter2@x"), "user or password");
+    check_unfit(&Flags::default(), &through("https://x?y"), "takes no query");
     check_unfit(&url("mysql://x"), &[], "use sqlite:PATH");
     check_unfit(&url("sqlite::memory:"), &[], "would be lost");
     check_unfit(&url("sqlite:x?mode=ro"), &[], "takes no options");

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use keyherd_adapters::profile::FolderProfiles;
 use keyherd_api::documents::{
     AuditView, ClientSettingsDocument, ClientView, ConnectedView, CooldownDocument, CredentialDocument,
-    CredentialView, ListView, PatchDocument, ProviderView, TokenView, VerifyView,
+    CredentialView, ListView, PatchDocument, ProviderView, TokenView, VerifyView, ambiguous_removal,
 };
 use keyherd_core::audit::Actor;
 use keyherd_core::broker::{Acquired, ConnectMode};
@@ -105,6 +105,9 @@ impl Peer for Wired {
     }
 
     async fn remove_client(&self, name: &Name) -> Result<(), Failure> {
+        if let Some(problem) = ambiguous_removal(&self.broker.clients().await?, name) {
+            return Err(Failure::failed(problem));
+        }
         Ok(self.broker.remove_client(name, &actor()).await?)
     }
 

@@ -138,7 +138,11 @@ impl ServerPeer {
         let server = self.origin();
         match error {
             RestError::NotSent { code, detail } if code == "tls_failed" => {
-                Failure::failed(format!("the server's certificate is not trusted: {detail}"))
+                let remedy = match detail.contains("--ca-bundle") {
+                    true => "",
+                    false => ": is it that server's, and is its authority known here (--ca-bundle)?",
+                };
+                Failure::failed(format!("the server's certificate is not trusted: {detail}{remedy}"))
             }
             RestError::NotSent { detail, .. } => Failure::new(
                 Exit::NotNow,

@@ -88,7 +88,8 @@ async fn check_names(drafts: &[Draft], peer: &dyn Peer) -> Result<(), Failure> {
 
 /// Names in a line, as many as fit.
 pub(super) fn listed(names: &[String]) -> String {
-    let mut text = names.iter().take(NAMES_MAX).cloned().collect::<Vec<_>>().join(", ");
+    let mut text =
+        names.iter().take(NAMES_MAX).map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
     if let Some(more) = names.len().checked_sub(NAMES_MAX).filter(|more| *more > 0) {
         text.push_str(&format!(" and {more} more"));
     }
