@@ -146,7 +146,7 @@ impl Coordinator for Troubled {
     fn announce(&self) {}
 
     async fn changed(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn trouble(&self) -> Vec<String> {
