@@ -5,6 +5,8 @@
 mod local;
 mod server;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use keyherd_api::documents::{
     AuditView, ClientSettingsDocument, ClientView, ConnectedView, CooldownDocument, CredentialDocument,
@@ -15,7 +17,6 @@ use keyherd_core::credential::Draft;
 use keyherd_core::ids::Name;
 use keyherd_core::refresh::Ask;
 use keyherd_core::time::Timestamp;
-use std::time::Duration;
 
 pub(crate) use self::server::ServerPeer;
 use crate::cli::Failure;
