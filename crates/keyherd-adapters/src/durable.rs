@@ -18,12 +18,12 @@ const FILE_MODE: u32 = 0o600;
 const DIR_MODE: u32 = 0o700;
 
 /// Makes a folder, and those above it, for its owner only. One that exists is left as it is.
-pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
+pub fn create_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir)
 }
 
 /// Makes a file that was not there. Of several who try at once one succeeds; the others get `AlreadyExists`.
-pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // A link refuses an existing name, where a rename would replace it.
     install(path, bytes, None, |unfinished| {
         fs::hard_link(unfinished, path).and_then(|()| fs::remove_file(unfinished))
@@ -31,7 +31,7 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Makes a file, or puts it in another one's place. `modified` is the time it will bear, where that is not now.
-pub(crate) fn replace(path: &Path, bytes: &[u8], modified: Option<SystemTime>) -> io::Result<()> {
+pub fn replace(path: &Path, bytes: &[u8], modified: Option<SystemTime>) -> io::Result<()> {
     install(path, bytes, modified, |unfinished| fs::rename(unfinished, path))
 }
 

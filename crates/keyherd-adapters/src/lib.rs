@@ -4,7 +4,7 @@
 //! name a door.
 
 pub mod coordinator;
-mod durable;
+pub mod durable;
 pub mod journal;
 pub mod postgres;
 pub mod profile;

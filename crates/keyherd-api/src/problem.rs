@@ -243,7 +243,7 @@ impl From<ConnectError> for Problem {
             ConnectError::NameTaken(name) => Self::new(
                 Code::Conflict,
                 format!(
-                    "credential '{name}' exists already: reconnect it with PUT /v1/credentials/{name}/tokens or ?mode=replace, or leave it with ?mode=if_absent"
+                    "credential '{name}' exists already: reconnect it with --replace (?mode=replace), or leave it with --if-absent (?mode=if_absent)"
                 ),
             ),
             ConnectError::NotFound(_) => Self::new(Code::NotFound, error.to_string()),

@@ -6,7 +6,7 @@
 mod cli;
 mod config;
 mod demo;
-mod files;
+mod peer;
 mod wire;
 
 use std::process::ExitCode;

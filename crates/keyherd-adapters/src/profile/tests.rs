@@ -49,6 +49,27 @@ fn every_built_in_profile_is_one() {
     }
 }
 
+/// A credential must not be able to send a refresh token to a host of its own choice.
+#[test]
+fn every_built_in_profile_but_the_generic_one_names_its_hosts() {
+    for name in FolderProfiles::open(None).names().unwrap() {
+        let profile = builtin(&name);
+        let foreign = profile.resolve_token_url(Some("https://elsewhere.example/token"));
+        match (name.as_str(), foreign) {
+            ("generic", allowed) => assert!(allowed.is_ok()),
+            ("trello", _) => assert!(!profile.refreshable, "it has no endpoint at all"),
+            (_, Ok(url)) => panic!("{name} sends tokens to {url}"),
+            (_, Err(error)) => {
+                let said = error.to_string();
+                assert!(profile.token_hosts.iter().all(|host| said.contains(host)), "{said}");
+            }
+        }
+        if profile.token_url.is_some() {
+            profile.resolve_token_url(None).unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+    }
+}
+
 #[test]
 fn the_generic_profile_is_the_default() {
     assert_eq!(*builtin("generic"), Profile::default());

@@ -9,6 +9,7 @@ mod decode;
 mod dial;
 mod exchange;
 mod proxy;
+mod remote;
 mod request;
 mod tls;
 
@@ -23,6 +24,7 @@ use self::dial::Dialer;
 pub use self::dial::{ADDRESSES_MAX, ATTEMPT_DELAY};
 pub use self::exchange::{HEAD_LEN_MAX, HEADERS_MAX, LATE_GRACE};
 pub use self::proxy::{BadProxy, EgressProxy, PROXY_HEAD_LEN_MAX};
+pub use self::remote::{RestAnswer, RestCall, RestClient, RestError};
 pub use self::tls::{BadCaBundle, CA_BUNDLE_LEN_MAX};
 pub(crate) use self::tls::{extra_roots, roots};
 

@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 
-const OURSELVES: HeaderValue = HeaderValue::from_static(concat!("keyherd/", env!("CARGO_PKG_VERSION")));
+pub(super) const OURSELVES: HeaderValue =
+    HeaderValue::from_static(concat!("keyherd/", env!("CARGO_PKG_VERSION")));
 
 /// Hyper adds `Content-Length`.
 pub(super) fn build(request: &TokenRequest) -> Result<Request<Full<Bytes>>, Failure> {
@@ -55,7 +56,7 @@ fn headers(request: &TokenRequest) -> Result<HeaderMap, Failure> {
 }
 
 /// With the port where it is not the scheme's own (RFC 9110, section 7.2).
-fn host(url: &Url) -> Result<HeaderValue, Failure> {
+pub(super) fn host(url: &Url) -> Result<HeaderValue, Failure> {
     url[Position::BeforeHost..Position::AfterPort]
         .parse()
         .map_err(|_| bad("its URL has a host that cannot be sent"))

@@ -67,6 +67,19 @@ impl ClientSettingsDocument {
     }
 }
 
+/// Why a client app of that name cannot be removed: several providers have one, and the name alone means all of them.
+pub fn ambiguous_removal(clients: &[NamedClient], name: &Name) -> Option<String> {
+    let same = clients.iter().filter(|client| client.name == *name);
+    let providers: Vec<&str> = same.map(|client| client.provider.as_str()).collect();
+    (providers.len() > 1).then(|| {
+        format!(
+            "client '{name}' exists for several providers ({}), and all of them would go: nothing was removed; give each \
+             its own name, or leave them",
+            providers.join(", ")
+        )
+    })
+}
+
 /// What may be shown of a client app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ClientView {

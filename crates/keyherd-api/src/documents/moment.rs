@@ -19,10 +19,17 @@ impl Moment {
         Timestamp::from_millis(self.0.as_millisecond())
     }
 
-    /// From RFC 3339 text.
+    /// From RFC 3339 text. The last two days of the year 9999, which stand for "never" where people write them, are its
+    /// end: the clock's own range ends there.
     pub fn parse(text: &str) -> Option<Self> {
-        text.parse().ok().map(Self)
+        text.parse().ok().or_else(|| end_of_time(text)).map(Self)
     }
+}
+
+/// What is past the range, and is written as a time otherwise.
+fn end_of_time(text: &str) -> Option<jiff::Timestamp> {
+    let rest = ["9999-12-31", "9999-12-30"].into_iter().find_map(|day| text.strip_prefix(day))?;
+    format!("9999-12-29{rest}").parse::<jiff::Timestamp>().ok().map(|_| jiff::Timestamp::MAX)
 }
 
 impl From<Timestamp> for Moment {

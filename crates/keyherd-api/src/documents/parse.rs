@@ -121,7 +121,9 @@ fn diagnose<'de, T: Deserialize<'de>>(json: &'de [u8]) -> BadDocument {
     match serde_path_to_error::deserialize::<_, T>(&mut reader) {
         Err(error) => {
             let path = error.path().to_string();
-            let field = Some(shown(&path)).filter(|path| path != ".");
+            // A path ends in '?' where the text does, or where a key stands that is none.
+            let path = path.trim_end_matches(['.', '?']);
+            let field = Some(shown(path)).filter(|path| !path.is_empty());
             bad(field, error.inner())
         }
         Ok(_) => match reader.end() {
@@ -142,7 +144,10 @@ fn bad(field: Option<String>, error: &serde_json::Error) -> BadDocument {
 }
 
 /// serde's message without the value it would repeat, in words that need no Rust.
-pub(crate) fn plain(message: &str) -> String {
+pub fn plain(message: &str) -> String {
+    if let Some(inside) = message.strip_prefix("EOF while parsing ") {
+        return format!("the text ends too early, within {}", inner(inside));
+    }
     let Some((what, rest)) = message.split_once(": ").filter(|(what, _)| what.starts_with("invalid ")) else {
         return match message.strip_prefix("unknown variant ").and(message.rfind(", expected ")) {
             Some(at) => format!("unknown word{}", &message[at..]),
@@ -157,10 +162,21 @@ pub(crate) fn plain(message: &str) -> String {
     format!("{what}: {kind}, expected {}", expectation(expected))
 }
 
+fn inner(inside: &str) -> &str {
+    match inside {
+        "an object" | "a string" => inside,
+        "a list" => "an array",
+        _ => "a value",
+    }
+}
+
 fn expectation(expected: &str) -> &str {
     match expected {
-        "u64" | "u32" | "usize" => "a whole number from 0",
-        "i64" => "a whole number",
+        "u128" | "u64" | "u32" | "u16" | "u8" | "usize" => "a whole number from 0",
+        "i128" | "i64" | "i32" => "a whole number",
+        "f64" | "f32" => "a number",
+        "a boolean" => "true or false",
+        "path string" => "a path in quotes",
         "a sequence" => "a list",
         "a map" => "an object",
         other if other.starts_with("struct ") => "an object",

@@ -1,36 +1,42 @@
 //! Provider profiles as they are shown: the fields of a profile file, by the same names. Profiles hold no secrets.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use keyherd_core::provider::{BodyFormat, ClientAuth, Method, Profile, Rotates, TokenPlace};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// How one provider behaves. Absent fields have no value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields are the profile file's, described with it")]
 pub struct ProviderView {
     pub name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_url: Option<String>,
     pub token_hosts: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorize_url: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_url: Option<String>,
     pub refreshable: bool,
     pub grant: String,
-    pub method: &'static str,
-    pub client_auth: &'static str,
-    pub body: &'static str,
-    pub refresh_token_in: &'static str,
+    #[schema(value_type = String)]
+    pub method: Cow<'static, str>,
+    #[schema(value_type = String)]
+    pub client_auth: Cow<'static, str>,
+    #[schema(value_type = String)]
+    pub body: Cow<'static, str>,
+    #[schema(value_type = String)]
+    pub refresh_token_in: Cow<'static, str>,
     pub access_token_refreshes: bool,
     pub send_scope: bool,
     pub params: BTreeMap<String, String>,
     pub headers: BTreeMap<String, String>,
-    pub rotates: &'static str,
+    #[schema(value_type = String)]
+    pub rotates: Cow<'static, str>,
     pub reuse_grace_seconds: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_lifetime_seconds: Option<u64>,
     pub min_age_seconds: u64,
     pub default_expires_in: u64,
@@ -43,13 +49,13 @@ pub struct ProviderView {
     pub quota_pointers: Vec<String>,
     pub quota_codes: Vec<String>,
     pub phantom_prefix: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_ahead_seconds: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_valid_seconds: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_per_second: Option<u32>,
 }
 
@@ -65,15 +71,15 @@ impl From<&Profile> for ProviderView {
             device_url: url(&profile.device_url),
             refreshable: profile.refreshable,
             grant: profile.grant.clone(),
-            method: method(profile.method),
-            client_auth: client_auth(profile.client_auth),
-            body: body(profile.body),
-            refresh_token_in: token_place(profile.refresh_token_in),
+            method: method(profile.method).into(),
+            client_auth: client_auth(profile.client_auth).into(),
+            body: body(profile.body).into(),
+            refresh_token_in: token_place(profile.refresh_token_in).into(),
             access_token_refreshes: profile.access_token_refreshes,
             send_scope: profile.send_scope,
             params: profile.params.clone(),
             headers: profile.headers.clone(),
-            rotates: rotates(profile.rotates),
+            rotates: rotates(profile.rotates).into(),
             reuse_grace_seconds: profile.reuse_grace.as_secs(),
             refresh_lifetime_seconds: seconds(profile.refresh_lifetime),
             min_age_seconds: profile.min_age.as_secs(),

@@ -20,6 +20,13 @@ impl SecretText {
     }
 }
 
+impl SecretText {
+    /// For what goes to a server: see [`super::outgoing`].
+    pub(super) fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
 impl From<Secret> for SecretText {
     fn from(secret: Secret) -> Self {
         Self(secret)

@@ -17,8 +17,11 @@ pub struct HealthView {
 pub struct ReadyView {
     /// `ok`, `unavailable`, `unwritable`, `corrupt` or `sealed`.
     pub store: String,
-    /// `ok`: the store coordinates.
+    /// `ok` or `trouble`: everything works without it, only slower.
     pub coordinator: String,
+    /// What is wrong with the coordinator, one line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub coordinator_trouble: Vec<String>,
     /// `ok`, `unavailable` or `unreadable`.
     pub journal: String,
     /// Provider answers that are in no store yet.

@@ -16,7 +16,12 @@ fn refused<T: serde::de::DeserializeOwned + std::fmt::Debug>(json: &str, expecte
 fn errors_name_the_field_and_repeat_no_value() {
     refused::<TokenAsk>("", "there is nothing here: a JSON object is needed");
     refused::<TokenAsk>("[\"a\"]", "this is no JSON object: it must begin with '{'");
-    refused::<TokenAsk>("{\"name\"", "EOF while parsing an object (line 1, column 7)");
+    refused::<TokenAsk>("{\"name\"", "the text ends too early, within an object (line 1, column 7)");
+    refused::<TokenAsk>(
+        "{\"name\": \"a",
+        "'name': the text ends too early, within a string (line 1, column 11)",
+    );
+    refused::<TokenAsk>("{\"name\": ", "'name': the text ends too early, within a value (line 1, column 9)");
     refused::<TokenAsk>("{}", "missing field `name` (line 1, column 2)");
     refused::<TokenAsk>("{\"name\":\"a\"} x", "trailing characters (line 1, column 14)");
     refused::<TokenAsk>(
@@ -43,6 +48,18 @@ fn errors_name_the_field_and_repeat_no_value() {
     refused::<CredentialDocument>(
         "{\"name\":\"a\",\"refresh_token\":12345}",
         "'refresh_token': invalid type: integer, expected a string (line 1, column 33)",
+    );
+}
+
+#[test]
+fn the_last_days_of_9999_stand_for_never() {
+    let read = |text| Moment::parse(text).map(|moment| moment.to_string());
+    assert_eq!(read("9999-12-31T23:59:59Z").as_deref(), Some("9999-12-30T22:00:00.999Z"));
+    assert_eq!(read("9999-12-31T23:59:59.999+01:00").as_deref(), Some("9999-12-30T22:00:00.999Z"));
+    assert_eq!(read("9999-12-29T00:00:00Z").as_deref(), Some("9999-12-29T00:00:00Z"));
+    assert_eq!(
+        (read("9999-12-31T25:00:00Z"), read("9999-12-32T00:00:00Z"), read("9999-12-31")),
+        (None, None, None)
     );
 }
 

@@ -71,8 +71,8 @@ impl TroubleView {
         let remedy = match &chain.client.name {
             Some(client) => format!("'keyherd client set {client} --provider {}'", chain.provider),
             None => format!(
-                "PATCH /v1/credentials/{} with the right client_id and client_secret",
-                loaded.credential.name
+                "'keyherd cred amend {name} --client-id ID' or PATCH /v1/credentials/{name} with client_id and client_secret",
+                name = loaded.credential.name
             ),
         };
         let what_to_do = format!("the provider refuses the client app: correct its id or secret: {remedy}");
@@ -129,7 +129,7 @@ pub fn refusal_line(name: &str, refusal: &Refusal) -> String {
             format!("credential '{name}' needs a new login ({code}): {}", log_in_again(name))
         }
         Refusal::Blocked { code } => format!(
-            "the provider refuses the client app of credential '{name}' ({code}): correct its id or secret with 'keyherd client set', or PATCH /v1/credentials/{name}"
+            "the provider refuses the client app of credential '{name}' ({code}): correct its id or secret with 'keyherd client set', or with 'keyherd cred amend {name} --client-id ID' where it has its own"
         ),
         Refusal::Unavailable { code, retry_at } => format!(
             "the provider of credential '{name}' does not answer well ({code}): it is asked again after {}",

@@ -3,13 +3,36 @@
 use axum::extract::State as Extracted;
 use axum::response::Response;
 use http::StatusCode;
+use keyherd_core::audit::Entry;
+use keyherd_core::broker::PAGE_MAX;
+use serde::Deserialize;
 
-use super::extract::{Asked, PageQuery};
+use super::extract::Asked;
 use super::json;
 use crate::documents::{AuditView, ListView, VerifyView};
 use crate::openapi::Problems;
 use crate::problem::Problem;
 use crate::state::State;
+
+/// The most entries that are read from the log's end.
+const LAST_MAX: usize = 10_000;
+/// Entries on a page where the caller does not say how many.
+const LIMIT_DEFAULT: usize = 100;
+
+/// Which part of the log.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PartQuery {
+    /// `next` of the part before, or the `seq` of an entry; absent: from the start.
+    after: Option<i64>,
+    /// The most entries, 1 to 1000; 100 where it is not said.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// So many from the end instead, 1 to 10000.
+    #[param(minimum = 1, maximum = 10000)]
+    last: Option<usize>,
+}
 
 /// The audit log, oldest first
 #[utoipa::path(
@@ -17,25 +40,35 @@ use crate::state::State;
     path = "/v1/audit",
     operation_id = "listAudit",
     tag = "audit",
-    params(PageQuery),
+    params(PartQuery),
     responses((status = 200, description = "A part of the log", body = ListView<AuditView>), Problems)
 )]
 pub(super) async fn entries(
     Extracted(state): Extracted<State>,
-    Asked(page): Asked<PageQuery>,
+    Asked(part): Asked<PartQuery>,
 ) -> Result<Response, Problem> {
-    let limit = page.limit()?;
-    let after = match page.after.as_deref().map(str::parse) {
-        None => 0,
-        Some(Ok(after)) => after,
-        Some(Err(_)) => return Err(Problem::invalid("in the query: 'after' is the 'seq' of an entry")),
-    };
-    let mut entries = state.broker.ports().store.entries(after, limit + 1).await?;
+    let store = &state.broker.ports().store;
+    let items = |entries: Vec<Entry>| entries.into_iter().map(AuditView::from).collect();
+    if let Some(last) = part.last {
+        if part.after.is_some() || part.limit.is_some() {
+            return Err(Problem::invalid("in the query: 'last' stands alone"));
+        }
+        let entries = store.tail(within("last", last, LAST_MAX)?).await?;
+        return Ok(json(StatusCode::OK, &ListView { items: items(entries), next: None }));
+    }
+    let limit = within("limit", part.limit.unwrap_or(LIMIT_DEFAULT), PAGE_MAX)?;
+    let mut entries = store.entries(part.after.unwrap_or(0), limit + 1).await?;
     let has_more = entries.len() > limit;
     entries.truncate(limit);
     let next = entries.last().filter(|_| has_more).map(|last| last.seq.to_string());
-    let items = entries.into_iter().map(AuditView::from).collect();
-    Ok(json(StatusCode::OK, &ListView { items, next }))
+    Ok(json(StatusCode::OK, &ListView { items: items(entries), next }))
+}
+
+fn within(field: &str, count: usize, max: usize) -> Result<usize, Problem> {
+    if (1..=max).contains(&count) {
+        return Ok(count);
+    }
+    Err(Problem::invalid(format!("'{field}' is {count}, and must be 1 to {max}")))
 }
 
 /// Checks every entry of the audit log

@@ -10,7 +10,7 @@ use super::extract::NamePath;
 use super::json;
 use crate::body::Document;
 use crate::caller::Caller;
-use crate::documents::{ClientDocument, ClientSettingsDocument, ClientView, ListView};
+use crate::documents::{ClientDocument, ClientSettingsDocument, ClientView, ListView, ambiguous_removal};
 use crate::openapi::Problems;
 use crate::problem::{Code, Problem};
 use crate::state::State;
@@ -97,6 +97,9 @@ pub(super) async fn remove(
     caller: Caller,
     NamePath(name): NamePath,
 ) -> Result<StatusCode, Problem> {
+    if let Some(problem) = ambiguous_removal(&state.broker.clients().await?, &name) {
+        return Err(Problem::new(Code::Conflict, problem));
+    }
     state.broker.remove_client(&name, &caller.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

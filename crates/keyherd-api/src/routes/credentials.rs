@@ -13,7 +13,7 @@ use super::json;
 use crate::body::{Document, DocumentOrNone};
 use crate::caller::Caller;
 use crate::documents::{
-    CredentialDocument, CredentialView, ListView, NewTokensDocument, PatchDocument, RefreshAsk,
+    ConnectedView, CredentialDocument, CredentialView, ListView, NewTokensDocument, PatchDocument, RefreshAsk,
 };
 use crate::metrics::Path;
 use crate::openapi::{EngineProblems, Problems};
@@ -51,6 +51,8 @@ pub(super) async fn list(
 }
 
 /// Makes a credential
+///
+/// One that joins an existing chain leaves the chain's tokens as they are; `note` says so where the document has others.
 #[utoipa::path(
     post,
     path = "/v1/credentials",
@@ -59,8 +61,8 @@ pub(super) async fn list(
     params(ModeQuery),
     request_body = CredentialDocument,
     responses(
-        (status = 201, description = "It is there", body = CredentialView),
-        (status = 200, description = "It was there, and was reconnected or left as it is", body = CredentialView),
+        (status = 201, description = "It is there", body = ConnectedView),
+        (status = 200, description = "It was there, and was reconnected or left as it is", body = ConnectedView),
         Problems
     )
 )]
@@ -71,12 +73,14 @@ pub(super) async fn create(
     Document(document): Document<CredentialDocument>,
 ) -> Result<Response, Problem> {
     let mode = mode(asked.mode.as_deref())?;
-    let connected = state.broker.connect(document.into_draft()?, mode, &caller.actor()).await?;
+    let draft = document.into_draft()?;
+    let handed_in = draft.refresh_token.clone();
+    let connected = state.broker.connect(draft, mode, &caller.actor()).await?;
     let status = match &connected {
         Connected::Created(_) | Connected::Joined(_) => StatusCode::CREATED,
         Connected::Replaced(_) | Connected::Kept(_) => StatusCode::OK,
     };
-    Ok(view(&state, status, connected.loaded()))
+    Ok(json(status, &ConnectedView::new(&connected, handed_in.as_ref(), state.broker.now())))
 }
 
 /// One credential, without its secrets
@@ -96,6 +100,8 @@ pub(super) async fn show(
 }
 
 /// Changes a credential; its tokens stay
+///
+/// Client, token URL and scopes belong to the token chain: where several credentials share it, all of them change.
 #[utoipa::path(
     patch,
     path = "/v1/credentials/{name}",

@@ -8,6 +8,7 @@ mod credentials;
 mod events;
 mod extract;
 mod page;
+mod providers;
 mod status;
 pub(crate) mod token;
 
@@ -62,6 +63,7 @@ fn quick() -> OpenApiRouter<State> {
         .routes(routes!(clients::list, clients::create))
         .routes(routes!(clients::put, clients::remove))
         .routes(routes!(audit::entries))
+        .routes(routes!(providers::list))
 }
 
 /// Routes that keep their caller waiting, within a bound of their own.

@@ -45,6 +45,7 @@ pub(super) async fn readyz(Extracted(state): Extracted<State>) -> Response {
     Problem::new(Code::StoreUnavailable, detail)
         .with("store", view.store)
         .with("coordinator", view.coordinator)
+        .with("coordinator_trouble", view.coordinator_trouble)
         .with("journal", view.journal)
         .into_response()
 }
@@ -94,17 +95,29 @@ async fn look(state: &State) -> ReadyView {
     if let Err(error) = &journal {
         tracing::warn!(%error, "the journal cannot be read");
     }
+    let troubles = coordinator_trouble(state).await;
+    for trouble in &troubles {
+        tracing::warn!(%trouble, "the coordinator is in trouble");
+    }
     ReadyView {
         store: store.as_ref().map_or_else(store_word, |_| "ok").into(),
-        coordinator: "ok".into(),
+        coordinator: if troubles.is_empty() { "ok" } else { "trouble" }.into(),
+        coordinator_trouble: troubles,
         journal: journal.as_ref().map_or_else(journal_word, |_| "ok").into(),
         journal_pending: journal.ok(),
     }
 }
 
+/// What is wrong with the coordinator, one line each. One that does not say in time is in trouble.
+async fn coordinator_trouble(state: &State) -> Vec<String> {
+    let asked = timeout(state.limits.readiness_timeout, state.broker.ports().coordinator.trouble());
+    asked.await.unwrap_or_else(|_elapsed| vec!["it does not answer in time".into()])
+}
+
 /// Counts in the store what gauges show. Where it cannot be counted, they keep their last value.
 async fn count(state: &State) {
     let ports = state.broker.ports();
+    state.metrics.coordinated(coordinator_trouble(state).await.is_empty());
     let counted = timeout(state.limits.request_timeout, async {
         if let Ok(pending) = state.broker.pending().await {
             state.metrics.journaled(pending);

@@ -7,7 +7,8 @@ use crate::world::World;
 #[tokio::test(start_paused = true)]
 async fn a_credential_from_making_to_removing() {
     let world = World::new([]);
-    let made = world.credential("acme-1", 3600).await;
+    let mut made = world.credential("acme-1", 3600).await;
+    assert_eq!(made.as_object_mut().and_then(|made| made.remove("outcome")), Some(json!("created")));
     assert_eq!(made, world.read("/v1/credentials/acme-1").await);
     for (field, expected) in [
         ("name", json!("acme-1")),
@@ -128,6 +129,38 @@ async fn the_audit_log_is_read_and_verified() {
     let rest = world.read(&format!("/v1/audit?after={next}")).await;
     assert_eq!(rest["items"][0]["action"], "credential.disable");
     assert!(rest["next"].is_null());
+    let last = world.read("/v1/audit?last=1").await;
+    assert_eq!(last["items"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        last["items"][0],
+        rest["items"].as_array().and_then(|rest| rest.last()).cloned().unwrap_or_default()
+    );
+    world.ask("GET", "/v1/audit?last=0", None).await.is_problem(400, "invalid_request");
+    world.ask("GET", "/v1/audit?last=1&limit=1", None).await.is_problem(400, "invalid_request");
     let verified = world.read("/v1/audit/verify").await;
     assert_eq!((&verified["ok"], &verified["entries"]), (&json!(true), &json!(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn joining_a_chain_with_another_refresh_token_is_told() {
+    let world = World::new([]);
+    let document = |name: &str, token: &str| {
+        json!({
+            "name": name, "provider": "generic", "chain": "team", "refresh_token": token,
+            "token_url": "https://provider.example/token",
+        })
+    };
+    world.ask("POST", "/v1/credentials", Some(document("a", "planted-1"))).await;
+    let same = world.ask("POST", "/v1/credentials", Some(document("b", "planted-1"))).await.json();
+    assert_eq!((&same["outcome"], same.get("note")), (&json!("joined"), None));
+    let other = world.ask("POST", "/v1/credentials", Some(document("c", "planted-2"))).await;
+    assert_eq!(other.status, 201);
+    assert!(other.json()["note"].as_str().is_some_and(|note| note.contains("not taken")), "{}", other.text);
+    assert!(!other.text.contains("planted"), "{}", other.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_profiles_are_listed() {
+    let listed = World::new([]).read("/v1/providers").await;
+    assert_eq!(listed["items"][0]["name"], "generic");
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::world::World;
 
 /// The routes of the outside surface that exist now.
-const ROUTES: [(&str, &[&str]); 16] = [
+const ROUTES: [(&str, &[&str]); 17] = [
     ("/", &["get"]),
     ("/healthz", &["get"]),
     ("/readyz", &["get"]),
@@ -22,6 +22,7 @@ const ROUTES: [(&str, &[&str]); 16] = [
     ("/v1/clients/{name}", &["put", "delete"]),
     ("/v1/audit", &["get"]),
     ("/v1/audit/verify", &["get"]),
+    ("/v1/providers", &["get"]),
     ("/v1/events", &["get"]),
 ];
 

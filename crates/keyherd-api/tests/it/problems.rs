@@ -3,9 +3,12 @@
 use axum::body::Body;
 use http::Request;
 use keyherd_api::ApiLimits;
+use keyherd_core::broker::{Broker, Options, Ports};
+use keyherd_core::fakes::Host;
+use keyherd_core::ports::Coordinator;
 use serde_json::json;
 
-use crate::world::{ADMIN, World, request};
+use crate::world::{ADMIN, World, door, request};
 
 #[tokio::test(start_paused = true)]
 async fn without_the_right_bearer_nothing_opens() {
@@ -133,4 +136,34 @@ async fn readiness_follows_the_store() {
     assert_eq!(trouble.json()["store"], "unavailable");
     assert_eq!(trouble.json()["journal"], "ok");
     assert_eq!(world.ask("GET", "/healthz", None).await.status, 200);
+}
+
+/// A coordinator that says what is wrong with it.
+struct Troubled;
+
+#[async_trait::async_trait]
+impl Coordinator for Troubled {
+    fn announce(&self) {}
+
+    async fn changed(&self) {
+        std::future::pending::<()>().await;
+    }
+
+    async fn trouble(&self) -> Vec<String> {
+        vec!["redis does not answer".into()]
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trouble_with_the_coordinator_is_told_and_does_not_stop_anything() {
+    let world = World::new([]);
+    let ports = Ports { coordinator: std::sync::Arc::new(Troubled), ..world.host.broker.ports().clone() };
+    let host = Host { broker: Broker::new(ports, Options::default()), ..world.fleet.host() };
+    let world = World { api: door(&host, ApiLimits::default()), host, ..world };
+    let ready = world.ask("GET", "/readyz", None).await;
+    assert_eq!(ready.status, 200);
+    assert_eq!(ready.json()["coordinator"], "trouble");
+    assert_eq!(ready.json()["coordinator_trouble"], json!(["redis does not answer"]));
+    let metrics = world.ask("GET", "/metrics", None).await.text;
+    assert!(metrics.contains("\nkeyherd_coordinator_up "), "{metrics}");
 }

@@ -197,12 +197,16 @@ fn check_kind(fields: &DraftFields, kind: Kind) -> Result<(), DraftError> {
             "an oauth2 credential needs a refresh_token or an access_token",
         )),
         Kind::Static if has_tokens => {
-            Err(unfit(fields, "access_token", "is for kind oauth2: a static credential has secret"))
+            let field = if fields.access_token.is_some() { "access_token" } else { "refresh_token" };
+            Err(unfit(fields, field, "is for kind oauth2: a static credential has secret"))
         }
         Kind::Static if fields.secret.is_none() => {
             Err(missing(fields, "secret", "a static credential is one secret"))
         }
         Kind::Static if fields.expires_at.is_some() => Err(unfit(fields, "expires_at", "is for kind oauth2")),
+        Kind::Static if fields.token_url.is_some() => {
+            Err(unfit(fields, "token_url", "is for kind oauth2: a static credential is never refreshed"))
+        }
         Kind::Static if fields.chain.is_some() => Err(unfit(fields, "chain", "is for kind oauth2")),
         Kind::ClientCredentials if has_tokens || fields.secret.is_some() => {
             Err(unfit(fields, "kind", "client_credentials has no tokens of its own: leave them out"))

@@ -1,15 +1,13 @@
 //! `keyherd audit`: the log of every change, hash-chained.
 
 use clap::Subcommand;
-use keyherd_api::documents::{AuditView, VerifyView};
-use keyherd_core::audit::Entry;
-use keyherd_core::ports::store::AuditStore;
+use keyherd_api::documents::AuditView;
 
 use super::failure::Failure;
 use super::output::Output;
 use super::peer::Context;
 use super::progress::{self, Progress};
-use crate::wire::Wired;
+use crate::peer::Peer;
 
 /// Entries read at once.
 const BATCH: usize = 1_000;
@@ -34,18 +32,17 @@ pub(crate) enum Audit {
 impl Audit {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
         let out = context.out;
-        let work = async |wired: &Wired| match self {
-            Self::Tail { count } => tail(wired, out, usize::try_from(count).unwrap_or(BATCH)).await,
-            Self::Verify => verify(wired, out).await,
-            Self::Export => export(wired, out).await,
+        let work = async |peer: &dyn Peer| match self {
+            Self::Tail { count } => tail(peer, out, usize::try_from(count).unwrap_or(BATCH)).await,
+            Self::Verify => verify(peer, out).await,
+            Self::Export => export(peer, out).await,
         };
         context.peer(work).await
     }
 }
 
-async fn tail(wired: &Wired, out: Output, count: usize) -> Result<(), Failure> {
-    let entries = wired.store.tail(count).await?;
-    entries.into_iter().map(AuditView::from).try_for_each(|entry| show(out, &entry))
+async fn tail(peer: &dyn Peer, out: Output, count: usize) -> Result<(), Failure> {
+    peer.tail(count).await?.iter().try_for_each(|entry| show(out, entry))
 }
 
 fn show(out: Output, entry: &AuditView) -> Result<(), Failure> {
@@ -57,9 +54,8 @@ fn show(out: Output, entry: &AuditView) -> Result<(), Failure> {
     out.line(format_args!("{seq:>6}  {at:<24}  {actor:<10}  {action:<20}  {subject}  {detail}"))
 }
 
-async fn verify(wired: &Wired, out: Output) -> Result<(), Failure> {
-    let verified = progress::waiting("checking the audit log", wired.store.verify()).await?;
-    let view = VerifyView::from(verified);
+async fn verify(peer: &dyn Peer, out: Output) -> Result<(), Failure> {
+    let view = progress::waiting("checking the audit log", peer.verify()).await?;
     if out.is_json() {
         out.json(&view)?;
     }
@@ -72,17 +68,17 @@ async fn verify(wired: &Wired, out: Output) -> Result<(), Failure> {
     }
 }
 
-async fn export(wired: &Wired, out: Output) -> Result<(), Failure> {
+async fn export(peer: &dyn Peer, out: Output) -> Result<(), Failure> {
     let progress = Progress::new("exporting", 0);
     let (mut after, mut done) = (0, 0);
     loop {
-        let entries: Vec<Entry> = wired.store.entries(after, BATCH).await?;
+        let entries = peer.entries(after, BATCH).await?;
         let Some(last) = entries.last() else { return Ok(()) };
         after = last.seq;
         done += entries.len() as u64;
         let mut lines = String::new();
         for entry in entries {
-            lines.push_str(&serde_json::to_string(&AuditView::from(entry)).map_err(Failure::failed)?);
+            lines.push_str(&serde_json::to_string(&entry).map_err(Failure::failed)?);
             lines.push('\n');
         }
         out.raw(&lines)?;

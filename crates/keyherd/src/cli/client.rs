@@ -2,14 +2,14 @@
 
 use clap::Subcommand;
 use comfy_table::{Cell, Color};
-use keyherd_api::documents::{ClientSettingsDocument, ClientView, ListView, SecretText};
+use keyherd_api::documents::{ClientSettingsDocument, ListView, SecretText};
 use keyherd_core::ids::Name;
 use serde::Serialize;
 
 use super::failure::Failure;
 use super::input::{self, Secrets};
-use super::peer::{Context, actor};
-use crate::wire::{self, Wired};
+use super::peer::Context;
+use crate::peer::Peer;
 
 /// Client apps that credentials share by name.
 #[derive(Debug, Subcommand)]
@@ -48,7 +48,7 @@ impl Client {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
         match self {
             Self::Set { name, provider, client_id } => set(&context, name, provider, client_id).await,
-            Self::List => context.peer(async |wired: &Wired| list(&context, wired).await).await,
+            Self::List => context.peer(async |peer: &dyn Peer| list(&context, peer).await).await,
             Self::Remove { name } => remove(&context, &name).await,
         }
     }
@@ -64,10 +64,8 @@ async fn set(context: &Context, name: Name, provider: String, id: Option<String>
     secrets.finish()?;
     let settings =
         ClientSettingsDocument { provider, client_id, client_secret: secret.map(SecretText::from) };
-    let client = settings.into_client(name)?;
-    let work = async |wired: &Wired| {
-        let view = ClientView::new(&client);
-        let is_new = wired.broker.put_client(client, &actor()).await?;
+    let work = async |peer: &dyn Peer| {
+        let (view, is_new) = peer.put_client(&name, settings).await?;
         if context.out.is_json() {
             return context.out.json(&view);
         }
@@ -77,27 +75,24 @@ async fn set(context: &Context, name: Name, provider: String, id: Option<String>
     context.peer(work).await
 }
 
-/// The id that the client app has, or that a person gives it now. Looked up before signals are deferred: a prompt
-/// follows.
+/// The id that the client app has, or that a person gives it now.
 async fn known_id(context: &Context, name: &Name, provider: &str) -> Result<String, Failure> {
-    let wired = wire::open(&context.settings).await?;
-    let clients = wired.broker.clients().await?;
-    wired.store.close().await;
-    let known = clients.into_iter().find(|client| client.name == *name && client.provider == provider);
+    let clients = context.glance(async |peer: &dyn Peer| peer.clients().await).await?;
+    let known =
+        clients.into_iter().find(|client| client.name == name.as_str() && client.provider == provider);
     match known {
-        Some(client) => Ok(client.id),
+        Some(client) => Ok(client.client_id),
         None => input::visible("Client id")?
             .ok_or_else(|| Failure::usage(format!("client '{name}' is new: give its id with --client-id"))),
     }
 }
 
-async fn list(context: &Context, wired: &Wired) -> Result<(), Failure> {
-    let clients = wired.broker.clients().await?;
-    let views = clients.iter().map(ClientView::new);
+async fn list(context: &Context, peer: &dyn Peer) -> Result<(), Failure> {
+    let views = peer.clients().await?;
     if context.out.is_json() {
         return context.out.json(&ListView::whole(views));
     }
-    if clients.is_empty() {
+    if views.is_empty() {
         return context.out.line("no client apps yet: see 'keyherd client set --help'");
     }
     let mut table = context.out.table(&["NAME", "PROVIDER", "CLIENT ID", "SECRET", "STATE"]);
@@ -119,8 +114,8 @@ async fn list(context: &Context, wired: &Wired) -> Result<(), Failure> {
 }
 
 async fn remove(context: &Context, name: &Name) -> Result<(), Failure> {
-    let work = async |wired: &Wired| {
-        wired.broker.remove_client(name, &actor()).await?;
+    let work = async |peer: &dyn Peer| {
+        peer.remove_client(name).await?;
         if context.out.is_json() {
             return context.out.json(&Removed { removed: name.as_str() });
         }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use keyherd_api::documents::{CooldownDocument, CredentialView};
+use keyherd_api::documents::CooldownDocument;
 use keyherd_core::ids::Name;
 
 use super::duration;
 use super::failure::Failure;
-use super::peer::{Context, actor};
+use super::peer::Context;
+use crate::peer::Peer;
 
 /// Let a credential rest, or end its rest.
 #[derive(Debug, Subcommand)]
@@ -48,16 +49,12 @@ impl Cooldown {
 async fn set(context: &Context, name: &Name, time: Duration, reason: String) -> Result<(), Failure> {
     let document =
         CooldownDocument { for_seconds: Some(time.as_secs().max(1)), until: None, reason, scope: None };
-    let work = async |wired: &crate::wire::Wired| {
-        let broker = &wired.broker;
-        let cooldown = document.into_cooldown(broker.now()).map_err(Failure::usage)?;
-        let extended = broker.cool(name, &cooldown, &actor()).await?;
-        let loaded = broker.show(name).await?;
+    let work = async |peer: &dyn Peer| {
+        let (view, extended) = peer.cool(name, document).await?;
         if context.out.is_json() {
-            return context.out.json(&CredentialView::new(&loaded, broker.now()));
+            return context.out.json(&view);
         }
-        let until = loaded.cooling(broker.now()).map(|now| keyherd_api::documents::Moment::from(now.until));
-        let until = until.map_or_else(String::new, |until| format!(" until {until}"));
+        let until = view.cooling.map_or_else(String::new, |cooling| format!(" until {}", cooling.until));
         let how = if extended { "rests" } else { "rests longer already:" };
         context.out.line(format!("{name} {how}{until}"))
     };
@@ -65,11 +62,10 @@ async fn set(context: &Context, name: &Name, time: Duration, reason: String) -> 
 }
 
 async fn clear(context: &Context, name: &Name, reason: &str) -> Result<(), Failure> {
-    let work = async |wired: &crate::wire::Wired| {
-        let broker = &wired.broker;
-        let cleared = broker.warm(name, reason, &actor()).await?;
+    let work = async |peer: &dyn Peer| {
+        let cleared = peer.warm(name, reason).await?;
         if context.out.is_json() {
-            return context.out.json(&CredentialView::new(&broker.show(name).await?, broker.now()));
+            return context.out.json(&peer.show(name).await?);
         }
         let how = if cleared { "rests no more" } else { "was not resting for that reason" };
         context.out.line(format!("{name} {how}"))

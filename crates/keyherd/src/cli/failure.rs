@@ -79,14 +79,9 @@ impl Failure {
         Self { line: self.line.map(|line| format!("{context}: {line}")), ..self }
     }
 
-    /// The same, of one of several that were to be done in turn.
-    pub(crate) fn after(self, done: usize, total: usize) -> Self {
-        if total < 2 {
-            return self;
-        }
-        let line =
-            self.line.map(|line| format!("{line} ({done} of {total} were imported before it, and stand)"));
-        Self { line, ..self }
+    /// The same, with what stands behind it.
+    pub(crate) fn noting(self, note: impl Display) -> Self {
+        Self { line: self.line.map(|line| format!("{line}{note}")), ..self }
     }
 
     /// Says it on standard error; what is left is the exit code.

@@ -3,33 +3,35 @@
 //! Owns the order that keeps the key file safe: the new key is in the file, in front of the old one, before anything is
 //! sealed under it; the old one leaves the file when nothing can be sealed under it any more.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::time::Duration;
 
 use clap::Subcommand;
 use keyherd_adapters::journal::Resealed;
 use keyherd_adapters::seal::{KeyError, KeySource, Keyring};
-use keyherd_core::audit::Note;
+use keyherd_adapters::store::sqlite::Rotation;
+use keyherd_core::audit::{Actor, Note};
 use keyherd_core::ports::store::ChainStore;
 use serde::Serialize;
 use serde_json::json;
 
 use super::failure::{Exit, Failure};
-use super::peer::{Context, actor};
+use super::peer::Context;
 use super::progress::{self, Progress};
-use crate::wire::Wired;
+use crate::wire::{WireError, Wired};
 
 /// Between two looks at claims that were taken before the rotation.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long another rotation is waited for.
+const TURN_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The master key.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Key {
     /// Make a new master key and seal everything under it, while servers and commands work on
     ///
-    /// Interrupted, it is simply run again: at each step the key file holds every key that anything is sealed under.
+    /// Interrupted, it is simply run again and goes on with the key it had made: at each step the key file holds every
+    /// key that anything is sealed under. It waits for refreshes that began before it, up to [refresh]
+    /// flight_timeout_seconds; while some are still under way then, the old key is kept, and it is run again later.
     /// Where the key comes from KEYHERD_MASTER_KEY, put the new key in front of the old one, separated by a comma, and
     /// run this: everything is sealed under the first one.
     Rotate,
@@ -46,17 +48,15 @@ struct Rotated {
 impl Key {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
         let Self::Rotate = self;
+        context.refuse_server("key rotate")?;
         let source = &context.settings.master_key;
-        let _lock = match source {
-            KeySource::File(path) => Some(lock(path)?),
-            KeySource::Text(_) => None,
-        };
         let patience = context.settings.options.refresh.flight_timeout;
         let work = async |wired: &Wired| {
+            let _alone = alone(wired).await?;
             let rotated = rotate(wired, source, patience).await?;
             if context.out.is_json() { context.out.json(&rotated) } else { context.out.line(said(&rotated)) }
         };
-        context.peer(work).await
+        context.store("key rotate", work).await
     }
 }
 
@@ -65,7 +65,7 @@ fn said(rotated: &Rotated) -> String {
     let old = match old_keys_kept {
         0 => "the old key is needed no more",
         _ => {
-            "the old key is kept behind it for what is still in flight: run this again later to be rid of it"
+            "the old key is kept behind it, since some refresh was under way all the time: run this again later to be rid of it"
         }
     };
     format!(
@@ -78,7 +78,7 @@ async fn rotate(wired: &Wired, source: &KeySource, patience: Duration) -> Result
     let key = keyring.sealing().to_hex();
     let note = Note {
         action: "key.rotate",
-        actor: actor(),
+        actor: Actor::new("cli"),
         subject: "master key".into(),
         detail: json!({"key": key}),
     };
@@ -100,6 +100,8 @@ fn next(source: &KeySource) -> Result<Keyring, Failure> {
     match source {
         KeySource::Text(_) if keyring.ids().count() > 1 => Ok(keyring),
         KeySource::Text(_) => Err(Failure::failed(KeyError::NotAFile)),
+        // A rotation that was not finished goes on with its key: the new one is in front already.
+        KeySource::File(_) if keyring.ids().count() > 1 => Ok(keyring),
         KeySource::File(_) => {
             let rotated = keyring.rotated().map_err(Failure::failed)?;
             source.replace(&rotated).map_err(Failure::failed)?;
@@ -143,18 +145,12 @@ fn drop_old(
 }
 
 /// Of two rotations at once, one would put its key file over the other's key.
-fn lock(path: &Path) -> Result<File, Failure> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let wrong =
-        |error: std::io::Error| Failure::failed(format!("{} cannot be locked: {error}", name.display()));
-    let file =
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&name).map_err(wrong)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
+async fn alone(wired: &Wired) -> Result<Rotation, Failure> {
+    match tokio::time::timeout(TURN_PATIENCE, wired.store.rotation()).await {
+        Ok(Ok(rotation)) => Ok(rotation),
+        Ok(Err(error)) => Err(WireError::from(error).into()),
+        Err(_elapsed) => {
             Err(Failure::new(Exit::NotNow, "another 'keyherd key rotate' is at work: let it finish first"))
         }
-        Err(TryLockError::Error(error)) => Err(wrong(error)),
     }
 }

@@ -27,6 +27,6 @@ impl Migrate {
             }
             out.line(format!("{} is at schema version {SCHEMA_VERSION}", wired.store.path().display()))
         };
-        context.peer(work).await
+        context.store("migrate", work).await
     }
 }

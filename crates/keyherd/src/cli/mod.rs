@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
-pub(crate) use self::failure::Failure;
+pub(crate) use self::failure::{Exit, Failure};
 pub(crate) use self::output::Output;
 use self::peer::Context;
 use crate::config::{Environment, Flags, Settings};
@@ -36,7 +36,8 @@ use crate::config::{Environment, Flags, Settings};
 /// An OAuth credential broker: however many ask, it happens once.
 ///
 /// Imports OAuth credentials, keeps their tokens fresh and hands out valid ones: to tasks, processes and requests, with
-/// one provider call per token generation. Every process on one data folder is a peer; no server is needed.
+/// one provider call per token generation. Every process on one data folder is a peer; no server is needed. Where a
+/// machine should not see the store, --server runs the verbs on one that does.
 #[derive(Debug, Parser)]
 #[command(name = "keyherd", version, after_help = EXIT_CODES)]
 struct Cli {
@@ -58,7 +59,7 @@ enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Token(token::TokenOf),
-    /// Credentials: import, add, list, show, refresh, enable, disable, remove
+    /// Credentials: import, add, list, show, refresh, amend, enable, disable, remove
     #[command(subcommand)]
     Cred(cred::Cred),
     /// Client apps that credentials share by name
@@ -114,7 +115,7 @@ async fn dispatch(command: Command, context: Context) -> Result<(), Failure> {
         Command::Cred(command) => command.run(context).await,
         Command::Client(command) => command.run(context).await,
         Command::Cooldown(command) => command.run(context).await,
-        Command::Provider(command) => command.run(&context),
+        Command::Provider(command) => command.run(context).await,
         Command::Audit(command) => command.run(context).await,
         Command::Key(command) => command.run(context).await,
         Command::Migrate(command) => command.run(context).await,

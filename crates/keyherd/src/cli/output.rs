@@ -6,7 +6,6 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
-use keyherd_core::credential::State;
 use serde::Serialize;
 
 use super::failure::{Failure, closed_output};
@@ -78,15 +77,15 @@ impl Output {
         Ok(())
     }
 
-    /// A credential's state.
-    pub(crate) fn state(self, state: State) -> Cell {
+    /// A credential's state, by its word.
+    pub(crate) fn state(self, state: &str) -> Cell {
         let color = match state {
-            State::Active => Color::Green,
-            State::Disabled => Color::DarkGrey,
-            State::Cooling | State::Uncertain | State::Unavailable => Color::Yellow,
-            State::ReauthRequired | State::Blocked => Color::Red,
+            "active" => Color::Green,
+            "disabled" => Color::DarkGrey,
+            "reauth_required" | "blocked" => Color::Red,
+            _ => Color::Yellow,
         };
-        self.colored(state.as_str(), color)
+        self.colored(state, color)
     }
 
     /// A cell in a colour, where there are colours.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use comfy_table::Cell;
+use keyherd_adapters::durable;
 use keyherd_adapters::profile::FolderProfiles;
 use keyherd_api::documents::{ListView, ProviderView};
 use keyherd_core::ids::Name;
@@ -12,8 +13,9 @@ use serde::Deserialize;
 
 use super::failure::Failure;
 use super::input;
+use super::output::Output;
 use super::peer::Context;
-use crate::files;
+use crate::peer::Peer;
 
 /// The largest profile that is read, in bytes; a profile itself is bounded more tightly.
 const FILE_LEN_MAX: usize = 1024 * 1024;
@@ -43,11 +45,18 @@ struct Named {
 }
 
 impl Provider {
-    pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
+    pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
         match self {
-            Self::List => list(context),
-            Self::Show { name } => show(context, &name),
-            Self::Import { file } => import(context, &file),
+            Self::List if context.settings.server.is_some() => {
+                let work = async |peer: &dyn Peer| {
+                    let views = peer.providers().await?;
+                    table(context.out, views.into_iter().map(|view| (view, "server")))
+                };
+                context.peer(work).await
+            }
+            Self::List => list(&context),
+            Self::Show { name } => show(&context, &name),
+            Self::Import { file } => import(&context, &file),
         }
     }
 }
@@ -62,18 +71,22 @@ fn list(context: &Context) -> Result<(), Failure> {
             Err(error) => broken = broken.or(Some(error)),
         }
     }
-    if context.out.is_json() {
-        context.out.json(&ListView::whole(views.into_iter().map(|(view, _)| view)))?;
-    } else {
-        let mut table = context.out.table(&["NAME", "FROM", "ROTATES", "AUTH", "TOKEN URL"]);
-        for (view, from) in views {
-            let url = view.token_url.unwrap_or_else(|| "each credential's own".into());
-            let (rotates, auth) = (Cell::new(view.rotates), Cell::new(view.client_auth));
-            table.add_row([Cell::new(view.name), Cell::new(from), rotates, auth, Cell::new(url)]);
-        }
-        context.out.show(&table)?;
-    }
+    table(context.out, views)?;
     broken.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// All profiles, each with where it is from.
+fn table(out: Output, views: impl IntoIterator<Item = (ProviderView, &'static str)>) -> Result<(), Failure> {
+    if out.is_json() {
+        return out.json(&ListView::whole(views.into_iter().map(|(view, _)| view)));
+    }
+    let mut table = out.table(&["NAME", "FROM", "ROTATES", "AUTH", "TOKEN URL"]);
+    for (view, from) in views {
+        let url = view.token_url.unwrap_or_else(|| "each credential's own".into());
+        let (rotates, auth) = (Cell::new(view.rotates), Cell::new(view.client_auth));
+        table.add_row([Cell::new(view.name), Cell::new(from), rotates, auth, Cell::new(url)]);
+    }
+    out.show(&table)
 }
 
 fn view(profiles: &FolderProfiles, name: &str) -> Result<Option<(ProviderView, &'static str)>, ProfileError> {
@@ -86,6 +99,7 @@ fn view(profiles: &FolderProfiles, name: &str) -> Result<Option<(ProviderView, &
 }
 
 fn show(context: &Context, name: &str) -> Result<(), Failure> {
+    context.refuse_server("provider show")?;
     let profiles = FolderProfiles::open(Some(&context.settings.data));
     let unknown = || {
         let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
@@ -99,6 +113,7 @@ fn show(context: &Context, name: &str) -> Result<(), Failure> {
 }
 
 fn import(context: &Context, file: &Path) -> Result<(), Failure> {
+    context.refuse_server("provider import")?;
     let text = input::read(file, FILE_LEN_MAX)?;
     let wrong = |problem: String| Failure::failed(format!("provider profile {}: {problem}", file.display()));
     let named: Named = toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
@@ -107,8 +122,8 @@ fn import(context: &Context, file: &Path) -> Result<(), Failure> {
     context.settings.prepare_data()?;
     let folder = context.settings.data.join("providers");
     let path = folder.join(format!("{name}.toml"));
-    files::make_folder(&folder)
-        .and_then(|()| files::replace(&path, text.as_bytes()))
+    durable::create_dir(&folder)
+        .and_then(|()| durable::replace(&path, text.as_bytes(), None))
         .map_err(|error| Failure::failed(format!("{} cannot be written: {error}", path.display())))?;
     if context.out.is_json() {
         return context.out.json(&ProviderView::from(&profile));

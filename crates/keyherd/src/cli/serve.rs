@@ -34,6 +34,7 @@ struct Places {
 
 impl Serve {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
+        context.refuse_server("serve")?;
         let settings = &context.settings;
         let api = settings.listening.resolve(&self.listen, &context.environment)?;
         let metrics = Metrics::install().map_err(Failure::failed)?;

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use clap::Args;
 use keyherd_api::documents::{MIN_VALID_SECONDS_MAX, TokenView, WAIT_SECONDS_MAX};
-use keyherd_core::broker::{Acquired, Token};
 use keyherd_core::ids::Name;
 use keyherd_core::refresh::Ask;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
 use super::output::Output;
-use super::peer::{Context, actor};
+use super::peer::Context;
 use super::{input, progress};
+use crate::peer::Peer;
 
 /// Print a valid access token of a credential, and nothing else.
 ///
@@ -42,20 +42,17 @@ impl TokenOf {
             ..Ask::foreground(self.wait.map_or(context.settings.command.wait, Duration::from_secs))
         };
         let (name, out) = (self.name.as_str(), context.out);
-        let work = async |wired: &crate::wire::Wired| {
-            let (broker, actor) = (&wired.broker, actor());
-            match progress::waiting("waiting for the provider", broker.acquire(name, &ask, &actor)).await? {
-                Acquired::Token(token) => print(out, &token),
-                Acquired::Refused(refusal) => Err(Failure::refused(name, &refusal)),
-            }
+        let work = async |peer: &dyn Peer| {
+            let mut show = |token: &TokenView<'_>| print(out, token);
+            progress::waiting("waiting for the provider", peer.token(name, &ask, &mut show)).await
         };
         context.peer(work).await
     }
 }
 
-fn print(out: Output, token: &Token) -> Result<(), Failure> {
+fn print(out: Output, token: &TokenView<'_>) -> Result<(), Failure> {
     if out.is_json() {
-        return out.json(&TokenView::new(token));
+        return out.json(token);
     }
-    out.raw(&Zeroizing::new(format!("{}\n", token.expose())))
+    out.raw(&Zeroizing::new(format!("{}\n", token.access_token)))
 }

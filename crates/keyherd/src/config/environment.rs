@@ -15,7 +15,7 @@ use super::ConfigError;
 pub(crate) struct Environment(HashMap<&'static str, OsString>);
 
 /// Everything that is read. A variable that is missing here is never looked at.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "KEYHERD_DATA",
     "KEYHERD_CONFIG",
     "KEYHERD_DATABASE_URL",
@@ -24,6 +24,7 @@ const NAMES: [&str; 18] = [
     "KEYHERD_MASTER_KEY",
     "KEYHERD_MASTER_KEY_FILE",
     "KEYHERD_SERVER",
+    "KEYHERD_TOKEN",
     "KEYHERD_API",
     "KEYHERD_PROXY",
     "KEYHERD_TLS_CERT",

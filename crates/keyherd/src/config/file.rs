@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use keyherd_api::documents::plain;
 use keyherd_core::broker::BackgroundBounds;
 use keyherd_core::refresh::RefreshBounds;
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use super::broker::{BrokerKeys, JournalKeys};
 use super::command::CommandBounds;
 use super::log::LogSettings;
 use super::refresh::{RefreshKeys, contradiction};
+use super::server::ServerBounds;
 use super::store::StoreKeys;
 
 /// The largest configuration file, in bytes.
@@ -45,6 +47,7 @@ pub(super) struct FileSettings {
     pub(super) api: ApiKeys,
     pub(super) log: LogSettings,
     pub(super) command: CommandBounds,
+    pub(super) client: ServerBounds,
 }
 
 /// Reads a file that was named: it must be there.
@@ -76,12 +79,18 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<FileSettings, ConfigError
     let settings: FileSettings = toml::from_str(text).map_err(|error| {
         let line = error.span().map(|span| line_at(text, span.start));
         let key = line.and_then(|line| key_on(text, line));
-        wrong(line, key, error.message().lines().collect::<Vec<_>>().join("; "))
+        wrong(line, key, problem(error.message()))
     })?;
     match contradiction(&settings.refresh) {
         Some((key, why)) => Err(wrong(line_of(text, key), Some(key), why.into())),
         None => Ok(settings),
     }
+}
+
+/// In words of the file's format, and without the value, which may be a password.
+fn problem(message: &str) -> String {
+    let message = message.lines().collect::<Vec<_>>().join("; ");
+    plain(&message).replace("expected an object", "expected a section, such as [api]")
 }
 
 fn place(path: &Path, line: Option<usize>, key: Option<&str>) -> String {

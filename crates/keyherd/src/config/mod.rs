@@ -14,6 +14,7 @@ mod log;
 mod number;
 mod places;
 mod refresh;
+mod server;
 mod store;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ pub(crate) use self::error::ConfigError;
 use self::file::FileSettings;
 pub(crate) use self::flags::{Flags, ListenFlags};
 pub(crate) use self::log::{LogFormat, LogSettings};
+pub(crate) use self::server::{ServerBounds, ServerSettings};
 
 /// The store's file in the data folder, unless it is told otherwise.
 pub(crate) const DATABASE_FILE: &str = "keyherd.db";
@@ -40,6 +42,8 @@ pub(crate) const DATABASE_FILE: &str = "keyherd.db";
 pub(crate) struct Settings {
     /// The data folder. Not made yet: see [`Settings::prepare_data`].
     pub(crate) data: PathBuf,
+    /// A server that runs the verbs instead of this process.
+    pub(crate) server: Option<ServerSettings>,
     /// The store's file.
     pub(crate) database: PathBuf,
     /// Where the master keys are.
@@ -68,18 +72,23 @@ impl Settings {
         let data = flags.data.clone().or_else(|| environment.path("KEYHERD_DATA"));
         let file = configured(flags, data.as_deref(), environment)?;
         refuse_later_ones(flags, &file, environment)?;
+        let ca_bundle = flags
+            .ca_bundle
+            .clone()
+            .or_else(|| environment.path("KEYHERD_CA_BUNDLE"))
+            .or_else(|| file.ca_bundle.clone());
+        let server = server::server(flags, &file, environment, ca_bundle.as_ref())?;
         let data = match data.or_else(|| file.data.clone()) {
             Some(data) => data,
+            // A machine without a store needs no place for one.
+            None if server.is_some() => places::default_data(environment).unwrap_or_default(),
             None => places::default_data(environment)?,
         };
         Ok(Self {
+            server,
+            ca_bundle,
             database: database(flags, &file, environment, &data)?,
             master_key: master_key(flags, &file, environment, &data)?,
-            ca_bundle: flags
-                .ca_bundle
-                .clone()
-                .or_else(|| environment.path("KEYHERD_CA_BUNDLE"))
-                .or_else(|| file.ca_bundle.clone()),
             egress_proxy: egress_proxy(&file, environment)?,
             listening: Listening::of(&file),
             bell: broker::bell(&file.broker),
@@ -94,6 +103,18 @@ impl Settings {
     /// Makes the data folder where it is missing, and refuses one that others may write.
     pub(crate) fn prepare_data(&self) -> Result<(), ConfigError> {
         places::prepare(&self.data)
+    }
+
+    /// Only the data folder is ever made: a store elsewhere is somebody's decision, and a missing folder a slip of the pen.
+    pub(crate) fn check_database_folder(&self) -> Result<(), ConfigError> {
+        let folder = self.database.parent().filter(|parent| !parent.as_os_str().is_empty());
+        match folder {
+            Some(folder) if !folder.is_dir() => Err(ConfigError::Unfit {
+                setting: "--database-url",
+                problem: format!("the folder {} is missing: make it, or name another file", folder.display()),
+            }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -131,7 +152,6 @@ fn refuse_later_ones(
             "KEYHERD_REDIS_URL",
             &file.redis_url,
         ),
-        ("--server", "running the verbs on a server", flags.server.is_some(), "KEYHERD_SERVER", &file.server),
         ("KEYHERD_LISTEN_URL", "PostgreSQL", false, "KEYHERD_LISTEN_URL", &file.listen_url),
     ];
     for (setting, what, in_flags, variable, in_file) in later {

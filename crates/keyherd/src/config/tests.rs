@@ -22,13 +22,46 @@ fn in_folder(folder: &Path) -> Flags {
 }
 
 #[test]
+fn what_is_of_the_wrong_type_is_said_in_words_of_the_file() {
+    let check = |text: &str, place: &str, expected: &str| {
+        let said = file::parse(text, Path::new(PLACE)).unwrap_err().to_string();
+        assert_eq!(said, format!("the configuration file {PLACE}, {place}: {expected}"));
+    };
+    check("api = 3\n", "line 1, key 'api'", "invalid type: integer, expected a section, such as [api]");
+    check(
+        "[broker]\nsnapshots_max = \"pl4nt3d\"\n",
+        "line 2, key 'snapshots_max'",
+        "invalid type: string, expected a whole number from 0",
+    );
+    check(
+        "[background]\nenabled = 1\n",
+        "line 2, key 'enabled'",
+        "invalid type: integer, expected true or false",
+    );
+    check(
+        "[background]\ninterval_seconds = true\n",
+        "line 2, key 'interval_seconds'",
+        "invalid type: boolean, expected a number",
+    );
+}
+
+#[test]
 fn the_sample_has_every_key_with_its_default() {
     let text = include_str!("sample.toml");
     let sample = file::parse(text, Path::new(PLACE)).unwrap();
     assert_eq!(format!("{sample:?}"), format!("{:?}", FileSettings::default()));
-    for section in
-        ["refresh", "background", "broker", "journal", "store", "api", "api.limits", "log", "command"]
-    {
+    for section in [
+        "refresh",
+        "background",
+        "broker",
+        "journal",
+        "store",
+        "api",
+        "api.limits",
+        "log",
+        "command",
+        "client",
+    ] {
         let body = text.split_once(&format!("\n[{section}]\n")).unwrap().1;
         let lines = body.lines().take_while(|line| !line.starts_with('['));
         let shown =
@@ -157,11 +190,11 @@ fn what_cannot_be_used_is_said() {
     let later = |what: &str| format!("{what} is not in this version yet");
     check_unfit(&url("postgres://me:hunter2@db/x"), &[], &later("PostgreSQL"));
     check_unfit(&Flags::default(), &[("KEYHERD_REDIS_URL", "redis://x")], &later("a fleet's coordinator"));
-    check_unfit(
-        &Flags::default(),
-        &[("KEYHERD_SERVER", "http://x")],
-        &later("running the verbs on a server"),
-    );
+    let through = |url| [("KEYHERD_SERVER", url), ("KEYHERD_TOKEN", "hunter2")];
+    check_unfit(&Flags::default(), &through("https://x")[..1], "KEYHERD_TOKEN is not set");
+    check_unfit(&Flags::default(), &through("http://x"), "use https");
+    check_unfit(&Flags::default(), &through("https://me:hunter2@x"), "user or password");
+    check_unfit(&Flags::default(), &through("https://x?y"), "takes no query");
     check_unfit(&url("mysql://x"), &[], "use sqlite:PATH");
     check_unfit(&url("sqlite::memory:"), &[], "would be lost");
     check_unfit(&url("sqlite:x?mode=ro"), &[], "takes no options");

@@ -1,10 +1,13 @@
 //! The REST door over a wired process: its key, its listener, its certificate.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use keyherd_adapters::durable;
 use keyherd_adapters::system::OsEntropy;
 use keyherd_api::{Api, ApiState, Callers, Metrics, serve};
 use keyherd_core::ports::Entropy;
@@ -17,7 +20,6 @@ use zeroize::Zeroizing;
 use super::Wired;
 use super::tls::server_config;
 use crate::config::{ApiSettings, ConfigError};
-use crate::files;
 
 /// The admin token's file, in the data folder.
 pub(crate) const ADMIN_TOKEN_FILE: &str = "admin.token";
@@ -25,6 +27,8 @@ pub(crate) const ADMIN_TOKEN_FILE: &str = "admin.token";
 const ADMIN_TOKEN_PREFIX: &str = "keyherd_admin_";
 /// Shorter ones could be guessed.
 const ADMIN_TOKEN_LEN_MIN: usize = 16;
+/// More is not read of the file, in bytes.
+const ADMIN_TOKEN_LEN_MAX: u64 = 64 * 1024;
 
 /// Why the door does not open.
 #[derive(Debug, thiserror::Error)]
@@ -116,12 +120,12 @@ pub(crate) fn admin_token(data: &Path) -> Result<Secret, DoorError> {
     let path = data.join(ADMIN_TOKEN_FILE);
     let wrong = |problem: String| DoorError::AdminToken { path: path.clone(), problem };
     let unreadable = |error: io::Error| wrong(format!("cannot be read or made: {error}"));
-    let found = match files::read_private(&path) {
+    let found = match read_private(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let made = files::create(&path, format!("{}\n", *new_token().map_err(unreadable)?).as_bytes());
+            let made = durable::create(&path, format!("{}\n", *new_token().map_err(unreadable)?).as_bytes());
             match made {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-                _ => files::read_private(&path),
+                _ => read_private(&path),
             }
         }
         found => found,
@@ -138,6 +142,15 @@ pub(crate) fn admin_token(data: &Path) -> Result<Secret, DoorError> {
         }
         token => Ok(Secret::from(token)),
     }
+}
+
+/// The file's text, and what its permissions are.
+fn read_private(path: &Path) -> io::Result<(String, u32)> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.permissions().mode() & 0o7777;
+    let mut text = String::new();
+    file.take(ADMIN_TOKEN_LEN_MAX).read_to_string(&mut text)?;
+    Ok((text, mode))
 }
 
 fn new_token() -> io::Result<Zeroizing<String>> {

@@ -39,6 +39,7 @@ pub(crate) struct Wired {
 pub(crate) async fn open(settings: &Settings) -> Result<Wired, WireError> {
     register_barrier();
     settings.prepare_data()?;
+    settings.check_database_folder()?;
     refuse_a_lost_store(&settings.database)?;
     let keyring = keyring(&settings.master_key, &settings.database)?;
     let clock = Arc::new(SystemClock);

@@ -89,7 +89,12 @@ fn the_configuration_file() {
 fn other_settings() {
     let sandbox = Sandbox::new();
     sandbox.run(&["--ca-bundle", "/nowhere/roots.pem", "migrate"]).failed(1, &["/nowhere/roots.pem"]);
-    sandbox.run(&["--database-url", "sqlite:/proc/x/y.db", "migrate"]).failed(1, &["/proc/x"]);
+    let elsewhere = sandbox.path("elsewhere");
+    let url = format!("sqlite:{}", elsewhere.join("x.db").display());
+    sandbox.run(&["--database-url", &url, "migrate"]).failed(1, &["--database-url", "elsewhere", "missing"]);
+    assert!(!elsewhere.exists(), "only the data folder is made");
+    fs::create_dir(&elsewhere).unwrap();
+    sandbox.run(&["--database-url", &url, "migrate"]).ok();
     sandbox.set("KEYHERD_LOG", "keyherd=loud");
     sandbox.run(&["migrate"]).failed(2, &["keyherd=loud", "warn"]);
 }

@@ -1,8 +1,8 @@
 //! What each command does when all is well.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::provider::{Provider, access_token};
+use crate::provider::{Mood, Provider, access_token};
 use crate::sandbox::{MARKER, Sandbox, in_seconds};
 
 #[test]
@@ -91,16 +91,79 @@ fn all_documents_are_checked_before_the_first_is_imported() {
 }
 
 #[test]
-fn those_before_a_refused_document_stand() {
+fn where_one_name_is_taken_nothing_is_imported() {
     let (sandbox, provider) = (Sandbox::new(), Provider::new());
     sandbox.import("b", &provider, &in_seconds(60));
     let all = json!(["a", "b", "c"].map(|name| provider.document(name, &in_seconds(60)))).to_string();
+    sandbox
+        .run_with(&["cred", "import", "-"], &all)
+        .failed(1, &["1 of 3", "'b'", "nothing was imported", "--if-absent"]);
+    assert_eq!(names(&sandbox), ["b"]);
+    sandbox.run_with(&["cred", "import", "-", "--if-absent"], &all).ok();
+    assert_eq!(names(&sandbox), ["a", "b", "c"]);
+}
+
+#[test]
+fn those_before_a_refused_document_stand_and_are_named() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    let member = |name: &str, chain: &str| {
+        let mut document = provider.document(name, &in_seconds(60));
+        document["chain"] = json!(chain);
+        document
+    };
+    // Members of a chain agree on their client: only the store can know that these do not.
+    let all = json!([member("a", "team"), member("b", "team"), member("c", "other")]).to_string();
     let ran = sandbox.run_with(&["--json", "cred", "import", "-"], &all);
-    ran.failed(1, &["'b'", "1 of 3 were imported before it, and stand"]);
+    let said = ["'b'", "not with the same client", "imported: 'a'; not imported: 'b', 'c'", "--if-absent"];
+    ran.failed(1, &said);
     assert_eq!(ran.json()["items"].as_array().unwrap().len(), 1);
-    let names: Vec<Value> =
-        sandbox.run(&["--json", "cred", "list"]).ok().json()["items"].as_array().unwrap().to_vec();
-    assert_eq!(names.iter().map(|item| item["name"].as_str().unwrap()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(names(&sandbox), ["a"]);
+}
+
+#[test]
+fn joining_a_chain_with_another_refresh_token_is_told() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    let mut first = provider.document("a", &in_seconds(60));
+    first["chain"] = json!("team");
+    let mut second = first.clone();
+    second["name"] = json!("b");
+    sandbox.run_with(&["cred", "import", "-"], &first.to_string()).ok();
+    let same = sandbox.run_with(&["--json", "cred", "import", "-"], &second.to_string()).ok().json();
+    assert_eq!((same["outcome"].as_str(), same.get("note")), (Some("joined"), None));
+    second["name"] = json!("c");
+    second["refresh_token"] = json!(format!("{MARKER}-another"));
+    let other = sandbox.run_with(&["cred", "import", "-"], &second.to_string()).ok();
+    assert!(other.out.contains("note: its refresh token was not taken"), "{}", other.out);
+}
+
+/// A block on a credential's own client is lifted where it is told to be.
+#[test]
+fn a_blocked_client_of_its_own_is_amended() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    sandbox.import("a", &provider, &in_seconds(-60));
+    provider.feels(Mood::Says("401 Unauthorized", json!({"error": "invalid_client"}).to_string()));
+    sandbox.run(&["token", "a"]).failed(4, &["cred amend a --client-id"]);
+    assert!(sandbox.run(&["cred", "show", "a"]).ok().out.contains("keyherd cred amend a --client-id"));
+    provider.feels(Mood::Rotates);
+    let changed = sandbox.run_with(&["cred", "amend", "a", "--client-id", "other"], MARKER).ok();
+    assert!(changed.out.contains("a is changed (active)"), "{}", changed.out);
+    assert_eq!(sandbox.token(&["a"]).ok().out.trim(), access_token("a", 1));
+}
+
+#[test]
+fn a_client_that_two_providers_have_is_not_removed_by_its_name_alone() {
+    let sandbox = Sandbox::new();
+    for provider in ["generic", "google"] {
+        let set = ["client", "set", "app", "--provider", provider, "--client-id", "x"];
+        sandbox.run_with(&set, MARKER).ok();
+    }
+    sandbox.run(&["client", "remove", "app"]).failed(1, &["'app'", "generic, google", "nothing was removed"]);
+    assert_eq!(sandbox.run(&["--json", "client", "list"]).ok().json()["items"].as_array().unwrap().len(), 2);
+}
+
+fn names(sandbox: &Sandbox) -> Vec<String> {
+    let listed = sandbox.run(&["--json", "cred", "list"]).ok().json();
+    listed["items"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap().into()).collect()
 }
 
 #[test]
@@ -199,6 +262,7 @@ fn profiles() {
 fn the_journal_lies_beside_the_store() {
     let (sandbox, provider) = (Sandbox::new(), Provider::new());
     let url = format!("sqlite:{}", sandbox.path("elsewhere/store.db").display());
+    std::fs::create_dir(sandbox.path("elsewhere")).unwrap();
     let key = sandbox.path("one.key");
     let settings = ["--database-url", &url, "--master-key-file", key.to_str().unwrap()];
     let document = provider.document("a", &in_seconds(-60)).to_string();

@@ -83,3 +83,34 @@ fn rotations_in_a_row() {
     sandbox.run(&["key", "rotate"]).ok();
     sandbox.run(&["doctor"]).ok();
 }
+
+/// However often it is broken off, there is one new key, and the next run finishes with it.
+#[test]
+fn an_unfinished_rotation_goes_on_with_its_key() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    sandbox.configure(
+        "[refresh]\nconnect_timeout_seconds = 1\nprovider_timeout_seconds = 600\n\
+                       flight_timeout_seconds = 601\n",
+    );
+    sandbox.import("a", &provider, &in_seconds(-60));
+    provider.feels(Mood::Holds);
+    let refreshing = sandbox.spawn(&["token", "a"]);
+    provider.wait_for_calls(1);
+    let key = sandbox.data().join("master.key");
+    let keys = || fs::read_to_string(&key).unwrap().lines().filter(|line| !line.starts_with('#')).count();
+    for _ in 0..10 {
+        let mut rotating = sandbox.spawn(&["key", "rotate"]);
+        until("the new key is there", || keys() == 2);
+        rotating.kill().unwrap();
+        rotating.wait().unwrap();
+    }
+    let both = fs::read_to_string(&key).unwrap();
+    provider.lets_go();
+    assert_eq!(finished(refreshing).ok().out.trim(), access_token("a", 1));
+    sandbox.run(&["key", "rotate"]).ok();
+    assert_eq!(keys(), 1);
+    let left = fs::read_to_string(&key).unwrap();
+    let left = left.lines().rfind(|line| !line.starts_with('#')).unwrap().to_owned();
+    assert!(both.contains(&left), "the key that was made first is the one in force");
+    assert_eq!(sandbox.token(&["a"]).ok().out.trim(), access_token("a", 1));
+}

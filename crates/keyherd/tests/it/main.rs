@@ -17,6 +17,7 @@ mod crash;
 mod demo;
 mod doctor;
 mod exits;
+mod full;
 mod herd;
 mod http;
 mod keys;
@@ -37,4 +38,6 @@ mod server;
 )]
 mod serving;
 mod signals;
+mod terminal;
+mod through;
 mod tls;

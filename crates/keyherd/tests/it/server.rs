@@ -31,6 +31,14 @@ impl Server {
         Self { child: Some(child), address, token: token.trim().to_owned() }
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn bearer(&self) -> &str {
+        &self.token
+    }
+
     /// Status and body.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();

@@ -18,7 +18,7 @@ const CERTIFICATE: &str = include_str!("certificate/localhost.pem");
 const KEY: &str = include_str!("certificate/localhost.key");
 
 /// Certificate and key as files; the key with these permissions.
-fn files(sandbox: &Sandbox, mode: u32) -> (PathBuf, PathBuf) {
+pub(crate) fn files(sandbox: &Sandbox, mode: u32) -> (PathBuf, PathBuf) {
     let (certificate, key) = (sandbox.path("c.pem"), sandbox.path("k.pem"));
     fs::write(&certificate, CERTIFICATE).unwrap();
     fs::write(&key, KEY).unwrap();
@@ -26,7 +26,7 @@ fn files(sandbox: &Sandbox, mode: u32) -> (PathBuf, PathBuf) {
     (certificate, key)
 }
 
-fn flags<'a>(certificate: &'a PathBuf, key: &'a PathBuf) -> Vec<&'a str> {
+pub(crate) fn flags<'a>(certificate: &'a PathBuf, key: &'a PathBuf) -> Vec<&'a str> {
     let text = |path: &'a PathBuf| path.to_str().unwrap();
     vec!["--json", "serve", "--api", "0.0.0.0:0", "--tls-cert", text(certificate), "--tls-key", text(key)]
 }

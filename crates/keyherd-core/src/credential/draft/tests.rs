@@ -38,6 +38,15 @@ fn kinds_and_their_fields() {
         },
         Ok(Kind::Static),
     );
+    let static_and = |change: fn(&mut DraftFields)| {
+        move |f: &mut DraftFields| {
+            (f.kind, f.refresh_token, f.secret) = (Some("static".into()), None, Some("s".into()));
+            change(f);
+        }
+    };
+    check(static_and(|f| f.access_token = Some("t".into())), Err("'access_token' is for kind oauth2"));
+    check(static_and(|f| f.refresh_token = Some("t".into())), Err("'refresh_token' is for kind oauth2"));
+    check(static_and(|f| f.token_url = Some("https://a/".into())), Err("'token_url' is for kind oauth2"));
     let to_cc = |f: &mut DraftFields| (f.kind, f.refresh_token) = (Some("client_credentials".into()), None);
     check(to_cc, Err("'client_id' is missing"));
     check(

@@ -67,7 +67,7 @@ pub enum Conflict {
     },
     /// The chain exists with another client, token URL, scopes, provider or resource.
     #[error(
-        "chain '{chain}' exists with another {field}: members of a chain agree on provider, client, token URL, scopes and resource"
+        "chain '{chain}' exists, and not with the same {field}: members of a chain agree on provider, client, token URL, scopes and resource"
     )]
     ChainDiffers {
         /// The chain's name.

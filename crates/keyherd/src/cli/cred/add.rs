@@ -2,15 +2,15 @@
 
 use clap::{Args, ValueEnum};
 use keyherd_api::documents::{CredentialDocument, Moment, SecretText};
-use keyherd_core::credential::{Draft, Kind};
+use keyherd_core::credential::Kind;
 use keyherd_core::ids::Name;
 use serde_json::Value;
 
 use super::super::failure::Failure;
 use super::super::input::Secrets;
-use super::super::peer::{Context, actor};
-use super::connect::{ConnectedView, Mode, check};
-use crate::wire::Wired;
+use super::super::peer::Context;
+use super::connect::{Mode, check, line};
+use crate::peer::Peer;
 
 /// Add one credential by flags; its secrets from prompts or standard input.
 ///
@@ -72,20 +72,19 @@ enum KindWord {
 impl Add {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
         let mode = self.mode.connect_mode();
-        let draft = self.draft()?;
+        let document = self.document()?;
         let out = context.out;
-        let work = async |wired: &Wired| {
-            check(std::slice::from_ref(&draft), &wired.profiles)?;
-            let connected = wired.broker.connect(draft, mode, &actor()).await?;
-            let view = ConnectedView::new(&connected, wired.broker.now());
-            if out.is_json() { out.json(&view) } else { out.line(view.line()) }
+        let work = async |peer: &dyn Peer| {
+            check(std::slice::from_ref(&document), mode, peer).await?;
+            let view = peer.connect(document, mode).await?;
+            if out.is_json() { out.json(&view) } else { out.line(line(&view)) }
         };
         context.peer(work).await
     }
 
-    fn draft(self) -> Result<Draft, Failure> {
+    fn document(self) -> Result<CredentialDocument, Failure> {
         let Given { secret, refresh_token, client_secret, access_token } = self.ask()?;
-        let document = CredentialDocument {
+        Ok(CredentialDocument {
             name: self.name.to_string(),
             provider: self.provider,
             kind: Some(self.kind.kind().as_str().to_owned()),
@@ -101,8 +100,7 @@ impl Add {
             resource: self.resource,
             chain: self.chain,
             attributes: (!self.attributes.is_empty()).then(|| self.attributes.into_iter().collect()),
-        };
-        Ok(document.into_draft()?)
+        })
     }
 
     /// Asks for what its kind has, the most needed first.
@@ -150,7 +148,7 @@ fn moment(text: &str) -> Result<Moment, String> {
     Moment::parse(text).ok_or_else(|| format!("'{text}' is no time: write it like 2026-11-20T10:00:00Z"))
 }
 
-fn attribute(text: &str) -> Result<(String, Value), String> {
+pub(super) fn attribute(text: &str) -> Result<(String, Value), String> {
     let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
     Ok((key.to_owned(), value))

@@ -1,16 +1,17 @@
-//! What `import` and `add` share: checking drafts before anything is changed, connecting them, and saying so.
+//! What `import` and `add` share: checking documents before anything is changed, connecting them, and saying so.
 
 use std::collections::HashSet;
 
 use clap::Args;
-use keyherd_adapters::profile::FolderProfiles;
-use keyherd_api::documents::CredentialView;
-use keyherd_core::broker::{ConnectMode, Connected};
-use keyherd_core::credential::{Draft, Kind};
-use keyherd_core::time::Timestamp;
-use serde::Serialize;
+use keyherd_api::documents::{ConnectedView, CredentialDocument};
+use keyherd_core::broker::ConnectMode;
+use keyherd_core::credential::Draft;
 
 use super::super::failure::Failure;
+use crate::peer::Peer;
+
+/// How many names a line lists.
+const NAMES_MAX: usize = 10;
 
 /// What to do where the name is taken.
 #[derive(Debug, Clone, Copy, Args)]
@@ -33,65 +34,64 @@ impl Mode {
     }
 }
 
-/// A credential as it stands now, and what became of its document.
-#[derive(Debug, Serialize)]
-pub(crate) struct ConnectedView {
-    #[serde(flatten)]
-    credential: CredentialView,
-    outcome: &'static str,
+/// For people.
+pub(super) fn line(view: &ConnectedView) -> String {
+    let credential = &view.credential;
+    let what = match view.outcome.as_str() {
+        "joined" => "joined its chain, whose tokens are unchanged",
+        "replaced" => "reconnected",
+        "kept" => "exists already: left as it is",
+        other => other,
+    };
+    let (name, provider, state) = (&credential.name, &credential.provider, &credential.state);
+    let note = view.note.as_ref().map_or_else(String::new, |note| format!("; note: {note}"));
+    format!("{name}: {what} ({provider}, {state}, generation {}){note}", credential.generation)
 }
 
-impl ConnectedView {
-    pub(super) fn new(connected: &Connected, now: Timestamp) -> Self {
-        let outcome = match connected {
-            Connected::Created(_) => "created",
-            Connected::Joined(_) => "joined",
-            Connected::Replaced(_) => "replaced",
-            Connected::Kept(_) => "kept",
-        };
-        Self { credential: CredentialView::new(connected.loaded(), now), outcome }
+/// Everything that can be known of documents before the first one is connected. Returns nothing: what is connected later
+/// is the documents.
+pub(super) async fn check(
+    documents: &[CredentialDocument],
+    mode: ConnectMode,
+    peer: &dyn Peer,
+) -> Result<(), Failure> {
+    let drafts: Result<Vec<Draft>, _> =
+        documents.iter().cloned().map(CredentialDocument::into_draft).collect();
+    let (drafts, mut names) = (drafts?, HashSet::new());
+    if let Some(twice) = drafts.iter().find(|draft| !names.insert(&draft.name)) {
+        let line = format!("credential '{}' is there twice: keep one of them", twice.name);
+        return Err(Failure::failed(line));
     }
-
-    /// For people.
-    pub(super) fn line(&self) -> String {
-        let CredentialView { name, provider, state, generation, .. } = &self.credential;
-        let what = match self.outcome {
-            "joined" => "joined its chain, whose tokens are unchanged",
-            "replaced" => "reconnected",
-            "kept" => "exists already: left as it is",
-            other => other,
-        };
-        format!("{name}: {what} ({provider}, {state}, generation {generation})")
+    peer.check(&drafts).await?;
+    if mode == ConnectMode::Create && drafts.len() > 1 {
+        return check_names(&drafts, peer).await;
     }
+    Ok(())
 }
 
-/// Everything that can be known of drafts before the first one is connected.
-pub(super) fn check(drafts: &[Draft], profiles: &FolderProfiles) -> Result<(), Failure> {
-    let mut names = HashSet::new();
+/// Of many, none is imported where one could not be. A single one is refused by its own import.
+async fn check_names(drafts: &[Draft], peer: &dyn Peer) -> Result<(), Failure> {
+    let mut taken = Vec::new();
     for draft in drafts {
-        check_provider(draft, profiles)?;
-        if !names.insert(&draft.name) {
-            return Err(Failure::failed(format!(
-                "credential '{}' is there twice: keep one of them",
-                draft.name
-            )));
-        }
+        taken.extend(peer.find(&draft.name).await?.map(|found| found.name));
     }
-    Ok(())
+    match taken.len() {
+        0 => Ok(()),
+        count => Err(Failure::failed(format!(
+            "{count} of {} credentials exist already ({}), and nothing was imported: reconnect them with --replace, or \
+             leave them with --if-absent",
+            drafts.len(),
+            listed(&taken)
+        ))),
+    }
 }
 
-fn check_provider(draft: &Draft, profiles: &FolderProfiles) -> Result<(), Failure> {
-    let whose = || format!("credential '{}'", draft.name);
-    let profile = profiles.find(&draft.provider).map_err(|error| Failure::from(error).within(whose()))?;
-    let profile = profile.ok_or_else(|| {
-        let provider = draft.provider.chars().filter(|c| !c.is_control()).take(64).collect::<String>();
-        Failure::failed(format!("no provider is named '{provider}': see 'keyherd provider list'"))
-            .within(whose())
-    })?;
-    let is_refreshed = draft.refresh_token.is_some() || draft.kind == Kind::ClientCredentials;
-    if is_refreshed || draft.token_url.is_some() {
-        let url = profile.resolve_token_url(draft.token_url.as_deref());
-        url.map_err(|error| Failure::failed(error).within(whose()))?;
+/// Names in a line, as many as fit.
+pub(super) fn listed(names: &[String]) -> String {
+    let mut text =
+        names.iter().take(NAMES_MAX).map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    if let Some(more) = names.len().checked_sub(NAMES_MAX).filter(|more| *more > 0) {
+        text.push_str(&format!(" and {more} more"));
     }
-    Ok(())
+    text
 }

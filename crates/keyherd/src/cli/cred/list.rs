@@ -2,8 +2,7 @@
 
 use clap::Args;
 use comfy_table::{Cell, Table};
-use keyherd_api::documents::CredentialView;
-use keyherd_core::credential::Loaded;
+use keyherd_api::documents::{CredentialView, Moment};
 use keyherd_core::ids::Name;
 use keyherd_core::time::Timestamp;
 
@@ -11,7 +10,7 @@ use super::super::duration::brief;
 use super::super::failure::Failure;
 use super::super::output::Output;
 use super::super::peer::Context;
-use crate::wire::Wired;
+use crate::peer::Peer;
 
 /// Credentials read at once.
 const PAGE: usize = 1_000;
@@ -23,14 +22,14 @@ pub(crate) struct List {}
 impl List {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
         let out = context.out;
-        let work = async |wired: &Wired| {
+        let work = async |peer: &dyn Peer| {
             let mut list = Listing::begin(out)?;
             let mut after: Option<Name> = None;
             loop {
-                let page = wired.broker.list(after.as_ref(), PAGE).await?;
-                list.page(&page.items, wired.broker.now())?;
+                let page = peer.list(after.as_ref(), PAGE).await?;
+                list.page(&page.items, peer.now())?;
                 after = match page.next {
-                    Some(_) => page.items.last().map(|last| last.credential.name.clone()),
+                    Some(next) => Some(Name::parse(&next).map_err(Failure::failed)?),
                     None => return list.end(),
                 };
             }
@@ -53,12 +52,11 @@ impl Listing {
         Ok(Self { out, shown: 0 })
     }
 
-    fn page(&mut self, items: &[Loaded], now: Timestamp) -> Result<(), Failure> {
+    fn page(&mut self, items: &[CredentialView], now: Timestamp) -> Result<(), Failure> {
         if self.out.is_json() {
-            for loaded in items {
+            for view in items {
                 let comma = if self.shown > 0 { "," } else { "" };
-                let view =
-                    serde_json::to_string(&CredentialView::new(loaded, now)).map_err(Failure::failed)?;
+                let view = serde_json::to_string(view).map_err(Failure::failed)?;
                 self.out.raw(&format!("{comma}{view}"))?;
                 self.shown += 1;
             }
@@ -80,29 +78,27 @@ impl Listing {
     }
 }
 
-fn table(out: Output, items: &[Loaded], now: Timestamp) -> Table {
+fn table(out: Output, items: &[CredentialView], now: Timestamp) -> Table {
     let mut table = out.table(&["NAME", "PROVIDER", "KIND", "STATE", "GENERATION", "TOKEN ENDS"]);
-    for loaded in items {
-        let state = loaded.state(now);
+    for view in items {
         table.add_row([
-            Cell::new(&loaded.credential.name),
-            Cell::new(&loaded.chain.provider),
-            Cell::new(loaded.chain.kind.as_str()),
-            out.state(state),
-            Cell::new(loaded.chain.generation),
-            Cell::new(ends(loaded, now)),
+            Cell::new(&view.name),
+            Cell::new(&view.provider),
+            Cell::new(&view.kind),
+            out.state(&view.state),
+            Cell::new(view.generation),
+            Cell::new(ends(view, now)),
         ]);
     }
     table
 }
 
 /// When the access token ends, as a person counts.
-pub(super) fn ends(loaded: &Loaded, now: Timestamp) -> String {
-    let tokens = &loaded.chain.tokens;
-    match (&tokens.access_token, tokens.expires_at) {
-        (None, _) => "no token yet".into(),
-        (Some(_), None) => "never".into(),
-        (Some(_), Some(end)) if now < end => format!("in {}", brief(now.until(end))),
-        (Some(_), Some(end)) => format!("{} ago", brief(end.until(now))),
+pub(super) fn ends(view: &CredentialView, now: Timestamp) -> String {
+    match view.expires_at.map(Moment::timestamp) {
+        _ if !view.has_access_token => "no token yet".into(),
+        None => "never".into(),
+        Some(end) if now < end => format!("in {}", brief(now.until(end))),
+        Some(end) => format!("{} ago", brief(end.until(now))),
     }
 }

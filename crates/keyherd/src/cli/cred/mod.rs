@@ -1,6 +1,7 @@
 //! `keyherd cred`: credentials, one file per verb.
 
 mod add;
+mod amend;
 mod connect;
 mod import;
 mod list;
@@ -22,6 +23,7 @@ pub(crate) enum Cred {
     List(list::List),
     Show(show::Show),
     Refresh(refresh::Refresh),
+    Amend(amend::Amend),
     /// Switch it on again
     Enable(switch::Switch),
     /// Switch it off: nobody gets its token, nobody refreshes for it
@@ -37,6 +39,7 @@ impl Cred {
             Self::List(command) => command.run(context).await,
             Self::Show(command) => command.run(context).await,
             Self::Refresh(command) => command.run(context).await,
+            Self::Amend(command) => command.run(context).await,
             Self::Enable(command) => command.run(context, false).await,
             Self::Disable(command) => command.run(context, true).await,
             Self::Remove(command) => command.run(context).await,

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use clap::Args;
-use keyherd_api::documents::{CredentialView, WAIT_SECONDS_MAX};
-use keyherd_core::broker::Acquired;
+use keyherd_api::documents::WAIT_SECONDS_MAX;
 use keyherd_core::ids::Name;
 
 use super::super::failure::Failure;
-use super::super::peer::{Context, actor};
+use super::super::peer::Context;
 use super::super::progress;
 use super::list::ends;
-use crate::wire::Wired;
+use crate::peer::Peer;
 
 /// Refresh its token now, although it may be valid; coalesced with others who want the same.
 #[derive(Debug, Args)]
@@ -28,19 +27,12 @@ impl Refresh {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
         let wait = self.wait.map_or(context.settings.command.wait, Duration::from_secs);
         let (name, out) = (&self.name, context.out);
-        let work = async |wired: &Wired| {
-            let (broker, actor) = (&wired.broker, actor());
-            let refreshed = broker.refresh(name.as_str(), wait, &actor);
-            if let Acquired::Refused(refusal) =
-                progress::waiting("waiting for the provider", refreshed).await?
-            {
-                return Err(Failure::refused(name.as_str(), &refusal));
-            }
-            let loaded = broker.show(name).await?;
+        let work = async |peer: &dyn Peer| {
+            let view = progress::waiting("waiting for the provider", peer.refresh(name, wait)).await?;
             if out.is_json() {
-                return out.json(&CredentialView::new(&loaded, broker.now()));
+                return out.json(&view);
             }
-            let (generation, ends) = (loaded.chain.generation, ends(&loaded, broker.now()));
+            let (generation, ends) = (view.generation, ends(&view, peer.now()));
             out.line(format!("{name} is at generation {generation}; its token ends {ends}"))
         };
         context.peer(work).await

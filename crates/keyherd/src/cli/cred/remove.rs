@@ -5,8 +5,8 @@ use keyherd_core::ids::Name;
 use serde::Serialize;
 
 use super::super::failure::Failure;
-use super::super::peer::{Context, actor};
-use crate::wire::Wired;
+use super::super::peer::Context;
+use crate::peer::Peer;
 
 /// Remove it; its chain goes with its last credential. The provider is not told.
 #[derive(Debug, Args)]
@@ -24,8 +24,8 @@ struct Removed<'a> {
 impl Remove {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
         let out = context.out;
-        let work = async |wired: &Wired| {
-            wired.broker.remove(&self.name, &actor()).await?;
+        let work = async |peer: &dyn Peer| {
+            peer.remove(&self.name).await?;
             if out.is_json() {
                 return out.json(&Removed { removed: self.name.as_str() });
             }

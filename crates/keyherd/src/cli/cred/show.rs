@@ -2,7 +2,6 @@
 
 use clap::Args;
 use keyherd_api::documents::CredentialView;
-use keyherd_core::credential::Loaded;
 use keyherd_core::ids::Name;
 use keyherd_core::time::Timestamp;
 
@@ -10,7 +9,7 @@ use super::super::failure::Failure;
 use super::super::output::Output;
 use super::super::peer::Context;
 use super::list::ends;
-use crate::wire::Wired;
+use crate::peer::Peer;
 
 /// Show one credential: everything but its secrets.
 #[derive(Debug, Args)]
@@ -22,20 +21,20 @@ pub(crate) struct Show {
 
 impl Show {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
-        let work = async |wired: &Wired| {
-            let loaded = wired.broker.show(&self.name).await?;
-            print(context.out, &loaded, wired.broker.now())
+        let work = async |peer: &dyn Peer| {
+            let view = peer.show(&self.name).await?;
+            print(context.out, view, peer.now())
         };
         context.peer(work).await
     }
 }
 
 /// One credential as it stands.
-pub(super) fn print(out: Output, loaded: &Loaded, now: Timestamp) -> Result<(), Failure> {
-    let view = CredentialView::new(loaded, now);
+fn print(out: Output, view: CredentialView, now: Timestamp) -> Result<(), Failure> {
     if out.is_json() {
         return out.json(&view);
     }
+    let ends = ends(&view, now);
     let mut lines = Vec::new();
     let mut line =
         |title: &'static str, value: Option<String>| lines.extend(value.map(|value| (title, value)));
@@ -48,7 +47,7 @@ pub(super) fn print(out: Output, loaded: &Loaded, now: Timestamp) -> Result<(), 
     line("cooling", view.cooling.map(|cooling| format!("until {} ({})", cooling.until, cooling.reason)));
     line("generation", Some(view.generation.to_string()));
     let assumed = if view.expires_assumed { " (assumed: the provider did not say)" } else { "" };
-    line("token ends", Some(format!("{}{assumed}", ends(loaded, now))));
+    line("token ends", Some(format!("{ends}{assumed}")));
     line("refreshed at", view.refreshed_at.map(|at| at.to_string()));
     line("refresh token", Some(if view.has_refresh_token { "yes" } else { "no" }.into()));
     line("refresh token ends", view.refresh_expires_at.map(|at| at.to_string()));

@@ -1,13 +1,12 @@
 //! `keyherd cred enable` and `disable`: the switch on a credential.
 
 use clap::Args;
-use keyherd_api::documents::CredentialView;
-use keyherd_core::credential::Amendment;
+use keyherd_api::documents::PatchDocument;
 use keyherd_core::ids::Name;
 
 use super::super::failure::Failure;
-use super::super::peer::{Context, actor};
-use crate::wire::Wired;
+use super::super::peer::Context;
+use crate::peer::Peer;
 
 /// Which credential.
 #[derive(Debug, Args)]
@@ -19,12 +18,12 @@ pub(crate) struct Switch {
 
 impl Switch {
     pub(super) async fn run(self, context: Context, disabled: bool) -> Result<(), Failure> {
-        let amendment = Amendment { disabled: Some(disabled), ..Amendment::default() };
+        let patch = PatchDocument { disabled: Some(disabled), ..PatchDocument::default() };
         let out = context.out;
-        let work = async |wired: &Wired| {
-            let loaded = wired.broker.amend(&self.name, amendment, &actor()).await?;
+        let work = async |peer: &dyn Peer| {
+            let view = peer.amend(&self.name, patch).await?;
             if out.is_json() {
-                return out.json(&CredentialView::new(&loaded, wired.broker.now()));
+                return out.json(&view);
             }
             out.line(format!("{} is {}", self.name, if disabled { "disabled" } else { "enabled" }))
         };

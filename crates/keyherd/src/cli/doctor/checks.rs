@@ -13,6 +13,7 @@ use keyherd_core::time::Timestamp;
 use super::super::duration::brief;
 use super::super::peer::Context;
 use super::{Finding, Verdict};
+use crate::peer::ServerPeer;
 use crate::wire::{ADMIN_TOKEN_FILE, WireError, Wired};
 
 /// 2025-01-01: this program is younger than that.
@@ -34,12 +35,28 @@ pub(super) fn before_opening(context: &Context) -> Vec<Finding> {
     findings
 }
 
+/// Whether a server can be reached, serves, and knows the bearer.
+pub(super) async fn server(peer: &ServerPeer) -> Finding {
+    const CHECK: &str = "server";
+    match peer.look().await {
+        Ok((version, ready)) => {
+            let part = |part: &str| format!("{part} {}", ready[part].as_str().unwrap_or("?"));
+            let parts = ["store", "coordinator", "journal"].map(part).join(", ");
+            let detail = format!("{}, version {version}: {parts}", peer.origin());
+            let is_well = ready["coordinator"] == "ok" && ready["journal"] == "ok";
+            Finding::new(CHECK, if is_well { Verdict::Ok } else { Verdict::Note }, detail)
+        }
+        Err(failure) => Finding::new(CHECK, Verdict::Wrong, failure.line().unwrap_or_default()),
+    }
+}
+
 /// What only a peer on the store can see.
 pub(super) async fn of_open_store(context: &Context, wired: &Wired) -> Vec<Finding> {
     vec![
         store(wired).await,
         audit(wired).await,
         clock(wired).await,
+        coordinator(wired).await,
         journal(wired).await,
         claims(wired).await,
         credentials(wired).await,
@@ -156,6 +173,16 @@ async fn clock(wired: &Wired) -> Finding {
             Finding::new(CHECK, Verdict::Wrong, detail)
         }
         None => Finding::new(CHECK, Verdict::Ok, shown),
+    }
+}
+
+/// Trouble with it is worth knowing: everything works without it, only slower.
+async fn coordinator(wired: &Wired) -> Finding {
+    const CHECK: &str = "coordinator";
+    let troubles = wired.broker.ports().coordinator.trouble().await;
+    match troubles.as_slice() {
+        [] => Finding::new(CHECK, Verdict::Ok, "other processes' commits are heard of"),
+        troubles => Finding::new(CHECK, Verdict::Note, troubles.join("; ")),
     }
 }
 

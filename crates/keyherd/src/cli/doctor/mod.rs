@@ -14,10 +14,12 @@ use super::failure::Failure;
 use super::output::Output;
 use super::peer::Context;
 use super::progress;
+use crate::peer::ServerPeer;
 
 /// Check data folder, key, store, audit log, journal, clock and profiles.
 ///
-/// Exits with 1 if something is wrong; each line says what, and the way out.
+/// Exits with 1 if something is wrong; each line says what, and the way out. With --server: whether that one can be
+/// reached, serves, and knows the bearer.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {}
 
@@ -55,6 +57,9 @@ impl Finding {
 
 impl Doctor {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
+        if let Some(server) = &context.settings.server {
+            return report(context.out, &[checks::server(&ServerPeer::new(server)?).await]);
+        }
         let mut findings = checks::before_opening(&context);
         let work = async |wired: &crate::wire::Wired| {
             let checked = checks::of_open_store(&context, wired);
@@ -63,7 +68,7 @@ impl Doctor {
         };
         match checks::has_store(&context) {
             Ok(true) => {
-                if let Err(failure) = context.peer(work).await {
+                if let Err(failure) = context.store("doctor", work).await {
                     let line = failure.line().ok_or(failure)?;
                     findings.push(Finding::new("store", Verdict::Wrong, line));
                 }
