@@ -21,6 +21,7 @@ pub use tokio_postgres::types::{ToSql, Type};
 pub use self::clock::{ClockOptions, ClockSource, ServerClock};
 pub use self::fault::WireError;
 use self::lanes::Lanes;
+pub(crate) use self::lanes::open;
 pub use self::target::{BadTarget, Target};
 pub use self::transaction::Tx;
 
