@@ -156,6 +156,8 @@ impl RedisLink {
         let (words, state) = (Arc::downgrade(ears), self.state.clone());
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.options.connect_timeout))
+            // Each caller has a bound of its own.
+            .set_response_timeout(None)
             .set_push_sender(move |push: PushInfo| {
                 match push.kind {
                     PushKind::Disconnection => {
