@@ -1,4 +1,4 @@
-//! keyherd's ports made real: the SQLite store, the provider's HTTP client, the journal, profiles, sealing.
+//! keyherd's ports made real: the stores, the coordinators, the provider's HTTP client, the journal, profiles, sealing.
 //!
 //! Each module implements one port of [`keyherd_core`] with one technology. Adapters never call a verb and never
 //! name a door.

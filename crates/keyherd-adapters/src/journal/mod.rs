@@ -4,6 +4,7 @@
 //! `done/` when the store has it: looking for what is pending costs what is pending, however much is kept. Several
 //! processes may work in one folder at once. Never decides what an entry is good for: the broker does.
 
+mod copies;
 mod document;
 mod files;
 mod keys;
@@ -17,6 +18,7 @@ use keyherd_core::ports::{Aged, Journal, JournalEntry, JournalError};
 use keyherd_core::secret::TokenHash;
 use keyherd_core::time::Timestamp;
 
+pub use self::copies::{CopiedJournal, CopyOptions};
 pub use self::files::{ENTRY_LEN_MAX, RESERVE_LEN, SCAN_MAX, UNFINISHED_AGE_MAX};
 use self::files::{Files, Place};
 use self::keys::Keys;
@@ -70,6 +72,19 @@ impl FileJournal {
     /// in the result instead.
     pub async fn reseal_all(&self) -> Result<Resealed, JournalError> {
         self.blocking(Inner::reseal_all).await
+    }
+
+    /// An entry as it would stand in a file. Reads the key source, which may be a file or a command.
+    async fn sealed(&self, entry: &JournalEntry) -> Result<Vec<u8>, JournalError> {
+        let entry = entry.clone();
+        self.blocking(move |inner| inner.keys.seal(&entry)).await
+    }
+
+    /// What [`FileJournal::sealed`] made, here or on another machine.
+    async fn opened(&self, spent: &TokenHash, sealed: Vec<u8>) -> Result<JournalEntry, JournalError> {
+        let spent = *spent;
+        let name = format!("{} (a copy in Redis)", spent.to_hex());
+        self.blocking(move |inner| inner.keys.open(&spent, &name, &sealed)).await
     }
 
     /// Work that waits for a disk is kept off the runtime's own threads. It is finished even when nobody waits any more.

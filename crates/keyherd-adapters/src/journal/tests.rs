@@ -1,5 +1,7 @@
 //! The journal on a real folder: what survives, what is refused, what goes.
 
+mod copies;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

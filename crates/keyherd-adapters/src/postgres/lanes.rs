@@ -75,13 +75,13 @@ impl Lanes {
 }
 
 /// A connection as the driver makes it: a client, and what moves its bytes.
-pub(super) type Opened = (
+pub(crate) type Opened = (
     Client,
     tokio_postgres::Connection<tokio_postgres::Socket, super::tls::Encrypted<tokio_postgres::Socket>>,
 );
 
 /// Opens one connection within a time that includes the handshake and the password exchange.
-pub(super) async fn open(target: &Target, timeout: std::time::Duration) -> Result<Opened, WireError> {
+pub(crate) async fn open(target: &Target, timeout: std::time::Duration) -> Result<Opened, WireError> {
     let connect = Box::pin(target.config.connect(MakeTls(Arc::clone(&target.tls))));
     let connected = tokio::time::timeout(timeout, connect).await;
     Ok(connected.map_err(|_elapsed| WireError::Unavailable("it does not let us in in time".into()))??)

@@ -21,6 +21,7 @@ pub use tokio_postgres::types::{ToSql, Type};
 pub use self::clock::{ClockOptions, ClockSource, ServerClock};
 pub use self::fault::WireError;
 use self::lanes::Lanes;
+pub(crate) use self::lanes::open;
 pub use self::target::{BadTarget, Target};
 pub use self::transaction::Tx;
 
@@ -99,8 +100,17 @@ impl Wire {
     /// # Errors
     /// [`WireError::Unavailable`] or [`WireError::TimedOut`]: there is no lane, or no connection for it.
     pub async fn begin(&self) -> Result<Tx, WireError> {
+        self.begin_within(self.0.options.statement_timeout).await
+    }
+
+    /// The same with another bound for each of its statements: for migrations, which may rewrite a table.
+    ///
+    /// # Errors
+    /// As [`Wire::begin`].
+    pub async fn begin_within(&self, statement_timeout: Duration) -> Result<Tx, WireError> {
         let loan = self.0.take().await?;
-        Ok(Tx::new(loan, self.opening(), self.answer_timeout()))
+        let answer_timeout = statement_timeout + self.0.options.answer_margin;
+        Ok(Tx::new(loan, self.opening(statement_timeout), answer_timeout))
     }
 
     /// Ends connections that are idle.
@@ -122,13 +132,12 @@ impl Wire {
     }
 
     /// Settings for this transaction only: behind a pooler the session is the next client's in a moment.
-    fn opening(&self) -> String {
-        let options = &self.0.options;
+    fn opening(&self, statement_timeout: Duration) -> String {
         format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {}; \
              SET LOCAL idle_in_transaction_session_timeout = {}",
-            options.statement_timeout.as_millis(),
-            options.idle_in_transaction_timeout.as_millis(),
+            statement_timeout.as_millis(),
+            self.0.options.idle_in_transaction_timeout.as_millis(),
         )
     }
 

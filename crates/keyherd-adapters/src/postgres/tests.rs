@@ -50,7 +50,11 @@ async fn check_transactions(wire: &Wire) {
     assert_eq!(rows[0].get::<_, String>(0), "a");
     tx.commit().await.unwrap();
 
-    let tx = wire.begin().await.unwrap();
+    let timeout = "SELECT current_setting('statement_timeout')";
+    // What a transaction set went with it, although it was committed.
+    assert_eq!(wire.read(timeout, &[]).await.unwrap()[0].get::<_, &str>(0), "0");
+    let tx = wire.begin_within(Duration::from_secs(90)).await.unwrap();
+    assert_eq!(tx.query(timeout, &[]).await.unwrap()[0].get::<_, &str>(0), "90s");
     insert(&tx, 2, "b").await.unwrap();
     tx.rollback().await.unwrap();
     let tx = wire.begin().await.unwrap();

@@ -8,6 +8,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
@@ -79,6 +81,20 @@ pub(crate) fn roots(extra: RootCertStore) -> RootCertStore {
     }
     roots.extend(extra.roots);
     roots
+}
+
+/// The system's roots and the operator's own as one PEM text, for a client that wants them so.
+pub(crate) fn roots_as_pem(ca_bundle: &Path) -> Result<Vec<u8>, BadCaBundle> {
+    let bad = |problem| BadCaBundle { path: ca_bundle.into(), problem };
+    let own = read(ca_bundle).map_err(bad)?;
+    parse(&own).map_err(bad)?;
+    let mut text = String::new();
+    for certificate in rustls_native_certs::load_native_certs().certs {
+        text.push_str("-----BEGIN CERTIFICATE-----\n");
+        text.push_str(&STANDARD.encode(&certificate));
+        text.push_str("\n-----END CERTIFICATE-----\n");
+    }
+    Ok([text.as_bytes(), &own].concat())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

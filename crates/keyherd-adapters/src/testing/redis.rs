@@ -32,16 +32,12 @@ impl PrivateRedis {
     /// # Errors
     /// There is no `redis-server`, or it does not start.
     pub fn start(options: RedisOptions) -> io::Result<Self> {
+        let mut server = Self { process: None, options, port: 0, folder: Folder::new(None)? };
         retry(|| {
-            let mut server = Self {
-                process: None,
-                options: options.clone(),
-                port: free_port()?,
-                folder: Folder::new(None)?,
-            };
-            server.launch()?;
-            Ok(server)
-        })
+            server.port = free_port()?;
+            server.launch()
+        })?;
+        Ok(server)
     }
 
     /// Where it is, for `--redis-url`.

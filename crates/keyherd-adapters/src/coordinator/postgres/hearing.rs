@@ -1,0 +1,93 @@
+//! The connection that listens: opened, proven, watched, and opened again.
+//!
+//! Owns the proof that notices arrive: one to itself, sent on the store's own way. Sent on the listening connection it
+//! would come back even through a pooler that loses everybody else's.
+
+use std::sync::Arc;
+
+use futures_util::future::poll_fn;
+use tokio_postgres::{AsyncMessage, Client};
+
+use super::{CHANNEL, Hearing, Shared};
+use crate::postgres::{WireError, open};
+
+/// How the payload of a proof begins.
+const PROOF: &str = "proof ";
+
+/// Listens for as long as the process lives.
+pub(super) async fn listen(shared: Arc<Shared>) {
+    let mut rest = shared.options.reconnect_first;
+    loop {
+        let problem = session(&shared).await;
+        if matches!(shared.hearing.send_replace(Hearing::Deaf(problem)), Hearing::Proven) {
+            rest = shared.options.reconnect_first;
+        }
+        tokio::time::sleep(rest).await;
+        rest = (rest * 2).min(shared.options.reconnect_max);
+    }
+}
+
+/// Until the connection is lost, or a proof fails: says why.
+async fn session(shared: &Shared) -> String {
+    let opened = open(&shared.listen, shared.options.connect_timeout).await;
+    let (client, mut connection) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return error.to_string(),
+    };
+    let messages = async {
+        loop {
+            match poll_fn(|cx| connection.poll_message(cx)).await {
+                Some(Ok(AsyncMessage::Notification(notice))) => note(shared, notice.payload()),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return WireError::from(error).to_string(),
+                None => return "the connection was closed".to_owned(),
+            }
+        }
+    };
+    tokio::select! {
+        problem = messages => problem,
+        problem = prove(shared, &client) => problem,
+    }
+}
+
+fn note(shared: &Shared, payload: &str) {
+    match payload.strip_prefix(PROOF) {
+        None => shared.ears.hear(payload),
+        Some(proof) => {
+            let number = proof.strip_prefix(shared.ears.me()).and_then(|rest| rest.trim().parse().ok());
+            if let Some(number) = number {
+                shared.proofs.send_replace(number);
+            }
+        }
+    }
+}
+
+/// Proves now and then that notices arrive. Says why, once they do not.
+async fn prove(shared: &Shared, client: &Client) -> String {
+    let options = &shared.options;
+    let statement = format!("LISTEN {CHANNEL}");
+    match tokio::time::timeout(options.connect_timeout, client.batch_execute(&statement)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return WireError::from(error).to_string(),
+        Err(_elapsed) => return "LISTEN is not answered".to_owned(),
+    }
+    let mut proofs = shared.proofs.subscribe();
+    loop {
+        let next = *proofs.borrow_and_update() + 1;
+        let word = format!("{PROOF}{} {next}", shared.ears.me());
+        let proof = async {
+            shared.notify(&word).await.map_err(|error| error.to_string())?;
+            proofs.wait_for(|number| *number >= next).await.map(drop).map_err(|error| error.to_string())
+        };
+        match tokio::time::timeout(options.prove_within, proof).await {
+            Ok(Ok(())) => {}
+            Ok(Err(problem)) => return problem,
+            Err(_elapsed) => return "a notice to itself did not come back".to_owned(),
+        }
+        if shared.hearing.send_replace(Hearing::Proven) != Hearing::Proven {
+            // What was committed while nobody listened is news as well.
+            shared.ears.ring();
+        }
+        tokio::time::sleep(options.prove_every).await;
+    }
+}

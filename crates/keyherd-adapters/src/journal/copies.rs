@@ -1,0 +1,114 @@
+//! The journal with sealed copies in Redis: what a host received before it vanished, any other host can commit.
+//!
+//! Owns the copies. This machine's journal is what counts: a copy is made beside it, within a bound, and its failure is
+//! nobody's error. Sealed as the files are; Redis sees a keyed hash and ciphertext.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join;
+use keyherd_core::ports::{Aged, Journal, JournalEntry, JournalError};
+use keyherd_core::secret::TokenHash;
+use keyherd_core::time::{Timestamp, millis};
+
+use super::FileJournal;
+use crate::coordinator::RedisLink;
+
+/// Bounds of the copies.
+#[derive(Debug, Clone)]
+pub struct CopyOptions {
+    /// How long a copy is kept. Longer than a journal keeps what was committed, so that a store that lost its last commits
+    /// can be rolled forward from copies as well.
+    pub kept: Duration,
+    /// How long Redis may take for one.
+    pub answer_timeout: Duration,
+    /// The largest that is copied, in bytes.
+    pub len_max: usize,
+}
+
+impl Default for CopyOptions {
+    fn default() -> Self {
+        Self {
+            kept: Duration::from_secs(25 * 60 * 60),
+            answer_timeout: Duration::from_millis(100),
+            len_max: 1 << 20,
+        }
+    }
+}
+
+/// A [`Journal`] on this machine, with copies elsewhere.
+#[derive(Clone)]
+pub struct CopiedJournal {
+    local: FileJournal,
+    link: Arc<RedisLink>,
+    options: CopyOptions,
+}
+
+impl CopiedJournal {
+    /// Copies what is written to `local` from now on.
+    pub fn new(local: FileJournal, link: Arc<RedisLink>, options: CopyOptions) -> Self {
+        Self { local, link, options }
+    }
+
+    fn key(&self, spent: &TokenHash) -> String {
+        self.link.key("answer", &spent.to_hex())
+    }
+
+    async fn copy(&self, entry: &JournalEntry) {
+        let sealed = self.local.sealed(entry).await;
+        let Some(sealed) = sealed.ok().filter(|sealed| sealed.len() <= self.options.len_max) else { return };
+        let mut set = redis::cmd("SET");
+        set.arg(self.key(&entry.spent)).arg(sealed).arg("PX").arg(millis(self.options.kept));
+        let _ = self.link.ask_within::<redis::Value>(&set, self.options.answer_timeout).await;
+    }
+
+    /// One that was damaged is none: what follows is what would follow without Redis. One under a key that is not here
+    /// is an error, because the key may come.
+    async fn copied(&self, spent: &TokenHash) -> Result<Option<JournalEntry>, JournalError> {
+        let mut get = redis::cmd("GET");
+        get.arg(self.key(spent));
+        let found = self.link.ask_within::<Option<Vec<u8>>>(&get, self.options.answer_timeout).await;
+        let Some(sealed) = found.flatten() else { return Ok(None) };
+        match self.local.opened(spent, sealed).await {
+            Ok(entry) => Ok(Some(entry)),
+            Err(error @ JournalError::Unreadable { .. }) => {
+                tracing::warn!(%error, "a copy in Redis is of no use");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[async_trait]
+impl Journal for CopiedJournal {
+    /// The copy is made at the same time, whether or not this machine can keep the answer.
+    async fn write(&self, entry: &JournalEntry) -> Result<(), JournalError> {
+        join(self.local.write(entry), self.copy(entry)).await.0
+    }
+
+    async fn find(&self, spent: &TokenHash) -> Result<Option<JournalEntry>, JournalError> {
+        match self.local.find(spent).await? {
+            None => self.copied(spent).await,
+            found => Ok(found),
+        }
+    }
+
+    /// The copy stays for its time, as committed entries do.
+    async fn committed(&self, spent: &TokenHash) -> Result<(), JournalError> {
+        self.local.committed(spent).await
+    }
+
+    async fn pending(&self, limit: usize) -> Result<Vec<TokenHash>, JournalError> {
+        self.local.pending(limit).await
+    }
+
+    async fn aged(&self, now: Timestamp, keep: Duration, limit: usize) -> Result<Vec<Aged>, JournalError> {
+        self.local.aged(now, keep, limit).await
+    }
+
+    async fn forget(&self, spent: &TokenHash) -> Result<(), JournalError> {
+        self.local.forget(spent).await
+    }
+}
