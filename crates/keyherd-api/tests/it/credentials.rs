@@ -1,5 +1,6 @@
 //! Credentials and client apps over the door, from making to removing.
 
+use keyherd_core::fakes::granted;
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -53,8 +54,9 @@ async fn a_name_that_is_taken() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reconnect_replaces_tokens_only() {
-    let world = World::new([]);
+    let world = World::new([granted("planted-access-2", "planted-refresh-2")]);
     let before = world.credential("acme-1", 3600).await;
+    assert_eq!(world.ask("POST", "/v1/credentials/acme-1/refresh", None).await.status, 200);
     let tokens = json!({"access_token": "planted-new", "refresh_token": "planted-new-refresh", "expires_at": "2026-01-01T05:00:00+01:00"});
     let answer = world.ask("PUT", "/v1/credentials/acme-1/tokens", Some(tokens)).await;
     let after = answer.json();

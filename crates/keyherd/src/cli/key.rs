@@ -30,7 +30,7 @@ pub(crate) enum Key {
     /// Make a new master key and seal everything under it, while servers and commands work on
     ///
     /// Interrupted, it is simply run again and goes on with the key it had made: at each step the key file holds every
-    /// key that anything is sealed under. It waits for refreshes that began before it, up to [refresh]
+    /// key that anything is sealed under. It waits for refreshes that began before it, up to `[refresh]`
     /// flight_timeout_seconds; while some are still under way then, the old key is kept, and it is run again later.
     /// Where the key comes from KEYHERD_MASTER_KEY, put the new key in front of the old one, separated by a comma, and
     /// run this: everything is sealed under the first one.

@@ -26,7 +26,7 @@ pub(crate) struct Flags {
     /// A fleet's coordinator: not in this version yet [env: KEYHERD_REDIS_URL]
     #[arg(long, value_name = "URL", global = true, hide = true)]
     pub(crate) redis_url: Option<String>,
-    /// A server that runs the verbs instead, such as https://keyherd.example:8484, with its bearer in KEYHERD_TOKEN; this
+    /// A server that runs the verbs instead, such as `https://keyherd.example:8484`, with its bearer in KEYHERD_TOKEN; this
     /// machine then needs no store, no key and no data folder [env: KEYHERD_SERVER]
     #[arg(long, value_name = "URL", global = true, help_heading = "Settings")]
     pub(crate) server: Option<String>,
