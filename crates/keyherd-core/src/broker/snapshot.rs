@@ -1,7 +1,10 @@
 //! What this process knows of the store: the hot path's only reading. Bounded, and never the truth.
 //!
 //! A name leads to its credential and to its chain's cell; a commit replaces the cell's content, so that all
-//! credentials of a chain follow together. A cell that is stale serves nobody until it was read anew.
+//! credentials of a chain follow together. A cell that is stale serves nobody until it was read anew. A change elsewhere
+//! keeps from memory what was read of that name or chain meanwhile, and nothing else.
+
+mod changes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,6 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use self::changes::{Changes, Stamp};
 use crate::credential::{Chain, Credential, Loaded};
 use crate::ids::{ChainId, Name};
 use crate::time::Timestamp;
@@ -18,8 +22,7 @@ type Map<K, V> = papaya::HashMap<K, Arc<V>, foldhash::fast::RandomState>;
 pub(super) struct Snapshots {
     names: Map<Name, Known>,
     cells: Map<ChainId, Cell>,
-    /// +1 whenever something is found to have changed: a read that began before does not count as fresh.
-    epoch: AtomicU64,
+    changes: Changes,
     /// Whether changes elsewhere reach this memory.
     watched: AtomicBool,
     max: usize,
@@ -34,20 +37,18 @@ pub(super) struct Known {
     /// How long the token must live on for a caller who does not say.
     pub(super) window: Duration,
     /// When it was read.
-    pub(super) read_at: Timestamp,
+    read_at: Timestamp,
+    /// The same, among the changes.
+    stamp: Stamp,
     pub(super) cell: Arc<Cell>,
 }
 
 /// One chain's last known state.
 pub(super) struct Cell {
     chain: ArcSwap<Chain>,
-    /// The epoch at which it was found to be old; 0: it is not.
+    /// The change by which it was found to be old; 0: it is not.
     stale_since: AtomicU64,
 }
-
-/// When a read began, for [`Snapshots::put`].
-#[derive(Clone, Copy)]
-pub(super) struct Stamp(u64);
 
 impl Known {
     /// Whether it is switched off, or rests now: then no token of it is given.
@@ -74,7 +75,7 @@ impl Snapshots {
         Self {
             names: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
             cells: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
-            epoch: AtomicU64::new(0),
+            changes: Changes::new(),
             watched: AtomicBool::new(false),
             max,
         }
@@ -85,7 +86,8 @@ impl Snapshots {
         let pinned = self.names.pin();
         let known = pinned.get(name)?;
         let is_recent = known.read_at <= now && now < known.read_at + UNWATCHED_MAX;
-        (self.watched.load(Ordering::Relaxed) || is_recent).then(|| look(known))
+        let is_followed = self.watched.load(Ordering::Relaxed) || is_recent;
+        (is_followed && self.changes.has_no_general(known.stamp)).then(|| look(known))
     }
 
     /// Looks a name up, however old what is known may be: for when the store cannot be asked.
@@ -101,23 +103,25 @@ impl Snapshots {
 
     /// Call before a read whose result goes to [`Snapshots::put`].
     pub(super) fn stamp(&self) -> Stamp {
-        Stamp(self.epoch.load(Ordering::Acquire))
+        self.changes.stamp()
     }
 
-    /// Keeps what was read since `stamp`, unless something changed meanwhile.
+    /// Keeps what was read since `stamp`, unless just that changed meanwhile.
     pub(super) fn put(&self, stamp: Stamp, loaded: &Loaded, window: Duration, read_at: Timestamp) {
         if self.names.len().max(self.cells.len()) >= self.max {
             self.clear();
             return;
         }
-        let cell = self.keep(stamp, &loaded.chain);
-        if self.epoch.load(Ordering::Acquire) == stamp.0 {
-            let known = Arc::new(Known { credential: loaded.credential.clone(), window, read_at, cell });
-            self.names.pin().insert(loaded.credential.name.clone(), known);
-        }
-        // A change between the check and the insertion has bumped the epoch before it removes names.
-        if self.epoch.load(Ordering::Acquire) != stamp.0 {
-            self.names.pin().remove(loaded.credential.name.as_str());
+        let (credential, cell) = (loaded.credential.clone(), self.keep(stamp, &loaded.chain));
+        let name = &loaded.credential.name;
+        let is_fresh = || self.changes.has_none(stamp, loaded.chain.id, name);
+        if is_fresh() {
+            let known = Arc::new(Known { credential, window, read_at, stamp, cell });
+            self.names.pin().insert(name.clone(), known);
+            // A change between the look and the insertion was noted before it removes names.
+            if !is_fresh() {
+                self.names.pin().remove(name.as_str());
+            }
         }
     }
 
@@ -131,37 +135,30 @@ impl Snapshots {
     /// The chain changed elsewhere. `generation`: where it is known that this is all that changed.
     pub(super) fn chain_changed(&self, id: ChainId, generation: Option<u64>) {
         // Also where the chain is not known yet: a read that is under way may be older than this.
-        let epoch = self.next_epoch();
+        let changed = self.changes.of_chain(id);
         if let Some(cell) = self.cells.pin().get(&id)
             && generation.is_none_or(|generation| cell.chain.load().generation < generation)
         {
-            cell.stale_since.fetch_max(epoch, Ordering::AcqRel);
+            cell.stale_since.fetch_max(changed.tick(), Ordering::AcqRel);
         }
     }
 
     /// A credential's own fields changed, or it is gone.
     pub(super) fn forget(&self, name: &str) {
-        self.next_epoch();
+        self.changes.of_name(name);
         self.names.pin().remove(name);
     }
 
     /// Everything may have changed.
     pub(super) fn clear(&self) {
-        self.next_epoch();
+        self.changes.of_all();
         self.names.pin().clear();
         self.cells.pin().clear();
     }
 
-    /// Everything must be read anew, but may serve while the store cannot be asked.
+    /// Everything must be read anew, name by name, but may serve while the store cannot be asked.
     pub(super) fn mark_all_stale(&self) {
-        let epoch = self.next_epoch();
-        for cell in self.cells.pin().values() {
-            cell.stale_since.fetch_max(epoch, Ordering::AcqRel);
-        }
-    }
-
-    fn next_epoch(&self) -> u64 {
-        self.epoch.fetch_add(1, Ordering::AcqRel) + 1
+        self.changes.of_all();
     }
 
     fn keep(&self, stamp: Stamp, chain: &Chain) -> Arc<Cell> {
@@ -171,7 +168,7 @@ impl Snapshots {
         });
         let found_old = cell.stale_since.load(Ordering::Acquire);
         replace(cell, chain);
-        if found_old != 0 && found_old <= stamp.0 {
+        if found_old != 0 && found_old <= stamp.tick() {
             // Only if it was not found old once more meanwhile.
             let _ = cell.stale_since.compare_exchange(found_old, 0, Ordering::AcqRel, Ordering::Relaxed);
         }
@@ -185,3 +182,6 @@ fn replace(cell: &Cell, chain: &Chain) {
         if chain.revision >= current.revision { Arc::new(chain.clone()) } else { Arc::clone(current) }
     });
 }
+
+#[cfg(test)]
+mod tests;

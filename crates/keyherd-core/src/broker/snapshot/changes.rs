@@ -1,0 +1,93 @@
+//! When which name and chain was last found to have changed: what was read from the store before does not count as fresh.
+//!
+//! Bounded whatever there is: names and chains share a fixed number of places. Two that share one cost a reading that
+//! memory does not keep, and never an old one that it does.
+
+use std::hash::{BuildHasher, Hash};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use crate::ids::{ChainId, Name};
+
+/// 128 KiB. A change hits a given reading, which looks at two places, by chance once in 8,000 times.
+const PLACES: usize = 16_384;
+
+pub(super) struct Changes {
+    /// +1 at each change. It only orders changes and readings: it makes nothing old by itself.
+    ticks: AtomicU64,
+    /// The tick of the last change of each place.
+    places: Box<[AtomicU64]>,
+    /// The tick of the last change that may have been of anything.
+    all: AtomicU64,
+    hasher: foldhash::fast::RandomState,
+}
+
+/// When a reading began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::broker) struct Stamp(u64);
+
+impl Changes {
+    pub(super) fn new() -> Self {
+        Self {
+            ticks: AtomicU64::new(0),
+            places: std::iter::repeat_with(|| AtomicU64::new(0)).take(PLACES).collect(),
+            all: AtomicU64::new(0),
+            hasher: foldhash::fast::RandomState::default(),
+        }
+    }
+
+    /// Now: all that was found to have changed so far is in what is read from now on.
+    pub(super) fn stamp(&self) -> Stamp {
+        Stamp(self.ticks.load(Ordering::Acquire))
+    }
+
+    /// That chain changed. Returns when.
+    pub(super) fn of_chain(&self, chain: ChainId) -> Stamp {
+        self.note(self.place(chain))
+    }
+
+    /// What belongs to that name changed.
+    pub(super) fn of_name(&self, name: &str) {
+        self.note(self.place(name));
+    }
+
+    /// Anything may have changed.
+    pub(super) fn of_all(&self) {
+        self.note(Some(&self.all));
+    }
+
+    /// Whether what was read since `stamp` is not known to be old.
+    pub(super) fn has_none(&self, stamp: Stamp, chain: ChainId, name: &Name) -> bool {
+        // Pairs with the one in `note`: of a keeper that looks after it has kept, and of a change that removes after it was
+        // noted, at least one sees the other.
+        fence(Ordering::SeqCst);
+        let is_newer = |place: &AtomicU64| stamp.0 < place.load(Ordering::Acquire);
+        let places = [self.place(chain), self.place(name.as_str()), Some(&self.all)];
+        !places.into_iter().flatten().any(is_newer)
+    }
+
+    /// Whether nothing has happened since `stamp` that may have been of anything: the hot path's look.
+    pub(super) fn has_no_general(&self, stamp: Stamp) -> bool {
+        self.all.load(Ordering::Acquire) <= stamp.0
+    }
+
+    fn place(&self, key: impl Hash) -> Option<&AtomicU64> {
+        let hash = self.hasher.hash_one(key);
+        self.places.get(usize::try_from(hash % PLACES as u64).unwrap_or_default())
+    }
+
+    fn note(&self, place: Option<&AtomicU64>) -> Stamp {
+        let tick = self.ticks.fetch_add(1, Ordering::AcqRel) + 1;
+        if let Some(place) = place {
+            place.fetch_max(tick, Ordering::AcqRel);
+        }
+        fence(Ordering::SeqCst);
+        Stamp(tick)
+    }
+}
+
+impl Stamp {
+    /// Never 0 for a change: the first one is the first tick.
+    pub(super) fn tick(self) -> u64 {
+        self.0
+    }
+}

@@ -1,0 +1,80 @@
+//! Readings that overlap changes: only what changed is kept from memory.
+
+use super::*;
+use crate::broker::tests::{HOUR, Stage, acme, actor, stage};
+
+const WINDOW: Duration = Duration::from_secs(1);
+
+async fn loaded(stage: &Stage, name: &str) -> Loaded {
+    stage.host.broker.show(&Name::parse(name).expect("a name")).await.expect("there")
+}
+
+fn is_known(snapshots: &Snapshots, name: &str, now: Timestamp) -> bool {
+    snapshots.with(name, now, |known| known.cell.fresh().is_some()).unwrap_or_default()
+}
+
+/// Whether a reading of `acme` is in memory when `change` came while it was under way.
+async fn keeps(change: impl FnOnce(&Snapshots, &Loaded)) -> bool {
+    let stage = stage(HOUR, []).await;
+    let (snapshots, row, now) = (Snapshots::new(8), loaded(&stage, "acme").await, stage.host.broker.now());
+    snapshots.watched();
+    let stamp = snapshots.stamp();
+    change(&snapshots, &row);
+    snapshots.put(stamp, &row, WINDOW, now);
+    is_known(&snapshots, "acme", now)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_is_kept_although_others_changed_meanwhile() {
+    let others = |snapshots: &Snapshots, row: &Loaded| {
+        snapshots.chain_changed(ChainId::from_i64(row.chain.id.as_i64() ^ 1), None);
+        snapshots.forget("other");
+    };
+    assert!(keeps(others).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_of_what_changed_meanwhile_is_not_kept() {
+    assert!(!keeps(|snapshots, row| snapshots.chain_changed(row.chain.id, None)).await);
+    assert!(!keeps(|snapshots, _| snapshots.forget("acme")).await);
+    assert!(!keeps(|snapshots, _| snapshots.mark_all_stale()).await);
+    assert!(!keeps(|snapshots, _| snapshots.clear()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_all_may_have_changed_each_member_of_a_chain_is_read_anew() {
+    let stage = stage(HOUR, []).await;
+    for name in ["one", "two"] {
+        stage.import(name, HOUR, "refresh-shared", |fields| fields.chain = Some("workspace".into())).await;
+    }
+    let (snapshots, now) = (Snapshots::new(8), stage.host.broker.now());
+    snapshots.watched();
+    for name in ["one", "two"] {
+        snapshots.put(snapshots.stamp(), &loaded(&stage, name).await, WINDOW, now);
+    }
+    snapshots.mark_all_stale();
+    snapshots.put(snapshots.stamp(), &loaded(&stage, "one").await, WINDOW, now);
+    assert!(is_known(&snapshots, "one", now));
+    assert!(!is_known(&snapshots, "two", now), "its own switches may be others by now");
+    assert!(snapshots.with_old("two", |_| ()).is_some(), "good for when the store cannot be asked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_store_in_a_busy_fleet_still_warms_the_hot_path() {
+    let stage = stage(HOUR, []).await;
+    let other = stage.fleet.host();
+    let _events = other.broker.events();
+    let snapshots = &other.broker.0.snapshots;
+    let (stamp, row) = (snapshots.stamp(), other.broker.show(&acme()).await.expect("there"));
+    // The reading is still on its way when another credential is made, and its event is heard of.
+    stage.import("busy", HOUR, "refresh-busy", |_| {}).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    snapshots.put(stamp, &row, WINDOW, other.broker.now());
+    let ask = crate::refresh::Ask::foreground(WINDOW);
+    assert!(other.broker.hot("acme", &ask).is_none(), "the watch began after the reading");
+    let (stamp, row) = (snapshots.stamp(), other.broker.show(&acme()).await.expect("there"));
+    stage.host.broker.remove(&Name::parse("busy").expect("a name"), &actor()).await.expect("removed");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    snapshots.put(stamp, &row, WINDOW, other.broker.now());
+    assert!(other.broker.hot("acme", &ask).is_some());
+}
