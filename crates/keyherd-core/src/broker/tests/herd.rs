@@ -21,6 +21,15 @@ async fn ten_thousand_callers_cost_one_call_one_claim_and_one_commit() {
     assert_eq!(writes_after - writes, 2, "a claim and a commit");
 }
 
+/// Ten thousand of them are made and woken at once.
+#[tokio::test(start_paused = true)]
+async fn a_waiter_is_small() {
+    let stage = stage(Duration::ZERO, []).await;
+    let (ask, actor) = (plain(), actor());
+    let size = size_of_val(&stage.host.broker.acquire("acme", &ask, &actor));
+    assert!(size <= 640, "{size} bytes");
+}
+
 #[tokio::test(start_paused = true)]
 async fn many_hosts_and_expiries_never_replay() {
     let provider = RotatingProvider::new(200 * SECOND / 1000, 60);
