@@ -8,7 +8,6 @@ use std::time::Duration;
 use clap::Subcommand;
 use keyherd_adapters::journal::Resealed;
 use keyherd_adapters::seal::{KeyError, KeySource, Keyring};
-use keyherd_adapters::store::sqlite::Rotation;
 use keyherd_core::audit::{Actor, Note};
 use keyherd_core::ports::store::ChainStore;
 use serde::Serialize;
@@ -17,7 +16,7 @@ use serde_json::json;
 use super::failure::{Exit, Failure};
 use super::peer::Context;
 use super::progress::{self, Progress};
-use crate::wire::{WireError, Wired};
+use crate::wire::{Rotation, Wired};
 
 /// Between two looks at claims that were taken before the rotation.
 const LOOK: Duration = Duration::from_millis(50);
@@ -146,9 +145,9 @@ fn drop_old(
 
 /// Of two rotations at once, one would put its key file over the other's key.
 async fn alone(wired: &Wired) -> Result<Rotation, Failure> {
-    match tokio::time::timeout(TURN_PATIENCE, wired.store.rotation()).await {
+    match tokio::time::timeout(TURN_PATIENCE, wired.rotation()).await {
         Ok(Ok(rotation)) => Ok(rotation),
-        Ok(Err(error)) => Err(WireError::from(error).into()),
+        Ok(Err(error)) => Err(error.into()),
         Err(_elapsed) => {
             Err(Failure::new(Exit::NotNow, "another 'keyherd key rotate' is at work: let it finish first"))
         }

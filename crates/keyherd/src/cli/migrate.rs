@@ -1,7 +1,6 @@
 //! `keyherd migrate`: the schema's upgrade, ahead of a roll-out.
 
 use clap::Args;
-use keyherd_adapters::store::sqlite::SCHEMA_VERSION;
 use serde::Serialize;
 
 use super::failure::Failure;
@@ -21,11 +20,11 @@ struct Migrated {
 impl Migrate {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
         let work = async |wired: &crate::wire::Wired| {
-            let out = context.out;
+            let (out, schema_version) = (context.out, wired.schema_version().await?);
             if out.is_json() {
-                return out.json(&Migrated { schema_version: SCHEMA_VERSION });
+                return out.json(&Migrated { schema_version });
             }
-            out.line(format!("{} is at schema version {SCHEMA_VERSION}", wired.store.path().display()))
+            out.line(format!("{} is at schema version {schema_version}", wired.place()))
         };
         context.store("migrate", work).await
     }

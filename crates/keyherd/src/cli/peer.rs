@@ -63,7 +63,7 @@ impl Context {
             None => {
                 let wired = wire::open(&self.settings).await?;
                 let seen = look(&wired).await;
-                wired.store.close().await;
+                wired.close().await;
                 seen
             }
         }
@@ -93,5 +93,5 @@ pub(super) async fn end(wired: &Wired, patience: std::time::Duration) {
             "a refresh is still in flight: its answer, if there is one, is taken up from the journal"
         );
     }
-    wired.store.close().await;
+    wired.close().await;
 }

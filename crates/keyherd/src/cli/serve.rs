@@ -70,7 +70,7 @@ impl Places {
             version: env!("CARGO_PKG_VERSION"),
             api: door.url(),
             data: settings.data.display().to_string(),
-            database: wired.store.path().display().to_string(),
+            database: wired.place(),
             admin_token_file: settings.data.join(ADMIN_TOKEN_FILE).display().to_string(),
         }
     }

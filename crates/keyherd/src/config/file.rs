@@ -14,6 +14,7 @@ use super::api::ApiKeys;
 use super::background::BackgroundKeys;
 use super::broker::{BrokerKeys, JournalKeys};
 use super::command::CommandBounds;
+use super::fleet::{ListenKeys, PostgresKeys, RedisKeys};
 use super::log::LogSettings;
 use super::refresh::{RefreshKeys, contradiction};
 use super::server::ServerBounds;
@@ -44,6 +45,9 @@ pub(super) struct FileSettings {
     pub(super) broker: BrokerKeys,
     pub(super) journal: JournalKeys,
     pub(super) store: StoreKeys,
+    pub(super) postgres: PostgresKeys,
+    pub(super) listen: ListenKeys,
+    pub(super) redis: RedisKeys,
     pub(super) api: ApiKeys,
     pub(super) log: LogSettings,
     pub(super) command: CommandBounds,

@@ -13,7 +13,9 @@ pub(crate) struct Flags {
     /// The configuration file; default: keyherd.toml in the data folder, where there is one [env: KEYHERD_CONFIG]
     #[arg(long, value_name = "FILE", global = true, help_heading = "Settings")]
     pub(crate) config: Option<PathBuf>,
-    /// The store: sqlite:PATH; default: keyherd.db in the data folder [env: KEYHERD_DATABASE_URL]
+    /// The store: sqlite:PATH, or postgres://user@host:5432/database for a fleet; default: keyherd.db in the data folder. A
+    /// password belongs in the environment: arguments are seen by everyone on the machine [env: KEYHERD_DATABASE_URL; and
+    /// KEYHERD_LISTEN_URL, where LISTEN works, if the store is behind a transaction pooler]
     #[arg(long, value_name = "URL", global = true, help_heading = "Settings")]
     pub(crate) database_url: Option<String>,
     /// The file with the master key (mode 0600); default: master.key in the data folder [env:
@@ -23,8 +25,9 @@ pub(crate) struct Flags {
     /// More root certificates to trust towards providers, in PEM [env: KEYHERD_CA_BUNDLE]
     #[arg(long, value_name = "FILE", global = true, help_heading = "Settings")]
     pub(crate) ca_bundle: Option<PathBuf>,
-    /// A fleet's coordinator: not in this version yet [env: KEYHERD_REDIS_URL]
-    #[arg(long, value_name = "URL", global = true, hide = true)]
+    /// A fleet's coordinator beside PostgreSQL: redis://host:6379, or rediss:// for TLS; default: none [env:
+    /// KEYHERD_REDIS_URL]
+    #[arg(long, value_name = "URL", global = true, help_heading = "Settings")]
     pub(crate) redis_url: Option<String>,
     /// A server that runs the verbs instead, such as `https://keyherd.example:8484`, with its bearer in KEYHERD_TOKEN; this
     /// machine then needs no store, no key and no data folder [env: KEYHERD_SERVER]

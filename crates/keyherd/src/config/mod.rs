@@ -6,10 +6,12 @@ mod api;
 mod background;
 mod broker;
 mod command;
+mod database;
 mod environment;
 mod error;
 mod file;
 mod flags;
+mod fleet;
 mod log;
 mod number;
 mod places;
@@ -19,14 +21,13 @@ mod store;
 
 use std::path::{Path, PathBuf};
 
-use keyherd_adapters::coordinator::BellOptions;
 use keyherd_adapters::provider::EgressProxy;
 use keyherd_adapters::seal::KeySource;
-use keyherd_adapters::store::sqlite::SqliteBounds;
 use keyherd_core::broker::Options;
 
 pub(crate) use self::api::{ApiSettings, Listening, TlsFiles};
 pub(crate) use self::command::CommandBounds;
+pub(crate) use self::database::{FleetSettings, SqliteSettings, StoreSettings};
 pub(crate) use self::environment::Environment;
 pub(crate) use self::error::ConfigError;
 use self::file::FileSettings;
@@ -44,8 +45,8 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     /// A server that runs the verbs instead of this process.
     pub(crate) server: Option<ServerSettings>,
-    /// The store's file.
-    pub(crate) database: PathBuf,
+    /// The store, and how its processes hear of each other.
+    pub(crate) store: StoreSettings,
     /// Where the master keys are.
     pub(crate) master_key: KeySource,
     /// More roots towards providers.
@@ -54,10 +55,6 @@ pub(crate) struct Settings {
     pub(crate) egress_proxy: Option<EgressProxy>,
     /// The broker's bounds.
     pub(crate) options: Options,
-    /// How other processes' commits are heard of.
-    pub(crate) bell: BellOptions,
-    /// The store's own bounds.
-    pub(crate) store: SqliteBounds,
     /// For commands that listen.
     pub(crate) listening: Listening,
     /// What goes to standard error.
@@ -71,7 +68,6 @@ impl Settings {
     pub(crate) fn load(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
         let data = flags.data.clone().or_else(|| environment.path("KEYHERD_DATA"));
         let file = configured(flags, data.as_deref(), environment)?;
-        refuse_later_ones(flags, &file, environment)?;
         let ca_bundle = flags
             .ca_bundle
             .clone()
@@ -86,14 +82,12 @@ impl Settings {
         };
         Ok(Self {
             server,
-            ca_bundle,
-            database: database(flags, &file, environment, &data)?,
+            store: database::store(flags, &file, environment, (&data, ca_bundle.as_ref()))?,
             master_key: master_key(flags, &file, environment, &data)?,
             egress_proxy: egress_proxy(&file, environment)?,
             listening: Listening::of(&file),
-            bell: broker::bell(&file.broker),
             options: broker::options(file.refresh, file.background, &file.broker, &file.journal),
-            store: file.store.into(),
+            ca_bundle,
             log: log_settings(file.log, environment)?,
             command: file.command,
             data,
@@ -103,18 +97,6 @@ impl Settings {
     /// Makes the data folder where it is missing, and refuses one that others may write.
     pub(crate) fn prepare_data(&self) -> Result<(), ConfigError> {
         places::prepare(&self.data)
-    }
-
-    /// Only the data folder is ever made: a store elsewhere is somebody's decision, and a missing folder a slip of the pen.
-    pub(crate) fn check_database_folder(&self) -> Result<(), ConfigError> {
-        let folder = self.database.parent().filter(|parent| !parent.as_os_str().is_empty());
-        match folder {
-            Some(folder) if !folder.is_dir() => Err(ConfigError::Unfit {
-                setting: "--database-url",
-                problem: format!("the folder {} is missing: make it, or name another file", folder.display()),
-            }),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -136,65 +118,6 @@ fn configured(
         },
     };
     Ok(file::read_if_any(&data.join("keyherd.toml"))?.unwrap_or_default())
-}
-
-/// What would change where things are kept or who keeps them must not be passed over in silence.
-fn refuse_later_ones(
-    flags: &Flags,
-    file: &FileSettings,
-    environment: &Environment,
-) -> Result<(), ConfigError> {
-    let later = [
-        (
-            "--redis-url",
-            "a fleet's coordinator",
-            flags.redis_url.is_some(),
-            "KEYHERD_REDIS_URL",
-            &file.redis_url,
-        ),
-        ("KEYHERD_LISTEN_URL", "PostgreSQL", false, "KEYHERD_LISTEN_URL", &file.listen_url),
-    ];
-    for (setting, what, in_flags, variable, in_file) in later {
-        if in_flags || environment.has(variable) || in_file.is_some() {
-            return Err(ConfigError::NotYet { setting, what });
-        }
-    }
-    Ok(())
-}
-
-fn database(
-    flags: &Flags,
-    file: &FileSettings,
-    environment: &Environment,
-    data: &Path,
-) -> Result<PathBuf, ConfigError> {
-    let url = match &flags.database_url {
-        Some(url) => Some(url.clone()),
-        None => environment.text("KEYHERD_DATABASE_URL")?.or_else(|| file.database_url.clone()),
-    };
-    match url {
-        Some(url) => sqlite_path(&url),
-        None => Ok(data.join(DATABASE_FILE)),
-    }
-}
-
-/// `sqlite:PATH` or `sqlite://PATH`. The URL itself is not shown: another scheme's may hold a password.
-fn sqlite_path(url: &str) -> Result<PathBuf, ConfigError> {
-    const SETTING: &str = "--database-url";
-    if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-        return Err(ConfigError::NotYet { setting: SETTING, what: "PostgreSQL" });
-    }
-    let unfit = |problem: &str| ConfigError::Unfit { setting: SETTING, problem: problem.into() };
-    let path = url.strip_prefix("sqlite:").ok_or_else(|| unfit("is no store's URL: use sqlite:PATH"))?;
-    let path = path.strip_prefix("//").unwrap_or(path);
-    match path {
-        "" => Err(unfit("names no file: use sqlite:PATH")),
-        memory if memory.starts_with(":memory:") => {
-            Err(unfit("a store in memory would be lost with the process: use sqlite:PATH"))
-        }
-        path if path.contains('?') => Err(unfit("takes no options: use sqlite:PATH")),
-        path => Ok(path.into()),
-    }
 }
 
 /// A file that was named on the command line wins over a key in the environment, which wins over other files.

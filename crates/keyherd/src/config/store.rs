@@ -1,4 +1,4 @@
-//! `[store]`: the bounds of the SQLite store.
+//! `[store]`: the bounds of a store on any engine, and those of a SQLite file.
 
 use std::time::Duration;
 
@@ -70,24 +70,35 @@ impl Default for StoreKeys {
     }
 }
 
-impl From<StoreKeys> for SqliteBounds {
-    fn from(keys: StoreKeys) -> Self {
-        Self {
-            busy_timeout: keys.busy_timeout,
-            queue_timeout: keys.queue_timeout,
-            upgrade_timeout: keys.upgrade_timeout,
-            readers_max: keys.readers_max,
-            cache_kib: keys.cache_kib,
-            owners_swept_max: keys.owners_swept_max,
-            store: StoreBounds {
-                spent_tokens_max: keys.spent_tokens_max,
-                events_keep: keys.events_keep,
-                events_max: keys.events_max,
-                trim_batch: keys.trim_batch,
-                trim_batches_max: keys.trim_batches_max,
-                rekey_batch: keys.rekey_batch,
-                verify_batch: keys.verify_batch,
-            },
+impl StoreKeys {
+    /// How long an opening waits for another process that makes or upgrades the store.
+    pub(super) fn upgrade_timeout(&self) -> Duration {
+        self.upgrade_timeout
+    }
+
+    /// What bounds a store on any engine.
+    pub(super) fn bounds(&self) -> StoreBounds {
+        StoreBounds {
+            spent_tokens_max: self.spent_tokens_max,
+            events_keep: self.events_keep,
+            events_max: self.events_max,
+            trim_batch: self.trim_batch,
+            trim_batches_max: self.trim_batches_max,
+            rekey_batch: self.rekey_batch,
+            verify_batch: self.verify_batch,
+        }
+    }
+
+    /// What bounds a SQLite file.
+    pub(super) fn sqlite(&self) -> SqliteBounds {
+        SqliteBounds {
+            busy_timeout: self.busy_timeout,
+            queue_timeout: self.queue_timeout,
+            upgrade_timeout: self.upgrade_timeout,
+            readers_max: self.readers_max,
+            cache_kib: self.cache_kib,
+            owners_swept_max: self.owners_swept_max,
+            store: self.bounds(),
         }
     }
 }

@@ -56,6 +56,9 @@ fn the_sample_has_every_key_with_its_default() {
         "broker",
         "journal",
         "store",
+        "postgres",
+        "listen",
+        "redis",
         "api",
         "api.limits",
         "log",
@@ -82,7 +85,10 @@ fn known_keys(section: &str) -> BTreeSet<String> {
 fn flag_before_environment_before_file_before_default() {
     let folder = folder_with("database_url = \"sqlite:/file.db\"\n[api]\nlisten = \"127.0.0.1:3\"\n");
     let flags = in_folder(folder.path());
-    let database = |flags: &Flags, variables| load(flags, variables).unwrap().database;
+    let database = |flags: &Flags, variables| match load(flags, variables).unwrap().store {
+        StoreSettings::Sqlite(file) => file.path,
+        StoreSettings::Fleet(fleet) => panic!("{fleet:?}"),
+    };
     assert_eq!(database(&flags, &[]), Path::new("/file.db"));
     let variables: &[_] = &[("KEYHERD_DATABASE_URL", "sqlite:///env.db"), ("KEYHERD_API", "127.0.0.1:2")];
     assert_eq!(database(&flags, variables), Path::new("/env.db"));
@@ -187,9 +193,12 @@ fn check_unfit(flags: &Flags, variables: &[(&'static str, &str)], said: &str) {
 #[test]
 fn what_cannot_be_used_is_said() {
     let url = |url: &str| Flags { database_url: Some(url.into()), ..Flags::default() };
-    let later = |what: &str| format!("{what} is not in this version yet");
-    check_unfit(&url("postgres://me:hunter2@db/x"), &[], &later("PostgreSQL"));
-    check_unfit(&Flags::default(), &[("KEYHERD_REDIS_URL", "redis://x")], &later("a fleet's coordinator"));
+    check_unfit(&url("postgres://me:hunter2@db:port/x"), &[], "the PostgreSQL URL cannot be used");
+    let fleet = url("postgres://me:hunter2@db/x");
+    check_unfit(&fleet, &[("KEYHERD_REDIS_URL", "http://:hunter2@x")], "the Redis URL cannot be used");
+    check_unfit(&fleet, &[("KEYHERD_LISTEN_URL", "sqlite:x")], "is no PostgreSQL URL");
+    check_unfit(&Flags::default(), &[("KEYHERD_REDIS_URL", "redis://x")], "whose store is PostgreSQL");
+    check_unfit(&Flags::default(), &[("KEYHERD_LISTEN_URL", "postgres://x")], "whose store is PostgreSQL");
     let through = |url| [("KEYHERD_SERVER", url), ("KEYHERD_TOKEN", "hunter2")];
     check_unfit(&Flags::default(), &through("https://x")[..1], "KEYHERD_TOKEN is not set");
     check_unfit(&Flags::default(), &through("http://x"), "use https");
@@ -211,7 +220,8 @@ fn what_cannot_be_used_is_said() {
 
 #[test]
 fn no_error_shows_a_password() {
-    let flags = Flags { database_url: Some("postgres://me:hunter2@db/x".into()), ..Flags::default() };
+    let flags =
+        Flags { database_url: Some("postgres://me:hunter2@db/x?sslmode=hunter2".into()), ..Flags::default() };
     let variables = [("HOME", "/nowhere"), ("KEYHERD_EGRESS_PROXY", "socks5://me:hunter2@x")];
     let errors =
         [load(&flags, &variables[..1]).unwrap_err(), load(&Flags::default(), &variables).unwrap_err()];
@@ -240,4 +250,30 @@ fn a_data_folder_that_others_write_is_refused() {
     let error = settings.prepare_data().unwrap_err();
     assert_eq!(error, ConfigError::DataTooOpen { dir: data, mode: 0o770 });
     assert!(!error.is_usage());
+}
+
+#[test]
+fn a_fleet_is_named_by_its_urls_and_shows_no_password() {
+    let flags = Flags { redis_url: Some("redis://me:hunter2@r:1/".into()), ..Flags::default() };
+    let variables = [
+        ("HOME", "/nowhere"),
+        ("KEYHERD_DATABASE_URL", "postgresql://me:hunter2@pooler:2/x"),
+        ("KEYHERD_LISTEN_URL", "postgres://me:hunter2@db:3/x"),
+    ];
+    let settings = load(&flags, &variables).unwrap();
+    assert!(!format!("{settings:?}").contains("hunter2"));
+    let StoreSettings::Fleet(fleet) = settings.store else { panic!("{settings:?}") };
+    assert_eq!(
+        (fleet.database.to_string(), fleet.listen.to_string()),
+        ("pooler:2/x".into(), "db:3/x".into())
+    );
+    assert_eq!(fleet.redis.unwrap().to_string(), "r:1");
+}
+
+#[test]
+fn a_claim_outlives_a_providers_answer() {
+    let folder = folder_with("[postgres]\nclaim_life_seconds = 65\n");
+    let flags = Flags { database_url: Some("postgres://db/x".into()), ..in_folder(folder.path()) };
+    let error = load(&flags, &[]).unwrap_err();
+    assert!(error.to_string().contains("claim_life_seconds: 65 s is too short"), "{error}");
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use keyherd_adapters::provider::BadCaBundle;
 use keyherd_adapters::seal::KeyError;
-use keyherd_adapters::store::sqlite::OpenError;
+use keyherd_adapters::store::{postgres, sqlite};
 use keyherd_adapters::system::NoEntropy;
 use keyherd_core::ports::{JournalError, StoreError};
 
@@ -18,7 +18,9 @@ pub(crate) enum WireError {
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]
-    Open(#[from] OpenError),
+    File(#[from] sqlite::OpenError),
+    #[error(transparent)]
+    Fleet(#[from] postgres::OpenError),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]
@@ -30,6 +32,14 @@ pub(crate) enum WireError {
         journal.display()
     )]
     StoreLost { database: PathBuf, journal: PathBuf },
+    #[error(
+        "the master key file {} is missing, and {place} has a store that another host made: bring the master key of that \
+         host (copy the file, or set KEYHERD_MASTER_KEY)",
+        path.display()
+    )]
+    KeyElsewhere { path: PathBuf, place: String },
+    #[error("the master key of a PostgreSQL store cannot be rotated in this version yet")]
+    NoRotation,
     #[error("{0}: try again, or look at the sandbox this runs in")]
     Entropy(#[from] NoEntropy),
 }
@@ -37,6 +47,16 @@ pub(crate) enum WireError {
 impl WireError {
     /// Whether the same may well succeed a little later.
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(self, Self::Open(OpenError::Upgrading { .. } | OpenError::Store(StoreError::Unavailable(_))))
+        match self {
+            Self::File(error) => {
+                matches!(
+                    error,
+                    sqlite::OpenError::Upgrading { .. }
+                        | sqlite::OpenError::Store(StoreError::Unavailable(_))
+                )
+            }
+            Self::Fleet(error) => matches!(error, postgres::OpenError::Store(StoreError::Unavailable(_))),
+            _ => false,
+        }
     }
 }

@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 
+use crate::place::{Place, everywhere};
 use crate::provider::{Mood, Provider};
-use crate::sandbox::{Sandbox, in_seconds};
+use crate::sandbox::in_seconds;
+
+everywhere!(an_empty_folder_stays_empty, a_sound_installation, what_a_dead_process_left_is_noted);
 
 fn verdict(report: &Value, check: &str) -> String {
     let checks = report["checks"].as_array().unwrap();
@@ -11,18 +14,16 @@ fn verdict(report: &Value, check: &str) -> String {
     found["verdict"].as_str().unwrap().to_owned()
 }
 
-#[test]
-fn an_empty_folder_stays_empty() {
-    let sandbox = Sandbox::new();
+fn an_empty_folder_stays_empty(place: Place) {
+    let sandbox = place.sandbox();
     let report = sandbox.run(&["--json", "doctor"]).ok().json();
     assert_eq!((verdict(&report, "store").as_str(), &report["ok"]), ("note", &Value::Bool(true)));
     assert!(!sandbox.data().join("keyherd.db").exists());
     assert!(!sandbox.data().join("master.key").exists());
 }
 
-#[test]
-fn a_sound_installation() {
-    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+fn a_sound_installation(place: Place) {
+    let (sandbox, provider) = (place.sandbox(), Provider::new());
     sandbox.import("a", &provider, &in_seconds(60));
     let report = sandbox.run(&["--json", "doctor"]).ok().json();
     for check in [
@@ -40,9 +41,8 @@ fn a_sound_installation() {
     }
 }
 
-#[test]
-fn what_a_dead_process_left_is_noted() {
-    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+fn what_a_dead_process_left_is_noted(place: Place) {
+    let (sandbox, provider) = (place.sandbox(), Provider::new());
     sandbox.import("a", &provider, &in_seconds(-60));
     provider.feels(Mood::Holds);
     let mut child = sandbox.spawn(&["token", "a"]);

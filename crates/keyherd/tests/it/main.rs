@@ -23,6 +23,7 @@ mod http;
 mod keys;
 mod oauth;
 mod oidc;
+mod place;
 mod provider;
 #[cfg_attr(
     not(feature = "crash-points"),

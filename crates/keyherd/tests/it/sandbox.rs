@@ -1,8 +1,9 @@
 //! A data folder of its own for each test, the program run in it, and the search for what must not be found.
 
 use std::cell::RefCell;
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -67,6 +68,18 @@ pub(crate) struct Sandbox {
 impl Sandbox {
     pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), environment: RefCell::default() }
+    }
+
+    /// Another host of the same fleet: a data folder of its own, with this one's master key, if it has one already.
+    pub(crate) fn peer(&self) -> Self {
+        let peer = Self { folder: tempfile::tempdir().unwrap(), environment: self.environment.clone() };
+        let key = self.data().join("master.key");
+        if key.exists() {
+            DirBuilder::new().mode(0o700).create(peer.data()).unwrap();
+            // With its permissions.
+            fs::copy(key, peer.data().join("master.key")).unwrap();
+        }
+        peer
     }
 
     pub(crate) fn data(&self) -> PathBuf {

@@ -2,14 +2,16 @@
 
 use serde_json::json;
 
+use crate::place::{Place, everywhere};
 use crate::provider::{Mood, Provider};
-use crate::sandbox::{MARKER, Sandbox, in_seconds};
+use crate::sandbox::{MARKER, in_seconds};
 use crate::server::Server;
 
+everywhere!(no_planted_secret_turns_up_anywhere);
+
 /// Every run's output is searched by the sandbox, and all its files are when it is dropped.
-#[test]
-fn no_planted_secret_turns_up_anywhere() {
-    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+fn no_planted_secret_turns_up_anywhere(place: Place) {
+    let (sandbox, provider) = (place.sandbox(), Provider::new());
     sandbox.set("KEYHERD_LOG", "trace");
     let quiet = |args: &[&str], input: &str| {
         let ran = sandbox.run_unchecked(args, input);

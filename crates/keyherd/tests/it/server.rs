@@ -7,8 +7,15 @@ use std::process::Child;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use crate::place::{Place, everywhere};
 use crate::provider::{Mood, Provider, access_token};
 use crate::sandbox::{Ran, Sandbox, in_seconds};
+
+everywhere!(
+    it_serves_what_a_command_imports_and_sees_what_a_command_changes,
+    what_is_in_flight_is_finished_before_it_ends,
+    a_second_signal_ends_it_at_once,
+);
 
 /// A server of the program under test.
 pub(crate) struct Server {
@@ -81,9 +88,8 @@ impl Drop for Server {
     }
 }
 
-#[test]
-fn it_serves_what_a_command_imports_and_sees_what_a_command_changes() {
-    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+fn it_serves_what_a_command_imports_and_sees_what_a_command_changes(place: Place) {
+    let (sandbox, provider) = (place.sandbox(), Provider::new());
     let server = Server::start(&sandbox);
     assert_eq!(server.ask("GET", "/healthz", "").0, 200);
     assert_eq!(server.ask("POST", "/v1/token", &json!({"name": "a"}).to_string()).0, 404);
@@ -100,9 +106,8 @@ fn it_serves_what_a_command_imports_and_sees_what_a_command_changes() {
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
 }
 
-#[test]
-fn what_is_in_flight_is_finished_before_it_ends() {
-    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+fn what_is_in_flight_is_finished_before_it_ends(place: Place) {
+    let (sandbox, provider) = (place.sandbox(), Provider::new());
     sandbox.import("a", &provider, &in_seconds(-60));
     provider.feels(Mood::Holds);
     let server = Server::start(&sandbox);
@@ -114,9 +119,8 @@ fn what_is_in_flight_is_finished_before_it_ends() {
     assert_eq!((provider.calls(), provider.reuse()), (1, 0));
 }
 
-#[test]
-fn a_second_signal_ends_it_at_once() {
-    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+fn a_second_signal_ends_it_at_once(place: Place) {
+    let (sandbox, provider) = (place.sandbox(), Provider::new());
     sandbox.import("a", &provider, &in_seconds(-60));
     provider.feels(Mood::Holds);
     let server = Server::start(&sandbox);

@@ -5,7 +5,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use keyherd_adapters::seal::{KeyError, KeySource};
-use keyherd_adapters::store::sqlite::SqliteStore;
 use keyherd_core::ports::store::{AuditStore, ChainStore, CredentialStore};
 use keyherd_core::ports::{Journal, JournalError};
 use keyherd_core::time::Timestamp;
@@ -14,7 +13,7 @@ use super::super::duration::brief;
 use super::super::peer::Context;
 use super::{Finding, Verdict};
 use crate::peer::ServerPeer;
-use crate::wire::{ADMIN_TOKEN_FILE, WireError, Wired};
+use crate::wire::{ADMIN_TOKEN_FILE, Wired};
 
 /// 2025-01-01: this program is younger than that.
 const CLOCK_MIN: Timestamp = Timestamp::from_millis(1_735_689_600_000);
@@ -23,14 +22,9 @@ const CLOCK_BACK_MAX: std::time::Duration = std::time::Duration::from_secs(60);
 /// Pending journal entries that are opened.
 const PENDING_MAX: usize = 1_000;
 
-/// Whether there is a store to be opened.
-pub(super) fn has_store(context: &Context) -> Result<bool, WireError> {
-    Ok(!SqliteStore::is_empty(&context.settings.database)?)
-}
-
 /// What can be looked at without a store.
-pub(super) fn before_opening(context: &Context) -> Vec<Finding> {
-    let mut findings = vec![data_folder(context), master_key(context)];
+pub(super) fn before_opening(context: &Context, has_store: Option<bool>) -> Vec<Finding> {
+    let mut findings = vec![data_folder(context), master_key(context, has_store)];
     findings.extend(admin_token(&context.settings.data.join(ADMIN_TOKEN_FILE)));
     findings
 }
@@ -72,7 +66,7 @@ fn data_folder(context: &Context) -> Finding {
     }
 }
 
-fn master_key(context: &Context) -> Finding {
+fn master_key(context: &Context, has_store: Option<bool>) -> Finding {
     const CHECK: &str = "master key";
     match (context.settings.master_key.load(), &context.settings.master_key) {
         (Ok(keyring), source) => {
@@ -93,7 +87,7 @@ fn master_key(context: &Context) -> Finding {
                 ),
             }
         }
-        (Err(KeyError::Missing { .. }), _) if has_store(context).is_ok_and(|has_store| !has_store) => {
+        (Err(KeyError::Missing { .. }), _) if has_store == Some(false) => {
             Finding::new(CHECK, Verdict::Note, "none yet: made together with the store")
         }
         (Err(error), _) => Finding::new(CHECK, Verdict::Wrong, error),
@@ -115,8 +109,8 @@ fn admin_token(path: &Path) -> Option<Finding> {
 }
 
 async fn store(wired: &Wired) -> Finding {
-    let shown = wired.store.path().display();
-    let looked = async { Ok((wired.store.integrity_check().await?, wired.store.schema_version().await?)) };
+    let shown = wired.place();
+    let looked = async { Ok((wired.integrity_check().await?, wired.schema_version().await?)) };
     let looked: Result<_, keyherd_core::ports::StoreError> = looked.await;
     match looked {
         Ok((problems, schema)) if problems.is_empty() => {

@@ -15,6 +15,7 @@ use super::output::Output;
 use super::peer::Context;
 use super::progress;
 use crate::peer::ServerPeer;
+use crate::wire;
 
 /// Check data folder, key, store, audit log, journal, clock and profiles.
 ///
@@ -60,13 +61,14 @@ impl Doctor {
         if let Some(server) = &context.settings.server {
             return report(context.out, &[checks::server(&ServerPeer::new(server)?).await]);
         }
-        let mut findings = checks::before_opening(&context);
-        let work = async |wired: &crate::wire::Wired| {
+        let has_store = wire::has_store(&context.settings).await;
+        let mut findings = checks::before_opening(&context, has_store.as_ref().ok().copied());
+        let work = async |wired: &wire::Wired| {
             let checked = checks::of_open_store(&context, wired);
             findings.extend(progress::waiting("checking", checked).await);
             Ok(())
         };
-        match checks::has_store(&context) {
+        match has_store {
             Ok(true) => {
                 if let Err(failure) = context.store("doctor", work).await {
                     let line = failure.line().ok_or(failure)?;
