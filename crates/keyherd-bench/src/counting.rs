@@ -10,8 +10,8 @@ use keyherd_core::credential::{Chain, Client, Cooldown, Loaded};
 use keyherd_core::ids::{ChainId, ClaimId, CredentialId, Name};
 use keyherd_core::ports::store::{
     Amended, AuditStore, ChainStore, Change, ClaimAsk, Claimed, ClientRemoved, ClientStore, Created,
-    CredentialStore, Due, EventStore, NamedClient, NewCredential, Reconnected, Record, Settled, Settling,
-    StoredEvent, Verified,
+    CredentialStore, Due, EventStore, NamedClient, NewCredential, ProfileStore, Reconnected, Record, Removed,
+    Settled, Settling, StoredEvent, StoredProfile, Verified,
 };
 use keyherd_core::ports::{Store, StoreError};
 use keyherd_core::secret::TokenHash;
@@ -119,8 +119,13 @@ impl CredentialStore for CountingStore {
         self.write().warm(id, reason, record).await
     }
 
-    async fn remove(&self, id: CredentialId, record: Record) -> Result<bool, StoreError> {
-        self.write().remove(id, record).await
+    async fn remove(
+        &self,
+        id: CredentialId,
+        seen: Option<ClaimId>,
+        record: Record,
+    ) -> Result<Removed, StoreError> {
+        self.write().remove(id, seen, record).await
     }
 }
 
@@ -172,6 +177,10 @@ impl ChainStore for CountingStore {
     async fn unresolved(&self) -> Result<u64, StoreError> {
         self.read().unresolved().await
     }
+
+    async fn claimed_before(&self, at: Timestamp) -> Result<u64, StoreError> {
+        self.read().claimed_before(at).await
+    }
 }
 
 #[async_trait]
@@ -184,12 +193,32 @@ impl ClientStore for CountingStore {
         self.write().put_client(client, record).await
     }
 
-    async fn remove_client(&self, name: &Name, record: Record) -> Result<ClientRemoved, StoreError> {
-        self.write().remove_client(name, record).await
+    async fn remove_client(
+        &self,
+        provider: &str,
+        name: &Name,
+        record: Record,
+    ) -> Result<ClientRemoved, StoreError> {
+        self.write().remove_client(provider, name, record).await
     }
 
     async fn client(&self, provider: &str, name: &Name) -> Result<Option<Client>, StoreError> {
         self.read().client(provider, name).await
+    }
+}
+
+#[async_trait]
+impl ProfileStore for CountingStore {
+    async fn profiles(&self) -> Result<Vec<StoredProfile>, StoreError> {
+        self.read().profiles().await
+    }
+
+    async fn put_profile(&self, profile: StoredProfile, record: Record) -> Result<bool, StoreError> {
+        self.write().put_profile(profile, record).await
+    }
+
+    async fn remove_profile(&self, name: &str, record: Record) -> Result<bool, StoreError> {
+        self.write().remove_profile(name, record).await
     }
 }
 

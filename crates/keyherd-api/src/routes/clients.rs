@@ -100,7 +100,7 @@ pub(super) async fn remove(
     if let Some(problem) = ambiguous_removal(&state.broker.clients().await?, &name) {
         return Err(Problem::new(Code::Conflict, problem));
     }
-    state.broker.remove_client(&name, &caller.actor()).await?;
+    state.broker.remove_client(None, &name, &caller.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

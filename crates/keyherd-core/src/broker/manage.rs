@@ -11,11 +11,14 @@ use crate::audit::{Actor, Note};
 use crate::credential::{Amendment, Chain, Cooldown, Loaded};
 use crate::ids::Name;
 use crate::ports::StoreError;
-use crate::ports::store::{Amended, Change, ClientRemoved, Conflict, Event, NamedClient, Record};
+use crate::ports::store::{Amended, Change, ClientRemoved, Conflict, Event, NamedClient, Record, Removed};
 use crate::refresh::{Ask, due_at};
 
 /// The most items on one page of a list.
 pub const PAGE_MAX: usize = 1_000;
+
+/// How often a removal waits anew because another claim was taken between its look and its write.
+const REMOVE_TRIES: u32 = 3;
 
 /// Part of a list, and where the next part begins.
 #[derive(Debug, Clone, PartialEq)]
@@ -145,12 +148,19 @@ impl Broker {
     /// Removes a credential; its chain goes with its last member. A refresh that is under way is waited for: with the
     /// chain gone nobody would know that its token is being spent, and the same document could be imported once more.
     pub async fn remove(&self, name: &Name, actor: &Actor) -> Result<(), ManageError> {
-        let current = self.at_rest(name).await?;
-        let record =
-            told(actor, "credential.remove", "credential_removed", name, current.chain.id, json!({}));
-        let removed = self.0.ports.store.remove(current.credential.id, record).await?;
-        self.changed(name);
-        if removed { Ok(()) } else { Err(no_credential(name)) }
+        for _ in 0..REMOVE_TRIES {
+            let Loaded { credential, chain } = self.at_rest(name).await?;
+            let record = told(actor, "credential.remove", "credential_removed", name, chain.id, json!({}));
+            let seen = chain.claim.map(|claim| claim.id);
+            let removed = self.0.ports.store.remove(credential.id, seen, record).await?;
+            self.changed(name);
+            match removed {
+                Removed::Done => return Ok(()),
+                Removed::NotFound => return Err(no_credential(name)),
+                Removed::Claimed => {}
+            }
+        }
+        Err(ManageError::Refreshing(name.clone()))
     }
 
     /// The credential when no living process is spending its token.
@@ -197,18 +207,39 @@ impl Broker {
         Ok(is_new)
     }
 
-    /// Removes a client app that no credential uses.
-    pub async fn remove_client(&self, name: &Name, actor: &Actor) -> Result<(), ManageError> {
-        let record = client_record(actor, "client.remove", name, json!({}));
-        match self.0.ports.store.remove_client(name, record).await? {
+    /// Removes a client app that no credential of its provider uses. Without a provider: the only one of that name.
+    pub async fn remove_client(
+        &self,
+        provider: Option<&str>,
+        name: &Name,
+        actor: &Actor,
+    ) -> Result<(), ManageError> {
+        let provider = match provider {
+            Some(provider) => provider.to_owned(),
+            None => self.only_provider(name).await?,
+        };
+        let record = client_record(actor, "client.remove", name, json!({"provider": provider}));
+        match self.0.ports.store.remove_client(&provider, name, record).await? {
             ClientRemoved::Done => {
                 self.clients_changed();
                 Ok(())
             }
-            ClientRemoved::NotFound => {
-                Err(ManageError::NotFound { what: "client", name: name.clone(), list: "client list" })
-            }
+            ClientRemoved::NotFound => Err(no_client(name)),
             ClientRemoved::InUse(by) => Err(ManageError::InUse { what: "client", name: name.clone(), by }),
+        }
+    }
+
+    /// The provider of the client app of that name, which must not leave a choice.
+    async fn only_provider(&self, name: &Name) -> Result<String, ManageError> {
+        let clients = self.0.ports.store.clients().await?;
+        let mut named = clients.into_iter().filter(|client| client.name == *name);
+        match (named.next(), named.next()) {
+            (None, _) => Err(no_client(name)),
+            (Some(client), None) => Ok(client.provider),
+            (Some(one), Some(other)) => Err(ManageError::Unfit(format!(
+                "client '{name}' exists for '{}' and for '{}': say which",
+                one.provider, other.provider
+            ))),
         }
     }
 
@@ -224,6 +255,10 @@ fn client_record(actor: &Actor, action: &'static str, name: &Name, detail: serde
         note: Note { action, actor: actor.clone(), subject: subject.clone(), detail: detail.clone() },
         event: Some(Event { kind: "client_changed", chain: None, subject, detail }),
     }
+}
+
+fn no_client(name: &Name) -> ManageError {
+    ManageError::NotFound { what: "client", name: name.clone(), list: "client list" }
 }
 
 fn no_credential(name: &Name) -> ManageError {

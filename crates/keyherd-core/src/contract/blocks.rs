@@ -7,7 +7,7 @@ use super::fixtures::{
 };
 use crate::credential::{Block, Chain, Client, ClientChoice, DraftFields};
 use crate::ports::Store;
-use crate::ports::store::{Change, Claimed, ClientRemoved};
+use crate::ports::store::{Change, Claimed, ClientRemoved, Removed};
 use crate::refresh::Settlement;
 
 fn block() -> Block {
@@ -134,17 +134,36 @@ pub async fn a_block_on_yesterdays_client_holds_nobody(bed: &dyn Testbed) {
 
 pub async fn a_used_client_is_not_removed(bed: &dyn Testbed) {
     let process = bed.open().await;
-    let remove =
-        || async { process.store.remove_client(&name("app"), silent("client")).await.expect("remove") };
+    let remove = || async {
+        process.store.remove_client("acme", &name("app"), silent("client")).await.expect("remove")
+    };
     assert_eq!(remove().await, ClientRemoved::NotFound);
     put(&*process.store, client("app", "s1")).await;
     let made = create(&*process.store, with_client("acme-1", "app")).await;
     let before = written(&*process.store).await;
     assert_eq!(remove().await, ClientRemoved::InUse(name("acme-1")));
     assert_eq!(written(&*process.store).await, before);
-    process.store.remove(made.credential.id, silent("remove")).await.expect("remove");
+    let gone = process.store.remove(made.credential.id, None, silent("remove")).await;
+    assert_eq!(gone, Ok(Removed::Done));
     assert_eq!(remove().await, ClientRemoved::Done);
     assert_eq!(process.store.clients().await, Ok(Vec::new()));
+}
+
+pub async fn another_providers_client_of_that_name_is_left_alone(bed: &dyn Testbed) {
+    let process = bed.open().await;
+    let other = crate::ports::store::NamedClient { provider: "other".into(), ..client("app", "s2") };
+    put(&*process.store, client("app", "s1")).await;
+    put(&*process.store, other.clone()).await;
+    create(&*process.store, with_client("acme-1", "app")).await;
+    let remove = |provider: &'static str| {
+        let store = process.store.clone();
+        async move { store.remove_client(provider, &name("app"), silent("client")).await.expect("remove") }
+    };
+    assert_eq!(remove("acme").await, ClientRemoved::InUse(name("acme-1")));
+    assert_eq!(remove("none").await, ClientRemoved::NotFound);
+    assert_eq!(remove("other").await, ClientRemoved::Done, "nobody of that provider uses it");
+    let left = process.store.clients().await.expect("clients");
+    assert_eq!(left.iter().map(|client| client.provider.as_str()).collect::<Vec<_>>(), ["acme"]);
 }
 
 pub async fn clients_come_in_order(bed: &dyn Testbed) {

@@ -86,7 +86,7 @@ pub async fn a_claim_tells_who_holds_it(bed: &dyn Testbed) {
 pub async fn a_gone_chain_is_not_claimed(bed: &dyn Testbed) {
     let process = bed.open().await;
     let made = create(&*process.store, oauth("acme-1", "r1")).await;
-    process.store.remove(made.credential.id, silent("remove")).await.expect("remove");
+    process.store.remove(made.credential.id, None, silent("remove")).await.expect("remove");
     let missed = process.store.claim(&ask(&made.chain), silent("claim")).await;
     assert_eq!(missed, Ok(Claimed::Missed(None)));
 }
@@ -101,4 +101,16 @@ pub async fn claims_are_counted(bed: &dyn Testbed) {
     assert_eq!(process.store.unresolved().await, Ok(2));
     settle(&*process.store, settling(&claimed, Settlement::Released)).await;
     assert_eq!(process.store.unresolved().await, Ok(1));
+}
+
+pub async fn claims_are_counted_by_their_age(bed: &dyn Testbed) {
+    let process = bed.open().await;
+    let made = create(&*process.store, oauth("acme-1", "r1")).await.chain;
+    let claimed = claim(&process, &made).await;
+    let taken = claimed.claim.as_ref().expect("a claim stands").at;
+    let next = taken + std::time::Duration::from_millis(1);
+    assert_eq!(process.store.claimed_before(taken).await, Ok(0));
+    assert_eq!(process.store.claimed_before(next).await, Ok(1));
+    settle(&*process.store, settling(&claimed, Settlement::Released)).await;
+    assert_eq!(process.store.claimed_before(next).await, Ok(0));
 }

@@ -6,10 +6,10 @@ use super::Testbed;
 use super::fixtures::{
     at, client, create, fields, load, name, new, oauth, refresh, row, silent, told, written,
 };
-use super::fixtures::{claim, settle, settling};
+use super::fixtures::{claim, claim_id, settle, settling};
 use crate::credential::{DraftFields, Kind, Trouble, Verdict, VerdictReason};
 use crate::ports::Store;
-use crate::ports::store::{Conflict, Created, NewCredential};
+use crate::ports::store::{Conflict, Created, NewCredential, Removed};
 use crate::refresh::Settlement;
 
 async fn conflict(store: &dyn Store, new: NewCredential) -> Conflict {
@@ -169,7 +169,8 @@ pub async fn a_used_again_name_sees_nothing_of_the_old(bed: &dyn Testbed) {
     let old = create(&*process.store, oauth("acme-1", "r1")).await;
     let claimed = claim(&process, &old.chain).await;
     let answer = super::fixtures::granting(&claimed, "r2");
-    assert_eq!(process.store.remove(old.credential.id, silent("remove")).await, Ok(true));
+    let seen = Some(claim_id(&claimed));
+    assert_eq!(process.store.remove(old.credential.id, seen, silent("remove")).await, Ok(Removed::Done));
     let young = create(&*process.store, oauth("acme-1", "r1")).await;
     assert_ne!((young.credential.id, young.chain.id), (old.credential.id, old.chain.id));
     settle(&*process.store, answer).await;

@@ -33,7 +33,7 @@ pub async fn every_change_is_entered_once(bed: &dyn Testbed) {
     let off = Change { disabled: Some(true), ..Change::default() };
     store.amend(&name("acme-1"), off, silent("amend")).await.expect("amend");
     store.reconnect(oauth("acme-1", "s1"), silent("reconnect")).await.expect("reconnect");
-    store.remove(made.credential.id, silent("remove")).await.expect("remove");
+    store.remove(made.credential.id, None, silent("remove")).await.expect("remove");
     let entries = log(store).await;
     let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
     assert_eq!(actions, ["create", "claim", "settle", "cool", "amend", "reconnect", "remove"]);

@@ -12,6 +12,7 @@ pub mod creating;
 mod fixtures;
 pub mod listing;
 pub mod logging;
+pub mod profiles;
 pub mod reconnecting;
 pub mod recovering;
 pub mod settling;
@@ -72,7 +73,8 @@ macro_rules! store_contract {
                 another_chains_token_is_not_taken, a_reconnect_brings_its_configuration,
                 a_shared_chain_is_not_reconfigured_by_one, nobody_is_not_reconnected;
             claiming: a_claim_is_granted_once, one_of_many_wins, a_moved_row_is_not_claimed,
-                a_claim_tells_who_holds_it, a_gone_chain_is_not_claimed, claims_are_counted;
+                a_claim_tells_who_holds_it, a_gone_chain_is_not_claimed, claims_are_counted,
+                claims_are_counted_by_their_age;
             settling: a_grant_is_the_next_generation, a_lost_reply_is_success,
                 a_failure_is_not_taken_for_a_lost_reply,
                 without_its_claim_nothing_is_settled, a_reconnect_supersedes_a_grant,
@@ -86,10 +88,11 @@ macro_rules! store_contract {
             blocks: a_block_is_the_clients_not_the_credentials, a_blocked_client_is_not_claimed_for,
                 a_corrected_client_is_not_blocked, a_corrected_client_wakes_who_waited_for_it, an_amended_client_is_not_blocked,
                 a_block_on_yesterdays_client_holds_nobody, a_used_client_is_not_removed,
-                clients_come_in_order;
+                another_providers_client_of_that_name_is_left_alone, clients_come_in_order;
+            profiles: profiles_are_kept_as_they_were_given, a_profile_that_does_not_change_tells_nothing;
             switching: a_cooldown_only_extends, a_rest_ends_by_its_reason, an_amendment_moves_the_row,
                 an_amendment_that_changes_nothing_says_nothing, a_chain_goes_with_its_last_member,
-                nobody_is_not_amended;
+                a_token_that_is_being_spent_is_not_forgotten, nobody_is_not_amended;
             logging: every_change_is_entered_once, what_did_not_happen_is_not_told, events_come_in_order,
                 entries_come_in_order, many_writers_keep_their_chains, a_note_stands_for_itself;
             listing: credentials_come_in_pages, the_longest_due_comes_first, who_is_switched_off_is_never_due,

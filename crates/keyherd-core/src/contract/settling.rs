@@ -2,8 +2,8 @@
 
 use super::Testbed;
 use super::fixtures::{
-    at, claim, create, done, fields, grant, granting, hash, load, new, oauth, refresh, row, settle, settling,
-    silent, superseded, told, written,
+    at, claim, claim_id, create, done, fields, grant, granting, hash, load, new, oauth, refresh, row, settle,
+    settling, silent, superseded, told, written,
 };
 use crate::credential::{Backoff, Block, Cooldown, DraftFields, Trouble, Uncertain, Verdict, VerdictReason};
 use crate::ids::ClaimId;
@@ -174,7 +174,8 @@ pub async fn a_removed_chain_settles_nothing(bed: &dyn Testbed) {
     let process = bed.open().await;
     let made = create(&*process.store, oauth("acme-1", "r1")).await;
     let claimed = claim(&process, &made.chain).await;
-    process.store.remove(made.credential.id, silent("remove")).await.expect("remove");
+    let seen = Some(claim_id(&claimed));
+    process.store.remove(made.credential.id, seen, silent("remove")).await.expect("remove");
     let before = written(&*process.store).await;
     assert_eq!(settle(&*process.store, granting(&claimed, "r2")).await, Settled::Superseded(None));
     assert_eq!(written(&*process.store).await, before);

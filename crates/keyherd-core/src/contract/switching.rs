@@ -3,10 +3,14 @@
 use serde_json::json;
 
 use super::Testbed;
-use super::fixtures::{at, client, create, fields, load, name, new, oauth, silent, told, written};
+use super::fixtures::{
+    at, claim, claim_id, client, create, done, fields, load, name, new, oauth, row, settle, settling, silent,
+    told, written,
+};
 use crate::credential::{ClientChoice, Cooldown, DraftFields};
 use crate::ids::CredentialId;
-use crate::ports::store::{Amended, Change, Conflict};
+use crate::ports::store::{Amended, Change, Conflict, Removed};
+use crate::refresh::Settlement;
 
 fn rest(until: i64, reason: &str) -> Cooldown {
     Cooldown { until: at(until), reason: reason.into() }
@@ -99,15 +103,43 @@ pub async fn a_chain_goes_with_its_last_member(bed: &dyn Testbed) {
     let of = |name| new(DraftFields { chain: Some("team".into()), ..fields(name, "r1") });
     let first = create(&*process.store, of("acme-1")).await;
     let second = create(&*process.store, of("acme-2")).await;
-    assert_eq!(process.store.remove(first.credential.id, silent("remove")).await, Ok(true));
+    let remove = |id| {
+        let store = process.store.clone();
+        async move { store.remove(id, None, silent("remove")).await.expect("remove") }
+    };
+    assert_eq!(remove(first.credential.id).await, Removed::Done);
     assert_eq!(process.store.credential(&name("acme-1")).await, Ok(None));
     assert_eq!(load(&*process.store, "acme-2").await.chain.tokens, second.chain.tokens);
-    assert_eq!(process.store.remove(second.credential.id, silent("remove")).await, Ok(true));
+    assert_eq!(remove(second.credential.id).await, Removed::Done);
     assert_eq!(process.store.chain(first.chain.id).await, Ok(None));
     let before = written(&*process.store).await;
-    assert_eq!(process.store.remove(second.credential.id, silent("remove")).await, Ok(false));
+    assert_eq!(remove(second.credential.id).await, Removed::NotFound);
     assert_eq!(written(&*process.store).await, before);
     create(&*process.store, of("acme-1")).await;
+}
+
+pub async fn a_token_that_is_being_spent_is_not_forgotten(bed: &dyn Testbed) {
+    let (one, two) = (bed.open().await, bed.open().await);
+    let made = create(&*one.store, oauth("acme-1", "r1")).await;
+    let remove = |seen| {
+        let store = two.store.clone();
+        async move { store.remove(made.credential.id, seen, silent("remove")).await.expect("remove") }
+    };
+    let claimed = claim(&one, &made.chain).await;
+    let before = written(&*one.store).await;
+    assert_eq!(remove(None).await, Removed::Claimed, "a claim was taken after the look");
+    let stranger = crate::ids::ClaimId::from_i64(1);
+    assert_eq!(remove(Some(stranger)).await, Removed::Claimed, "another claim than was seen");
+    assert_eq!(written(&*one.store).await, before);
+    done(settle(&*one.store, settling(&claimed, Settlement::Released)).await);
+    assert_eq!(
+        remove(Some(claim_id(&claimed))).await,
+        Removed::Claimed,
+        "it has ended meanwhile: look again"
+    );
+    let again = claim(&one, &row(&*one.store, made.chain.id).await).await;
+    assert_eq!(remove(Some(claim_id(&again))).await, Removed::Done, "whoever saw it may say so");
+    assert_eq!(one.store.chain(made.chain.id).await, Ok(None));
 }
 
 pub async fn nobody_is_not_amended(bed: &dyn Testbed) {

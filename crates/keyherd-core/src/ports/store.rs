@@ -7,13 +7,15 @@ mod chains;
 mod clients;
 mod credentials;
 mod logs;
+mod profiles;
 
 pub use self::chains::{ChainStore, ClaimAsk, Claimed, Due, Settled, Settling};
 pub use self::clients::{ClientRemoved, ClientStore, NamedClient};
 pub use self::credentials::{
-    Amended, Change, Conflict, Created, CredentialStore, NewCredential, Reconnected,
+    Amended, Change, Conflict, Created, CredentialStore, NewCredential, Reconnected, Removed,
 };
 pub use self::logs::{AuditStore, Event, EventStore, Record, StoredEvent, Verified};
+pub use self::profiles::{PROFILE_CHANGED, ProfileStore, StoredProfile};
 
 /// What went wrong with the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +35,6 @@ pub enum StoreError {
 }
 
 /// Everything the broker keeps.
-pub trait Store: CredentialStore + ChainStore + ClientStore + AuditStore + EventStore {}
+pub trait Store: CredentialStore + ChainStore + ClientStore + ProfileStore + AuditStore + EventStore {}
 
-impl<T: CredentialStore + ChainStore + ClientStore + AuditStore + EventStore> Store for T {}
+impl<T: CredentialStore + ChainStore + ClientStore + ProfileStore + AuditStore + EventStore> Store for T {}

@@ -108,7 +108,7 @@ impl Peer for Wired {
         if let Some(problem) = ambiguous_removal(&self.broker.clients().await?, name) {
             return Err(Failure::failed(problem));
         }
-        Ok(self.broker.remove_client(name, &actor()).await?)
+        Ok(self.broker.remove_client(None, name, &actor()).await?)
     }
 
     async fn entries(&self, after: i64, limit: usize) -> Result<Vec<AuditView>, Failure> {

@@ -277,7 +277,7 @@ fn the_journal_lies_beside_the_store() {
 #[test]
 fn migrate_says_the_schema() {
     let sandbox = Sandbox::new();
-    assert_eq!(sandbox.run(&["--json", "migrate"]).ok().json()["schema_version"], 2);
+    assert_eq!(sandbox.run(&["--json", "migrate"]).ok().json()["schema_version"], 3);
 }
 
 #[test]

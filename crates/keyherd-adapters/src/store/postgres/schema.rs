@@ -8,10 +8,10 @@
 //! Never runs outside the upgrade's lock.
 
 /// The schema this program works on: the same numbers as SQLite's.
-pub const SCHEMA_VERSION: i64 = 2;
+pub const SCHEMA_VERSION: i64 = 3;
 
 /// The oldest program that works on this schema, by the schema it knows.
-pub(super) const OLDEST: i64 = 2;
+pub(super) const OLDEST: i64 = 3;
 
 /// What the fences raise.
 pub(super) const RETIRED_KEY: &str = "KH001";
@@ -26,11 +26,11 @@ pub(super) const SET_VERSION: &str = "INSERT INTO keyherd_schema (one, version, 
      ON CONFLICT (one) DO UPDATE SET version = excluded.version, oldest = excluded.oldest";
 
 /// Each makes its version of everything before. Never edited once released.
-pub(super) const MIGRATIONS: [(i64, &str); 1] = [(2, V2)];
+pub(super) const MIGRATIONS: [(i64, &str); 1] = [(3, V3)];
 
 /// Names are compared byte by byte, as SQLite does: pages follow them. An audit entry that does not follow its chain's
 /// recorded end is refused as a transaction that came too late.
-const V2: &str = r#"
+const V3: &str = r#"
 CREATE TABLE keyherd_schema (
   one BOOLEAN PRIMARY KEY CHECK (one),
   version BIGINT NOT NULL,
@@ -55,6 +55,13 @@ CREATE TABLE clients (
   client_hash BYTEA NOT NULL,
   version BIGINT NOT NULL,
   UNIQUE (provider, name)
+);
+
+CREATE TABLE profiles (
+  id BIGINT PRIMARY KEY,
+  name TEXT COLLATE "C" NOT NULL UNIQUE,
+  text BYTEA NOT NULL,
+  version BIGINT NOT NULL
 );
 
 CREATE TABLE client_blocks (
@@ -205,4 +212,14 @@ END $$;
 CREATE TRIGGER clients_fence_insert BEFORE INSERT ON clients FOR EACH ROW EXECUTE FUNCTION keyherd_fence_clients();
 CREATE TRIGGER clients_fence_update BEFORE UPDATE OF secret ON clients
 FOR EACH ROW EXECUTE FUNCTION keyherd_fence_clients();
+CREATE FUNCTION keyherd_fence_profiles() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'INSERT' OR NEW.text IS DISTINCT FROM OLD.text THEN
+    PERFORM keyherd_fence(NEW.text);
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER profiles_fence_insert BEFORE INSERT ON profiles FOR EACH ROW EXECUTE FUNCTION keyherd_fence_profiles();
+CREATE TRIGGER profiles_fence_update BEFORE UPDATE OF text ON profiles
+FOR EACH ROW EXECUTE FUNCTION keyherd_fence_profiles();
 "#;

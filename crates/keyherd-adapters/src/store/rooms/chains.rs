@@ -20,7 +20,7 @@ use super::settle::Guard;
 use super::write::Write;
 use crate::store::fault::Fault;
 use crate::store::sql;
-use crate::store::statement::{Row, query};
+use crate::store::statement::{Row, Statement, query};
 
 /// Pages of chains without an enabled member that one look at what is due clears away, at most.
 const UNDUE_PAGES_MAX: usize = 16;
@@ -71,7 +71,11 @@ impl ChainStore for SqlStore {
     }
 
     async fn unresolved(&self) -> Result<u64, StoreError> {
-        self.told(self.count(sql::UNRESOLVED).await)
+        self.told(self.count(query(sql::UNRESOLVED)).await)
+    }
+
+    async fn claimed_before(&self, at: Timestamp) -> Result<u64, StoreError> {
+        self.told(self.count(query(sql::CLAIMED_BEFORE).bind(at.as_millis())).await)
     }
 }
 
@@ -92,8 +96,8 @@ impl SqlStore {
         row.map(|row| self.chain_row(&row)).transpose()
     }
 
-    pub(super) async fn count(&self, query: &'static str) -> Result<u64, Fault> {
-        Ok(u64::try_from(self.read_number(crate::store::statement::query(query)).await?).unwrap_or(0))
+    pub(super) async fn count(&self, statement: Statement) -> Result<u64, Fault> {
+        Ok(u64::try_from(self.read_number(statement).await?).unwrap_or(0))
     }
 
     async fn claim_chain(&self, ask: &ClaimAsk, record: Record) -> Result<Claimed, Fault> {

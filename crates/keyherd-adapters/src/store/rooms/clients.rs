@@ -24,8 +24,13 @@ impl ClientStore for SqlStore {
         self.told(self.write_client(client, record).await)
     }
 
-    async fn remove_client(&self, name: &Name, record: Record) -> Result<ClientRemoved, StoreError> {
-        self.told(self.delete_client(name, record).await)
+    async fn remove_client(
+        &self,
+        provider: &str,
+        name: &Name,
+        record: Record,
+    ) -> Result<ClientRemoved, StoreError> {
+        self.told(self.delete_client(provider, name, record).await)
     }
 
     async fn client(&self, provider: &str, name: &Name) -> Result<Option<Client>, StoreError> {
@@ -87,13 +92,18 @@ impl SqlStore {
         Ok(found.is_none())
     }
 
-    async fn delete_client(&self, name: &Name, record: Record) -> Result<ClientRemoved, Fault> {
+    async fn delete_client(
+        &self,
+        provider: &str,
+        name: &Name,
+        record: Record,
+    ) -> Result<ClientRemoved, Fault> {
         let mut write = self.administer().await?;
-        if let Some(user) = user(&mut write, name).await? {
+        if let Some(user) = user(&mut write, provider, name).await? {
             write.cancel().await?;
             return Ok(ClientRemoved::InUse(user));
         }
-        if !write.run(query(sql::REMOVE_CLIENT).bind(name.to_string())).await? {
+        if !write.run(query(sql::REMOVE_CLIENT).bind(name.as_str()).bind(provider)).await? {
             write.cancel().await?;
             return Ok(ClientRemoved::NotFound);
         }
@@ -102,7 +112,7 @@ impl SqlStore {
     }
 }
 
-async fn user(write: &mut Write<'_>, client: &Name) -> Result<Option<Name>, Fault> {
-    let row = write.first(query(sql::CLIENT_USER).bind(client.as_str())).await?;
+async fn user(write: &mut Write<'_>, provider: &str, client: &Name) -> Result<Option<Name>, Fault> {
+    let row = write.first(query(sql::CLIENT_USER).bind(client.as_str()).bind(provider)).await?;
     row.map(|row| name(&row, "name")).transpose()
 }

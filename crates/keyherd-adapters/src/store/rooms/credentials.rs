@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use keyherd_core::credential::{Cooldown, Loaded};
-use keyherd_core::ids::{CredentialId, Name};
+use keyherd_core::ids::{ClaimId, CredentialId, Name};
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{
-    Amended, Change, Created, CredentialStore, NewCredential, Reconnected, Record,
+    Amended, Change, Created, CredentialStore, NewCredential, Reconnected, Record, Removed,
 };
 use keyherd_core::time::Timestamp;
 
@@ -53,8 +53,13 @@ impl CredentialStore for SqlStore {
         self.told(self.change(update, record).await)
     }
 
-    async fn remove(&self, id: CredentialId, record: Record) -> Result<bool, StoreError> {
-        self.told(self.remove_credential(id, record).await)
+    async fn remove(
+        &self,
+        id: CredentialId,
+        seen: Option<ClaimId>,
+        record: Record,
+    ) -> Result<Removed, StoreError> {
+        self.told(self.remove_credential(id, seen, record).await)
     }
 }
 
@@ -107,12 +112,22 @@ impl SqlStore {
         loaded.ok_or_else(|| Fault::Damaged(format!("credential '{name}' has no chain")))
     }
 
-    async fn remove_credential(&self, id: CredentialId, record: Record) -> Result<bool, Fault> {
+    async fn remove_credential(
+        &self,
+        id: CredentialId,
+        seen: Option<ClaimId>,
+        record: Record,
+    ) -> Result<Removed, Fault> {
         let mut write = self.administer().await?;
-        let Some(chain) = write.number(sql::CHAIN_OF, id.as_i64()).await? else {
+        let Some(row) = write.first(query(sql::CHAIN_OF_LOCKED).bind(id.as_i64())).await? else {
             write.cancel().await?;
-            return Ok(false);
+            return Ok(Removed::NotFound);
         };
+        if row.try_get::<Option<i64>>("claim_id")? != seen.map(ClaimId::as_i64) {
+            write.cancel().await?;
+            return Ok(Removed::Claimed);
+        }
+        let chain = row.try_get("id")?;
         write.execute(query(sql::REMOVE).bind(id.as_i64())).await?;
         if write.number(sql::MEMBERS, chain).await? == Some(0) {
             // The chain first: a refresh that is just being committed is then either gone or all there.
@@ -122,7 +137,7 @@ impl SqlStore {
             write.execute(query(sql::TOUCH).bind(chain)).await?;
         }
         write.commit(record).await?;
-        Ok(true)
+        Ok(Removed::Done)
     }
 }
 

@@ -10,7 +10,9 @@ use keyherd_core::ports::StoreError;
 use super::SqlStore;
 use super::installation::Sealed;
 use super::row::unsigned;
-use super::vault::{ACCESS_TOKEN, AUDIT_KEY, CLIENT_SECRET, HASH_KEY, NAMED_SECRET, REFRESH_TOKEN, Slot};
+use super::vault::{
+    ACCESS_TOKEN, AUDIT_KEY, CLIENT_SECRET, HASH_KEY, NAMED_SECRET, PROFILE_TEXT, REFRESH_TOKEN, Slot,
+};
 use super::write::Write;
 use crate::seal::{KeyId, Keyring};
 use crate::store::engine::Kind;
@@ -63,10 +65,13 @@ impl SqlStore {
         }
         write.note(note).await?;
         write.commit_silently().await?;
-        let total = self.count(sql::SEALED_ROWS).await?;
-        let (clients, looked) = self.reseal(&Table::CLIENTS, 0, total, progress).await?;
-        let (chains, _) = self.reseal(&Table::CHAINS, looked, total, progress).await?;
-        Ok(clients + chains)
+        let total = self.count(query(sql::SEALED_ROWS)).await?;
+        let (mut sealed, mut looked) = (0, 0);
+        for table in [Table::CLIENTS, Table::PROFILES, Table::CHAINS] {
+            let (more, seen) = self.reseal(&table, looked, total, progress).await?;
+            (sealed, looked) = (sealed + more, seen);
+        }
+        Ok(sealed)
     }
 
     /// Makes the keyring's first key the one in force, and seals the installation's keys under it.
@@ -131,6 +136,7 @@ struct Table {
 impl Table {
     const CHAINS: Self = Self { select: sql::SEALED_CHAINS, reseal: chain };
     const CLIENTS: Self = Self { select: sql::SEALED_CLIENTS, reseal: client };
+    const PROFILES: Self = Self { select: sql::SEALED_PROFILES, reseal: profile };
 }
 
 fn chain(store: &SqlStore, row: &Row) -> Result<Option<Statement>, Fault> {
@@ -152,4 +158,10 @@ fn client(store: &SqlStore, row: &Row) -> Result<Option<Statement>, Fault> {
     let (id, version) = (row.try_get("id")?, unsigned(row, "version")?);
     let secret = store.resealed(Slot::of(NAMED_SECRET, id, version), row.try_get("secret")?)?;
     Ok(secret.map(|secret| query(sql::RESEAL_CLIENT).bind(secret).bind(id)))
+}
+
+fn profile(store: &SqlStore, row: &Row) -> Result<Option<Statement>, Fault> {
+    let (id, version) = (row.try_get("id")?, unsigned(row, "version")?);
+    let text = store.resealed(Slot::of(PROFILE_TEXT, id, version), row.try_get("text")?)?;
+    Ok(text.map(|text| query(sql::RESEAL_PROFILE).bind(text).bind(id)))
 }

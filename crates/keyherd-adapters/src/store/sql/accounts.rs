@@ -1,5 +1,8 @@
 //! Statements on credentials, on what their chains are configured with, and on client apps.
 
+use crate::store::dialect::dialects;
+use crate::store::statement::Sql;
+
 /// All that stands in the way of a new or reconnected credential, in one look: `$1` name, `$2` chain's name, `$3` the
 /// next hash, `$4` the chain that may hold it.
 pub(in crate::store) const OBSTACLES: &str = "SELECT \
@@ -61,7 +64,17 @@ pub(in crate::store) const COOL: &str = "UPDATE credentials SET cooldown_until =
 pub(in crate::store) const WARM: &str = "UPDATE credentials SET cooldown_until = NULL, cooldown_reason = NULL \
      WHERE id = $1 AND cooldown_reason = $2 AND cooldown_until > $3";
 
-pub(in crate::store) const CHAIN_OF: &str = "SELECT chain AS number FROM credentials WHERE id = $1";
+macro_rules! chain_of_locked {
+    ($clock:literal, $lock:literal) => {
+        concat!(
+            "SELECT c.id, c.claim_id FROM credentials n JOIN chains c ON c.id = n.chain WHERE n.id = $1",
+            $lock
+        )
+    };
+}
+
+/// No claim is taken on it until the transaction ends.
+pub(in crate::store) const CHAIN_OF_LOCKED: Sql = dialects!(chain_of_locked);
 pub(in crate::store) const REMOVE: &str = "DELETE FROM credentials WHERE id = $1";
 pub(in crate::store) const REMOVE_CHAIN: &str = "DELETE FROM chains WHERE id = $1";
 pub(in crate::store) const REMOVE_SPENT: &str = "DELETE FROM spent_tokens WHERE chain = $1";
@@ -92,6 +105,17 @@ pub(in crate::store) const WAKE_BLOCKED: &str = "UPDATE chains SET due_at = $1 W
 pub(in crate::store) const UNBLOCK_CLIENT: &str = "DELETE FROM client_blocks WHERE client_hash = $1";
 
 pub(in crate::store) const CLIENT_USER: &str = "SELECT n.name FROM chains c JOIN credentials n ON n.chain = c.id \
-     WHERE c.client_name = $1 LIMIT 1";
+     WHERE c.client_name = $1 AND c.provider = $2 LIMIT 1";
 
-pub(in crate::store) const REMOVE_CLIENT: &str = "DELETE FROM clients WHERE name = $1";
+pub(in crate::store) const REMOVE_CLIENT: &str = "DELETE FROM clients WHERE name = $1 AND provider = $2";
+
+// --- profiles ---
+
+pub(in crate::store) const PROFILES: &str = "SELECT id, name, text, version FROM profiles ORDER BY name";
+
+pub(in crate::store) const PROFILE: &str = "SELECT id, name, text, version FROM profiles WHERE name = $1";
+
+pub(in crate::store) const PUT_PROFILE: &str = "INSERT INTO profiles (id, name, text, version) VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (name) DO UPDATE SET text = excluded.text, version = excluded.version";
+
+pub(in crate::store) const REMOVE_PROFILE: &str = "DELETE FROM profiles WHERE name = $1";

@@ -63,8 +63,13 @@ pub(in crate::store) const SEALED_CLIENTS: &str =
 
 pub(in crate::store) const RESEAL_CLIENT: &str = "UPDATE clients SET secret = $1 WHERE id = $2";
 
-pub(in crate::store) const SEALED_ROWS: &str =
-    "SELECT (SELECT COUNT(*) FROM chains) + (SELECT COUNT(*) FROM clients) AS number";
+pub(in crate::store) const SEALED_PROFILES: &str =
+    "SELECT id, version, text FROM profiles WHERE id > $1 ORDER BY id LIMIT $2";
+
+pub(in crate::store) const RESEAL_PROFILE: &str = "UPDATE profiles SET text = $1 WHERE id = $2";
+
+pub(in crate::store) const SEALED_ROWS: &str = "SELECT (SELECT COUNT(*) FROM chains) + \
+     (SELECT COUNT(*) FROM clients) + (SELECT COUNT(*) FROM profiles) AS number";
 
 pub(in crate::store) const COUNTS: &str = "SELECT (SELECT COUNT(*) FROM credentials) AS credentials, \
      (SELECT COUNT(*) FROM chains) AS chains, (SELECT COUNT(*) FROM clients) AS clients, \

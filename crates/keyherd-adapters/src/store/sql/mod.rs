@@ -238,6 +238,9 @@ pub(super) const UNBLOCK: &str = "DELETE FROM client_blocks WHERE client_hash = 
 
 pub(super) const UNRESOLVED: &str = "SELECT COUNT(*) AS number FROM chains WHERE claim_id IS NOT NULL";
 
+pub(super) const CLAIMED_BEFORE: &str =
+    "SELECT COUNT(*) AS number FROM chains WHERE claim_id IS NOT NULL AND claim_at < $1";
+
 // --- due ---
 
 pub(super) const DUE: &str = "SELECT c.id, c.provider, c.token_url, c.due_at, (SELECT n.name FROM credentials n \

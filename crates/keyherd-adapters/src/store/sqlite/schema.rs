@@ -14,7 +14,7 @@ pub(super) const APPLICATION_ID: i64 = 0x6b79_6864;
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// The n-th one makes version n + 1. Never edited once released: a store that ran it does not run it again.
-const MIGRATIONS: [&str; 2] = [V1, V2];
+const MIGRATIONS: [&str; 3] = [V1, V2, V3];
 
 /// `chains`: sealed columns are BLOBs that name their key in bytes 2 to 9, which is what the fences look at.
 /// `chains_spend` is not unique: what a provider grants is committed, even should another chain hold the same token.
@@ -167,6 +167,22 @@ BEGIN SELECT RAISE(ABORT, 'retired master key'); END;
 
 /// A claim's own life, where its owner's process cannot be seen. Always NULL here.
 const V2: &str = "ALTER TABLE chains ADD COLUMN claim_until BIGINT;";
+
+/// Provider profiles, sealed, with the fence of everything that is.
+const V3: &str = "
+CREATE TABLE profiles (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  text BLOB NOT NULL,
+  version BIGINT NOT NULL
+);
+CREATE TRIGGER profiles_fence_insert BEFORE INSERT ON profiles
+WHEN substr(NEW.text, 2, 8) <> (SELECT key_id FROM installation)
+BEGIN SELECT RAISE(ABORT, 'retired master key'); END;
+CREATE TRIGGER profiles_fence_update BEFORE UPDATE OF text ON profiles
+WHEN NEW.text IS NOT OLD.text AND substr(NEW.text, 2, 8) <> (SELECT key_id FROM installation)
+BEGIN SELECT RAISE(ABORT, 'retired master key'); END;
+";
 
 /// Whose file it is, and at which schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use crate::fakes::MemoryStore;
 use crate::ids::{ChainId, ClaimId, CredentialId};
 use crate::ports::store::{
     Amended, AuditStore, ChainStore, Change, ClaimAsk, Claimed, ClientRemoved, ClientStore, Created,
-    CredentialStore, Due, EventStore, NamedClient, NewCredential, Reconnected, Record, Settled, Settling,
-    StoredEvent, Verified,
+    CredentialStore, Due, EventStore, NamedClient, NewCredential, ProfileStore, Reconnected, Record, Removed,
+    Settled, Settling, StoredEvent, StoredProfile, Verified,
 };
 use crate::ports::{Coordinator, StoreError, Turn};
 use crate::secret::TokenHash;
@@ -196,6 +196,10 @@ impl ChainStore for BentStore {
     async fn unresolved(&self) -> Result<u64, StoreError> {
         self.inner.unresolved().await
     }
+
+    async fn claimed_before(&self, at: Timestamp) -> Result<u64, StoreError> {
+        self.inner.claimed_before(at).await
+    }
 }
 
 #[async_trait]
@@ -234,8 +238,13 @@ impl CredentialStore for BentStore {
         self.inner.warm(id, reason, record).await
     }
 
-    async fn remove(&self, id: CredentialId, record: Record) -> Result<bool, StoreError> {
-        self.inner.remove(id, record).await
+    async fn remove(
+        &self,
+        id: CredentialId,
+        seen: Option<ClaimId>,
+        record: Record,
+    ) -> Result<Removed, StoreError> {
+        self.inner.remove(id, seen, record).await
     }
 }
 
@@ -249,12 +258,32 @@ impl ClientStore for BentStore {
         self.inner.put_client(client, record).await
     }
 
-    async fn remove_client(&self, name: &Name, record: Record) -> Result<ClientRemoved, StoreError> {
-        self.inner.remove_client(name, record).await
+    async fn remove_client(
+        &self,
+        provider: &str,
+        name: &Name,
+        record: Record,
+    ) -> Result<ClientRemoved, StoreError> {
+        self.inner.remove_client(provider, name, record).await
     }
 
     async fn client(&self, provider: &str, name: &Name) -> Result<Option<Client>, StoreError> {
         self.inner.client(provider, name).await
+    }
+}
+
+#[async_trait]
+impl ProfileStore for BentStore {
+    async fn profiles(&self) -> Result<Vec<StoredProfile>, StoreError> {
+        self.inner.profiles().await
+    }
+
+    async fn put_profile(&self, profile: StoredProfile, record: Record) -> Result<bool, StoreError> {
+        self.inner.put_profile(profile, record).await
+    }
+
+    async fn remove_profile(&self, name: &str, record: Record) -> Result<bool, StoreError> {
+        self.inner.remove_profile(name, record).await
     }
 }
 

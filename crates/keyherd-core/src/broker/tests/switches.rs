@@ -100,7 +100,8 @@ async fn removed_while_refreshing_is_not_found() {
         let id = stage.host.broker.show(&acme()).await.expect("there").credential.id;
         let subject = "acme".to_owned();
         let note = Note { action: "credential.remove", actor: actor(), subject, detail: Value::Null };
-        stage.fleet.host().store.remove(id, Record { note, event: None }).await.expect("removed");
+        let claim = stage.host.broker.show(&acme()).await.expect("there").chain.claim.map(|claim| claim.id);
+        stage.fleet.host().store.remove(id, claim, Record { note, event: None }).await.expect("removed");
     };
     let (got, ()) = tokio::join!(stage.ask(plain()), removal);
     assert!(

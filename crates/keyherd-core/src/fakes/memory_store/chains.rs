@@ -145,6 +145,11 @@ impl ChainStore for MemoryStore {
     async fn unresolved(&self) -> Result<u64, StoreError> {
         self.read(|rows| rows.chains.values().filter(|row| row.chain.claim.is_some()).count() as u64)
     }
+
+    async fn claimed_before(&self, at: Timestamp) -> Result<u64, StoreError> {
+        let is_before = |row: &&ChainRow| row.chain.claim.as_ref().is_some_and(|claim| claim.at < at);
+        self.read(|rows| rows.chains.values().filter(is_before).count() as u64)
+    }
 }
 
 impl MemoryStore {

@@ -92,20 +92,23 @@ impl ClientStore for MemoryStore {
         })
     }
 
-    async fn remove_client(&self, name: &Name, record: Record) -> Result<ClientRemoved, StoreError> {
+    async fn remove_client(
+        &self,
+        provider: &str,
+        name: &Name,
+        record: Record,
+    ) -> Result<ClientRemoved, StoreError> {
         self.write(record, |rows| {
             let choice = ClientChoice::Named(name.clone());
-            if let Some(user) = rows.chains.values().find(|row| row.client == choice) {
+            let uses = |row: &&ChainRow| row.client == choice && row.chain.provider == provider;
+            if let Some(user) = rows.chains.values().find(uses) {
                 let by =
                     rows.member(user.chain.id).map_or_else(|| name.clone(), |member| member.name.clone());
                 return (ClientRemoved::InUse(by), false);
             }
-            let before = rows.clients.len();
-            rows.clients.retain(|(_, client), _| client != name);
-            if rows.clients.len() < before {
-                (ClientRemoved::Done, true)
-            } else {
-                (ClientRemoved::NotFound, false)
+            match rows.clients.remove(&(provider.to_owned(), name.clone())) {
+                Some(_) => (ClientRemoved::Done, true),
+                None => (ClientRemoved::NotFound, false),
             }
         })
     }

@@ -4,10 +4,10 @@ use async_trait::async_trait;
 
 use super::{ChainRow, MemoryStore, Rows};
 use crate::credential::{Chain, Client, ClientChoice, Cooldown, Credential, Draft, Loaded, Trouble};
-use crate::ids::{CredentialId, Name};
+use crate::ids::{ClaimId, CredentialId, Name};
 use crate::ports::StoreError;
 use crate::ports::store::{
-    Amended, Change, Conflict, Created, CredentialStore, NewCredential, Reconnected, Record,
+    Amended, Change, Conflict, Created, CredentialStore, NewCredential, Reconnected, Record, Removed,
 };
 use crate::time::Timestamp;
 
@@ -311,14 +311,23 @@ impl CredentialStore for MemoryStore {
         })
     }
 
-    async fn remove(&self, id: CredentialId, record: Record) -> Result<bool, StoreError> {
+    async fn remove(
+        &self,
+        id: CredentialId,
+        seen: Option<ClaimId>,
+        record: Record,
+    ) -> Result<Removed, StoreError> {
         self.write(record, |rows| {
-            let Some(credential) = rows.by_id(id).cloned() else { return (false, false) };
+            let Some(credential) = rows.by_id(id).cloned() else { return (Removed::NotFound, false) };
+            let claim = rows.chains.get(&credential.chain).and_then(|row| row.chain.claim.as_ref());
+            if claim.map(|claim| claim.id) != seen {
+                return (Removed::Claimed, false);
+            }
             rows.credentials.remove(&credential.name);
             if rows.member(credential.chain).is_none() {
                 rows.chains.remove(&credential.chain);
             }
-            (true, true)
+            (Removed::Done, true)
         })
     }
 }

@@ -6,6 +6,7 @@ mod chains;
 mod clients;
 mod credentials;
 mod logs;
+mod profiles;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,6 +42,7 @@ struct Rows {
     chains: BTreeMap<ChainId, ChainRow>,
     credentials: BTreeMap<Name, Credential>,
     clients: BTreeMap<(String, Name), NamedClient>,
+    profiles: BTreeMap<String, String>,
     blocks: HashMap<TokenHash, Block>,
     spent: HashMap<TokenHash, (ChainId, u64)>,
     events: Vec<StoredEvent>,
@@ -85,6 +87,7 @@ impl Installation {
             chains: BTreeMap::new(),
             credentials: BTreeMap::new(),
             clients: BTreeMap::new(),
+            profiles: BTreeMap::new(),
             blocks: HashMap::new(),
             spent: HashMap::new(),
             events: Vec::new(),

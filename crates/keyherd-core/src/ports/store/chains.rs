@@ -125,4 +125,7 @@ pub trait ChainStore: Send + Sync + 'static {
 
     /// How many claims are unresolved.
     async fn unresolved(&self) -> Result<u64, StoreError>;
+
+    /// How many unresolved claims were taken before that moment on the store's clock.
+    async fn claimed_before(&self, at: Timestamp) -> Result<u64, StoreError>;
 }

@@ -31,8 +31,13 @@ pub trait ClientStore: Send + Sync + 'static {
     /// Makes or replaces one. A new configuration lifts its block. `true`: it is new.
     async fn put_client(&self, client: NamedClient, record: Record) -> Result<bool, StoreError>;
 
-    /// Removes one. `None`: it was not there; `Some(name)`: a credential uses it and nothing was changed.
-    async fn remove_client(&self, name: &Name, record: Record) -> Result<ClientRemoved, StoreError>;
+    /// Removes one, unless a credential of that provider uses it.
+    async fn remove_client(
+        &self,
+        provider: &str,
+        name: &Name,
+        record: Record,
+    ) -> Result<ClientRemoved, StoreError>;
 
     /// The named client, resolved for a chain of that provider.
     async fn client(&self, provider: &str, name: &Name) -> Result<Option<Client>, StoreError>;

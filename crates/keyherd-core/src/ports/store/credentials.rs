@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Record, StoreError};
 use crate::credential::{ClientChoice, Cooldown, Draft, Loaded, Tokens};
-use crate::ids::{ChainId, CredentialId, Name};
+use crate::ids::{ChainId, ClaimId, CredentialId, Name};
 use crate::secret::TokenHash;
 use crate::time::Timestamp;
 
@@ -109,6 +109,17 @@ pub enum Amended {
     Conflict(Conflict),
 }
 
+/// What became of a removal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// It is gone.
+    Done,
+    /// It was not there.
+    NotFound,
+    /// Its chain's claim is not the one that was seen: nothing was changed.
+    Claimed,
+}
+
 /// An amendment, ready to be written.
 #[derive(Debug, Clone, Default)]
 pub struct Change {
@@ -154,6 +165,12 @@ pub trait CredentialStore: Send + Sync + 'static {
     /// Ends a rest of that reason. `false`: there was none.
     async fn warm(&self, id: CredentialId, reason: &str, record: Record) -> Result<bool, StoreError>;
 
-    /// Removes a credential; its chain goes with its last member. `false`: it was not there.
-    async fn remove(&self, id: CredentialId, record: Record) -> Result<bool, StoreError>;
+    /// Removes a credential; its chain goes with its last member. Only while the chain's claim is the one that was
+    /// `seen` (none, or one whose owner is gone): a token that is being spent is not forgotten.
+    async fn remove(
+        &self,
+        id: CredentialId,
+        seen: Option<ClaimId>,
+        record: Record,
+    ) -> Result<Removed, StoreError>;
 }

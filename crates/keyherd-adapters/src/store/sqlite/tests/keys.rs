@@ -3,7 +3,9 @@
 use std::sync::Mutex;
 
 use keyherd_core::ports::StoreError;
-use keyherd_core::ports::store::{AuditStore, ClientStore, CredentialStore, NamedClient};
+use keyherd_core::ports::store::{
+    AuditStore, ClientStore, CredentialStore, NamedClient, ProfileStore, StoredProfile,
+};
 
 use super::bed::{Bed, create, keyring, name, note, record, refresh};
 use crate::seal::{KeySource, Keyring};
@@ -171,4 +173,15 @@ async fn one_rotation_at_a_time() {
 
 fn ids(keyring: &Keyring) -> Vec<crate::seal::KeyId> {
     keyring.ids().collect()
+}
+
+#[tokio::test]
+async fn profiles_outlive_the_key_that_they_were_sealed_under() {
+    let bed = Bed::new();
+    let store = bed.store().await;
+    let profile = StoredProfile { name: "acme".into(), text: "text".into() };
+    store.put_profile(profile.clone(), record("profile")).await.unwrap();
+    assert_eq!(store.rekey(keyring(&[2, 1]), note("key.rotate"), |_, _| ()).await, Ok(1));
+    drop(store);
+    assert_eq!(bed.with(keyring(&[2])).await.unwrap().profiles().await, Ok(vec![profile]));
 }

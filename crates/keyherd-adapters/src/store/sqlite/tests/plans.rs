@@ -20,7 +20,7 @@ async fn nothing_hot_scans_a_table() {
     let store = bed.store().await;
     let many: Vec<_> = (0..50).map(|n| new(&store, &format!("acme-{n}"), &format!("t{n}"))).collect();
     assert_eq!(store.import_many(&many, record("import")).await, Ok(50));
-    let hot: [Sql; 39] = [
+    let hot: [Sql; 41] = [
         sql::CHAIN,
         sql::LOADED,
         sql::LOADED_PAGE,
@@ -49,7 +49,9 @@ async fn nothing_hot_scans_a_table() {
         sql::RENEW.into(),
         sql::COOL.into(),
         sql::WARM.into(),
-        sql::CHAIN_OF.into(),
+        sql::CHAIN_OF_LOCKED,
+        sql::PROFILE.into(),
+        sql::REMOVE_PROFILE.into(),
         sql::REMOVE.into(),
         sql::REMOVE_CHAIN.into(),
         sql::REMOVE_SPENT.into(),

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use keyherd_core::ports::StoreError;
-use keyherd_core::ports::store::{AuditStore, ClientStore, CredentialStore, NamedClient, Record};
+use keyherd_core::ports::store::{
+    AuditStore, ClientStore, CredentialStore, NamedClient, ProfileStore, Record, StoredProfile,
+};
 
 use super::bed::{Bed, create, meddle, name, note, record, refresh};
 use crate::store::sqlite::SqliteStore;
@@ -135,4 +137,20 @@ async fn the_record_of_a_change_is_written_as_it_was_given() {
     record.note.subject = "acme's \"quoted\"; DROP TABLE audit".into();
     store.create(super::bed::new(&store, "acme-1", "t1"), record.clone()).await.unwrap();
     assert_eq!(store.tail(1).await.unwrap()[0].subject, record.note.subject);
+}
+
+#[tokio::test]
+async fn a_profile_does_not_open_under_another_name() {
+    let bed = Bed::new();
+    let store = bed.store().await;
+    for name in ["acme", "other"] {
+        let profile = StoredProfile { name: name.into(), text: format!("text of {name}") };
+        store.put_profile(profile, record("profile")).await.unwrap();
+    }
+    meddle(
+        &store,
+        "UPDATE profiles SET name = 'kept' WHERE name = 'acme'; UPDATE profiles SET name = 'acme' WHERE name = 'other'",
+    )
+    .await;
+    assert!(matches!(store.profiles().await, Err(StoreError::Corrupt(_))));
 }

@@ -107,7 +107,7 @@ async fn a_removed_chain_leaves_nothing_behind() {
     let block = Block { code: "invalid_client".into(), at: Timestamp::from_millis(1) };
     store.settle(settling(&claimed, Settlement::Blocked(block)), record("settle")).await.unwrap();
     assert_eq!(store.trim(bed.clock.now()).await, Ok(0), "a block in force stays");
-    store.remove(made.credential.id, record("remove")).await.unwrap();
+    store.remove(made.credential.id, None, record("remove")).await.unwrap();
     assert_eq!(store.trim(bed.clock.now()).await, Ok(1));
     let mut connection = store.engine.connect_options.connect().await.unwrap();
     for table in ["chains", "credentials", "spent_tokens", "client_blocks"] {
