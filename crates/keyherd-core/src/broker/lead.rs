@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::AcquireError;
 use super::flight::{Answer, Lost};
+use super::mutant::flight_key;
 use super::tenure::Seat;
 use super::{Broker, crash};
 use crate::audit::{Actor, Note};
@@ -82,7 +83,7 @@ impl Broker {
         actor: &Actor,
     ) -> (Answer<FlightEnd>, bool) {
         let begin = || self.flight(name.clone(), first.clone(), ask.clone(), actor.clone());
-        let (answer, led) = self.0.flights.board(first.id, begin);
+        let (answer, led) = self.0.flights.board(flight_key(first.id, ask), begin);
         if !led {
             metrics::counter!("keyherd_refresh_joined_total").increment(1);
         }
