@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::AcquireError;
 use super::flight::{Answer, Lost};
+use super::mutant::flight_key;
 use super::tenure::Seat;
 use super::{Broker, crash};
 use crate::audit::{Actor, Note};
@@ -82,7 +83,7 @@ impl Broker {
         actor: &Actor,
     ) -> (Answer<FlightEnd>, bool) {
         let begin = || self.flight(name.clone(), first.clone(), ask.clone(), actor.clone());
-        let (answer, led) = self.0.flights.board(first.id, begin);
+        let (answer, led) = self.0.flights.board(flight_key(first.id, ask), begin);
         if !led {
             metrics::counter!("keyherd_refresh_joined_total").increment(1);
         }
@@ -235,9 +236,14 @@ impl Lead {
         let claimed = self.broker.0.ports.store.claim(&ask, self.record("refresh.claim", detail)).await;
         match claimed.inspect_err(|_| self.give_back(&row, id))? {
             Claimed::Missed(newer) => self.missed(newer).await,
-            Claimed::Granted(row) => {
-                let tenure = self.broker.tenure(row.id, id, asked_at, seat);
+            Claimed::Granted(granted) => {
+                let tenure = self.broker.tenure(granted.id, id, asked_at, seat);
                 crash::point("claimed");
+                // Two rows may have one revision, where memory was ahead of the store or the store lost commits.
+                if !is_same_question(&row, &granted) {
+                    return self.let_go(granted, tenure).await;
+                }
+                let row = granted;
                 if is_answer_lost && purpose == Purpose::Refresh {
                     return self.lost(row, purpose, "journal_unreadable", tenure).await;
                 }
@@ -295,6 +301,13 @@ impl Lead {
         let note = Note { action, actor: self.actor.clone(), subject: self.name.to_string(), detail };
         Record { note, event: None }
     }
+}
+
+/// Whether the decision that was made on one row holds for the other: the same token, in the same trouble.
+fn is_same_question(decided: &Chain, granted: &Chain) -> bool {
+    decided.generation == granted.generation
+        && decided.spend_hash == granted.spend_hash
+        && decided.trouble == granted.trouble
 }
 
 /// What the journal knows of a token that is about to be spent.

@@ -12,6 +12,7 @@ mod follow;
 mod later;
 mod lead;
 mod manage;
+mod mutant;
 mod outbox;
 mod recover;
 mod snapshot;
@@ -37,11 +38,13 @@ pub use self::flight::{Flights, Lost, Spawn};
 use self::follow::Notices;
 use self::lead::FlightEnd;
 pub use self::manage::{ManageError, PAGE_MAX, Page};
+#[cfg(feature = "mutants")]
+pub use self::mutant::set_window_in_key;
 use self::snapshot::Snapshots;
 pub use self::sweep::BackgroundBounds;
 pub use self::token::Token;
 use crate::credential::{Cooldown, Loaded};
-use crate::ids::{ChainId, ClaimId, CredentialId, Name};
+use crate::ids::{ClaimId, CredentialId, Name};
 use crate::ports::store::{Record, Settling, StoredEvent};
 use crate::ports::{
     Clock, Coordinator, Entropy, Journal, JournalEntry, Profiles, ProviderClient, Store, StoreError,
@@ -115,7 +118,7 @@ struct Inner {
     options: Options,
     snapshots: Snapshots,
     loads: Flights<Name, Result<Option<Arc<Loaded>>, StoreError>>,
-    flights: Flights<ChainId, FlightEnd>,
+    flights: Flights<mutant::FlightKey, FlightEnd>,
     rests: Flights<CredentialId, Result<Cooldown, AcquireError>>,
     notices: Notices,
     /// Answers that neither journal nor store could take yet: this process's memory is all there is of them.

@@ -1,5 +1,7 @@
 //! After a death: claims without an owner, and answers that are in the journal but not in the store.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::AcquireError;
@@ -28,11 +30,14 @@ impl Lead {
                 Settled::Superseded(newer) => Ok(looked(newer.map(|row| *row))),
             };
         }
-        let happened = Happened::Unanswered { code: "owner_gone".into() };
+        // Where a claim's end shows no sooner than by its expiry, its owner may be back with the answer any moment.
+        let expires = self.broker.0.ports.store.claim_life().is_some();
+        let recovery = if expires { self.rules.bounds.owner_recovery } else { Duration::ZERO };
+        let happened = Happened::OwnerGone { recovery };
         let share = self.broker.0.ports.entropy.share();
         let settlement = settlement(&row, claim.purpose, happened, &self.rules, self.broker.now(), share);
         match self.fail(row, claim.id, settlement, None).await? {
-            // The owner is gone and its journal was read: what the row allows now, a probe perhaps, is allowed at once.
+            // The owner is gone and its journal was read, or it had its time: what the row allows now is allowed at once.
             Step::End(Some(row), End::Refused(_)) => Ok(Step::Look(row)),
             step => Ok(step),
         }
@@ -74,22 +79,30 @@ impl Lead {
 impl Broker {
     /// Commits what the journal has and the store may lack. Returns how many entries the store took.
     pub async fn recover(&self) -> Result<usize, AcquireError> {
+        Ok(self.recover_counting().await?.0)
+    }
+
+    /// How many entries the store took, and how many it could not be asked for.
+    pub(super) async fn recover_counting(&self) -> Result<(usize, usize), AcquireError> {
         let journal = &self.0.ports.journal;
         let pending =
             journal.pending(PENDING_MAX).await.map_err(|error| AcquireError::Unusable(error.to_string()))?;
         metrics::gauge!("keyherd_journal_pending").set(u32::try_from(pending.len()).unwrap_or(u32::MAX));
-        let mut taken = 0;
+        let (mut taken, mut left) = (0, 0);
         for spent in pending {
             match journal.find(&spent).await {
                 Ok(Some(entry)) => match self.recover_entry(&entry).await {
                     Ok(was_taken) => taken += usize::from(was_taken),
-                    Err(error) => tracing::error!(%error, "a journal entry cannot be recovered now"),
+                    Err(error) => {
+                        left += 1;
+                        tracing::error!(%error, "a journal entry cannot be recovered now");
+                    }
                 },
                 Ok(None) => {}
                 Err(error) => tracing::error!(%error, "a journal entry cannot be recovered"),
             }
         }
-        Ok(taken)
+        Ok((taken, left))
     }
 
     /// How many granted answers are in no store yet: those in the journal, and those that not even the journal could take

@@ -1,6 +1,7 @@
 //! Spending a refresh token under a claim: call, journal, commit, publish; and what each failure makes of the row.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use crate::credential::{Chain, Purpose, Tokens, Trouble};
 use crate::ids::{ChainId, ClaimId};
 use crate::ports::store::{Event, Record, Settled, Settling};
 use crate::ports::{CallLimits, Delivery, JournalEntry};
-use crate::provider::{TokenRequest, classify, without_echo};
+use crate::provider::{Meaning, TokenRequest, classify, without_echo};
 use crate::refresh::{Happened, Plan, Refusal, Rules, Settlement, due_at, plan, settlement};
 use crate::secret::{Hasher, TokenHash};
 
@@ -34,6 +35,15 @@ pub(super) fn spend_hash(
         }
         None => None,
     }
+}
+
+/// Lives in an answer are counted from when it was asked for: it may have lain unread, in a process that was stopped,
+/// for longer than its token lives.
+fn since_sent(meaning: Meaning, took: Duration) -> Meaning {
+    let Meaning::Granted(mut grant) = meaning else { return meaning };
+    grant.expires_in = grant.expires_in.saturating_sub(took);
+    grant.refresh_expires_in = grant.refresh_expires_in.map(|life| life.saturating_sub(took));
+    Meaning::Granted(grant)
 }
 
 impl Lead {
@@ -91,7 +101,7 @@ impl Lead {
                 let meaning = classify(&self.profile, &reply, self.broker.now());
                 let tokens = [&row.tokens.refresh_token, &row.tokens.access_token, &row.client.secret];
                 let secrets: Vec<_> = tokens.into_iter().flatten().collect();
-                Happened::Answered(without_echo(meaning, &secrets))
+                Happened::Answered(since_sent(without_echo(meaning, &secrets), took))
             }
             Delivery::NotSent { code, detail } => {
                 tracing::warn!(credential = %self.name, code, detail, "token request not sent");
@@ -106,7 +116,7 @@ impl Lead {
 
     /// Nothing was sent under this claim, and nothing will be: given back, if it is still ours, and the row is looked at
     /// anew. Nobody backs off for it, since no provider was asked.
-    async fn let_go(&self, row: Box<Chain>, tenure: Tenure) -> Result<Step, AcquireError> {
+    pub(super) async fn let_go(&self, row: Box<Chain>, tenure: Tenure) -> Result<Step, AcquireError> {
         tracing::warn!(credential = %self.name, "not sent: the claim might have ended before the answer");
         tenure.count_lost();
         tenure.ends();

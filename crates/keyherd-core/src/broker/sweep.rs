@@ -61,6 +61,9 @@ impl Default for BackgroundBounds {
     }
 }
 
+/// Rest after the store could not be asked for an answer that the journal has. Others may probe for it before long.
+const RECOVER_AGAIN: Duration = Duration::from_secs(5);
+
 /// One token endpoint, as the sweep treats it.
 struct Lane {
     at_once: Arc<Semaphore>,
@@ -102,11 +105,15 @@ impl Broker {
     async fn background(&self) {
         let mut sweeper = self.sweeper();
         let bounds = self.0.options.background.clone();
-        let mut since_trim = bounds.trim_interval;
+        let (mut since_trim, mut since_recovery) = (bounds.trim_interval, Duration::ZERO);
+        let mut is_recovered = true;
         loop {
             if since_trim >= bounds.trim_interval {
-                since_trim = Duration::ZERO;
-                self.tidy().await;
+                (since_trim, since_recovery) = (Duration::ZERO, Duration::ZERO);
+                is_recovered = self.tidy().await;
+            } else if !is_recovered && since_recovery >= RECOVER_AGAIN {
+                since_recovery = Duration::ZERO;
+                is_recovered = self.recover_left().await;
             }
             if bounds.enabled
                 && let Err(error) = sweeper.sweep().await
@@ -115,6 +122,7 @@ impl Broker {
             }
             tokio::time::sleep(bounds.interval).await;
             since_trim += bounds.interval;
+            since_recovery += bounds.interval;
         }
     }
 

@@ -13,7 +13,7 @@ mod world;
 pub use self::clock::PausedClock;
 pub use self::entropy::SeededEntropy;
 pub use self::journal::MemoryJournal;
-pub use self::memory_store::{Installation, MemoryBell, MemoryStore};
+pub use self::memory_store::{Backup, Installation, MemoryBell, MemoryStore, Terms};
 pub use self::profiles::FixedProfiles;
 pub use self::provider::{RotatingProvider, ScriptedProvider, granted, json_reply};
 pub use self::world::{Fleet, Host};

@@ -25,6 +25,11 @@ pub enum Happened {
         /// How the answer was lost.
         code: String,
     },
+    /// The claim's owner cannot act any more, and may yet bring its answer.
+    OwnerGone {
+        /// For how long that is waited for. Zero: what it left behind was read.
+        recovery: Duration,
+    },
     /// A complete answer, classified.
     Answered(Meaning),
 }
@@ -74,6 +79,7 @@ pub fn settlement(
         Happened::Answered(Meaning::Terminal { code, reuse }) => case.refused(code, reuse),
         Happened::Answered(Meaning::Transient { code, retry_after }) => case.transient(code, retry_after),
         Happened::NotSent { code } => case.transient(code, None),
+        Happened::OwnerGone { recovery } => case.after_recovery(case.unknown("owner_gone".into()), recovery),
         Happened::Answered(Meaning::Unknown { code }) | Happened::Unanswered { code } => case.unknown(code),
     }
 }
@@ -179,11 +185,29 @@ impl Case<'_> {
                 }))
             }
             _ => Settlement::Troubled(Trouble::Uncertain(Uncertain {
-                since: self.now,
+                since: self.sent_at(),
                 probes: 0,
                 retry_at: self.now,
                 code,
             })),
+        }
+    }
+
+    /// When the request may have been sent, at the earliest: what a provider's grace is counted from over there.
+    fn sent_at(&self) -> Timestamp {
+        self.chain.claim.as_ref().map_or(self.now, |claim| claim.at.min(self.now))
+    }
+
+    /// No probe before the owner had its time, but inside the provider's grace, where a probe does no harm.
+    fn after_recovery(&self, settlement: Settlement, recovery: Duration) -> Settlement {
+        match settlement {
+            Settlement::Troubled(Trouble::Uncertain(uncertain))
+                if self.now >= uncertain.since + self.rules.reuse_grace =>
+            {
+                let retry_at = uncertain.retry_at.max(self.now + recovery);
+                Settlement::Troubled(Trouble::Uncertain(Uncertain { retry_at, ..uncertain }))
+            }
+            other => other,
         }
     }
 

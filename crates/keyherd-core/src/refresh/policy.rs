@@ -68,6 +68,8 @@ pub struct RefreshBounds {
     pub uncertain_backoff_first: Duration,
     /// The longest rest between such probes.
     pub uncertain_backoff_max: Duration,
+    /// Where claims expire: how long an owner that let one expire has to bring its answer before others probe.
+    pub owner_recovery: Duration,
     /// The first probe of a verdict, doubled with each probe that confirms it.
     pub verdict_probe_first: Duration,
     /// The longest time between a verdict's probes.
@@ -98,6 +100,7 @@ impl Default for RefreshBounds {
             retry_after_max: minutes(15),
             uncertain_backoff_first: minutes(1),
             uncertain_backoff_max: hours(1),
+            owner_recovery: minutes(1),
             verdict_probe_first: hours(1),
             verdict_probe_max: hours(24),
             forced_apart: seconds(5),

@@ -35,6 +35,8 @@ pub(super) struct RefreshKeys {
     uncertain_backoff_first: Duration,
     #[serde(rename = "uncertain_backoff_max_seconds", deserialize_with = "seconds::<_, 10, 604_800_000>")]
     uncertain_backoff_max: Duration,
+    #[serde(rename = "owner_recovery_seconds", deserialize_with = "seconds::<_, 0, 3_600_000>")]
+    owner_recovery: Duration,
     #[serde(rename = "verdict_probe_first_seconds", deserialize_with = "seconds::<_, 1_000, 604_800_000>")]
     verdict_probe_first: Duration,
     #[serde(rename = "verdict_probe_max_seconds", deserialize_with = "seconds::<_, 1_000, 2_592_000_000>")]

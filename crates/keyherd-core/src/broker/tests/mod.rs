@@ -3,6 +3,7 @@
 mod bent;
 mod crash;
 mod failures;
+mod found;
 mod herd;
 mod rejected;
 mod sweeping;

@@ -1,10 +1,12 @@
 //! Claims and compare-and-set.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{ChainRow, MemoryStore, Rows, clients};
 use crate::credential::{Chain, Claim, Holder, Trouble};
-use crate::ids::ChainId;
+use crate::ids::{ChainId, ClaimId};
 use crate::ports::StoreError;
 use crate::ports::store::{ChainStore, ClaimAsk, Claimed, Due, Record, Settled, Settling};
 use crate::refresh::Settlement;
@@ -16,12 +18,12 @@ impl MemoryStore {
         &self,
         settling: Settling,
         record: Record,
-        is_current: impl FnOnce(&ChainRow) -> bool,
+        is_current: impl FnOnce(&Rows, &ChainRow) -> bool,
     ) -> Result<Settled, StoreError> {
         let id = settling.chain;
         self.write(record, |rows| {
             let Some(row) = rows.chains.get(&id) else { return (Settled::Superseded(None), false) };
-            if !is_current(row) {
+            if !is_current(rows, row) {
                 let view = Box::new(self.view(rows, row));
                 let is_ours = matches!(settling.settlement, Settlement::Granted(_))
                     && row.chain.generation == settling.generation + 1
@@ -34,11 +36,19 @@ impl MemoryStore {
         })
     }
 
+    /// Where claims expire, another's claim is ended only then. On one machine a claim's id is proof enough.
+    fn may_end(&self, rows: &Rows, row: &ChainRow) -> bool {
+        let Some(held) = row.chain.claim.as_ref().filter(|_| row.claimed_until.is_some()) else {
+            return true;
+        };
+        held.owner == self.owner || self.is_gone(rows, held.owner, row.claimed_until)
+    }
+
     fn apply(&self, rows: &mut Rows, settling: Settling) {
         let now = self.shared.clock.now();
         let Some(row) = rows.chains.get_mut(&settling.chain) else { return };
         row.chain.revision += 1;
-        row.chain.claim = None;
+        (row.chain.claim, row.claimed_until) = (None, None);
         let claimed_client = row.claimed_client.take();
         row.chain.due_at = settling.due_at;
         match settling.settlement {
@@ -82,6 +92,7 @@ impl ChainStore for MemoryStore {
             if let Some(row) = rows.chains.get_mut(&ask.chain).filter(|_| is_free) {
                 row.chain.revision += 1;
                 row.claimed_client = Some(client);
+                row.claimed_until = self.shared.terms.claim_life.map(|life| now + life);
                 row.chain.claim = Some(Claim {
                     id: ask.id,
                     owner: self.owner,
@@ -98,11 +109,28 @@ impl ChainStore for MemoryStore {
         })
     }
 
+    fn claim_life(&self) -> Option<Duration> {
+        self.shared.terms.claim_life
+    }
+
+    async fn renew(&self, chain: ChainId, claim: ClaimId) -> Result<bool, StoreError> {
+        let until = self.shared.terms.claim_life.map(|life| self.shared.clock.now() + life);
+        self.read(|_| ())?;
+        let mut rows = self.shared.lock();
+        let Some(row) = rows.chains.get_mut(&chain) else { return Ok(false) };
+        let held = row.chain.claim.as_ref();
+        let is_ours = held.is_some_and(|held| held.id == claim && held.owner == self.owner);
+        if is_ours {
+            row.claimed_until = until;
+        }
+        Ok(is_ours)
+    }
+
     async fn settle(&self, settling: Settling, record: Record) -> Result<Settled, StoreError> {
         let (claim, generation) = (settling.claim, settling.generation);
-        self.settle_if(settling, record, |row| {
+        self.settle_if(settling, record, |rows, row| {
             row.chain.generation == generation
-                && row.chain.claim.as_ref().is_some_and(|held| held.id == claim)
+                && row.chain.claim.as_ref().is_some_and(|held| held.id == claim && self.may_end(rows, row))
         })
     }
 
@@ -113,7 +141,7 @@ impl ChainStore for MemoryStore {
         record: Record,
     ) -> Result<Settled, StoreError> {
         let generation = settling.generation;
-        self.settle_if(settling, record, |row| {
+        self.settle_if(settling, record, |_, row| {
             row.chain.generation == generation && row.chain.spend_hash == Some(*spent)
         })
     }

@@ -74,7 +74,7 @@ impl MemoryStore {
                 rows.spent.remove(&hash);
             }
             row.chain.generation += 1;
-            row.chain.claim = None;
+            (row.chain.claim, row.claimed_until) = (None, None);
             row.chain.trouble = Trouble::None;
             row.chain.spend_hash = new.spend_hash;
             row.chain.minted_by_rejection = false;
@@ -225,7 +225,7 @@ fn row_of(new: &NewCredential) -> ChainRow {
         block: None,
         due_at: new.due_at,
     };
-    ChainRow { chain, client: draft.client.clone(), claimed_client: None }
+    ChainRow { chain, client: draft.client.clone(), claimed_client: None, claimed_until: None }
 }
 
 fn credential_of(new: &NewCredential, chain: crate::ids::ChainId, created_at: Timestamp) -> Credential {

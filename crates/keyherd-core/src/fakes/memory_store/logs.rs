@@ -1,5 +1,7 @@
 //! The audit log and the outbox.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{MemoryStore, audit_key, unavailable};
@@ -10,6 +12,13 @@ use crate::time::Timestamp;
 
 /// Events kept by a trim.
 const EVENTS_MAX: usize = 10_000;
+
+/// An event, and when others see it: its commit may end after that of a later one.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub(super) event: StoredEvent,
+    pub(super) from: Timestamp,
+}
 
 #[async_trait]
 impl AuditStore for MemoryStore {
@@ -41,11 +50,21 @@ impl AuditStore for MemoryStore {
 #[async_trait]
 impl EventStore for MemoryStore {
     async fn last_event(&self) -> Result<i64, StoreError> {
-        self.read(|rows| rows.events.last().map_or(0, |event| event.seq))
+        let now = self.shared.clock.now();
+        self.read(|rows| rows.events.iter().rfind(|kept| kept.from <= now).map_or(0, |kept| kept.event.seq))
     }
 
     async fn events(&self, after: i64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
-        self.read(|rows| rows.events.iter().filter(|event| event.seq > after).take(limit).cloned().collect())
+        let now = self.shared.clock.now();
+        self.read(|rows| {
+            let from = rows.events.partition_point(|kept| kept.event.seq <= after);
+            let visible = rows.events.iter().skip(from).filter(|kept| kept.from <= now);
+            visible.take(limit).map(|kept| kept.event.clone()).collect()
+        })
+    }
+
+    fn latecomers(&self) -> Option<Duration> {
+        self.shared.terms.latecomers
     }
 
     async fn trim(&self, _now: Timestamp) -> Result<u64, StoreError> {

@@ -11,6 +11,7 @@ mod profiles;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -21,14 +22,25 @@ use crate::ids::{ChainId, CredentialId, Name, OwnerId};
 use crate::ports::store::{NamedClient, Record, StoredEvent};
 use crate::ports::{Clock, Coordinator, StoreError};
 use crate::secret::{Hasher, TokenHash};
+use crate::time::Timestamp;
 
 /// What many processes share: the rows, the clock, and who lives.
 pub struct Installation {
     rows: Mutex<Rows>,
     clock: Arc<dyn Clock>,
     hasher: Hasher,
+    terms: Terms,
     changed: Notify,
     counts: Counts,
+}
+
+/// How a store for many hosts differs from one on a single machine. The default is the latter.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terms {
+    /// A claim lives this long on the store's clock unless it is renewed. `None`: until its owner is buried.
+    pub claim_life: Option<Duration>,
+    /// Some events become visible later than ones with higher numbers, by at most this.
+    pub latecomers: Option<Duration>,
 }
 
 #[derive(Default)]
@@ -45,7 +57,7 @@ struct Rows {
     profiles: BTreeMap<String, String>,
     blocks: HashMap<TokenHash, Block>,
     spent: HashMap<TokenHash, (ChainId, u64)>,
-    events: Vec<StoredEvent>,
+    events: Vec<logs::Kept>,
     audit: Vec<Entry>,
     ends: HashMap<OwnerId, Link>,
     dead: HashSet<OwnerId>,
@@ -58,6 +70,8 @@ struct ChainRow {
     client: ClientChoice,
     /// The client app that the claim was taken with: a block is about that one.
     claimed_client: Option<TokenHash>,
+    /// When the claim expires, where claims do.
+    claimed_until: Option<Timestamp>,
 }
 
 /// How the store fails, for a number of calls.
@@ -83,6 +97,11 @@ pub struct MemoryStore {
 impl Installation {
     /// An empty store.
     pub fn new(clock: Arc<dyn Clock>, hasher: Hasher) -> Arc<Self> {
+        Self::on_terms(clock, hasher, Terms::default())
+    }
+
+    /// An empty store on these terms.
+    pub fn on_terms(clock: Arc<dyn Clock>, hasher: Hasher, terms: Terms) -> Arc<Self> {
         let rows = Rows {
             chains: BTreeMap::new(),
             credentials: BTreeMap::new(),
@@ -97,7 +116,7 @@ impl Installation {
             fault: Fault::None,
         };
         let (changed, counts) = (Notify::new(), Counts::default());
-        Arc::new(Self { rows: Mutex::new(rows), clock, hasher, changed, counts })
+        Arc::new(Self { rows: Mutex::new(rows), clock, hasher, terms, changed, counts })
     }
 
     /// A new process's handle.
@@ -130,9 +149,22 @@ impl Installation {
         Backup(self.lock().clone())
     }
 
-    /// Everything as it was then: what a restored backup or a store that lost commits looks like.
+    /// Everything as it was then: what a restored backup or a store that lost commits looks like. Who is dead stays so.
     pub fn restore(&self, backup: Backup) {
-        *self.lock() = backup.0;
+        let mut rows = self.lock();
+        let (dead, fault) = (std::mem::take(&mut rows.dead), rows.fault);
+        *rows = Rows { dead, fault, ..backup.0 };
+    }
+
+    /// Every chain as it stands, with the time at which its claim expires: for whoever checks what the processes do.
+    pub fn chains(&self) -> Vec<(Chain, Option<Timestamp>)> {
+        let rows = self.lock();
+        rows.chains.values().map(|row| (row.chain.clone(), row.claimed_until)).collect()
+    }
+
+    /// One chain, as [`Installation::chains`] has it.
+    pub fn chain(&self, id: ChainId) -> Option<(Chain, Option<Timestamp>)> {
+        self.lock().chains.get(&id).map(|row| (row.chain.clone(), row.claimed_until))
     }
 
     /// Reads and write transactions so far.
@@ -184,15 +216,16 @@ impl MemoryStore {
     fn record(&self, rows: &mut Rows, record: Record) {
         let at = self.shared.clock.now();
         if let Some(event) = record.event {
-            let seq = rows.events.last().map_or(0, |event| event.seq) + 1;
-            rows.events.push(StoredEvent {
+            let seq = rows.events.last().map_or(0, |kept| kept.event.seq) + 1;
+            let event = StoredEvent {
                 seq,
                 at,
                 kind: event.kind.to_owned(),
                 chain: event.chain,
                 subject: event.subject,
                 detail: event.detail.to_string(),
-            });
+            };
+            rows.events.push(logs::Kept { event, from: at + self.shared.terms.late(seq) });
         }
         self.enter(rows, record.note);
     }
@@ -223,11 +256,25 @@ impl MemoryStore {
         if let Some(claim) = &mut chain.claim {
             claim.holder = match claim.owner {
                 owner if owner == self.owner => Holder::Mine,
-                owner if rows.dead.contains(&owner) => Holder::Gone,
+                owner if self.is_gone(rows, owner, row.claimed_until) => Holder::Gone,
                 _ => Holder::Alive,
             };
         }
         chain
+    }
+
+    /// Whether a claim's owner cannot act on it any more: it died, or let the claim expire.
+    fn is_gone(&self, rows: &Rows, owner: OwnerId, until: Option<Timestamp>) -> bool {
+        let has_expired = until.is_some_and(|until| until <= self.shared.clock.now());
+        rows.dead.contains(&owner) || has_expired
+    }
+}
+
+impl Terms {
+    /// Every third event is late, by a share of the time that depends on its number alone.
+    fn late(&self, seq: i64) -> Duration {
+        let Some(most) = self.latecomers.filter(|_| seq % 3 == 0) else { return Duration::ZERO };
+        most.mul_f64(f64::from(u32::try_from(seq.rem_euclid(7)).unwrap_or(0)) / 7.0)
     }
 }
 
@@ -268,7 +315,7 @@ impl Coordinator for MemoryBell {
 
     async fn changed(&self) {
         // The bounded poll that every coordinator owes its callers.
-        let _ = tokio::time::timeout(std::time::Duration::from_millis(50), self.0.changed.notified()).await;
+        let _ = tokio::time::timeout(Duration::from_millis(50), self.0.changed.notified()).await;
     }
 }
 

@@ -151,3 +151,34 @@ fn merging() {
     assert_eq!(rotated.refresh_token, Some("other".into()));
     assert_eq!(rotated.refresh_expires_at, Some(NOW + 48 * HOUR), "as long a life as its predecessor's");
 }
+
+fn claimed(ago: Duration) -> Chain {
+    let claim = crate::credential::Claim {
+        id: crate::ids::ClaimId::from_i64(1),
+        owner: crate::ids::OwnerId::from_i64(2),
+        purpose: Purpose::Refresh,
+        at: NOW - ago,
+        holder: crate::credential::Holder::Gone,
+    };
+    Chain { claim: Some(claim), ..chain() }
+}
+
+#[test]
+fn a_grace_is_counted_from_the_request() {
+    let late = lost(settle(&claimed(30 * SECOND), Purpose::Refresh, unanswered()));
+    assert_eq!((late.since, late.retry_at), (NOW - 30 * SECOND, NOW));
+}
+
+#[test]
+fn a_vanished_owner_has_its_time() {
+    let gone = |chain: &Chain, grace, recovery| {
+        let rules = Rules { reuse_grace: grace, ..rules() };
+        let happened = Happened::OwnerGone { recovery };
+        lost(settlement(chain, Purpose::Refresh, happened, &rules, NOW, 1.0)).retry_at
+    };
+    let row = claimed(30 * SECOND);
+    assert_eq!(gone(&row, Duration::ZERO, HOUR), NOW + HOUR);
+    assert_eq!(gone(&row, Duration::ZERO, Duration::ZERO), NOW, "on one machine its journal was read");
+    assert_eq!(gone(&row, 60 * SECOND, HOUR), NOW, "inside the provider's grace a probe does no harm");
+    assert_eq!(gone(&row, 20 * SECOND, HOUR), NOW + HOUR, "the grace is over");
+}

@@ -1,0 +1,56 @@
+//! What the simulation found: mistakes that take several hosts, a stop or a failover to show.
+
+use super::*;
+use crate::credential::Amendment;
+use crate::fakes::granted;
+use crate::ports::Journal;
+
+/// A token's life begins at its request: the answer may have lain unread in a process that was stopped.
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_is_an_old_token() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    stage.provider.takes(50 * SECOND);
+    let begun = stage.fleet.clock.now();
+    let got = token(stage.ask(Ask::foreground(MINUTE)).await);
+    assert!(got.expires_at().is_some_and(|end| end <= begun + HOUR), "{got:?}");
+}
+
+/// Memory may be ahead of the store by a revision that another row has by then: the token in the claimed row was never
+/// decided upon, and the journal has its answer.
+#[tokio::test(start_paused = true)]
+async fn a_row_of_the_same_revision_is_another_row() {
+    let answers = [granted("access-1", "refresh-1"), granted("access-2", "refresh-2")];
+    let stage = stage(Duration::ZERO, answers).await;
+    let other = stage.fleet.host();
+    let backup = stage.fleet.installation.backup();
+    let first = stage.token().await;
+    stage.fleet.installation.restore(backup);
+    // Two changes of the row by somebody else, as many as the refresh that was lost had made.
+    for scope in ["a", "b"] {
+        let amendment = Amendment { scopes: Some(vec![scope.into()]), ..Amendment::default() };
+        other.broker.amend(&acme(), amendment, &actor()).await.expect("amended");
+    }
+    let _ = stage.ask(rejecting(first.expose())).await;
+    let spent = |token: &str| stage.provider.bodies().iter().filter(|body| body.contains(token)).count();
+    assert_eq!(spent("refresh-0"), 1, "{:?}", stage.provider.bodies());
+}
+
+/// What could not be committed at start is tried again soon: others wait for it for a minute only.
+#[tokio::test(start_paused = true)]
+async fn what_was_left_at_start_is_tried_again_soon() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    stage.provider.takes(5 * SECOND);
+    let asking = stage.host.broker.clone();
+    let caller = tokio::spawn(async move { asking.acquire("acme", &plain(), &actor()).await });
+    pass(SECOND).await;
+    stage.fleet.installation.set_down(true);
+    token(caller.await.expect("no panic"));
+    assert!(!stage.host.broker.shutdown(SECOND).await || !stage.fleet.journal.is_empty());
+    let next = stage.fleet.host();
+    next.broker.run_background();
+    pass(2 * SECOND).await;
+    stage.fleet.installation.set_down(false);
+    pass(15 * SECOND).await;
+    let pending = stage.fleet.journal.pending(9).await.expect("readable");
+    assert!(pending.is_empty(), "still pending: {pending:?}");
+}
