@@ -13,8 +13,8 @@ use keyherd_core::ids::{ChainId, ClaimId, CredentialId, Name};
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{
     Amended, AuditStore, ChainStore, Change, ClaimAsk, Claimed, ClientRemoved, ClientStore, Created,
-    CredentialStore, Due, EventStore, NamedClient, NewCredential, Reconnected, Record, Settled, Settling,
-    StoredEvent, Verified,
+    CredentialStore, Due, EventStore, NamedClient, NewCredential, ProfileStore, Reconnected, Record, Removed,
+    Settled, Settling, StoredEvent, StoredProfile, Verified,
 };
 use keyherd_core::refresh::Settlement;
 use keyherd_core::secret::TokenHash;
@@ -272,6 +272,10 @@ impl ChainStore for SimStore {
     async fn unresolved(&self) -> Result<u64, StoreError> {
         self.step("unresolved", None, self.inner.unresolved(), |_| None).await
     }
+
+    async fn claimed_before(&self, at: Timestamp) -> Result<u64, StoreError> {
+        self.step("claimed before", None, self.inner.claimed_before(at), |_| None).await
+    }
 }
 
 #[async_trait]
@@ -343,8 +347,13 @@ impl CredentialStore for SimStore {
         self.step("warm", None, self.inner.warm(id, reason, record), |_| None).await
     }
 
-    async fn remove(&self, id: CredentialId, record: Record) -> Result<bool, StoreError> {
-        self.step("remove", None, self.inner.remove(id, record), |gone| Some(gone.to_string())).await
+    async fn remove(
+        &self,
+        id: CredentialId,
+        seen: Option<ClaimId>,
+        record: Record,
+    ) -> Result<Removed, StoreError> {
+        self.step("remove", None, self.inner.remove(id, seen, record), |end| Some(format!("{end:?}"))).await
     }
 }
 
@@ -358,12 +367,32 @@ impl ClientStore for SimStore {
         self.step("put client", None, self.inner.put_client(client, record), |_| Some("done".into())).await
     }
 
-    async fn remove_client(&self, name: &Name, record: Record) -> Result<ClientRemoved, StoreError> {
-        self.step("remove client", None, self.inner.remove_client(name, record), |_| None).await
+    async fn remove_client(
+        &self,
+        provider: &str,
+        name: &Name,
+        record: Record,
+    ) -> Result<ClientRemoved, StoreError> {
+        self.step("remove client", None, self.inner.remove_client(provider, name, record), |_| None).await
     }
 
     async fn client(&self, provider: &str, name: &Name) -> Result<Option<Client>, StoreError> {
         self.step("client", None, self.inner.client(provider, name), |_| None).await
+    }
+}
+
+#[async_trait]
+impl ProfileStore for SimStore {
+    async fn profiles(&self) -> Result<Vec<StoredProfile>, StoreError> {
+        self.step("profiles", None, self.inner.profiles(), |_| None).await
+    }
+
+    async fn put_profile(&self, profile: StoredProfile, record: Record) -> Result<bool, StoreError> {
+        self.step("put profile", None, self.inner.put_profile(profile, record), |_| None).await
+    }
+
+    async fn remove_profile(&self, name: &str, record: Record) -> Result<bool, StoreError> {
+        self.step("remove profile", None, self.inner.remove_profile(name, record), |_| None).await
     }
 }
 
