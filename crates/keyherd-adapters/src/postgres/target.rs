@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
 use url::Url;
 
 use super::tls::{Tls, Trust};
@@ -15,6 +15,8 @@ use super::tls::{Tls, Trust};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the PostgreSQL URL cannot be used: {0}")]
 pub struct BadTarget(pub String);
+
+const ESCAPE: &str = "in a password, what is neither letter nor digit is written as %XX";
 
 /// A server and a database in it.
 #[derive(Clone)]
@@ -56,6 +58,10 @@ impl Target {
         if config.get_hosts().is_empty() {
             return Err(BadTarget("it names no host".into()));
         }
+        // The rest of a password with an at sign in it, which would be shown as a host.
+        if config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(name) if name.contains('@'))) {
+            return Err(BadTarget(ESCAPE.into()));
+        }
         let shown = shown(&config);
         Ok(Self { config, tls: Arc::new(Tls::new(trust, ca_bundle)), shown })
     }
@@ -92,13 +98,20 @@ fn without_sslmode(url: &str) -> Result<(String, String), BadTarget> {
     Ok((format!("{place}?{}", others.finish().replace('+', "%20")), mode))
 }
 
-/// The driver's words name the part, and do not quote it.
+/// The driver's words name the part and do not quote it, but for a parameter's name: that may be the rest of a password
+/// with a question mark in it.
 fn reason(error: &tokio_postgres::Error) -> String {
-    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+    let reason = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    match reason.starts_with("unknown option") {
+        true => {
+            "it has a parameter that there is not; in a password, write what is not a letter or digit as %XX"
+                .into()
+        }
+        false => reason,
+    }
 }
 
 fn shown(config: &Config) -> String {
-    use tokio_postgres::config::Host;
     let ports = config.get_ports();
     let hosts = config.get_hosts().iter().enumerate().map(|(place, host)| {
         let port = ports.get(place).or(ports.first()).copied().unwrap_or(5432);

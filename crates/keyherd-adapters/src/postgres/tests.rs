@@ -289,7 +289,13 @@ fn a_target_is_shown_without_its_password_and_refused_by_its_part() {
     let target = Target::parse("postgres://me:planted@a,b:6000/keys?connect_timeout=3", None).unwrap();
     assert!(!format!("{target} {target:?}").contains("planted"));
     assert!(target.to_string().ends_with("/keys"), "{target}");
-    for url in ["postgres://me:planted@h/d?sslmode=verify", "postgres://me:planted@h:x/d", "postgres:///d"] {
+    for url in [
+        "postgres://me:planted@h/d?sslmode=verify",
+        "postgres://me:planted@h:x/d",
+        "postgres://me:with?planted=@h/d",
+        "postgres://me:with@planted@h/d",
+        "postgres:///d",
+    ] {
         let problem = Target::parse(url, None).unwrap_err().to_string();
         assert!(!problem.contains("planted"), "{problem}");
     }
