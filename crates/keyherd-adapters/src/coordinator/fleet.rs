@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::future::join;
 use keyherd_core::ids::ChainId;
 use keyherd_core::ports::{Clock, Coordinator, Turn};
 
@@ -66,6 +67,17 @@ impl FleetCoordinator {
     /// Returns when everything that was announced was said through PostgreSQL, or after a bound: for a process that ends.
     pub async fn settled(&self) {
         self.bell.settled().await;
+    }
+
+    /// Finds out whether notices arrive and whether Redis answers, each within its own bounds: for a process that would
+    /// end before [`Coordinator::trouble`] knew.
+    pub async fn tried(&self) {
+        let redis = async {
+            if let Some((link, _)) = &self.redis {
+                link.tried().await;
+            }
+        };
+        join(self.bell.tried(), redis).await;
     }
 
     fn redis_is_up(&self) -> bool {

@@ -135,6 +135,14 @@ impl PostgresBell {
         .await;
     }
 
+    /// Listens, and returns when it is known whether notices arrive.
+    pub(super) async fn tried(&self) {
+        self.listen();
+        let bound = self.shared.options.connect_timeout * 2 + self.shared.options.prove_within;
+        let mut hearing = self.shared.hearing.subscribe();
+        let _ = tokio::time::timeout(bound, hearing.wait_for(|hearing| *hearing != Hearing::Unknown)).await;
+    }
+
     /// Says to others what the ears have counted, soon.
     pub(super) fn say(&self, unhurried: bool) {
         self.shared.unhurried.store(unhurried, Ordering::Release);

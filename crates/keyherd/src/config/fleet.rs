@@ -18,7 +18,7 @@ const CLAIM_LIFE: Duration = Duration::from_secs(120);
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct PostgresKeys {
-    #[serde(rename = "connections_max", deserialize_with = "count::<_, _, 1, 1_000>")]
+    #[serde(rename = "connections_max", deserialize_with = "count::<_, _, 2, 1_000>")]
     lanes_max: u32,
     #[serde(rename = "connect_timeout_seconds", deserialize_with = "seconds::<_, 100, 600_000>")]
     connect_timeout: Duration,

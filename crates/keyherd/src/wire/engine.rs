@@ -1,9 +1,11 @@
 //! What not every engine has, behind one face: where it is, its end, its soundness, the right to rotate its key.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use keyherd_adapters::coordinator::FleetCoordinator;
-use keyherd_adapters::store::postgres::{self, PostgresStore};
+use keyherd_adapters::postgres::ServerClock;
+use keyherd_adapters::store::postgres::{self, PostgresStore, ServerState};
 use keyherd_adapters::store::sqlite::{self, SqliteStore};
 use keyherd_core::ports::StoreError;
 
@@ -21,6 +23,15 @@ pub(super) enum Engine {
 pub(super) struct Fleet {
     pub(super) store: Arc<PostgresStore>,
     pub(super) coordinator: Arc<FleetCoordinator>,
+    pub(super) clock: Arc<ServerClock>,
+}
+
+/// The store's clock, seen from here.
+pub(crate) struct ClockLead {
+    /// How far it is ahead of this machine's, in milliseconds; negative: behind.
+    pub(crate) millis: i64,
+    /// How wrong what is known of it may be.
+    pub(crate) error: Duration,
 }
 
 /// Held from before a new key is put into the key source until the old one is taken out of it.
@@ -41,6 +52,32 @@ impl Wired {
             fleet.coordinator.settled().await;
         }
         self.store.close().await;
+    }
+
+    /// What is wrong with the coordinator, after it was tried.
+    pub(crate) async fn coordinator_trouble(&self) -> Vec<String> {
+        if let Engine::Fleet(fleet) = &self.engine {
+            fleet.coordinator.tried().await;
+        }
+        self.broker.ports().coordinator.trouble().await
+    }
+
+    /// A fleet's clock, which is its server's. `None`: this machine's own counts.
+    pub(crate) fn clock_lead(&self) -> Option<ClockLead> {
+        match &self.engine {
+            Engine::Sqlite(_) => None,
+            Engine::Fleet(fleet) => {
+                Some(ClockLead { millis: fleet.clock.lead_millis(), error: fleet.clock.error() })
+            }
+        }
+    }
+
+    /// The server that a fleet's store is on.
+    pub(crate) async fn server(&self) -> Result<Option<ServerState>, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(None),
+            Engine::Fleet(fleet) => fleet.store.server().await.map(Some),
+        }
     }
 
     /// What is wrong with the file, at most a hundred lines. A server looks after its own.

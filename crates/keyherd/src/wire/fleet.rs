@@ -15,7 +15,7 @@ use keyherd_adapters::seal::{KeyError, KeySource, Keyring};
 use keyherd_adapters::store::postgres::{OpenError, PostgresOptions, PostgresStore};
 use keyherd_adapters::system::{OsEntropy, SystemClock};
 use keyherd_core::broker::Ports;
-use keyherd_core::ports::{Clock, Journal, StoreError};
+use keyherd_core::ports::{Journal, StoreError};
 
 use super::engine::Fleet;
 use super::{Engine, Shared, WireError, Wired};
@@ -63,11 +63,11 @@ pub(super) async fn open(settings: &Settings, fleet: &FleetSettings) -> Result<W
         provider,
         profiles: profiles.clone(),
         journal: copied,
-        clock,
+        clock: clock.clone(),
         entropy,
         hasher: installation.hasher.clone(),
     };
-    let engine = Engine::Fleet(Fleet { store: store.clone(), coordinator });
+    let engine = Engine::Fleet(Fleet { store: store.clone(), coordinator, clock });
     Ok(Wired::new(ports, settings, store.rooms(), journal, profiles, engine))
 }
 
@@ -80,7 +80,7 @@ pub(super) async fn is_empty(fleet: &FleetSettings) -> Result<bool, WireError> {
 }
 
 /// The server's clock, by which the whole fleet judges.
-async fn clock(wire: &Wire, fleet: &FleetSettings) -> Result<Arc<dyn Clock>, WireError> {
+async fn clock(wire: &Wire, fleet: &FleetSettings) -> Result<Arc<ServerClock>, WireError> {
     let source = Arc::new(wire.clone());
     if let Some(clock) = ServerClock::follow(source, Arc::new(SystemClock), fleet.clock.clone()).await {
         return Ok(Arc::new(clock));

@@ -21,7 +21,7 @@ use keyherd_core::broker::{Broker, Ports};
 
 pub(crate) use self::door::{ADMIN_TOKEN_FILE, Door, DoorError, admin_token};
 use self::engine::Engine;
-pub(crate) use self::engine::Rotation;
+pub(crate) use self::engine::{ClockLead, Rotation};
 pub(crate) use self::error::WireError;
 use crate::config::{Settings, StoreSettings};
 

@@ -96,6 +96,14 @@ impl RedisLink {
         matches!(*self.state.borrow(), State::Up(..))
     }
 
+    /// Returns when it is known whether it answers.
+    pub(in super::super) async fn tried(&self) {
+        let bound = self.options.connect_timeout * 2 + self.options.answer_timeout;
+        let mut state = self.state.subscribe();
+        let known = state.wait_for(|state| !matches!(state, State::Unknown));
+        let _ = tokio::time::timeout(bound, known).await;
+    }
+
     /// What is wrong with it.
     pub fn trouble(&self) -> Option<String> {
         match &*self.state.borrow() {

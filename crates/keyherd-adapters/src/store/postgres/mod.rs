@@ -9,6 +9,7 @@ mod fault;
 mod open;
 mod row;
 mod schema;
+mod server;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use keyherd_core::ports::{Clock, Entropy};
 
 pub use self::open::OpenError;
 pub use self::schema::SCHEMA_VERSION;
+pub use self::server::ServerState;
 use super::{SqlStore, StoreBounds};
 use crate::postgres::Wire;
 use crate::seal::{KeySource, Keyring};

@@ -1,10 +1,13 @@
 //! The checks themselves, in the order in which one needs the other.
 
+use std::fmt::Display;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use keyherd_adapters::seal::{KeyError, KeySource};
+use keyherd_adapters::store::postgres::ServerState;
 use keyherd_core::ports::store::{AuditStore, ChainStore, CredentialStore};
 use keyherd_core::ports::{Journal, JournalError};
 use keyherd_core::time::Timestamp;
@@ -13,12 +16,12 @@ use super::super::duration::brief;
 use super::super::peer::Context;
 use super::{Finding, Verdict};
 use crate::peer::ServerPeer;
-use crate::wire::{ADMIN_TOKEN_FILE, Wired};
+use crate::wire::{ADMIN_TOKEN_FILE, ClockLead, Wired};
 
 /// 2025-01-01: this program is younger than that.
 const CLOCK_MIN: Timestamp = Timestamp::from_millis(1_735_689_600_000);
 /// How far the clock may lie behind the newest audit entry: what NTP corrects in one step.
-const CLOCK_BACK_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+const CLOCK_BACK_MAX: Duration = Duration::from_secs(60);
 /// Pending journal entries that are opened.
 const PENDING_MAX: usize = 1_000;
 
@@ -46,8 +49,9 @@ pub(super) async fn server(peer: &ServerPeer) -> Finding {
 
 /// What only a peer on the store can see.
 pub(super) async fn of_open_store(context: &Context, wired: &Wired) -> Vec<Finding> {
-    vec![
-        store(wired).await,
+    let mut findings = vec![store(wired).await];
+    findings.extend(server_of_store(wired).await);
+    findings.extend([
         audit(wired).await,
         clock(wired).await,
         coordinator(wired).await,
@@ -55,7 +59,8 @@ pub(super) async fn of_open_store(context: &Context, wired: &Wired) -> Vec<Findi
         claims(wired).await,
         credentials(wired).await,
         profiles(context, wired),
-    ]
+    ]);
+    findings
 }
 
 fn data_folder(context: &Context) -> Finding {
@@ -147,6 +152,7 @@ async fn audit(wired: &Wired) -> Finding {
     }
 }
 
+/// In a fleet the server's: what this machine's own says is worth knowing only.
 async fn clock(wired: &Wired) -> Finding {
     const CHECK: &str = "clock";
     let now = wired.broker.now();
@@ -158,26 +164,74 @@ async fn clock(wired: &Wired) -> Finding {
     if now < CLOCK_MIN {
         return Finding::new(CHECK, Verdict::Wrong, format!("it says {shown}, which is long past: set it"));
     }
-    match last.filter(|last| now + CLOCK_BACK_MAX < *last) {
-        Some(last) => {
+    match (last.filter(|last| now + CLOCK_BACK_MAX < *last), wired.clock_lead()) {
+        (Some(last), _) => {
             let behind = brief(now.until(last));
             let detail = format!(
                 "it says {shown}, {behind} before the newest audit entry: set it, expiry is judged by it"
             );
             Finding::new(CHECK, Verdict::Wrong, detail)
         }
-        None => Finding::new(CHECK, Verdict::Ok, shown),
+        (None, Some(lead)) => led(&lead, shown),
+        (None, None) => Finding::new(CHECK, Verdict::Ok, shown),
     }
+}
+
+/// A clock that is off does no harm here, but to logs, and to the certificates that are judged by it.
+fn led(lead: &ClockLead, shown: impl Display) -> Finding {
+    let apart = Duration::from_millis(lead.millis.unsigned_abs());
+    let side = if lead.millis < 0 { "ahead of" } else { "behind" };
+    let of_server = format!("{shown} at the server (within {} ms)", lead.error.as_millis());
+    if apart > CLOCK_BACK_MAX {
+        let detail = format!(
+            "{of_server}; this machine's is {} {side} it: no token is judged by that, but certificates are: set it",
+            brief(apart)
+        );
+        return Finding::new("clock", Verdict::Note, detail);
+    }
+    Finding::new(
+        "clock",
+        Verdict::Ok,
+        format!("{of_server}; this machine's is {} ms {side} it", apart.as_millis()),
+    )
 }
 
 /// Trouble with it is worth knowing: everything works without it, only slower.
 async fn coordinator(wired: &Wired) -> Finding {
     const CHECK: &str = "coordinator";
-    let troubles = wired.broker.ports().coordinator.trouble().await;
+    let troubles = wired.coordinator_trouble().await;
     match troubles.as_slice() {
-        [] => Finding::new(CHECK, Verdict::Ok, "other processes' commits are heard of"),
+        [] => {
+            Finding::new(CHECK, Verdict::Ok, "other processes' commits are heard of: tried, notices arrive")
+        }
         troubles => Finding::new(CHECK, Verdict::Note, troubles.join("; ")),
     }
+}
+
+/// A fleet's server.
+async fn server_of_store(wired: &Wired) -> Option<Finding> {
+    const CHECK: &str = "database server";
+    Some(match wired.server().await {
+        Ok(server) => {
+            let ServerState { version, is_too_old, commits_last, other_hosts } = server?;
+            let shown = format!("PostgreSQL {version}, used from {other_hosts} other addresses");
+            match (is_too_old, commits_last) {
+                (true, _) => {
+                    let detail = format!("PostgreSQL {version} is too old: upgrade it to 13 or later");
+                    Finding::new(CHECK, Verdict::Wrong, detail)
+                }
+                (false, false) => {
+                    let detail = format!(
+                        "{shown}; fsync or synchronous_commit is off: what it lost in a crash is rolled forward from the hosts' \
+                         journals, where they still have it"
+                    );
+                    Finding::new(CHECK, Verdict::Note, detail)
+                }
+                (false, true) => Finding::new(CHECK, Verdict::Ok, shown),
+            }
+        }
+        Err(error) => Finding::new(CHECK, Verdict::Wrong, error),
+    })
 }
 
 async fn journal(wired: &Wired) -> Finding {
