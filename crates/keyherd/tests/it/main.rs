@@ -17,6 +17,7 @@ mod crash;
 mod demo;
 mod doctor;
 mod exits;
+mod fleet;
 mod full;
 mod herd;
 mod http;

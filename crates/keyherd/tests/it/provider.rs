@@ -96,6 +96,11 @@ impl Provider {
         self.shared.reuse.load(Ordering::SeqCst)
     }
 
+    /// The refresh token that an account's next call must spend.
+    pub(crate) fn current(&self, name: &str) -> String {
+        self.shared.state.lock().unwrap().accounts[name].current.clone()
+    }
+
     #[track_caller]
     pub(crate) fn wait_for_calls(&self, calls: usize) {
         until("the provider is called", || self.calls() >= calls);
