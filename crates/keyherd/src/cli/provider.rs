@@ -1,5 +1,7 @@
-//! `keyherd provider`: the profiles, built in and in the data folder.
+//! `keyherd provider`: the profiles, built in, imported, and in the data folder.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -7,15 +9,19 @@ use comfy_table::Cell;
 use keyherd_adapters::durable;
 use keyherd_adapters::profile::FolderProfiles;
 use keyherd_api::documents::{ListView, ProviderView};
+use keyherd_core::audit::{Actor, Note};
 use keyherd_core::ids::Name;
-use keyherd_core::ports::ProfileError;
+use keyherd_core::ports::store::{Event, PROFILE_CHANGED, ProfileStore, Record, StoredProfile};
 use serde::Deserialize;
+use serde_json::json;
 
 use super::failure::Failure;
 use super::input;
 use super::output::Output;
 use super::peer::Context;
+use crate::config::StoreSettings;
 use crate::peer::Peer;
+use crate::wire::{LayeredProfiles, Wired};
 
 /// The largest profile that is read, in bytes; a profile itself is bounded more tightly.
 const FILE_LEN_MAX: usize = 1024 * 1024;
@@ -23,18 +29,24 @@ const FILE_LEN_MAX: usize = 1024 * 1024;
 /// Provider profiles: how each provider behaves.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Provider {
-    /// List the profiles: the built-in ones, and those in the data folder, which win
+    /// List the profiles: the built-in ones, those imported into a fleet's store, and those in the data folder, which win
     List,
     /// Show one profile as TOML
     Show {
         /// The profile
         name: String,
     },
-    /// Check a profile and put it into the data folder, as providers/NAME.toml
+    /// Check a profile and put it into the data folder, as providers/NAME.toml; in a fleet into the store, for all hosts
     Import {
         /// The TOML file; - for standard input
         #[arg(value_name = "FILE")]
         file: PathBuf,
+    },
+    /// Take an imported profile away again; a built-in one of that name is in force then
+    Remove {
+        /// The profile
+        #[arg(value_parser = Name::parse)]
+        name: Name,
     },
 }
 
@@ -54,24 +66,39 @@ impl Provider {
                 };
                 context.peer(work).await
             }
-            Self::List => list(&context),
-            Self::Show { name } => show(&context, &name),
-            Self::Import { file } => import(&context, &file),
+            Self::List => layered(&context, "provider list", |profiles| list(context.out, profiles)).await,
+            Self::Show { name } => {
+                layered(&context, "provider show", |profiles| show(context.out, profiles, &name)).await
+            }
+            Self::Import { file } => import(&context, &file).await,
+            Self::Remove { name } => remove(&context, &name).await,
         }
     }
 }
 
+/// The profiles in force here. Those of a machine's own need no store, and none is made to look at them.
+async fn layered(
+    context: &Context,
+    what: &str,
+    work: impl FnOnce(&LayeredProfiles) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    context.refuse_server(what)?;
+    match &context.settings.store {
+        StoreSettings::Sqlite(_) => work(&LayeredProfiles::open(&context.settings.data)),
+        StoreSettings::Fleet(_) => context.store(what, async |wired: &Wired| work(&wired.profiles)).await,
+    }
+}
+
 /// A profile that cannot be read does not hide the others: it is the failure after them.
-fn list(context: &Context) -> Result<(), Failure> {
-    let profiles = FolderProfiles::open(Some(&context.settings.data));
+fn list(out: Output, profiles: &LayeredProfiles) -> Result<(), Failure> {
     let (mut views, mut broken) = (Vec::new(), None);
     for name in profiles.names()? {
-        match view(&profiles, &name) {
-            Ok(found) => views.extend(found),
+        match profiles.locate(&name) {
+            Ok(found) => views.extend(found.map(|(profile, from)| (ProviderView::from(&*profile), from))),
             Err(error) => broken = broken.or(Some(error)),
         }
     }
-    table(context.out, views)?;
+    table(out, views)?;
     broken.map_or(Ok(()), |error| Err(error.into()))
 }
 
@@ -89,44 +116,95 @@ fn table(out: Output, views: impl IntoIterator<Item = (ProviderView, &'static st
     out.show(&table)
 }
 
-fn view(profiles: &FolderProfiles, name: &str) -> Result<Option<(ProviderView, &'static str)>, ProfileError> {
-    let own = profiles.find_own(name)?.map(|profile| (profile, "data folder"));
-    let found = match own {
-        Some(own) => Some(own),
-        None => profiles.find_builtin(name)?.map(|profile| (profile, "built in")),
-    };
-    Ok(found.map(|(profile, from)| (ProviderView::from(&*profile), from)))
-}
-
-fn show(context: &Context, name: &str) -> Result<(), Failure> {
-    context.refuse_server("provider show")?;
-    let profiles = FolderProfiles::open(Some(&context.settings.data));
+fn show(out: Output, profiles: &LayeredProfiles, name: &str) -> Result<(), Failure> {
     let unknown = || {
         let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
         Failure::failed(format!("no provider is named '{shown}': see 'keyherd provider list'"))
     };
-    if context.out.is_json() {
-        let (view, _) = view(&profiles, name)?.ok_or_else(unknown)?;
-        return context.out.json(&view);
+    if out.is_json() {
+        let (profile, _) = profiles.locate(name)?.ok_or_else(unknown)?;
+        return out.json(&ProviderView::from(&*profile));
     }
-    context.out.raw(&profiles.text(name)?.ok_or_else(unknown)?)
+    out.raw(&profiles.text(name)?.ok_or_else(unknown)?)
 }
 
-fn import(context: &Context, file: &Path) -> Result<(), Failure> {
+async fn import(context: &Context, file: &Path) -> Result<(), Failure> {
     context.refuse_server("provider import")?;
     let text = input::read(file, FILE_LEN_MAX)?;
     let wrong = |problem: String| Failure::failed(format!("provider profile {}: {problem}", file.display()));
     let named: Named = toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
     let name = Name::parse(&named.name).map_err(|error| wrong(error.to_string()))?;
     let profile = FolderProfiles::parse(name.as_str(), &text)?;
-    context.settings.prepare_data()?;
-    let folder = context.settings.data.join("providers");
-    let path = folder.join(format!("{name}.toml"));
-    durable::create_dir(&folder)
-        .and_then(|()| durable::replace(&path, text.as_bytes(), None))
-        .map_err(|error| Failure::failed(format!("{} cannot be written: {error}", path.display())))?;
+    let place = match &context.settings.store {
+        StoreSettings::Sqlite(_) => into_folder(context, &name, &text)?,
+        StoreSettings::Fleet(_) => into_store(context, &name, &text).await?,
+    };
     if context.out.is_json() {
         return context.out.json(&ProviderView::from(&profile));
     }
-    context.out.line(format!("{name} is imported as {}", path.display()))
+    context.out.line(format!("{name} is imported {place}"))
+}
+
+/// On one machine the data folder is where everybody looks.
+fn into_folder(context: &Context, name: &Name, text: &str) -> Result<String, Failure> {
+    context.settings.prepare_data()?;
+    let path = own_file(context, name);
+    let folder = path.parent().unwrap_or(&context.settings.data);
+    durable::create_dir(folder)
+        .and_then(|()| durable::replace(&path, text.as_bytes(), None))
+        .map_err(|error| Failure::failed(format!("{} cannot be written: {error}", path.display())))?;
+    Ok(format!("as {}", path.display()))
+}
+
+/// In a fleet every host finds it in the store.
+async fn into_store(context: &Context, name: &Name, text: &str) -> Result<String, Failure> {
+    let own = own_file(context, name);
+    let mut place = String::new();
+    let work = async |wired: &Wired| {
+        let profile = StoredProfile { name: name.to_string(), text: text.to_owned() };
+        wired.store.put_profile(profile, record("provider.import", name)).await?;
+        wired.broker.ports().coordinator.announce();
+        place = format!("into {}", wired.place());
+        Ok(())
+    };
+    context.store("provider import", work).await?;
+    if own.exists() {
+        place = format!("{place}; on this host {} wins over it", own.display());
+    }
+    Ok(place)
+}
+
+async fn remove(context: &Context, name: &Name) -> Result<(), Failure> {
+    context.refuse_server("provider remove")?;
+    let absent = |place: &str| {
+        Failure::failed(format!("{place} has no profile '{name}': see 'keyherd provider list'"))
+    };
+    if let StoreSettings::Sqlite(_) = &context.settings.store {
+        let path = own_file(context, name);
+        return match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(absent("the data folder")),
+            Err(error) => Err(Failure::failed(format!("{} cannot be removed: {error}", path.display()))),
+            Ok(()) => Ok(()),
+        };
+    }
+    let work = async |wired: &Wired| {
+        if !wired.store.remove_profile(name.as_str(), record("provider.remove", name)).await? {
+            return Err(absent("the store"));
+        }
+        wired.broker.ports().coordinator.announce();
+        Ok(())
+    };
+    context.store("provider remove", work).await
+}
+
+/// What the audit log and the other hosts are told.
+fn record(action: &'static str, name: &Name) -> Record {
+    let subject = name.to_string();
+    let event = Event { kind: PROFILE_CHANGED, chain: None, subject: subject.clone(), detail: json!({}) };
+    Record { note: Note { action, actor: Actor::new("cli"), subject, detail: json!({}) }, event: Some(event) }
+}
+
+/// This host's own profile of that name.
+fn own_file(context: &Context, name: &Name) -> PathBuf {
+    context.settings.data.join("providers").join(format!("{name}.toml"))
 }

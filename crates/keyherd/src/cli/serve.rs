@@ -43,7 +43,7 @@ impl Serve {
         let door = Door::open(&api, &wired, metrics, &token).await?;
         drop(token);
         let mut signals = Signals::listen()?;
-        wired.broker.run_background();
+        wired.run_background();
         say(context.out, &Places::of(settings, &door, &wired))?;
         let stop = CancellationToken::new();
         let patience = settings.command.shutdown_patience;

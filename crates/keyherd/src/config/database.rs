@@ -53,6 +53,8 @@ pub(crate) struct FleetSettings {
     pub(crate) clock: ClockOptions,
     /// How long a claim lives unless it is renewed.
     pub(crate) claim_life: Duration,
+    /// How often imported profiles are read again, should the notice of a change be lost.
+    pub(crate) profiles_every: Duration,
     /// How long an opening waits for another process that makes or upgrades the store.
     pub(crate) upgrade_timeout: Duration,
     /// Bounds of the store.
@@ -95,6 +97,7 @@ pub(super) fn store(
         wire: file.postgres.wire(),
         clock: file.postgres.clock(),
         claim_life: claim_life(file)?,
+        profiles_every: file.postgres.profiles_every,
         upgrade_timeout: file.store.upgrade_timeout(),
         bounds: file.store.bounds(),
         coordination: fleet::coordination(&file.listen, &file.redis),

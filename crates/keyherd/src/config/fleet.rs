@@ -13,6 +13,9 @@ use super::number::{count, milliseconds, seconds};
 /// host that vanished costs the others.
 const CLAIM_LIFE: Duration = Duration::from_secs(120);
 
+/// Between two looks at imported profiles: their changes are notified.
+const PROFILES_EVERY: Duration = Duration::from_secs(60);
+
 /// `[postgres]`: the keys of [`WireOptions`] and [`ClockOptions`], and a claim's life. A bound without a key does not
 /// compile.
 #[derive(Debug, Deserialize)]
@@ -39,6 +42,8 @@ pub(super) struct PostgresKeys {
     clock_every: Duration,
     #[serde(deserialize_with = "count::<_, _, 1, 10_000>")]
     clock_drift_ppm: u32,
+    #[serde(rename = "profiles_interval_seconds", deserialize_with = "seconds::<_, 100, 86_400_000>")]
+    pub(super) profiles_every: Duration,
 }
 
 impl Default for PostgresKeys {
@@ -62,6 +67,7 @@ impl Default for PostgresKeys {
             claim_life: CLAIM_LIFE,
             clock_every: every,
             clock_drift_ppm: drift_ppm,
+            profiles_every: PROFILES_EVERY,
         }
     }
 }

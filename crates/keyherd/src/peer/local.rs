@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use keyherd_adapters::profile::FolderProfiles;
 use keyherd_api::documents::{
     AuditView, ClientSettingsDocument, ClientView, ConnectedView, CooldownDocument, CredentialDocument,
     CredentialView, ListView, PatchDocument, ProviderView, TokenView, VerifyView, ambiguous_removal,
@@ -12,6 +11,7 @@ use keyherd_core::audit::Actor;
 use keyherd_core::broker::{Acquired, ConnectMode};
 use keyherd_core::credential::{Draft, Kind};
 use keyherd_core::ids::Name;
+use keyherd_core::ports::Profiles;
 use keyherd_core::ports::store::{AuditStore, CredentialStore};
 use keyherd_core::refresh::Ask;
 use keyherd_core::time::Timestamp;
@@ -50,7 +50,7 @@ impl Peer for Wired {
     }
 
     async fn check(&self, drafts: &[Draft]) -> Result<(), Failure> {
-        drafts.iter().try_for_each(|draft| check_provider(draft, &self.profiles))
+        drafts.iter().try_for_each(|draft| check_provider(draft, &*self.profiles))
     }
 
     async fn connect(
@@ -126,13 +126,13 @@ impl Peer for Wired {
     async fn providers(&self) -> Result<Vec<ProviderView>, Failure> {
         let mut views = Vec::new();
         for name in self.profiles.names()? {
-            views.extend(self.profiles.find(&name)?.map(|profile| ProviderView::from(&*profile)));
+            views.extend(self.profiles.locate(&name)?.map(|(profile, _)| ProviderView::from(&*profile)));
         }
         Ok(views)
     }
 }
 
-fn check_provider(draft: &Draft, profiles: &FolderProfiles) -> Result<(), Failure> {
+fn check_provider(draft: &Draft, profiles: &dyn Profiles) -> Result<(), Failure> {
     let whose = || format!("credential '{}'", draft.name);
     let profile = profiles.find(&draft.provider).map_err(|error| Failure::from(error).within(whose()))?;
     let profile = profile.ok_or_else(|| super::unknown_provider(draft))?;

@@ -24,6 +24,7 @@ pub(super) struct Fleet {
     pub(super) store: Arc<PostgresStore>,
     pub(super) coordinator: Arc<FleetCoordinator>,
     pub(super) clock: Arc<ServerClock>,
+    pub(super) profiles_every: Duration,
 }
 
 /// The store's clock, seen from here.
@@ -52,6 +53,20 @@ impl Wired {
             fleet.coordinator.settled().await;
         }
         self.store.close().await;
+    }
+
+    /// For a process that stays: refreshes what is due, and follows what other hosts import.
+    pub(crate) fn run_background(&self) {
+        self.broker.run_background();
+        if let Engine::Fleet(fleet) = &self.engine {
+            // Ends with the runtime: it holds nothing that must be ended in order.
+            tokio::spawn(Arc::clone(&self.profiles).follow(self.broker.clone(), fleet.profiles_every));
+        }
+    }
+
+    /// Whether the store is shared with other hosts.
+    pub(crate) fn is_fleet(&self) -> bool {
+        matches!(self.engine, Engine::Fleet(_))
     }
 
     /// What is wrong with the coordinator, after it was tried.

@@ -57,6 +57,7 @@ pub(super) async fn open(settings: &Settings, fleet: &FleetSettings) -> Result<W
         None => Arc::new(journal.clone()),
     };
     let Shared { profiles, provider } = Shared::of(settings)?;
+    profiles.reload(&**store).await.map_err(OpenError::from)?;
     let ports = Ports {
         store: store.rooms(),
         coordinator: coordinator.clone(),
@@ -67,7 +68,8 @@ pub(super) async fn open(settings: &Settings, fleet: &FleetSettings) -> Result<W
         entropy,
         hasher: installation.hasher.clone(),
     };
-    let engine = Engine::Fleet(Fleet { store: store.clone(), coordinator, clock });
+    let profiles_every = fleet.profiles_every;
+    let engine = Engine::Fleet(Fleet { store: store.clone(), coordinator, clock, profiles_every });
     Ok(Wired::new(ports, settings, store.rooms(), journal, profiles, engine))
 }
 

@@ -8,13 +8,13 @@ mod door;
 mod engine;
 mod error;
 mod fleet;
+mod profiles;
 mod sqlite;
 mod tls;
 
 use std::sync::Arc;
 
 use keyherd_adapters::journal::FileJournal;
-use keyherd_adapters::profile::FolderProfiles;
 use keyherd_adapters::provider::{HttpOptions, HttpProvider};
 use keyherd_adapters::store::SqlStore;
 use keyherd_core::broker::{Broker, Ports};
@@ -23,6 +23,7 @@ pub(crate) use self::door::{ADMIN_TOKEN_FILE, Door, DoorError, admin_token};
 use self::engine::Engine;
 pub(crate) use self::engine::{ClockLead, Rotation};
 pub(crate) use self::error::WireError;
+pub(crate) use self::profiles::LayeredProfiles;
 use crate::config::{Settings, StoreSettings};
 
 /// A process at work on a store.
@@ -34,7 +35,7 @@ pub(crate) struct Wired {
     /// This machine's journal, for what only these files have.
     pub(crate) journal: FileJournal,
     /// Profiles, with their texts.
-    pub(crate) profiles: Arc<FolderProfiles>,
+    pub(crate) profiles: Arc<LayeredProfiles>,
     engine: Engine,
 }
 
@@ -59,7 +60,7 @@ pub(crate) async fn has_store(settings: &Settings) -> Result<bool, WireError> {
 
 /// What a process is made of, whatever its store.
 struct Shared {
-    profiles: Arc<FolderProfiles>,
+    profiles: Arc<LayeredProfiles>,
     provider: Arc<HttpProvider>,
 }
 
@@ -69,7 +70,7 @@ impl Shared {
             ca_bundle: settings.ca_bundle.clone(),
             egress_proxy: settings.egress_proxy.clone(),
         })?;
-        let profiles = Arc::new(FolderProfiles::open(Some(&settings.data)));
+        let profiles = Arc::new(LayeredProfiles::open(&settings.data));
         Ok(Self { profiles, provider: Arc::new(provider) })
     }
 }
@@ -80,7 +81,7 @@ impl Wired {
         settings: &Settings,
         store: Arc<SqlStore>,
         journal: FileJournal,
-        profiles: Arc<FolderProfiles>,
+        profiles: Arc<LayeredProfiles>,
         engine: Engine,
     ) -> Self {
         let broker = Broker::new(ports, settings.options.clone());

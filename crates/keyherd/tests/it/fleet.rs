@@ -7,3 +7,4 @@ mod keys;
 mod notices;
 mod passwords;
 mod pooled;
+mod profiles;

@@ -301,7 +301,7 @@ fn profiles(context: &Context, wired: &Wired) -> Finding {
         Ok(names) => names,
         Err(error) => return Finding::new(CHECK, Verdict::Wrong, error),
     };
-    match names.iter().find_map(|name| wired.profiles.find(name).err()) {
+    match names.iter().find_map(|name| wired.profiles.locate(name).err()) {
         Some(error) => Finding::new(CHECK, Verdict::Wrong, error),
         None => {
             let folder = context.settings.data.join("providers");
