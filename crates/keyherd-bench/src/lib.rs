@@ -9,6 +9,7 @@ pub mod baseline;
 pub mod cli;
 mod counting;
 pub mod figures;
+pub mod fleet;
 mod heat;
 mod installation;
 mod loopback;
