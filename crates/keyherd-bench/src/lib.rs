@@ -13,6 +13,7 @@ pub mod fleet;
 mod heat;
 mod installation;
 mod loopback;
+pub mod pgbench;
 pub mod process;
 mod report;
 mod stopwatch;

@@ -2,6 +2,7 @@
 //!
 //! Owns what a worker does and how its answers are read. Never starts a server: benches do, and hand over where it is.
 
+pub mod distinct;
 pub mod herd;
 mod host;
 mod place;
