@@ -4,7 +4,6 @@
 //! (see `baseline::LockFilePeer`); an account that it loses is logged in again for the next expiry.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +12,11 @@ use keyherd_bench::baseline::LockFilePeer;
 use keyherd_bench::figures::{millis, quantile};
 use keyherd_bench::{
     Accounts, Arguments, Ground, Installation, LoopbackProvider, Outcome, Report, Row, Stopwatch, Tally,
-    refresh_token,
+    Worker, refresh_token,
 };
 use keyherd_core::audit::Actor;
 use keyherd_core::broker::{Acquired, Broker, Options};
 use keyherd_core::refresh::Ask;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
@@ -108,15 +105,15 @@ async fn play(side: &str, scene: &Scene) -> Outcome<Played> {
     log_in(side, ground.path(), family, provider.url()).await?;
     let mut fleet = Vec::new();
     for number in 0..PROCESSES {
-        fleet.push(Process::start(side, ground.path(), provider.url(), number)?);
+        fleet.push(start(side, ground.path(), provider.url(), number)?);
     }
     let mut played = Played::default();
     for _ in 0..scene.expiries {
         for process in &mut fleet {
-            process.go(scene.tries).await?;
+            process.tell(&scene.tries.to_string()).await?;
         }
         for process in &mut fleet {
-            let (failed, longest) = process.end().await?;
+            let (failed, longest) = end(process).await?;
             played.failed += failed;
             played.waits.push(longest);
         }
@@ -146,40 +143,17 @@ async fn log_in(side: &str, folder: &Path, family: u64, token_url: &str) -> Outc
     Ok(())
 }
 
-/// A worker, seen from here.
-struct Process {
-    child: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
+/// Starts a worker of that side.
+fn start(side: &str, folder: &Path, token_url: &str, number: usize) -> Outcome<Worker> {
+    let folder = folder.display().to_string();
+    Worker::start(&[WORKER.into(), side.into(), folder, token_url.into(), number.to_string()])
 }
 
-impl Process {
-    fn start(side: &str, folder: &Path, token_url: &str, number: usize) -> Outcome<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg(WORKER).arg(side).arg(folder).arg(token_url).arg(number.to_string());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
-        let input = child.stdin.take().ok_or("a worker without input")?;
-        let output = child.stdout.take().ok_or("a worker without output")?;
-        Ok(Self { child, input, output: BufReader::new(output).lines() })
-    }
-
-    async fn go(&mut self, tries: usize) -> Outcome {
-        Ok(self.input.write_all(format!("{tries}\n").as_bytes()).await?)
-    }
-
-    /// Callers who got nothing, and the longest wait.
-    async fn end(&mut self) -> Outcome<(usize, Duration)> {
-        let line = self.output.next_line().await?.ok_or("a worker ended")?;
-        let (failed, longest) = line.split_once(' ').ok_or("a worker says nothing")?;
-        Ok((failed.parse()?, Duration::from_micros(longest.parse()?)))
-    }
-
-    /// Without further lines it ends by itself.
-    async fn stop(mut self) -> Outcome {
-        drop(self.input);
-        self.child.wait().await?;
-        Ok(())
-    }
+/// Callers who got nothing, and the longest wait.
+async fn end(worker: &mut Worker) -> Outcome<(usize, Duration)> {
+    let line = worker.answer().await?;
+    let (failed, longest) = line.split_once(' ').ok_or("a worker says nothing")?;
+    Ok((failed.parse()?, Duration::from_micros(longest.parse()?)))
 }
 
 /// One process of the fleet: for each line a herd of callers, whose end is told in a line.

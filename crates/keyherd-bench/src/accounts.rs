@@ -67,6 +67,13 @@ impl Accounts {
         self.books().tally
     }
 
+    /// All accounts are as they were before their first token was spent, and nothing was seen.
+    pub fn begin_anew(&self) {
+        let mut books = self.books();
+        books.families.clear();
+        books.tally = Tally::default();
+    }
+
     /// Whether an account must be logged in again.
     pub fn is_revoked(&self, family: u64) -> bool {
         self.books().families.get(&family).is_some_and(|family| family.is_revoked)

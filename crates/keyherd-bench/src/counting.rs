@@ -16,6 +16,7 @@ use keyherd_core::ports::store::{
 use keyherd_core::ports::{Store, StoreError};
 use keyherd_core::secret::TokenHash;
 use keyherd_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// A store in front of another one.
 pub struct CountingStore {
@@ -27,7 +28,7 @@ pub struct CountingStore {
 }
 
 /// How often the store was called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
     /// Calls that only read, but those of the watch.
     pub reads: u64,
@@ -249,6 +250,10 @@ impl EventStore for CountingStore {
 
     async fn events(&self, after: i64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
         self.look().events(after, limit).await
+    }
+
+    fn latecomers(&self) -> Option<Duration> {
+        self.inner.latecomers()
     }
 
     async fn trim(&self, now: Timestamp) -> Result<u64, StoreError> {

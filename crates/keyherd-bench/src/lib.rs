@@ -9,13 +9,16 @@ pub mod baseline;
 pub mod cli;
 mod counting;
 pub mod figures;
+pub mod fleet;
 mod heat;
 mod installation;
 mod loopback;
+pub mod pgbench;
 pub mod process;
 mod report;
 mod stopwatch;
 mod wal;
+pub mod worker;
 
 pub use self::accounts::{Accounts, Tally, refresh_token};
 pub use self::arguments::Arguments;
@@ -26,6 +29,7 @@ pub use self::loopback::{InProcessProvider, LoopbackProvider};
 pub use self::report::{Report, Row, Verdict, ratio};
 pub use self::stopwatch::Stopwatch;
 pub use self::wal::wal_commits;
+pub use self::worker::Worker;
 
 /// Why a bench could not measure: it is told to whoever started it, and nothing else is done about it.
 pub type Trouble = Box<dyn std::error::Error + Send + Sync>;

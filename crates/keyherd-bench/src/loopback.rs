@@ -17,6 +17,7 @@ use keyherd_core::provider::{Reply, TokenRequest};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
+use crate::worker::shared_now;
 use crate::{Accounts, Outcome};
 
 /// A token endpoint that answers after a while. The token is spent when the request arrives, as real ones do.
@@ -24,11 +25,12 @@ use crate::{Accounts, Outcome};
 struct Endpoint {
     accounts: Accounts,
     took_millis: Arc<AtomicU64>,
+    answered_nanos: Arc<AtomicU64>,
 }
 
 impl Endpoint {
     fn new(accounts: Accounts, took: Duration) -> Self {
-        let endpoint = Self { accounts, took_millis: Arc::default() };
+        let endpoint = Self { accounts, took_millis: Arc::default(), answered_nanos: Arc::default() };
         endpoint.takes(took);
         endpoint
     }
@@ -41,6 +43,8 @@ impl Endpoint {
         let token = url::form_urlencoded::parse(body.as_bytes()).find(|(name, _)| name == "refresh_token");
         let answer = self.accounts.spend(token.as_ref().map_or("", |(_, token)| token));
         tokio::time::sleep(Duration::from_millis(self.took_millis.load(Ordering::Relaxed))).await;
+        let now = u64::try_from(shared_now().as_nanos()).unwrap_or(u64::MAX);
+        self.answered_nanos.store(now, Ordering::Relaxed);
         answer
     }
 }
@@ -75,6 +79,12 @@ impl LoopbackProvider {
     /// How long answers take from now on.
     pub fn takes(&self, took: Duration) {
         self.endpoint.takes(took);
+    }
+
+    /// When it last answered, on the clock that all processes share.
+    pub fn answered(&self) -> Option<Duration> {
+        let nanos = self.endpoint.answered_nanos.load(Ordering::Relaxed);
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
     }
 
     /// The accounts.

@@ -2,6 +2,8 @@
 
 mod lock_file;
 mod naive;
+mod polling;
 
 pub use self::lock_file::{FOLLOWER_TIMEOUT, LOCK_TTL, LockFilePeer};
 pub use self::naive::{Naive, Uncoordinated};
+pub use self::polling::Polling;
