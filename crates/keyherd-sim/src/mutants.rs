@@ -46,6 +46,19 @@ impl Mutant {
         Self::DeafGate,
         Self::WindowInKey,
     ];
+
+    /// What is wrong, in a few words.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::NoJournal => "no journal",
+            Self::NoClaim => "no claim",
+            Self::NoReread => "no re-read",
+            Self::UnownedRelease => "unowned release",
+            Self::CoordinatorAuthorises => "a coordinator that authorises",
+            Self::DeafGate => "a lost claim goes unnoticed",
+            Self::WindowInKey => "window in the key",
+        }
+    }
 }
 
 /// A disk that says it has written.

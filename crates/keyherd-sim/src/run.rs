@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyherd_core::broker::Acquired;
+use keyherd_core::broker::{Acquired, set_window_in_key};
 use keyherd_core::credential::Chain;
 use keyherd_core::ids::{ChainId, Name};
 use keyherd_core::ports::{Clock, Journal};
@@ -57,9 +57,28 @@ pub struct Report {
     pub lines: Vec<Line>,
 }
 
+impl Report {
+    /// A number that differs where anything that happened differs (FNV-1a).
+    pub fn digest(&self) -> u64 {
+        let mut digest = 0xCBF2_9CE4_8422_2325_u64 ^ self.seed;
+        let mut take = |bytes: &[u8]| {
+            for byte in bytes {
+                digest = (digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
+            }
+        };
+        for line in &self.lines {
+            take(&line.at.as_nanos().to_be_bytes());
+            take(&[u8::try_from(line.host.unwrap_or(255)).unwrap_or(255)]);
+            take(line.text.as_bytes());
+        }
+        digest
+    }
+}
+
 /// Runs one seed. The same seed on the same code gives the same report.
 #[expect(clippy::expect_used, reason = "a runtime without sockets and threads can always be made")]
 pub fn run(seed: u64, settings: &Settings) -> Report {
+    set_window_in_key(settings.mutant == Some(Mutant::WindowInKey));
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_time().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {

@@ -173,11 +173,13 @@ impl World {
         }
     }
 
-    /// A name has this refresh token from now on: whoever it is of.
-    pub(crate) fn reconnected(&self, name: &Name, refresh_token: &str) {
+    /// A name's chain has this refresh token from now on: whoever it is of. After a failover that may be a chain which
+    /// was removed and is there again.
+    pub(crate) fn reconnected(&self, name: &Name, chain: ChainId, refresh_token: &str) {
         let mut state = self.lock();
         let account = state.accounts.family(refresh_token).map(|family| family.account.clone());
-        if let Some(life) = state.names.get_mut(name).and_then(|lives| lives.last_mut()) {
+        let Some(lives) = state.names.get_mut(name) else { return };
+        if let Some(life) = lives.iter_mut().rfind(|life| life.chain == Some(chain)) {
             life.also.extend(account);
         }
     }

@@ -44,7 +44,7 @@ use self::snapshot::Snapshots;
 pub use self::sweep::BackgroundBounds;
 pub use self::token::Token;
 use crate::credential::{Cooldown, Loaded};
-use crate::ids::{ClaimId, CredentialId, Name};
+use crate::ids::{ChainId, ClaimId, CredentialId, Name};
 use crate::ports::store::{Record, Settling, StoredEvent};
 use crate::ports::{
     Clock, Coordinator, Entropy, Journal, JournalEntry, Profiles, ProviderClient, Store, StoreError,
@@ -123,6 +123,8 @@ struct Inner {
     notices: Notices,
     /// Answers that neither journal nor store could take yet: this process's memory is all there is of them.
     homeless: Mutex<HashMap<TokenHash, JournalEntry>>,
+    /// Answers that the store has and no journal could take, the newest of each chain: a store that fails over may lose them.
+    unjournaled: Mutex<HashMap<ChainId, JournalEntry>>,
     /// How claims of this process ended that the store could not be told yet.
     unsettled: Mutex<HashMap<ClaimId, (Settling, Record)>>,
     events: broadcast::Sender<Arc<StoredEvent>>,
@@ -145,6 +147,7 @@ impl Broker {
             rests: Flights::new(spawn),
             notices: Notices::default(),
             homeless: Mutex::default(),
+            unjournaled: Mutex::default(),
             unsettled: Mutex::default(),
             events: broadcast::Sender::new(options.events_lag_max),
             tidies: AtomicBool::new(false),
@@ -168,6 +171,10 @@ impl Broker {
 
     fn homeless(&self) -> MutexGuard<'_, HashMap<TokenHash, JournalEntry>> {
         self.0.homeless.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unjournaled(&self) -> MutexGuard<'_, HashMap<ChainId, JournalEntry>> {
+        self.0.unjournaled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unsettled(&self) -> MutexGuard<'_, HashMap<ClaimId, (Settling, Record)>> {

@@ -9,9 +9,11 @@ use super::Broker;
 use super::lead::{End, Journaled, Lead, Step, looked};
 use crate::audit::{Actor, Note};
 use crate::credential::{Chain, Claim};
+use crate::ids::ChainId;
 use crate::ports::store::{Event, Record, Settled};
 use crate::ports::{JournalEntry, JournalError, StoreError};
 use crate::refresh::{Happened, Rules, settlement};
+use crate::secret::TokenHash;
 
 /// Pending journal entries looked at in one go.
 const PENDING_MAX: usize = 10_000;
@@ -46,8 +48,7 @@ impl Lead {
     /// What the journal knows of the token that the row would spend next.
     pub(super) async fn journaled(&self, row: &Chain) -> Result<Journaled, AcquireError> {
         let Some(hash) = &row.spend_hash else { return Ok(Journaled::Nothing) };
-        let homeless = self.broker.homeless().get(hash).cloned();
-        let found = match homeless {
+        let found = match self.broker.remembered(row.id, hash) {
             Some(entry) => Ok(Some(entry)),
             None => self.broker.0.ports.journal.find(hash).await,
         };
@@ -77,6 +78,17 @@ impl Lead {
 }
 
 impl Broker {
+    /// An answer that no journal could take: nobody but this process has it, or the store alone.
+    fn remembered(&self, chain: ChainId, spent: &TokenHash) -> Option<JournalEntry> {
+        let homeless = self.homeless().get(spent).cloned();
+        homeless.or_else(|| self.unjournaled().get(&chain).filter(|entry| entry.spent == *spent).cloned())
+    }
+
+    #[cfg(test)]
+    pub(super) fn remembers_unjournaled(&self) -> bool {
+        !self.unjournaled().is_empty()
+    }
+
     /// Commits what the journal has and the store may lack. Returns how many entries the store took.
     pub async fn recover(&self) -> Result<usize, AcquireError> {
         Ok(self.recover_counting().await?.0)

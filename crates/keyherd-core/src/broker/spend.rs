@@ -170,7 +170,10 @@ impl Lead {
             received_at: self.broker.now(),
         };
         let is_journaled = match ports.journal.write(&entry).await {
-            Ok(()) => true,
+            Ok(()) => {
+                self.broker.unjournaled().remove(&row.id);
+                true
+            }
             Err(error) => {
                 tracing::error!(credential = %self.name, %error, "a provider's answer could not be journaled");
                 self.broker.homeless().insert(spent, entry.clone());
@@ -372,7 +375,13 @@ impl Broker {
     }
 
     pub(super) async fn settle_journal(&self, spent: &TokenHash) {
-        self.homeless().remove(spent);
+        let homeless = self.homeless().remove(spent);
+        if let Some(entry) = homeless
+            && self.0.ports.journal.write(&entry).await.is_err()
+        {
+            self.unjournaled().insert(entry.chain, entry);
+            return;
+        }
         if let Err(error) = self.0.ports.journal.committed(spent).await {
             tracing::warn!(%error, "a committed journal entry could not be marked");
         }

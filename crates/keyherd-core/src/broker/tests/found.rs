@@ -38,19 +38,48 @@ async fn a_row_of_the_same_revision_is_another_row() {
 /// What could not be committed at start is tried again soon: others wait for it for a minute only.
 #[tokio::test(start_paused = true)]
 async fn what_was_left_at_start_is_tried_again_soon() {
-    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
-    stage.provider.takes(5 * SECOND);
-    let asking = stage.host.broker.clone();
-    let caller = tokio::spawn(async move { asking.acquire("acme", &plain(), &actor()).await });
-    pass(SECOND).await;
+    let mut stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    // Nobody asks for it, the sweep neither.
+    stage.fleet.options.background.enabled = false;
+    let backup = stage.fleet.installation.backup();
+    let spent = stage.host.broker.show(&acme()).await.expect("there").chain.spend_hash.expect("a token");
+    stage.token().await;
+    stage.fleet.installation.restore(backup);
+    let entry = stage.fleet.journal.find(&spent).await.expect("readable").expect("there");
+    stage.fleet.journal.write(&entry).await.expect("room");
     stage.fleet.installation.set_down(true);
-    token(caller.await.expect("no panic"));
-    assert!(!stage.host.broker.shutdown(SECOND).await || !stage.fleet.journal.is_empty());
     let next = stage.fleet.host();
     next.broker.run_background();
     pass(2 * SECOND).await;
     stage.fleet.installation.set_down(false);
     pass(15 * SECOND).await;
-    let pending = stage.fleet.journal.pending(9).await.expect("readable");
-    assert!(pending.is_empty(), "still pending: {pending:?}");
+    assert!(stage.fleet.journal.pending(9).await.expect("readable").is_empty());
+    assert_eq!(next.broker.show(&acme()).await.expect("there").chain.generation, 1);
+}
+
+/// A full disk, and then a store that loses the commit: memory still has the answer, and gives it back to the store.
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_room_outlives_its_commit() {
+    let answers = [granted("access-1", "refresh-1"), granted("access-2", "refresh-2")];
+    let stage = stage(Duration::ZERO, answers).await;
+    let backup = stage.fleet.installation.backup();
+    stage.fleet.journal.set_failing(true);
+    let first = stage.token().await;
+    stage.fleet.installation.restore(backup);
+    let _ = stage.ask(rejecting(first.expose())).await;
+    let spent = |token: &str| stage.provider.bodies().iter().filter(|body| body.contains(token)).count();
+    assert_eq!((spent("refresh-0"), spent("refresh-1")), (1, 1), "{:?}", stage.provider.bodies());
+}
+
+/// Once the disk has room again, what was committed meanwhile is journaled like everything else.
+#[tokio::test(start_paused = true)]
+async fn a_later_answer_replaces_the_one_without_room() {
+    let answers = [granted("access-1", "refresh-1"), granted("access-2", "refresh-2")];
+    let stage = stage(Duration::ZERO, answers).await;
+    stage.fleet.journal.set_failing(true);
+    let first = stage.token().await;
+    stage.fleet.journal.set_failing(false);
+    assert!(stage.fleet.journal.is_empty() && stage.host.broker.remembers_unjournaled());
+    token(stage.ask(rejecting(first.expose())).await);
+    assert!(!stage.fleet.journal.is_empty() && !stage.host.broker.remembers_unjournaled());
 }
