@@ -29,6 +29,8 @@ pub(super) struct StoreKeys {
     events_keep: Duration,
     #[serde(deserialize_with = "count::<_, _, 100, 100_000_000>")]
     events_max: u32,
+    #[serde(deserialize_with = "count::<_, _, 0, 100>")]
+    contention_retries_max: u32,
     #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
     trim_batch: u32,
     #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
@@ -61,6 +63,7 @@ impl Default for StoreKeys {
             spent_tokens_max: store.spent_tokens_max,
             events_keep: store.events_keep,
             events_max: store.events_max,
+            contention_retries_max: store.contention_retries_max,
             trim_batch: store.trim_batch,
             trim_batches_max: store.trim_batches_max,
             rekey_batch: store.rekey_batch,
@@ -83,6 +86,7 @@ impl From<StoreKeys> for SqliteBounds {
                 spent_tokens_max: keys.spent_tokens_max,
                 events_keep: keys.events_keep,
                 events_max: keys.events_max,
+                contention_retries_max: keys.contention_retries_max,
                 trim_batch: keys.trim_batch,
                 trim_batches_max: keys.trim_batches_max,
                 rekey_batch: keys.rekey_batch,

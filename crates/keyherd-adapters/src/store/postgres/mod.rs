@@ -7,6 +7,7 @@
 mod engine;
 mod fault;
 mod open;
+mod rotation;
 mod row;
 mod schema;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 use keyherd_core::ports::{Clock, Entropy};
 
 pub use self::open::OpenError;
+pub use self::rotation::Rotation;
 pub use self::schema::SCHEMA_VERSION;
 use super::{SqlStore, StoreBounds};
 use crate::postgres::Wire;
@@ -37,7 +39,8 @@ pub struct PostgresOptions {
     pub entropy: Arc<dyn Entropy>,
     /// How long a claim lives on the server's clock unless it is renewed.
     pub claim_life: Duration,
-    /// How long an opening waits for another process that makes or upgrades the store.
+    /// How long an opening waits for another process that makes or upgrades the store, and how long each of an upgrade's
+    /// own steps may take.
     pub upgrade_timeout: Duration,
     /// What bounds a store on any engine.
     pub bounds: StoreBounds,
@@ -47,6 +50,7 @@ pub struct PostgresOptions {
 pub struct PostgresStore {
     rooms: Arc<SqlStore>,
     wire: Wire,
+    upgrade_timeout: Duration,
 }
 
 impl PostgresStore {
