@@ -103,7 +103,7 @@ fn usage_is_2() {
         &["--config", "/nowhere/x.toml", "doctor"],
         &["--redis-url", "redis://x", "doctor"],
         &["--server", "http://x", "doctor"],
-        &["--database-url", "postgres://x/y", "doctor"],
+        &["--database-url", "mysql://x/y", "doctor"],
         &["serve", "--proxy", "127.0.0.1:1"],
         &["serve", "--api", "0.0.0.0:0"],
         &["serve", "--tls-cert", "x"],

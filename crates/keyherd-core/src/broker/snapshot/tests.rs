@@ -42,6 +42,19 @@ async fn a_reading_of_what_changed_meanwhile_is_not_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reading_that_may_be_old_is_there_when_the_store_goes() {
+    let stage = stage(HOUR, []).await;
+    let (snapshots, row, now) = (Snapshots::new(8), loaded(&stage, "acme").await, stage.host.broker.now());
+    snapshots.watched();
+    let stamp = snapshots.stamp();
+    // As when the watch begins while the first caller's reading is under way.
+    snapshots.mark_all_stale();
+    snapshots.put(stamp, &row, WINDOW, now);
+    assert!(!is_known(&snapshots, "acme", now));
+    assert!(snapshots.with_old("acme", |_| ()).is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_all_may_have_changed_each_member_of_a_chain_is_read_anew() {
     let stage = stage(HOUR, []).await;
     for name in ["one", "two"] {
