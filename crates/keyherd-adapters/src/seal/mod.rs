@@ -141,6 +141,13 @@ impl Keyring {
         Self::new(std::iter::once(MasterKey::random()?).chain(old).collect())
     }
 
+    /// The same keys with that one first. `None`: it is not here.
+    pub fn led_by(&self, id: KeyId) -> Option<Self> {
+        let leader = self.slot(id)?.master.clone();
+        let others = self.masters().filter(|master| master.id() != id).cloned();
+        Some(Self(std::iter::once(leader).chain(others).map(Slot::new).collect()))
+    }
+
     /// The first key alone: for when nothing is sealed under the others any more.
     pub fn sealing_only(&self) -> Self {
         Self([Slot::new(self.first().master.clone())].into())

@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use keyherd_adapters::journal::Resealed;
 use keyherd_adapters::seal::{KeyError, KeySource, Keyring};
 use keyherd_core::audit::{Actor, Note};
 use keyherd_core::ports::store::ChainStore;
+use keyherd_core::time::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
@@ -33,6 +33,10 @@ pub(crate) enum Key {
     /// flight_timeout_seconds; while some are still under way then, the old key is kept, and it is run again later.
     /// Where the key comes from KEYHERD_MASTER_KEY, put the new key in front of the old one, separated by a comma, and
     /// run this: everything is sealed under the first one.
+    ///
+    /// In a fleet give every host the new key first, behind the old one, then in front of it, and run this on each: the first
+    /// run seals the store anew, and every one its own host's journal. A key that is made here, on a fleet's only host,
+    /// stays in front of the old one until this is run again.
     Rotate,
 }
 
@@ -42,7 +46,17 @@ struct Rotated {
     rows: u64,
     journal_entries: usize,
     old_keys_kept: usize,
+    #[serde(skip)]
+    why_kept: Option<&'static str>,
 }
+
+const UNDER_WAY: &str =
+    "is kept behind it, since some refresh was under way all the time: run this again later to be rid of it";
+const OTHER_HOSTS: &str =
+    "is kept behind it: bring the key file to every other host, then run this once more on each";
+const LOCK_LOST: &str =
+    "is kept behind it, since the server was not there all the time: run this again to be rid of it";
+const NOT_IN_FILE: &str = "can be taken out of KEYHERD_MASTER_KEY";
 
 impl Key {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
@@ -51,8 +65,8 @@ impl Key {
         let source = &context.settings.master_key;
         let patience = context.settings.options.refresh.flight_timeout;
         let work = async |wired: &Wired| {
-            let _alone = alone(wired).await?;
-            let rotated = rotate(wired, source, patience).await?;
+            let alone = alone(wired).await?;
+            let rotated = rotate(wired, &alone, source, patience).await?;
             if context.out.is_json() { context.out.json(&rotated) } else { context.out.line(said(&rotated)) }
         };
         context.store("key rotate", work).await
@@ -60,20 +74,25 @@ impl Key {
 }
 
 fn said(rotated: &Rotated) -> String {
-    let Rotated { key, rows, journal_entries, old_keys_kept } = rotated;
-    let old = match old_keys_kept {
-        0 => "the old key is needed no more",
-        _ => {
-            "the old key is kept behind it, since some refresh was under way all the time: run this again later to be rid of it"
-        }
-    };
+    let Rotated { key, rows, journal_entries, why_kept, .. } = rotated;
+    let old = why_kept.unwrap_or("is needed no more");
     format!(
-        "everything is sealed under master key {key} ({rows} rows, {journal_entries} journal entries); {old}"
+        "everything is sealed under master key {key} ({rows} rows, {journal_entries} journal entries); the old key {old}"
     )
 }
 
-async fn rotate(wired: &Wired, source: &KeySource, patience: Duration) -> Result<Rotated, Failure> {
-    let keyring = next(source)?;
+async fn rotate(
+    wired: &Wired,
+    alone: &Rotation,
+    source: &KeySource,
+    patience: Duration,
+) -> Result<Rotated, Failure> {
+    let given = source.load().map_err(Failure::failed)?;
+    let is_made_here = matches!(source, KeySource::File(_)) && given.ids().count() == 1;
+    if is_made_here {
+        refuse_before_others(wired).await?;
+    }
+    let keyring = next(source, given)?;
     let key = keyring.sealing().to_hex();
     let note = Note {
         action: "key.rotate",
@@ -84,18 +103,44 @@ async fn rotate(wired: &Wired, source: &KeySource, patience: Duration) -> Result
     let progress = Progress::new("sealing", 1);
     let rows = wired.store.rekey(keyring.clone(), note, |done, total| progress.reach_of(done, total)).await?;
     drop(progress);
+    let began = wired.broker.now();
     wired.journal.rekey(keyring.clone());
     let first = wired.journal.reseal_all().await?;
-    let settled =
-        progress::waiting("waiting for refreshes that began before", settled(wired, patience)).await?;
+    let settled = settled(wired, began, patience);
+    let settled = progress::waiting("waiting for refreshes that began before", settled).await?;
     let second = wired.journal.reseal_all().await?;
-    let old_keys_kept = drop_old(source, &keyring, settled, &second)?;
-    Ok(Rotated { key, rows, journal_entries: first.resealed + second.resealed, old_keys_kept })
+    let why_kept = match source {
+        _ if !settled || !second.unreadable.is_empty() => Some(UNDER_WAY),
+        KeySource::Text(_) => Some(NOT_IN_FILE),
+        KeySource::File(_) if is_made_here && wired.is_fleet() => Some(OTHER_HOSTS),
+        KeySource::File(_) if !alone.is_held() => Some(LOCK_LOST),
+        KeySource::File(_) => None,
+    };
+    if why_kept.is_none() {
+        source.replace(&keyring.sealing_only()).map_err(Failure::failed)?;
+    }
+    let old_keys_kept = match why_kept {
+        None | Some(NOT_IN_FILE) => 0,
+        Some(_) => keyring.ids().count() - 1,
+    };
+    Ok(Rotated { key, rows, journal_entries: first.resealed + second.resealed, old_keys_kept, why_kept })
+}
+
+/// Whoever is at work on another host has no way to the key that is about to be made here.
+async fn refuse_before_others(wired: &Wired) -> Result<(), Failure> {
+    match wired.server().await? {
+        Some(server) if server.other_hosts > 0 => Err(Failure::failed(format!(
+            "{} other hosts work on {}, and a key that is made here would lock them out: put a new key (32 bytes in base64) behind \
+             the old one on every host, then in front of it, and run this on each",
+            server.other_hosts,
+            wired.place()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The keys with the new one in front; in a file, they are in it when this returns. A text's owner puts it there.
-fn next(source: &KeySource) -> Result<Keyring, Failure> {
-    let keyring = source.load().map_err(Failure::failed)?;
+fn next(source: &KeySource, keyring: Keyring) -> Result<Keyring, Failure> {
     match source {
         KeySource::Text(_) if keyring.ids().count() > 1 => Ok(keyring),
         KeySource::Text(_) => Err(Failure::failed(KeyError::NotAFile)),
@@ -109,10 +154,10 @@ fn next(source: &KeySource) -> Result<Keyring, Failure> {
     }
 }
 
-/// Whether every claim that was taken under the old key has ended: its answer may be journaled under that key.
-async fn settled(wired: &Wired, patience: Duration) -> Result<bool, Failure> {
+/// Whether every claim that was taken before `began` has ended: its answer may be journaled under the old key.
+async fn settled(wired: &Wired, began: Timestamp, patience: Duration) -> Result<bool, Failure> {
     let looks = async {
-        while wired.store.unresolved().await? > 0 {
+        while wired.store.claimed_before(began).await? > 0 {
             tokio::time::sleep(LOOK).await;
         }
         Ok::<_, Failure>(())
@@ -120,26 +165,6 @@ async fn settled(wired: &Wired, patience: Duration) -> Result<bool, Failure> {
     match tokio::time::timeout(patience, looks).await {
         Ok(looked) => looked.map(|()| true),
         Err(_elapsed) => Ok(false),
-    }
-}
-
-/// Takes the old keys out of the file, if nothing needs them. Returns how many are kept.
-fn drop_old(
-    source: &KeySource,
-    keyring: &Keyring,
-    settled: bool,
-    journal: &Resealed,
-) -> Result<usize, Failure> {
-    let old = keyring.ids().count() - 1;
-    if !settled || !journal.unreadable.is_empty() {
-        return Ok(old);
-    }
-    match source {
-        KeySource::Text(_) => Ok(0),
-        KeySource::File(_) => {
-            source.replace(&keyring.sealing_only()).map_err(Failure::failed)?;
-            Ok(0)
-        }
     }
 }
 

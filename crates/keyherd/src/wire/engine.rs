@@ -36,7 +36,22 @@ pub(crate) struct ClockLead {
 }
 
 /// Held from before a new key is put into the key source until the old one is taken out of it.
-pub(crate) struct Rotation(#[expect(dead_code, reason = "dropping it frees the lock")] sqlite::Rotation);
+pub(crate) enum Rotation {
+    /// A lock on the file.
+    File(#[expect(dead_code, reason = "dropping it frees the lock")] sqlite::Rotation),
+    /// A lock on the server, which ends with the connection that it lives in.
+    Fleet(postgres::Rotation),
+}
+
+impl Rotation {
+    /// Whether it is still held. Asked before an old key is taken away.
+    pub(crate) fn is_held(&self) -> bool {
+        match self {
+            Self::File(_) => true,
+            Self::Fleet(rotation) => rotation.is_held(),
+        }
+    }
+}
 
 impl Wired {
     /// The store's file or database, as it is shown.
@@ -107,16 +122,15 @@ impl Wired {
     pub(crate) async fn schema_version(&self) -> Result<i64, StoreError> {
         match &self.engine {
             Engine::Sqlite(store) => store.schema_version().await,
-            // Opening brings it there.
-            Engine::Fleet(_) => Ok(postgres::SCHEMA_VERSION),
+            Engine::Fleet(fleet) => fleet.store.schema_version().await,
         }
     }
 
     /// The right to rotate the master key: one process at a time.
     pub(crate) async fn rotation(&self) -> Result<Rotation, WireError> {
         match &self.engine {
-            Engine::Sqlite(store) => Ok(Rotation(store.rotation().await?)),
-            Engine::Fleet(_) => Err(WireError::NoRotation),
+            Engine::Sqlite(store) => Ok(Rotation::File(store.rotation().await?)),
+            Engine::Fleet(fleet) => Ok(Rotation::Fleet(fleet.store.rotation().await?)),
         }
     }
 }

@@ -38,8 +38,6 @@ pub(crate) enum WireError {
         path.display()
     )]
     KeyElsewhere { path: PathBuf, place: String },
-    #[error("the master key of a PostgreSQL store cannot be rotated in this version yet")]
-    NoRotation,
     #[error("{0}: try again, or look at the sandbox this runs in")]
     Entropy(#[from] NoEntropy),
 }
@@ -55,7 +53,10 @@ impl WireError {
                         | sqlite::OpenError::Store(StoreError::Unavailable(_))
                 )
             }
-            Self::Fleet(error) => matches!(error, postgres::OpenError::Store(StoreError::Unavailable(_))),
+            Self::Fleet(error) => matches!(
+                error,
+                postgres::OpenError::Rotating { .. } | postgres::OpenError::Store(StoreError::Unavailable(_))
+            ),
             _ => false,
         }
     }

@@ -2,8 +2,11 @@
 
 use serde_json::json;
 
+use crate::place::{Place, everywhere};
 use crate::provider::{Mood, Provider, access_token};
 use crate::sandbox::{MARKER, Sandbox, in_seconds};
+
+everywhere!(migrate_says_the_schema);
 
 #[test]
 fn a_credential_from_import_to_removal() {
@@ -274,9 +277,8 @@ fn the_journal_lies_beside_the_store() {
     assert_eq!(std::fs::read_dir(sandbox.data()).unwrap().count(), 0);
 }
 
-#[test]
-fn migrate_says_the_schema() {
-    let sandbox = Sandbox::new();
+fn migrate_says_the_schema(place: Place) {
+    let sandbox = place.sandbox();
     assert_eq!(sandbox.run(&["--json", "migrate"]).ok().json()["schema_version"], 3);
 }
 

@@ -1,5 +1,16 @@
-//! The store on a real PostgreSQL: the contract, births, and what only a fleet meets.
+//! The store on a real PostgreSQL: the contract, births and upgrades, and what only a fleet meets.
 
 mod bed;
+mod broken;
 mod contract;
+mod counted;
+mod keys;
 mod opening;
+mod plans;
+mod pooled;
+mod races;
+mod retries;
+mod tampering;
+mod trimming;
+mod trips;
+mod upgrading;

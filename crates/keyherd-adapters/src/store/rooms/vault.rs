@@ -54,16 +54,22 @@ impl Vault {
         *self.keyring.write().unwrap_or_else(PoisonError::into_inner) = keyring;
     }
 
-    /// Sees to it that what is sealed next is sealed under the key that the store has in force.
+    /// Sees to it that what is sealed next is sealed under the key that the store has in force. Any key that is here will
+    /// do: while a new one is brought to many hosts it is the first one on some of them only.
     pub(in crate::store) fn follow(&self, in_force: KeyId) -> Result<(), Fault> {
         if self.keyring().sealing() == in_force {
             return Ok(());
         }
         self.reload()?;
-        match self.keyring().sealing() {
-            sealing if sealing == in_force => Ok(()),
-            sealing => Err(Fault::Sealed(format!(
-                "master key {in_force} is in force, but this process seals under {sealing}: put {in_force} first, then start it again"
+        let given = self.keyring();
+        match given.led_by(in_force) {
+            Some(keyring) => {
+                self.replace(keyring);
+                Ok(())
+            }
+            None => Err(Fault::Sealed(format!(
+                "master key {in_force} is in force, but this process seals under {}: put {in_force} first, then start it again",
+                given.sealing()
             ))),
         }
     }
