@@ -113,6 +113,22 @@ impl Wire {
         Ok(Tx::new(loan, self.opening(statement_timeout), answer_timeout))
     }
 
+    /// How long after its last statement was begun a transaction may yet be seen to be committed, by these bounds.
+    pub fn commit_delay_max(&self) -> Duration {
+        let options = &self.0.options;
+        options.statement_timeout + options.idle_in_transaction_timeout + options.answer_margin
+    }
+
+    /// Another way to the same database, with lanes of its own.
+    pub(crate) fn apart(&self, lanes_max: u32) -> Self {
+        Self::new(self.0.target.clone(), WireOptions { lanes_max, ..self.0.options.clone() })
+    }
+
+    /// How long the server keeps a transaction whose next statement does not come.
+    pub(crate) fn idle_in_transaction_timeout(&self) -> Duration {
+        self.0.options.idle_in_transaction_timeout
+    }
+
     /// Ends connections that are idle.
     pub fn close(&self) {
         self.0.close();
@@ -153,4 +169,4 @@ impl std::fmt::Debug for Wire {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

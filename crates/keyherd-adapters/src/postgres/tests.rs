@@ -1,6 +1,6 @@
 //! The wire to a real PostgreSQL, directly and through a pooler, and with the connection cut at bad moments.
 
-mod relay;
+pub(crate) mod relay;
 
 use std::path::Path;
 

@@ -56,6 +56,9 @@ pub(crate) trait Engine: Send + Sync + 'static {
     /// Whether the audit log's numbers have no holes, since only commits use them up, and in their order.
     fn numbers_every_entry(&self) -> bool;
 
+    /// For how long after an event's number was seen a lower one may still appear; `None`: never.
+    fn latecomers(&self) -> Option<Duration>;
+
     /// Clears away what only this engine leaves behind.
     fn tidy(&self);
 

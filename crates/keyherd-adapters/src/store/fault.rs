@@ -14,6 +14,8 @@ pub(crate) enum Fault {
     Told(StoreError),
     /// The bounded wait for this process's own connections passed.
     Busy,
+    /// Another transaction stood in the way, and nothing was changed: it may be tried again.
+    Contended(String),
     /// Sealed under a key that is not here.
     Sealed(String),
     /// A row says what no program of ours writes.
@@ -54,6 +56,7 @@ impl Fault {
             Self::Busy => StoreError::Unavailable(format!(
                 "this process has more to do with {place} than it can do in time: try again"
             )),
+            Self::Contended(problem) => StoreError::Unavailable(format!("{place}: {problem}: try again")),
             Self::Sealed(problem) => StoreError::Sealed(format!("{place}: {problem}")),
             Self::Damaged(problem) => StoreError::Corrupt(format!("{place}: {problem}: {rescue}")),
         }

@@ -8,6 +8,8 @@ pub mod sqlite;
 mod dialect;
 mod engine;
 mod fault;
+#[cfg(test)]
+mod fixtures;
 mod rooms;
 mod sql;
 mod statement;

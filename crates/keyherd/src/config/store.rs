@@ -29,6 +29,8 @@ pub(super) struct StoreKeys {
     events_keep: Duration,
     #[serde(deserialize_with = "count::<_, _, 100, 100_000_000>")]
     events_max: u32,
+    #[serde(deserialize_with = "count::<_, _, 0, 100>")]
+    contention_retries_max: u32,
     #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
     trim_batch: u32,
     #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
@@ -61,6 +63,7 @@ impl Default for StoreKeys {
             spent_tokens_max: store.spent_tokens_max,
             events_keep: store.events_keep,
             events_max: store.events_max,
+            contention_retries_max: store.contention_retries_max,
             trim_batch: store.trim_batch,
             trim_batches_max: store.trim_batches_max,
             rekey_batch: store.rekey_batch,
@@ -82,6 +85,7 @@ impl StoreKeys {
             spent_tokens_max: self.spent_tokens_max,
             events_keep: self.events_keep,
             events_max: self.events_max,
+            contention_retries_max: self.contention_retries_max,
             trim_batch: self.trim_batch,
             trim_batches_max: self.trim_batches_max,
             rekey_batch: self.rekey_batch,

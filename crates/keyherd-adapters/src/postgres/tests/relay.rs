@@ -16,13 +16,13 @@ struct State {
     cuts: watch::Sender<u64>,
 }
 
-pub(super) struct Relay {
-    pub(super) port: u16,
+pub(crate) struct Relay {
+    pub(crate) port: u16,
     state: Arc<State>,
 }
 
 impl Relay {
-    pub(super) async fn before(server: u16) -> Self {
+    pub(crate) async fn before(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (port, state) = (listener.local_addr().unwrap().port(), Arc::new(State::default()));
         let shared = Arc::clone(&state);
@@ -36,16 +36,16 @@ impl Relay {
     }
 
     /// The next thing the server says is not passed on; the connection is cut instead.
-    pub(super) fn lose_the_next_answer(&self) {
+    pub(crate) fn lose_the_next_answer(&self) {
         self.state.lose.store(true, Ordering::SeqCst);
     }
 
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.state.cuts.send_modify(|count| *count += 1);
     }
 
     /// How often the client spoke after the server did.
-    pub(super) fn round_trips(&self) -> usize {
+    pub(crate) fn round_trips(&self) -> usize {
         self.state.round_trips.load(Ordering::SeqCst)
     }
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::{join, join_all};
 use keyherd_core::audit::Link;
 use keyherd_core::credential::Holder;
 use keyherd_core::ids::OwnerId;
@@ -26,7 +27,9 @@ pub(super) mod lock {
     /// Who makes the store or upgrades it.
     pub(in crate::store::postgres) const UPGRADE: &str = "SELECT pg_advisory_xact_lock(5721849023178456101)";
     pub(super) const KEY_SHARED: &str = "SELECT pg_advisory_xact_lock_shared(5721849023178456102)";
-    pub(super) const KEY: &str = "SELECT pg_advisory_xact_lock(5721849023178456102)";
+    pub(in crate::store::postgres) const KEY: &str = "SELECT pg_advisory_xact_lock(5721849023178456102)";
+    /// Who rotates the master key, for as long as that takes.
+    pub(in crate::store::postgres) const ROTATION: &str = "SELECT pg_advisory_xact_lock(5721849023178456104)";
     pub(super) const ADMINISTRATION: &str = "SELECT pg_advisory_xact_lock(5721849023178456103)";
 }
 
@@ -87,18 +90,15 @@ impl Engine for PostgresEngine {
 
     async fn begin(&self, kind: Kind) -> Result<Box<dyn Transaction + '_>, Fault> {
         let tx = self.told(self.wire.begin().await)?;
-        let locks: &[&str] = match kind {
+        let owed: &[&str] = match kind {
             Kind::Plain => &[],
             Kind::Sealing => &[lock::KEY_SHARED],
             // Always in this order: no two of them wait for each other.
             Kind::Administrative => &[lock::ADMINISTRATION, lock::KEY_SHARED],
             Kind::Rotating => &[lock::ADMINISTRATION, lock::KEY],
         };
-        for lock in locks {
-            self.told(tx.query(lock, &[]).await)?;
-        }
         let (lane, taken) = self.lane_of(&tx);
-        Ok(Box::new(Turn { engine: self, tx, lane, taken }))
+        Ok(Box::new(Turn { engine: self, tx, owed, lane, taken }))
     }
 
     fn explain(&self, fault: Fault) -> StoreError {
@@ -132,6 +132,18 @@ impl Engine for PostgresEngine {
         false
     }
 
+    /// A number is drawn by the insertion of its event, which is the last statement before the commit, and it is seen when
+    /// the commit has ended; so one that is drawn first may be seen last. How much later is bounded by the server alone,
+    /// whatever becomes of the host: the insertion ends within `statement_timeout`, and a COMMIT that has not come after
+    /// `idle_in_transaction_session_timeout` never will. Committing itself takes a moment, for which there is a margin:
+    /// where it takes longer, as with a synchronous replica that is away, an event may come after it was given up, which
+    /// has made every snapshot stale then; a poll and the claim stand behind it. A number that was never committed
+    /// is such a hole too: after a rollback, or some dozens at once after the server's end. Every host is taken to have
+    /// the same bounds.
+    fn latecomers(&self) -> Option<Duration> {
+        Some(self.wire.commit_delay_max())
+    }
+
     fn tidy(&self) {}
 
     async fn close(&self) {
@@ -143,28 +155,48 @@ impl Engine for PostgresEngine {
 struct Turn<'a> {
     engine: &'a PostgresEngine,
     tx: Tx,
+    /// Locks that are still to be taken: they travel before the first statement, in the same packet, and the server
+    /// comes to that one when it has them. What it sees is of that moment then.
+    owed: &'static [&'static str],
     lane: Lane,
     taken: u64,
+}
+
+impl Turn<'_> {
+    async fn locked<T>(
+        &mut self,
+        statement: impl AsyncFnOnce(&Tx) -> Result<T, WireError>,
+    ) -> Result<T, Fault> {
+        let owed = std::mem::take(&mut self.owed);
+        let locks = join_all(owed.iter().map(|lock| self.tx.query(lock, &[])));
+        let (locks, done) = join(locks, statement(&self.tx)).await;
+        for lock in locks {
+            self.engine.told(lock)?;
+        }
+        self.engine.told(done)
+    }
 }
 
 #[async_trait]
 impl Transaction for Turn<'_> {
     async fn fetch(&mut self, statement: Statement) -> Result<Vec<Row>, Fault> {
-        let rows = self.tx.query(statement.sql.postgres, &params(&statement.values)).await;
-        self.engine.told(rows).map(neutral)
+        let (sql, params) = (statement.sql.postgres, params(&statement.values));
+        let rows = self.locked(async |tx| tx.query(sql, &params).await).await;
+        rows.map(neutral)
     }
 
     async fn execute(&mut self, statement: Statement) -> Result<u64, Fault> {
-        let changed = self.tx.execute(statement.sql.postgres, &params(&statement.values)).await;
-        self.engine.told(changed)
+        let (sql, params) = (statement.sql.postgres, params(&statement.values));
+        self.locked(async |tx| tx.execute(sql, &params).await).await
     }
 
     fn lane(&mut self) -> &mut Lane {
         &mut self.lane
     }
 
-    async fn commit(self: Box<Self>, last: Vec<Statement>) -> Result<(), Fault> {
-        let Self { engine, tx, lane, taken } = *self;
+    async fn commit(mut self: Box<Self>, last: Vec<Statement>) -> Result<(), Fault> {
+        self.locked(async |_| Ok(())).await?;
+        let Self { engine, tx, lane, taken, .. } = *self;
         let (number, session) = (tx.lane(), tx.session());
         let bound: Vec<_> = last.iter().map(|last| (last.sql.postgres, params(&last.values))).collect();
         let sent: Vec<_> = bound.iter().map(|(sql, params)| (*sql, params.as_slice())).collect();

@@ -15,18 +15,18 @@ pub(super) fn explain(fault: Fault, target: &Target) -> StoreError {
 
 pub(super) fn told(error: WireError, target: &Target) -> Fault {
     Fault::Told(match error {
+        // Whoever looked before it wrote is kept apart from others who do; so a row that is there all the same came from
+        // a plain write meanwhile, and a second look sees it.
+        WireError::Serialization | WireError::Unique(_) => return Fault::Contended(error.to_string()),
         WireError::Other { code, .. } if code == RETIRED_KEY => StoreError::Sealed(format!(
             "{target}: the master key was rotated, and this process still has the old one: give it the new one, then start it again"
         )),
         WireError::ReadOnly | WireError::Full(_) | WireError::Permission(_) => {
             StoreError::Unwritable(format!("{target}: {error}"))
         }
-        WireError::Unavailable(_)
-        | WireError::TimedOut(_)
-        | WireError::Serialization
-        | WireError::UnknownOutcome(_) => StoreError::Unavailable(format!("{target}: {error}: try again")),
-        // Whoever looked before it wrote is kept apart: what is there now came from a plain write meanwhile.
-        WireError::Unique(_) => StoreError::Unavailable(format!("{target}: {error}: try again")),
+        WireError::Unavailable(_) | WireError::TimedOut(_) | WireError::UnknownOutcome(_) => {
+            StoreError::Unavailable(format!("{target}: {error}: try again"))
+        }
         WireError::Other { .. } => StoreError::Corrupt(format!("{target}: {error}: {RESCUE}")),
     })
 }

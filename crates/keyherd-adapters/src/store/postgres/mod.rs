@@ -7,6 +7,7 @@
 mod engine;
 mod fault;
 mod open;
+mod rotation;
 mod row;
 mod schema;
 mod server;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use keyherd_core::ports::{Clock, Entropy};
 
 pub use self::open::OpenError;
+pub use self::rotation::Rotation;
 pub use self::schema::SCHEMA_VERSION;
 pub use self::server::ServerState;
 use super::{SqlStore, StoreBounds};
@@ -39,7 +41,8 @@ pub struct PostgresOptions {
     pub entropy: Arc<dyn Entropy>,
     /// How long a claim lives on the server's clock unless it is renewed.
     pub claim_life: Duration,
-    /// How long an opening waits for another process that makes or upgrades the store.
+    /// How long an opening waits for another process that makes or upgrades the store, and how long each of an upgrade's
+    /// own steps may take.
     pub upgrade_timeout: Duration,
     /// What bounds a store on any engine.
     pub bounds: StoreBounds,
@@ -49,6 +52,7 @@ pub struct PostgresOptions {
 pub struct PostgresStore {
     rooms: Arc<SqlStore>,
     wire: Wire,
+    upgrade_timeout: Duration,
 }
 
 impl PostgresStore {

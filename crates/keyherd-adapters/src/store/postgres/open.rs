@@ -12,7 +12,7 @@ use keyherd_core::ports::StoreError;
 use super::engine::{PostgresEngine, lock};
 use super::fault::{explain, told};
 use super::row::{neutral, params};
-use super::schema::{IS_THERE, MIGRATIONS, OLDEST, SCHEMA_VERSION, SET_VERSION, VERSION};
+use super::schema::{IS_THERE, SCHEMA, SET_VERSION, Schema, VERSION};
 use super::{PostgresOptions, PostgresStore};
 use crate::postgres::{Tx, Wire, WireError};
 use crate::store::SqlStore;
@@ -56,6 +56,12 @@ pub enum OpenError {
         /// The database.
         place: String,
     },
+    /// Another process has the right to rotate the master key.
+    #[error("another process rotates the master key of {place}: wait until it is done, then run this again")]
+    Rotating {
+        /// The database.
+        place: String,
+    },
     /// The store itself says no.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -67,10 +73,15 @@ impl PostgresStore {
     /// # Errors
     /// See [`OpenError`]: nothing was changed by a refusal.
     pub async fn open(given: PostgresOptions) -> Result<Self, OpenError> {
+        Self::open_at(given, &SCHEMA).await
+    }
+
+    /// As a program that knows this schema.
+    pub(super) async fn open_at(given: PostgresOptions, schema: &Schema) -> Result<Self, OpenError> {
         let wire = given.wire.clone();
         let said = |fault| OpenError::from(explain(fault, wire.target()));
-        if is_behind(&wire, version(&wire).await.map_err(said)?)? {
-            upgrade(&given).await?;
+        if schema.is_behind(&wire, version(&wire).await.map_err(said)?)? {
+            upgrade(&given, schema).await?;
         }
         let row = first(&wire, sql::INSTALLATION).await.map_err(said)?;
         let sealed = row.ok_or_else(|| Fault::Damaged("the installation is missing".into()));
@@ -95,7 +106,16 @@ impl PostgresStore {
         if rooms.vault.keyring().sealing() != sealed.key_id {
             rooms.told(rooms.take_over(sealed.key_id).await)?;
         }
-        Ok(Self { rooms: Arc::new(rooms), wire })
+        Ok(Self { rooms: Arc::new(rooms), wire, upgrade_timeout: given.upgrade_timeout })
+    }
+
+    /// The schema that the database is at: another program's where a newer one has upgraded it.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn schema_version(&self) -> Result<i64, StoreError> {
+        let found = version(&self.wire).await.map_err(|fault| explain(fault, self.wire.target()))?;
+        Ok(found.map_or(0, |found| found.version))
     }
 
     /// Whether a database has no store yet: only then may a master key be made for it.
@@ -115,15 +135,18 @@ struct Found {
     oldest: i64,
 }
 
-fn is_behind(wire: &Wire, found: Option<Found>) -> Result<bool, OpenError> {
-    match found {
-        Some(found) if found.oldest > SCHEMA_VERSION => Err(OpenError::Newer {
-            place: wire.target().to_string(),
-            needed: found.oldest,
-            known: SCHEMA_VERSION,
-        }),
-        Some(found) => Ok(found.version < SCHEMA_VERSION),
-        None => Ok(true),
+impl Schema {
+    /// Whether the store has to be upgraded before a program that knows this schema works on it.
+    fn is_behind(&self, wire: &Wire, found: Option<Found>) -> Result<bool, OpenError> {
+        match found {
+            Some(found) if found.oldest > self.version => Err(OpenError::Newer {
+                place: wire.target().to_string(),
+                needed: found.oldest,
+                known: self.version,
+            }),
+            Some(found) => Ok(found.version < self.version),
+            None => Ok(true),
+        }
     }
 }
 
@@ -145,48 +168,90 @@ async fn first(wire: &Wire, statement: &str) -> Result<Option<Row>, Fault> {
     Ok(neutral(rows).into_iter().next())
 }
 
-async fn upgrade(given: &PostgresOptions) -> Result<(), OpenError> {
-    let wire = &given.wire;
-    let said = |error| match error {
-        // duplicate_table, duplicate_function.
-        WireError::Other { code, .. } if matches!(code.as_str(), "42P07" | "42723") => {
-            OpenError::NotOurs { place: wire.target().to_string() }
+/// Whoever is first does it, while the others wait for the lock and then find it done. Tried again where it stood in the
+/// way of a program at work and had to give way.
+async fn upgrade(given: &PostgresOptions, schema: &Schema) -> Result<(), OpenError> {
+    let mut retries = 0;
+    loop {
+        match upgrade_once(given, schema).await {
+            Err(Stopped::Wire(WireError::Serialization)) if retries < given.bounds.contention_retries_max => {
+                retries += 1;
+            }
+            outcome => return outcome.map_err(|stopped| stopped.explain(&given.wire)),
         }
-        error => explain(told(error, wire.target()), wire.target()).into(),
-    };
-    let tx = wire.begin().await.map_err(said)?;
-    let wait = format!("SET LOCAL statement_timeout = {}", given.upgrade_timeout.as_millis());
-    tx.batch(&wait).await.map_err(said)?;
-    tx.query(lock::UPGRADE, &[]).await.map_err(said)?;
-    // Looks again under the lock: another process may have done it.
-    let before = version_in(&tx, wire).await?;
-    if !is_behind(wire, before)? {
-        return tx.rollback().await.map_err(said);
     }
-    let from = before.map_or(0, |found| found.version);
-    for (_, migration) in MIGRATIONS.iter().filter(|(version, _)| *version > from) {
-        tx.batch(migration).await.map_err(said)?;
-    }
-    if before.is_none() {
-        let install = install(&given.keyring, &*given.entropy, &*given.clock);
-        let install = install.map_err(|fault| explain(fault, wire.target()))?;
-        tx.execute(install.sql.postgres, &params(&install.values)).await.map_err(said)?;
-    }
-    let version = [SCHEMA_VERSION.into(), OLDEST.into()];
-    tx.execute(SET_VERSION, &params(&version)).await.map_err(said)?;
-    tx.commit().await.map_err(said)
 }
 
-async fn version_in(tx: &Tx, wire: &Wire) -> Result<Option<Found>, OpenError> {
-    let said = |error| explain(told(error, wire.target()), wire.target());
-    let rows = neutral(tx.query(IS_THERE, &[]).await.map_err(said)?);
-    let broken = |fault| explain(fault, wire.target());
-    let is_there = rows.first().map_or(Ok(false), |row| row.try_get("is_there")).map_err(broken)?;
+/// In one transaction: a program that ends in the middle leaves the store as it was.
+async fn upgrade_once(given: &PostgresOptions, schema: &Schema) -> Result<(), Stopped> {
+    let wire = &given.wire;
+    let tx = wire.begin_within(given.upgrade_timeout).await?;
+    tx.query(lock::UPGRADE, &[]).await?;
+    // Looks again under the lock: another process may have done it.
+    let before = version_in(&tx).await?;
+    if !schema.is_behind(wire, before)? {
+        return Ok(tx.rollback().await?);
+    }
+    let from = before.map_or(0, |found| found.version);
+    for (_, migration) in schema.migrations.iter().filter(|(version, _)| *version > from) {
+        tx.batch(migration).await?;
+    }
+    if before.is_none() {
+        let install = install(&given.keyring, &*given.entropy, &*given.clock)?;
+        tx.execute(install.sql.postgres, &params(&install.values)).await?;
+    }
+    let version = [schema.version.into(), schema.oldest.into()];
+    tx.execute(SET_VERSION, &params(&version)).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn version_in(tx: &Tx) -> Result<Option<Found>, Stopped> {
+    let rows = neutral(tx.query(IS_THERE, &[]).await?);
+    let is_there = rows.first().map_or(Ok(false), |row| row.try_get("is_there"))?;
     if !is_there {
         return Ok(None);
     }
-    let rows = neutral(tx.query(VERSION, &[]).await.map_err(said)?);
-    Ok(found(rows.first()).map_err(broken)?)
+    let rows = neutral(tx.query(VERSION, &[]).await?);
+    Ok(found(rows.first())?)
+}
+
+/// Why an upgrade did not come about.
+enum Stopped {
+    Wire(WireError),
+    Fault(Fault),
+    Refused(OpenError),
+}
+
+impl Stopped {
+    fn explain(self, wire: &Wire) -> OpenError {
+        match self {
+            // duplicate_table, duplicate_function.
+            Self::Wire(WireError::Other { code, .. }) if matches!(code.as_str(), "42P07" | "42723") => {
+                OpenError::NotOurs { place: wire.target().to_string() }
+            }
+            Self::Wire(error) => explain(told(error, wire.target()), wire.target()).into(),
+            Self::Fault(fault) => explain(fault, wire.target()).into(),
+            Self::Refused(refused) => refused,
+        }
+    }
+}
+
+impl From<WireError> for Stopped {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+impl From<Fault> for Stopped {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<OpenError> for Stopped {
+    fn from(refused: OpenError) -> Self {
+        Self::Refused(refused)
+    }
 }
 
 fn refuse(wire: &Wire, unopened: Unopened) -> OpenError {

@@ -10,8 +10,19 @@
 /// The schema this program works on: the same numbers as SQLite's.
 pub const SCHEMA_VERSION: i64 = 3;
 
-/// The oldest program that works on this schema, by the schema it knows.
-pub(super) const OLDEST: i64 = 3;
+/// What a program knows of schemas.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Schema {
+    /// The one it works on.
+    pub(super) version: i64,
+    /// The oldest program that works on it too, by the schema that one knows.
+    pub(super) oldest: i64,
+    /// Each makes its version of everything before. Never edited once released.
+    pub(super) migrations: &'static [(i64, &'static str)],
+}
+
+/// This program's.
+pub(super) const SCHEMA: Schema = Schema { version: SCHEMA_VERSION, oldest: 3, migrations: &[(3, V3)] };
 
 /// What the fences raise.
 pub(super) const RETIRED_KEY: &str = "KH001";
@@ -24,9 +35,6 @@ pub(super) const VERSION: &str = "SELECT version, oldest FROM keyherd_schema";
 
 pub(super) const SET_VERSION: &str = "INSERT INTO keyherd_schema (one, version, oldest) VALUES (TRUE, $1, $2) \
      ON CONFLICT (one) DO UPDATE SET version = excluded.version, oldest = excluded.oldest";
-
-/// Each makes its version of everything before. Never edited once released.
-pub(super) const MIGRATIONS: [(i64, &str); 1] = [(3, V3)];
 
 /// Names are compared byte by byte, as SQLite does: pages follow them. An audit entry that does not follow its chain's
 /// recorded end is refused as a transaction that came too late.

@@ -1,5 +1,8 @@
-//! The store on a real PostgreSQL: the contract, births, and what only a fleet meets.
+//! The store on a real PostgreSQL: the contract, births and upgrades, and what only a fleet meets.
 
 mod bed;
 mod contract;
+mod keys;
 mod opening;
+mod retries;
+mod upgrading;

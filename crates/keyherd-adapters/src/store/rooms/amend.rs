@@ -15,7 +15,7 @@ impl SqlStore {
     pub(super) async fn amend_credential(
         &self,
         name: &Name,
-        change: Change,
+        change: &Change,
         record: Record,
     ) -> Result<Amended, Fault> {
         let mut write = self.administer().await?;
@@ -23,12 +23,12 @@ impl SqlStore {
             write.cancel().await?;
             return Ok(Amended::NotFound);
         };
-        let config = amended(&old, &change);
+        let config = amended(&old, change);
         if let Some(conflict) = write.missing_client(&config).await? {
             write.cancel().await?;
             return Ok(Amended::Conflict(conflict));
         }
-        let changed = self.apply(&mut write, &old, &change, &config).await?;
+        let changed = self.apply(&mut write, &old, change, &config).await?;
         if !changed {
             write.cancel().await?;
             return Ok(Amended::Done(Box::new(old)));

@@ -18,7 +18,7 @@ use crate::store::statement::query;
 #[async_trait]
 impl AuditStore for SqlStore {
     async fn append(&self, note: Note) -> Result<(), StoreError> {
-        self.told(self.append_note(note).await)
+        self.told(self.insist(|| self.append_note(note.clone())).await)
     }
 
     async fn entries(&self, after: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {

@@ -14,7 +14,7 @@ impl SqlStore {
     /// # Errors
     /// As every change of the store; then none was made.
     pub async fn import_many(&self, many: &[NewCredential], record: Record) -> Result<u64, StoreError> {
-        self.told(self.make_many(many, record).await)
+        self.told(self.insist(|| self.make_many(many, record.clone())).await)
     }
 
     async fn make_many(&self, many: &[NewCredential], record: Record) -> Result<u64, Fault> {

@@ -32,7 +32,7 @@ impl ChainStore for SqlStore {
     }
 
     async fn claim(&self, ask: &ClaimAsk, record: Record) -> Result<Claimed, StoreError> {
-        self.told(self.claim_chain(ask, record).await)
+        self.told(self.insist(|| self.claim_chain(ask, record.clone())).await)
     }
 
     fn claim_life(&self) -> Option<Duration> {
@@ -40,12 +40,12 @@ impl ChainStore for SqlStore {
     }
 
     async fn renew(&self, chain: ChainId, claim: ClaimId) -> Result<bool, StoreError> {
-        self.told(self.renew_claim(chain, claim).await)
+        self.told(self.insist(|| self.renew_claim(chain, claim)).await)
     }
 
     async fn settle(&self, settling: Settling, record: Record) -> Result<Settled, StoreError> {
         let guard = Guard::Claim(settling.claim, self.owner());
-        self.told(self.settle_by(guard, settling, record).await)
+        self.told(self.insist(|| self.settle_by(guard, &settling, record.clone())).await)
     }
 
     async fn roll_forward(
@@ -54,7 +54,8 @@ impl ChainStore for SqlStore {
         settling: Settling,
         record: Record,
     ) -> Result<Settled, StoreError> {
-        self.told(self.settle_by(Guard::Spent(*spent), settling, record).await)
+        let guard = Guard::Spent(*spent);
+        self.told(self.insist(|| self.settle_by(guard, &settling, record.clone())).await)
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Due>, StoreError> {
@@ -67,7 +68,7 @@ impl ChainStore for SqlStore {
         seen: Option<Timestamp>,
         due_at: Option<Timestamp>,
     ) -> Result<(), StoreError> {
-        self.told(self.move_due(chain, seen, due_at).await)
+        self.told(self.insist(|| self.move_due(chain, seen, due_at)).await)
     }
 
     async fn unresolved(&self) -> Result<u64, StoreError> {
@@ -145,7 +146,7 @@ impl SqlStore {
             let rows = self.engine.read(query).await?;
             let (due, idle) = split(&rows)?;
             if !idle.is_empty() {
-                self.clear_due(&idle).await?;
+                self.insist(|| self.clear_due(&idle)).await?;
             }
             if !due.is_empty() || rows.len() < limit {
                 return Ok(due);

@@ -21,7 +21,7 @@ impl ClientStore for SqlStore {
     }
 
     async fn put_client(&self, client: NamedClient, record: Record) -> Result<bool, StoreError> {
-        self.told(self.write_client(client, record).await)
+        self.told(self.insist(|| self.write_client(&client, record.clone())).await)
     }
 
     async fn remove_client(
@@ -30,7 +30,7 @@ impl ClientStore for SqlStore {
         name: &Name,
         record: Record,
     ) -> Result<ClientRemoved, StoreError> {
-        self.told(self.delete_client(provider, name, record).await)
+        self.told(self.insist(|| self.delete_client(provider, name, record.clone())).await)
     }
 
     async fn client(&self, provider: &str, name: &Name) -> Result<Option<Client>, StoreError> {
@@ -63,7 +63,7 @@ impl SqlStore {
     }
 
     /// One row changes, and with it the client of every chain that names it. Those that the old one's block held are due.
-    async fn write_client(&self, client: NamedClient, record: Record) -> Result<bool, Fault> {
+    async fn write_client(&self, client: &NamedClient, record: Record) -> Result<bool, Fault> {
         let mut write = self.administer().await?;
         let found = query(sql::CLIENT).bind(&client.provider).bind(client.name.as_str());
         let found = write.first(found).await?;
@@ -80,9 +80,9 @@ impl SqlStore {
         write.run(woken).await?;
         let put = query(sql::PUT_CLIENT)
             .bind(id)
-            .bind(client.provider)
+            .bind(&client.provider)
             .bind(client.name.to_string())
-            .bind(client.id)
+            .bind(&client.id)
             .bind(secret)
             .bind(hash.clone())
             .bind(i64::try_from(version).unwrap_or(i64::MAX));

@@ -41,11 +41,11 @@ pub(super) enum Made {
 impl SqlStore {
     pub(super) async fn create_credential(
         &self,
-        new: NewCredential,
+        new: &NewCredential,
         record: Record,
     ) -> Result<Created, Fault> {
         let mut write = self.administer().await?;
-        let made = self.make(&mut write, &new).await?;
+        let made = self.make(&mut write, new).await?;
         if let Made::Conflict(conflict) = made {
             write.cancel().await?;
             return Ok(Created::Conflict(conflict));

@@ -30,15 +30,15 @@ impl CredentialStore for SqlStore {
     }
 
     async fn create(&self, new: NewCredential, record: Record) -> Result<Created, StoreError> {
-        self.told(self.create_credential(new, record).await)
+        self.told(self.insist(|| self.create_credential(&new, record.clone())).await)
     }
 
     async fn reconnect(&self, new: NewCredential, record: Record) -> Result<Reconnected, StoreError> {
-        self.told(self.reconnect_credential(new, record).await)
+        self.told(self.insist(|| self.reconnect_credential(&new, record.clone())).await)
     }
 
     async fn amend(&self, name: &Name, change: Change, record: Record) -> Result<Amended, StoreError> {
-        self.told(self.amend_credential(name, change, record).await)
+        self.told(self.insist(|| self.amend_credential(name, &change, record.clone())).await)
     }
 
     async fn cool(&self, id: CredentialId, cooldown: &Cooldown, record: Record) -> Result<bool, StoreError> {
@@ -59,13 +59,17 @@ impl CredentialStore for SqlStore {
         seen: Option<ClaimId>,
         record: Record,
     ) -> Result<Removed, StoreError> {
-        self.told(self.remove_credential(id, seen, record).await)
+        self.told(self.insist(|| self.remove_credential(id, seen, record.clone())).await)
     }
 }
 
 impl SqlStore {
     /// One conditional statement. Where it changes nothing, nothing is written.
     pub(super) async fn change(&self, statement: Statement, record: Record) -> Result<bool, Fault> {
+        self.insist(|| self.change_once(statement.clone(), record.clone())).await
+    }
+
+    async fn change_once(&self, statement: Statement, record: Record) -> Result<bool, Fault> {
         let mut write = self.write().await?;
         if write.execute(statement).await? == 0 {
             write.cancel().await?;

@@ -1,5 +1,7 @@
 //! The outbox, and dropping what is older than its time to keep.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{EventStore, StoredEvent};
@@ -20,6 +22,10 @@ impl EventStore for SqlStore {
 
     async fn events(&self, after: i64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
         self.told(self.read_events(after, limit).await)
+    }
+
+    fn latecomers(&self) -> Option<Duration> {
+        self.engine.latecomers()
     }
 
     async fn trim(&self, now: Timestamp) -> Result<u64, StoreError> {
@@ -58,6 +64,10 @@ impl SqlStore {
     }
 
     async fn trim_by(&self, statement: Statement) -> Result<u64, Fault> {
+        self.insist(|| self.trim_once(statement.clone())).await
+    }
+
+    async fn trim_once(&self, statement: Statement) -> Result<u64, Fault> {
         let mut write = self.write().await?;
         let rows = write.execute(statement).await?;
         if rows == 0 {

@@ -46,6 +46,8 @@ pub struct StoreBounds {
     pub events_keep: Duration,
     /// The most events kept.
     pub events_max: u32,
+    /// How often a change is tried again that another transaction stood in the way of.
+    pub contention_retries_max: u32,
     /// Rows that one transaction trims.
     pub trim_batch: u32,
     /// Transactions that one call trims with, at most.
@@ -62,6 +64,7 @@ impl Default for StoreBounds {
             spent_tokens_max: 100,
             events_keep: Duration::from_secs(24 * 3600),
             events_max: 100_000,
+            contention_retries_max: 4,
             trim_batch: 1_000,
             trim_batches_max: 100,
             rekey_batch: 256,
@@ -103,6 +106,25 @@ impl SqlStore {
 
     pub(super) fn told<T>(&self, outcome: Result<T, Fault>) -> Result<T, StoreError> {
         outcome.map_err(|fault| self.engine.explain(fault))
+    }
+
+    /// Makes a change, and makes it anew where another transaction stood in its way: everything is looked at again, so
+    /// that the second try decides by what the other one left. Nothing else is tried again, a commit whose reply was lost
+    /// least of all.
+    pub(super) async fn insist<T, F>(&self, change: impl Fn() -> F) -> Result<T, Fault>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let mut retries = 0;
+        loop {
+            match change().await {
+                Err(Fault::Contended(problem)) if retries < self.bounds.contention_retries_max => {
+                    retries += 1;
+                    tracing::debug!(problem, retries, "a change is tried again");
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     async fn read_first(&self, statement: Statement) -> Result<Option<Row>, Fault> {

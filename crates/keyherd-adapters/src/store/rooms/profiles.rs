@@ -21,7 +21,7 @@ impl ProfileStore for SqlStore {
     }
 
     async fn put_profile(&self, profile: StoredProfile, record: Record) -> Result<bool, StoreError> {
-        self.told(self.write_profile(profile, record).await)
+        self.told(self.insist(|| self.write_profile(&profile, record.clone())).await)
     }
 
     async fn remove_profile(&self, name: &str, record: Record) -> Result<bool, StoreError> {
@@ -47,11 +47,11 @@ impl SqlStore {
         }
     }
 
-    async fn write_profile(&self, profile: StoredProfile, record: Record) -> Result<bool, Fault> {
+    async fn write_profile(&self, profile: &StoredProfile, record: Record) -> Result<bool, Fault> {
         let mut write = self.administer().await?;
         let found = write.first(query(sql::PROFILE).bind(&profile.name)).await?;
         let old = found.as_ref().map(|row| self.profile(row)).transpose()?;
-        if old.as_ref() == Some(&profile) {
+        if old.as_ref() == Some(profile) {
             write.cancel().await?;
             return Ok(false);
         }
@@ -62,7 +62,7 @@ impl SqlStore {
         let plain = format!("{}\n{}", profile.name, profile.text);
         let put = query(sql::PUT_PROFILE)
             .bind(id)
-            .bind(profile.name)
+            .bind(&profile.name)
             .bind(self.vault.seal(Slot::of(PROFILE_TEXT, id, version), plain.as_bytes())?)
             .bind(i64::try_from(version).unwrap_or(i64::MAX));
         write.run(put).await?;

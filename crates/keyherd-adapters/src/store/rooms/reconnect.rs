@@ -18,7 +18,7 @@ use crate::store::statement::query;
 impl SqlStore {
     pub(super) async fn reconnect_credential(
         &self,
-        new: NewCredential,
+        new: &NewCredential,
         record: Record,
     ) -> Result<Reconnected, Fault> {
         let mut write = self.administer().await?;
@@ -28,14 +28,14 @@ impl SqlStore {
         };
         let before = Configuration::of_chain(&old.chain);
         let config = Configuration::of_draft(&new.draft).over(&before);
-        if let Some(conflict) = self.reconnect_conflict(&mut write, &new, &old.chain, &config).await? {
+        if let Some(conflict) = self.reconnect_conflict(&mut write, new, &old.chain, &config).await? {
             write.cancel().await?;
             return Ok(Reconnected::Conflict(conflict));
         }
         let lifts = (&config.client, &config.token_url) != (&before.client, &before.token_url);
         write.configure(self, old.chain.id.as_i64(), &config, lifts).await?;
-        self.replace_tokens(&mut write, &new, &old).await?;
-        self.replace_attributes(&mut write, &new, &old).await?;
+        self.replace_tokens(&mut write, new, &old).await?;
+        self.replace_attributes(&mut write, new, &old).await?;
         let loaded = self.needed(&mut write, &new.draft.name).await?;
         write.commit(record).await?;
         Ok(Reconnected::Done(Box::new(loaded)))
@@ -104,7 +104,7 @@ impl SqlStore {
                 .bind(i64::try_from(old.generation).unwrap_or(i64::MAX))
                 .bind(self.clock.now().as_millis());
             write.execute(spend).await?;
-            write.execute(self.spent_trim(old.id, old.generation)).await?;
+            write.lastly(self.spent_trim(old.id, old.generation));
         }
         if let Some(hash) = new.spend_hash {
             // It was spent by a chain that is dead; now it is current.

@@ -42,11 +42,16 @@ impl SqlStore {
         if !self.vault.keyring().holds(in_force) {
             return Ok(());
         }
-        let mut write = self.begin(Kind::Rotating).await?;
-        self.enforce(&mut write).await?;
         let detail = serde_json::json!({"key": self.vault.keyring().sealing().to_hex()});
         let actor = keyherd_core::audit::Actor::new("keyherd");
-        write.note(Note { action: "key.enforce", actor, subject: "master key".into(), detail }).await?;
+        let note = Note { action: "key.enforce", actor, subject: "master key".into(), detail };
+        self.insist(|| self.bring_into_force(note.clone())).await
+    }
+
+    async fn bring_into_force(&self, note: Note) -> Result<(), Fault> {
+        let mut write = self.begin(Kind::Rotating).await?;
+        self.enforce(&mut write).await?;
+        write.note(note).await?;
         write.commit_silently().await
     }
 
@@ -58,13 +63,10 @@ impl SqlStore {
     ) -> Result<u64, Fault> {
         let before = self.vault.keyring();
         self.vault.replace(new);
-        let mut write = self.begin(Kind::Rotating).await?;
-        if let Err(fault) = self.enforce(&mut write).await {
+        if let Err(fault) = self.insist(|| self.bring_into_force(note.clone())).await {
             self.vault.replace(before);
             return Err(fault);
         }
-        write.note(note).await?;
-        write.commit_silently().await?;
         let total = self.count(query(sql::SEALED_ROWS)).await?;
         let (mut sealed, mut looked) = (0, 0);
         for table in [Table::CLIENTS, Table::PROFILES, Table::CHAINS] {
@@ -97,24 +99,31 @@ impl SqlStore {
         progress: &(impl Fn(u64, u64) + Send + Sync),
     ) -> Result<(u64, u64), Fault> {
         let (mut after, mut sealed) = (i64::MIN, 0);
-        loop {
-            let mut write = self.begin_sealed(Kind::Rotating).await?;
-            let rows = query(table.select).bind(after).bind(self.bounds.rekey_batch);
-            let rows = write.fetch(rows).await?;
-            let Some(last) = rows.last() else {
-                write.cancel().await?;
-                return Ok((sealed, looked));
-            };
-            after = last.try_get("id")?;
-            for row in &rows {
-                if let Some(statement) = (table.reseal)(self, row)? {
-                    sealed += u64::from(write.run(statement).await?);
-                }
-            }
-            write.commit_silently().await?;
-            looked += rows.len() as u64;
+        while let Some(batch) = self.insist(|| self.reseal_batch(table, after)).await? {
+            after = batch.last;
+            sealed += batch.sealed;
+            looked += batch.rows;
             progress(looked.min(total), total);
         }
+        Ok((sealed, looked))
+    }
+
+    /// `None`: nothing comes after that row.
+    async fn reseal_batch(&self, table: &Table, after: i64) -> Result<Option<Batch>, Fault> {
+        let mut write = self.begin_sealed(Kind::Rotating).await?;
+        let rows = write.fetch(query(table.select).bind(after).bind(self.bounds.rekey_batch)).await?;
+        let Some(last) = rows.last() else {
+            write.cancel().await?;
+            return Ok(None);
+        };
+        let mut batch = Batch { last: last.try_get("id")?, rows: rows.len() as u64, sealed: 0 };
+        for row in &rows {
+            if let Some(statement) = (table.reseal)(self, row)? {
+                batch.sealed += u64::from(write.run(statement).await?);
+            }
+        }
+        write.commit_silently().await?;
+        Ok(Some(batch))
     }
 
     /// The value under the key in force; `None`: it is already.
@@ -125,6 +134,13 @@ impl SqlStore {
         }
         self.vault.seal(slot, &self.vault.open(slot, sealed)?).map(Some)
     }
+}
+
+/// Rows that one transaction looked at.
+struct Batch {
+    last: i64,
+    rows: u64,
+    sealed: u64,
 }
 
 /// A table with sealed columns.

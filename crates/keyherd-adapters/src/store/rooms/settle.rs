@@ -39,12 +39,12 @@ impl SqlStore {
     pub(super) async fn settle_by(
         &self,
         guard: Guard,
-        settling: Settling,
+        settling: &Settling,
         record: Record,
     ) -> Result<Settled, Fault> {
         let is_grant = matches!(settling.settlement, Settlement::Granted(_));
         let mut write = if is_grant { self.write_sealed().await? } else { self.write().await? };
-        let settled = self.write_settlement(&mut write, guard, &settling).await?;
+        let settled = self.write_settlement(&mut write, guard, settling).await?;
         let row = self.chain_in(&mut write, settling.chain.as_i64()).await?.map(Box::new);
         match row {
             Some(row) if settled => {
@@ -123,7 +123,7 @@ impl SqlStore {
             .bind(signed(settling.generation));
         let granted = write.run(guard.bind(grant)).await?;
         if granted {
-            write.run(self.spent_trim(settling.chain, settling.generation)).await?;
+            write.lastly(self.spent_trim(settling.chain, settling.generation));
         }
         Ok(granted)
     }

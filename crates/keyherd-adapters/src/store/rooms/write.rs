@@ -87,6 +87,11 @@ impl Write<'_> {
         row.map(|row| row.try_get("number")).transpose()
     }
 
+    /// To be run with the commit, where nothing depends on what it does.
+    pub(super) fn lastly(&mut self, statement: Statement) {
+        self.last.push(statement);
+    }
+
     /// Ends the transaction with what was done and who is told.
     pub(super) async fn commit(mut self, record: Record) -> Result<(), Fault> {
         self.note(record.note).await?;

@@ -138,6 +138,10 @@ impl Engine for SqliteEngine {
         true
     }
 
+    fn latecomers(&self) -> Option<Duration> {
+        None
+    }
+
     fn tidy(&self) {
         self.owners.sweep(self.bounds.owners_swept_max);
     }

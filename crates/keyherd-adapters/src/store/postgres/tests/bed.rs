@@ -1,4 +1,4 @@
-//! A database of its own on the tests' server, and as many stores open on it as a test wants.
+//! A database of its own on the tests' server, or on another one, and as many stores open on it as a test wants.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,46 +9,149 @@ use keyherd_core::ids::OwnerId;
 use keyherd_core::ports::Clock;
 use keyherd_core::time::Timestamp;
 
-use crate::postgres::{ClockOptions, ServerClock, Target, Wire, WireOptions};
-use crate::seal::{Keyring, MasterKey};
+use crate::postgres::{ClockOptions, Row, ServerClock, Target, Wire, WireOptions};
+use crate::seal::{KeySource, Keyring, MasterKey};
 use crate::store::StoreBounds;
+pub(super) use crate::store::fixtures::{create, name, new, note, record, refresh, settling, tokens};
+use crate::store::postgres::schema::{SCHEMA, Schema};
 use crate::store::postgres::{OpenError, PostgresOptions, PostgresStore};
 use crate::system::{OsEntropy, SystemClock};
-use crate::testing::PrivatePostgres;
+use crate::testing::{PrivatePgBouncer, PrivatePostgres};
 
 pub(super) struct Bed {
+    /// The database itself.
+    direct: String,
+    /// What stores are told.
     url: String,
     clock: Arc<dyn Clock>,
+    _pooler: Option<PrivatePgBouncer>,
+    pub(super) lanes: WireOptions,
+    pub(super) bounds: StoreBounds,
+    pub(super) claim_life: Duration,
+    pub(super) upgrade_timeout: Duration,
+    pub(super) keys: Option<KeySource>,
 }
 
 impl Bed {
     pub(super) async fn new() -> Self {
-        let making = tokio::task::spawn_blocking(|| PrivatePostgres::shared().unwrap().database().unwrap());
-        let url = making.await.unwrap();
+        Self::at(database().await).await
+    }
+
+    /// On a server of the test's own.
+    pub(super) async fn at(url: String) -> Self {
         let wire = Wire::new(Target::parse(&url, None).unwrap(), WireOptions::default());
         let options = ClockOptions::default();
         let clock = ServerClock::follow(Arc::new(wire), Arc::new(SystemClock), options).await.unwrap();
-        Self { url, clock: Arc::new(clock) }
+        Self {
+            direct: url.clone(),
+            url,
+            clock: Arc::new(clock),
+            _pooler: None,
+            lanes: WireOptions { lanes_max: 3, ..WireOptions::default() },
+            bounds: StoreBounds::default(),
+            claim_life: Duration::from_millis(1_500),
+            upgrade_timeout: Duration::from_secs(30),
+            keys: None,
+        }
+    }
+
+    /// Behind a pooler in transaction mode.
+    pub(super) async fn pooled() -> Self {
+        let bed = Self::new().await;
+        let starting = || PrivatePgBouncer::start(PrivatePostgres::shared().unwrap()).unwrap();
+        let pooler = tokio::task::spawn_blocking(starting).await.unwrap();
+        Self { url: pooler.url(&bed.direct), _pooler: Some(pooler), ..bed }
+    }
+
+    /// The same database by another port, such as a relay's.
+    pub(super) fn through(mut self, port: u16) -> Self {
+        let mut url = url::Url::parse(&self.url).unwrap();
+        url.set_port(Some(port)).unwrap();
+        self.url = url.to_string();
+        self
     }
 
     pub(super) fn wire(&self) -> Wire {
-        let options = WireOptions { lanes_max: 3, ..WireOptions::default() };
-        Wire::new(Target::parse(&self.url, None).unwrap(), options)
+        Wire::new(Target::parse(&self.url, None).unwrap(), self.lanes.clone())
+    }
+
+    /// Where the database itself is.
+    pub(super) fn direct(&self) -> &str {
+        &self.direct
+    }
+
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
+    pub(super) async fn store(&self) -> PostgresStore {
+        self.open_with(&[1]).await.unwrap()
     }
 
     pub(super) async fn open_with(&self, seeds: &[u8]) -> Result<PostgresStore, OpenError> {
+        self.open_under(keyring(seeds)).await
+    }
+
+    pub(super) async fn open_under(&self, keyring: Keyring) -> Result<PostgresStore, OpenError> {
+        self.open_at(keyring, &SCHEMA).await
+    }
+
+    /// As a program that knows this schema.
+    pub(super) async fn open_as(&self, schema: &Schema) -> Result<PostgresStore, OpenError> {
+        self.open_at(keyring(&[1]), schema).await
+    }
+
+    async fn open_at(&self, keyring: Keyring, schema: &Schema) -> Result<PostgresStore, OpenError> {
         let options = PostgresOptions {
             wire: self.wire(),
-            keyring: keyring(seeds),
-            keys: None,
+            keyring,
+            keys: self.keys.clone(),
             clock: Arc::clone(&self.clock),
             entropy: Arc::new(OsEntropy::new().unwrap()),
-            claim_life: Duration::from_millis(1_500),
-            upgrade_timeout: Duration::from_secs(30),
-            bounds: StoreBounds::default(),
+            claim_life: self.claim_life,
+            upgrade_timeout: self.upgrade_timeout,
+            bounds: self.bounds.clone(),
         };
-        PostgresStore::open(options).await
+        PostgresStore::open_at(options, schema).await
     }
+
+    /// What nobody of ours would do: any SQL, committed.
+    pub(super) async fn meddle(&self, sql: &str) {
+        let tx = self.outside().begin_within(Duration::from_secs(60)).await.unwrap();
+        tx.batch(sql).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    pub(super) async fn look(&self, sql: &str) -> Vec<Row> {
+        self.outside().read(sql, &[]).await.unwrap()
+    }
+
+    /// Until a statement's first column, a boolean, is true. It is asked in other connections than the stores'.
+    pub(super) async fn until(&self, sql: &str) {
+        let wire = self.outside();
+        while !wire.read(sql, &[]).await.unwrap()[0].get::<_, bool>(0) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Until somebody in this database waits for another one's lock.
+    pub(super) async fn until_somebody_waits(&self) {
+        self.until(
+            "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() \
+             AND wait_event_type = 'Lock')",
+        )
+        .await;
+    }
+
+    /// Another program's connections.
+    pub(super) fn outside(&self) -> Wire {
+        Wire::new(Target::parse(&self.direct, None).unwrap(), WireOptions::default())
+    }
+}
+
+async fn database() -> String {
+    let making = tokio::task::spawn_blocking(|| PrivatePostgres::shared().unwrap().database().unwrap());
+    making.await.unwrap()
 }
 
 pub(super) fn keyring(seeds: &[u8]) -> Keyring {
@@ -70,13 +173,13 @@ async fn outlive(wire: &Wire, owner: OwnerId) {
 #[async_trait]
 impl Testbed for Bed {
     async fn open(&self) -> Process {
-        let store = self.open_with(&[1]).await.unwrap();
+        let store = self.store().await;
         Process { owner: store.owner(), store: store.rooms() }
     }
 
     /// It is seen to be gone when its claims' life has ended.
     async fn kill(&self, process: Process) {
-        outlive(&self.wire(), process.owner).await;
+        outlive(&self.outside(), process.owner).await;
     }
 
     fn now(&self) -> Timestamp {

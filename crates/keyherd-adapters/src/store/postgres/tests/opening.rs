@@ -35,20 +35,14 @@ async fn another_master_key_opens_nothing_and_says_so() {
     assert!(matches!(bed.open_with(&[1]).await, Err(OpenError::WrongKey { .. })), "the new key took over");
 }
 
-async fn run(bed: &Bed, statement: &str) {
-    let tx = bed.wire().begin().await.unwrap();
-    tx.batch(statement).await.unwrap();
-    tx.commit().await.unwrap();
-}
-
 #[tokio::test]
 async fn an_upgraded_store_takes_older_programs_until_it_says_otherwise() {
     let bed = Bed::new().await;
     let store = bed.open_with(&[1]).await.unwrap();
-    run(&bed, "ALTER TABLE chains ADD COLUMN later TEXT; UPDATE keyherd_schema SET version = 99").await;
+    bed.meddle("ALTER TABLE chains ADD COLUMN later TEXT; UPDATE keyherd_schema SET version = 99").await;
     let again = bed.open_with(&[1]).await.unwrap();
     assert_eq!(again.credentials(None, 10).await, Ok(Vec::new()));
-    run(&bed, "UPDATE keyherd_schema SET oldest = 99").await;
+    bed.meddle("UPDATE keyherd_schema SET oldest = 99").await;
     let refused = bed.open_with(&[1]).await.unwrap_err();
     assert!(matches!(&refused, OpenError::Newer { needed: 99, known: SCHEMA_VERSION, .. }), "{refused:?}");
     drop(store);
@@ -57,7 +51,7 @@ async fn an_upgraded_store_takes_older_programs_until_it_says_otherwise() {
 #[tokio::test]
 async fn another_programs_tables_are_left_alone() {
     let bed = Bed::new().await;
-    run(&bed, "CREATE TABLE chains (links INTEGER)").await;
+    bed.meddle("CREATE TABLE chains (links INTEGER)").await;
     assert!(matches!(bed.open_with(&[1]).await, Err(OpenError::NotOurs { .. })));
     assert_eq!(PostgresStore::is_empty(&bed.wire()).await, Ok(true), "nothing was made");
 }

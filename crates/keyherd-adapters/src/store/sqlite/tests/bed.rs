@@ -1,26 +1,18 @@
-//! A folder, and as many stores open on it as a test wants; and the shortest way to rows in them.
+//! A folder, and as many stores open on it as a test wants.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use keyherd_core::audit::{Actor, Note};
 use keyherd_core::contract::{Process, Testbed};
-use keyherd_core::credential::{Chain, Draft, DraftFields, Loaded, Purpose, Tokens};
 use keyherd_core::fakes::PausedClock;
-use keyherd_core::ids::{ChainId, ClaimId, CredentialId, Name};
 use keyherd_core::ports::Clock;
-use keyherd_core::ports::store::{
-    ChainStore, ClaimAsk, Claimed, Created, CredentialStore, Event, NewCredential, Record, Settled, Settling,
-};
-use keyherd_core::refresh::Settlement;
-use keyherd_core::secret::Secret;
 use keyherd_core::time::Timestamp;
-use serde_json::json;
 use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
 
 use crate::seal::{Keyring, MasterKey};
+pub(super) use crate::store::fixtures::{claim, create, name, new, note, record, refresh, settling};
 use crate::store::sqlite::{OpenError, SqliteBounds, SqliteOptions, SqliteStore};
 use crate::system::OsEntropy;
 
@@ -87,91 +79,6 @@ impl Testbed for Bed {
 
     fn now(&self) -> Timestamp {
         self.clock.now()
-    }
-}
-
-pub(super) fn note(action: &'static str) -> Note {
-    Note { action, actor: Actor::new("test"), subject: "subject".into(), detail: json!({}) }
-}
-
-pub(super) fn record(action: &'static str) -> Record {
-    let event = Event { kind: action, chain: None, subject: "subject".into(), detail: json!({}) };
-    Record { note: note(action), event: Some(event) }
-}
-
-pub(super) fn name(text: &str) -> Name {
-    Name::parse(text).unwrap()
-}
-
-/// A credential whose tokens are `text` with an ending each.
-pub(super) fn new(store: &SqliteStore, label: &str, text: &str) -> NewCredential {
-    let fields = DraftFields {
-        name: label.into(),
-        provider: "acme".into(),
-        access_token: Some(format!("{text}-access").into()),
-        refresh_token: Some(format!("{text}-refresh").into()),
-        client_id: Some("app".into()),
-        client_secret: Some(format!("{text}-client").into()),
-        token_url: Some("https://acme.example/token".into()),
-        ..DraftFields::default()
-    };
-    let draft = Draft::parse(fields).unwrap();
-    let tokens = tokens(text);
-    let spend_hash = tokens.refresh_token.as_ref().map(|token| store.installation().hasher.token(token));
-    let (id, chain) = (CredentialId::from_i64(store.entropy.id()), ChainId::from_i64(store.entropy.id()));
-    NewCredential { id, chain, draft, tokens, spend_hash, due_at: Some(Timestamp::from_millis(5)) }
-}
-
-pub(super) fn tokens(text: &str) -> Tokens {
-    Tokens {
-        access_token: Some(format!("{text}-access").into()),
-        token_type: "Bearer".into(),
-        expires_at: None,
-        expires_assumed: false,
-        issued_at: Timestamp::from_millis(1),
-        refresh_token: Some(Secret::from(format!("{text}-refresh"))),
-        refresh_expires_at: None,
-        scopes: Vec::new(),
-    }
-}
-
-pub(super) async fn create(store: &SqliteStore, label: &str, text: &str) -> Loaded {
-    match store.create(new(store, label, text), record("create")).await.unwrap() {
-        Created::Done { loaded, .. } => *loaded,
-        other => panic!("not created: {other:?}"),
-    }
-}
-
-pub(super) async fn claim(store: &SqliteStore, chain: &Chain) -> Chain {
-    let id = ClaimId::from_i64(store.entropy.id());
-    let ask = ClaimAsk { id, chain: chain.id, revision: chain.revision, purpose: Purpose::Refresh };
-    match store.claim(&ask, record("claim")).await.unwrap() {
-        Claimed::Granted(row) => *row,
-        Claimed::Missed(row) => panic!("missed: {row:?}"),
-    }
-}
-
-pub(super) fn settling(chain: &Chain, settlement: Settlement) -> Settling {
-    Settling {
-        chain: chain.id,
-        claim: chain.claim.as_ref().unwrap().id,
-        generation: chain.generation,
-        settlement,
-        spend_hash: chain.spend_hash,
-        minted_by_rejection: false,
-        due_at: None,
-    }
-}
-
-/// One whole refresh, to tokens of that text.
-pub(super) async fn refresh(store: &SqliteStore, chain: &Chain, text: &str) -> Chain {
-    let claimed = claim(store, chain).await;
-    let next = tokens(text);
-    let spend_hash = next.refresh_token.as_ref().map(|token| store.installation().hasher.token(token));
-    let settling = Settling { spend_hash, ..settling(&claimed, Settlement::Granted(Box::new(next))) };
-    match store.settle(settling, record("settle")).await.unwrap() {
-        Settled::Done(row) => *row,
-        Settled::Superseded(row) => panic!("superseded: {row:?}"),
     }
 }
 

@@ -1,0 +1,111 @@
+//! Another master key, while several processes write.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyherd_core::ports::store::{AuditStore, CredentialStore, ProfileStore, StoredProfile};
+
+use super::bed::{Bed, create, keyring, note, record, refresh};
+use crate::postgres::WireOptions;
+use crate::seal::KeySource;
+use crate::store::postgres::OpenError;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn everybody_works_on_while_everything_is_sealed_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("master.key");
+    let old = KeySource::create_file(&file).unwrap();
+    let source = KeySource::File(file);
+    let mut bed = Bed::new().await;
+    bed.keys = Some(source.clone());
+    bed.bounds.rekey_batch = 3;
+    let rotating = bed.open_under(old.clone()).await.unwrap();
+    let profile = StoredProfile { name: "acme".into(), text: "text".into() };
+    rotating.put_profile(profile.clone(), record("profile")).await.unwrap();
+    let mut writers = Vec::new();
+    for writer in 0..3 {
+        let store = bed.open_under(old.clone()).await.unwrap();
+        let mut chain = create(&store, &format!("acme-{writer}"), &format!("t{writer}")).await.chain;
+        writers.push(tokio::spawn(async move {
+            for n in 1..=15 {
+                chain = refresh(&store, &chain, &format!("t{writer}.{n}")).await;
+                create(&store, &format!("more-{writer}-{n}"), &format!("m{writer}.{n}")).await;
+            }
+            chain.generation
+        }));
+    }
+    let mut keys = old;
+    for _ in 0..2 {
+        keys = keys.rotated().unwrap();
+        source.replace(&keys).unwrap();
+        rotating.rekey(keys.clone(), note("key.rotate"), |_, _| ()).await.unwrap();
+    }
+    for writer in writers {
+        assert_eq!(writer.await.unwrap(), 15);
+    }
+    // What was written after its table was passed is sealed under the new key by the fence; so the old ones may go.
+    source.replace(&keys.sealing_only()).unwrap();
+    let young = bed.open_under(keys.sealing_only()).await.unwrap();
+    assert_eq!(young.credentials(None, 100).await.unwrap().len(), 48);
+    assert_eq!(young.profiles().await, Ok(vec![profile]));
+    assert_eq!(young.verify().await.unwrap().broken, None);
+}
+
+#[tokio::test]
+async fn a_rotation_that_cannot_begin_leaves_the_process_its_key() {
+    let mut bed = Bed::new().await;
+    let short = Duration::from_millis(100);
+    bed.lanes = WireOptions { statement_timeout: short, ..bed.lanes };
+    let store = bed.store().await;
+    let holding = bed.outside().begin().await.unwrap();
+    holding.query(crate::store::postgres::engine::lock::KEY, &[]).await.unwrap();
+    assert!(store.rekey(keyring(&[2, 1]), note("key.rotate"), |_, _| ()).await.is_err());
+    holding.rollback().await.unwrap();
+    create(&store, "acme", "t1").await;
+}
+
+#[tokio::test]
+async fn one_process_rotates_at_a_time() {
+    let bed = Bed::new().await;
+    let (one, two) = (bed.store().await, bed.store().await);
+    let held = one.rotation().await.unwrap();
+    let waiting = tokio::spawn(async move { two.rotation().await.map(|held| held.is_held()) });
+    bed.until_somebody_waits().await;
+    assert!(held.is_held());
+    create(&one, "acme", "t1").await;
+    drop(held);
+    assert_eq!(waiting.await.unwrap(), Ok(true));
+}
+
+#[tokio::test]
+async fn a_second_rotation_is_refused_and_a_lost_one_is_noticed() {
+    let mut bed = Bed::new().await;
+    // Its own bound as well: kept alive, the transaction outlives it.
+    let short = Duration::from_millis(150);
+    bed.lanes = WireOptions { idle_in_transaction_timeout: short, ..bed.lanes };
+    bed.upgrade_timeout = 3 * short;
+    let (one, two) = (bed.store().await, bed.store().await);
+    let held = one.rotation().await.unwrap();
+    assert!(matches!(two.rotation().await, Err(OpenError::Rotating { .. })));
+    assert!(held.is_held());
+    bed.look(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+    )
+    .await;
+    two.rotation().await.unwrap();
+    while held.is_held() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_pooler_keeps_the_right_to_rotate_together() {
+    let bed = Arc::new(Bed::pooled().await);
+    let (one, two) = (bed.store().await, bed.store().await);
+    let held = one.rotation().await.unwrap();
+    let waiting = tokio::spawn(async move { two.rotation().await.map(drop) });
+    bed.until_somebody_waits().await;
+    drop(held);
+    assert_eq!(waiting.await.unwrap(), Ok(()));
+}
