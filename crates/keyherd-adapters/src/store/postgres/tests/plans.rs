@@ -1,0 +1,115 @@
+//! Whatever is asked often must not read a whole table of a hundred thousand rows: the server's own plans are asked.
+
+use super::bed::Bed;
+use crate::postgres::Tx;
+use crate::store::sql;
+use crate::store::statement::Sql;
+
+/// As many of everything, made by the server itself, without triggers: nothing has to open.
+const FILL: &str = "
+SET LOCAL session_replication_role = replica;
+INSERT INTO chains (id, revision, generation, name, provider, kind, client_hash, token_origin, scopes, token_type,
+  expires_assumed, issued_at, granted_scopes, spend_hash, minted_by_rejection, due_at)
+SELECT n, 1, 1, 'chain-' || n, 'acme', 'oauth2', sha256('client'), '', '[]', 'Bearer', FALSE, 0, '[]',
+  sha256(n::text::bytea), FALSE, 1000 + n FROM generate_series(1, 100000) n;
+UPDATE chains SET claim_id = id, claim_owner = 1, claim_purpose = 'refresh', claim_at = id WHERE id % 5000 = 0;
+INSERT INTO credentials (id, name, chain, disabled, attributes, created_at)
+SELECT n, 'acme-' || n, n, FALSE, '{}', 0 FROM generate_series(1, 100000) n;
+INSERT INTO spent_tokens (hash, chain, generation, at)
+SELECT sha256(('s' || n)::bytea), n, 0, 0 FROM generate_series(1, 100000) n;
+INSERT INTO events (at, kind, subject, detail) SELECT n, 'k', 's', '{}' FROM generate_series(1, 100000) n;
+INSERT INTO audit (chain, place, at, action, actor, subject, detail, hash)
+SELECT n, 1, 0, 'a', 'a', 's', '{}', sha256('') FROM generate_series(1, 100000) n;
+INSERT INTO audit_heads (chain, place, hash) SELECT n, 1, sha256('') FROM generate_series(1, 100000) n;
+INSERT INTO clients (id, provider, name, client_id, client_hash, version)
+SELECT n, 'acme', 'app-' || n, 'id', sha256('client'), 1 FROM generate_series(1, 1000) n;
+INSERT INTO client_blocks (client_hash, origin, code, at)
+SELECT sha256(('b' || n)::bytea), '', 'c', 0 FROM generate_series(1, 1000) n;
+ANALYZE;
+";
+
+/// The plan with plain values for its parameters, whatever their number: the server says their types.
+async fn plan(tx: &Tx, statement: impl Into<Sql>) -> String {
+    tx.batch(&format!("PREPARE planned AS {}", statement.into().postgres)).await.unwrap();
+    let types =
+        "SELECT t::text FROM pg_prepared_statements, unnest(parameter_types) t WHERE name = 'planned'";
+    let types = tx.query(types, &[]).await.unwrap();
+    let values: Vec<_> = types.iter().map(|row| literal(row.get(0))).collect();
+    let values = if values.is_empty() { String::new() } else { format!("({})", values.join(", ")) };
+    let lines = tx.query(&format!("EXPLAIN EXECUTE planned{values}"), &[]).await.unwrap();
+    tx.batch("DEALLOCATE planned").await.unwrap();
+    lines.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
+}
+
+fn literal(kind: &str) -> &'static str {
+    match kind {
+        "bigint" => "1050",
+        "text" => "'acme-500'",
+        "bytea" => "'\\x00'",
+        "boolean" => "FALSE",
+        other => panic!("no store has a {other}"),
+    }
+}
+
+const HOT: [Sql; 30] = [
+    sql::CHAIN,
+    sql::CHAIN_LOCKED,
+    sql::LOADED,
+    sql::LOADED_LOCKED,
+    sql::LOADED_PAGE,
+    sql::CLAIM,
+    sql::RENEW_CLAIM,
+    sql::SPEND_CLAIMED,
+    sql::GRANT_CLAIMED,
+    sql::TROUBLE,
+    sql::RELEASE,
+    sql::BLOCK,
+    sql::CHAIN_OF_LOCKED,
+    same(sql::GRANT_SPENT),
+    same(sql::SPENT_TRIM),
+    same(sql::UNDUE),
+    same(sql::RESCHEDULE_SEEN),
+    same(sql::OBSTACLES),
+    same(sql::MEMBERS),
+    same(sql::A_MEMBER),
+    same(sql::COOL),
+    same(sql::WARM),
+    same(sql::DUE),
+    same(sql::EVENTS),
+    same(sql::LAST_EVENT),
+    same(sql::EVENTS_TRIM),
+    same(sql::AUDIT_ENTRIES),
+    same(sql::AUDIT_TAIL),
+    same(sql::AUDIT_END),
+    same(sql::CLAIMED_BEFORE),
+];
+
+const fn same(text: &'static str) -> Sql {
+    Sql { sqlite: text, postgres: text }
+}
+
+const LARGE: [&str; 6] = ["chains", "credentials", "spent_tokens", "events", "audit", "audit_heads"];
+
+#[tokio::test]
+async fn nothing_hot_scans_a_table() {
+    let bed = Bed::new().await;
+    bed.store().await;
+    bed.meddle(FILL).await;
+    let tx = bed.outside().begin().await.unwrap();
+    tx.batch("SET LOCAL plan_cache_mode = force_custom_plan").await.unwrap();
+    for statement in HOT {
+        let plan = plan(&tx, statement).await;
+        for table in LARGE {
+            let scan = format!("Seq Scan on {table} ");
+            assert!(!plan.contains(&scan), "{}\n{plan}", statement.postgres);
+        }
+    }
+    for page in [sql::LOADED_PAGE, same(sql::EVENTS), same(sql::AUDIT_ENTRIES), same(sql::AUDIT_TAIL)] {
+        let plan = plan(&tx, page).await;
+        assert!(!plan.contains("Sort"), "{}\n{plan}", page.postgres);
+    }
+    assert!(plan(&tx, same(sql::DUE)).await.contains("chains_due"));
+    assert!(plan(&tx, same(sql::UNRESOLVED)).await.contains("chains_claimed"));
+    assert!(plan(&tx, same(sql::CLAIMED_BEFORE)).await.contains("chains_claimed"));
+    assert!(plan(&tx, same(sql::OBSTACLES)).await.contains("chains_spend"));
+}
