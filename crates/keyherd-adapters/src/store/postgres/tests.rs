@@ -1,7 +1,9 @@
 //! The store on a real PostgreSQL: the contract, births and upgrades, and what only a fleet meets.
 
 mod bed;
+mod broken;
 mod contract;
+mod counted;
 mod keys;
 mod opening;
 mod plans;
@@ -10,4 +12,5 @@ mod races;
 mod retries;
 mod tampering;
 mod trimming;
+mod trips;
 mod upgrading;
