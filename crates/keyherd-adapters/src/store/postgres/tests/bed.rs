@@ -129,9 +129,12 @@ impl Bed {
     /// Until a statement's first column, a boolean, is true. It is asked in other connections than the stores'.
     pub(super) async fn until(&self, sql: &str) {
         let wire = self.outside();
-        while !wire.read(sql, &[]).await.unwrap()[0].get::<_, bool>(0) {
-            tokio::task::yield_now().await;
-        }
+        let asking = async {
+            while !wire.read(sql, &[]).await.unwrap()[0].get::<_, bool>(0) {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(asking).await;
     }
 
     /// Until somebody in this database waits for another one's lock.
@@ -147,6 +150,11 @@ impl Bed {
     pub(super) fn outside(&self) -> Wire {
         Wire::new(Target::parse(&self.direct, None).unwrap(), WireOptions::default())
     }
+}
+
+/// Long enough for a busy machine; passing tests never wait for it.
+pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("what is waited for does not come")
 }
 
 async fn database() -> String {

@@ -15,7 +15,7 @@ use keyherd_core::ports::store::{
 use keyherd_core::refresh::Settlement;
 use tokio::time::timeout;
 
-use super::bed::{Bed, create, name, record, settling, tokens};
+use super::bed::{Bed, create, name, record, settling, soon, tokens};
 use crate::postgres::WireOptions;
 use crate::store::postgres::PostgresStore;
 use crate::testing::{PostgresOptions, PrivatePostgres};
@@ -121,9 +121,12 @@ async fn a_server_killed_in_the_middle_loses_nothing_that_was_committed() {
 
 async fn until_more(refreshes: &AtomicUsize, count: usize) {
     let before = refreshes.load(Ordering::Relaxed);
-    while refreshes.load(Ordering::Relaxed) < before + count {
-        tokio::task::yield_now().await;
-    }
+    let counting = async {
+        while refreshes.load(Ordering::Relaxed) < before + count {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(counting).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
