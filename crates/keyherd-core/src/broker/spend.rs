@@ -90,7 +90,11 @@ impl Lead {
             let now = ports.clock.uptime();
             let outlasts = tenure.outlasts(limits.answer_timeout, now);
             is_claim_short.store(!outlasts, Ordering::Relaxed);
-            outlasts && now < send_until
+            let is_open = outlasts && now < send_until;
+            if is_open {
+                crash::point("sending");
+            }
+            is_open
         };
         let delivery = ports.provider.call(request, &limits, &gate).await;
         let took = ports.clock.uptime().saturating_sub(begun);

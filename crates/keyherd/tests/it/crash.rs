@@ -4,6 +4,7 @@
 //! and writes a table of what was seen: see `report`.
 
 mod beside;
+mod fleet;
 mod lasting;
 mod matrix;
 mod real;

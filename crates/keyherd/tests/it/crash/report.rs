@@ -5,8 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::place::Place;
+
 /// One death and what followed.
 pub(super) struct Row {
+    pub(super) place: Place,
     pub(super) point: &'static str,
     /// How the process ended, or stood still.
     pub(super) death: String,
@@ -43,12 +46,20 @@ pub(super) fn play_all<C: Sync>(
 
 fn publish<'a>(file: &str, title: &str, rows: impl Iterator<Item = &'a Row>) {
     let mut text = format!("## {title}\n\n");
-    text.push_str("| crash point | how | what the others got | took over in | provider calls | reuses |\n");
-    text.push_str("|---|---|---|---|---|---|\n");
+    text.push_str(
+        "| crash point | store | how | what the others got | took over in | provider calls | reuses |\n",
+    );
+    text.push_str("|---|---|---|---|---|---|---|\n");
     for row in rows {
         let took = row.took_over.map_or("–".to_owned(), |took| format!("{} ms", took.as_millis()));
         let Row { point, death, callers, calls, reuses, .. } = row;
-        writeln!(text, "| `{point}` | {death} | {callers} | {took} | {calls} | {reuses} |").unwrap();
+        let store = match row.place {
+            Place::Sqlite => "SQLite",
+            Place::Postgres => "PostgreSQL",
+            Place::PostgresAndRedis => "PostgreSQL and Redis",
+        };
+        writeln!(text, "| `{point}` | {store} | {death} | {callers} | {took} | {calls} | {reuses} |")
+            .unwrap();
     }
     println!("\n{text}");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("crashes");
