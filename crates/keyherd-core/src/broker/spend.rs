@@ -73,7 +73,8 @@ impl Lead {
         self.settle(row, purpose, Happened::Unanswered { code: code.into() }, tenure).await
     }
 
-    /// `None`: nothing was sent, because the claim might have ended before the answer's deadline.
+    /// `None`: nothing was sent, because the claim might have ended before the answer's deadline, or because this process
+    /// stood still until the time to send was over.
     async fn call(&self, row: &Chain, request: &TokenRequest, tenure: &Tenure) -> Option<Happened> {
         let ports = &self.broker.0.ports;
         let bounds = &self.rules.bounds;
@@ -84,13 +85,12 @@ impl Lead {
         };
         let begun = ports.clock.uptime();
         let send_until = begun + bounds.provider_timeout;
-        let is_claim_short = AtomicBool::new(false);
+        let is_shut = AtomicBool::new(false);
         let gate = || {
             crash::point("connected");
             let now = ports.clock.uptime();
-            let outlasts = tenure.outlasts(limits.answer_timeout, now);
-            is_claim_short.store(!outlasts, Ordering::Relaxed);
-            let is_open = outlasts && now < send_until;
+            let is_open = now < send_until && tenure.outlasts(limits.answer_timeout, now);
+            is_shut.store(!is_open, Ordering::Relaxed);
             if is_open {
                 crash::point("sending");
             }
@@ -100,7 +100,7 @@ impl Lead {
         let took = ports.clock.uptime().saturating_sub(begun);
         metrics::histogram!("keyherd_provider_call_seconds").record(took.as_secs_f64());
         Some(match delivery {
-            Delivery::NotSent { .. } if is_claim_short.load(Ordering::Relaxed) => return None,
+            Delivery::NotSent { .. } if is_shut.load(Ordering::Relaxed) => return None,
             Delivery::Answered(reply) => {
                 let meaning = classify(&self.profile, &reply, self.broker.now());
                 let tokens = [&row.tokens.refresh_token, &row.tokens.access_token, &row.client.secret];
@@ -121,7 +121,7 @@ impl Lead {
     /// Nothing was sent under this claim, and nothing will be: given back, if it is still ours, and the row is looked at
     /// anew. Nobody backs off for it, since no provider was asked.
     pub(super) async fn let_go(&self, row: Box<Chain>, tenure: Tenure) -> Result<Step, AcquireError> {
-        tracing::warn!(credential = %self.name, "not sent: the claim might have ended before the answer");
+        tracing::warn!(credential = %self.name, "not sent: too late, or the claim might have ended before the answer");
         tenure.count_lost();
         tenure.ends();
         let (settling, record) = self.releasing(&row, tenure.claim, "claim_lost");

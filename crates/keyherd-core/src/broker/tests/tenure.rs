@@ -66,6 +66,18 @@ async fn a_claim_that_was_lost_before_the_request_keeps_it_from_being_sent() {
     assert_eq!(token(ask(&near).await).expose(), "access-1");
 }
 
+/// Where claims do not expire, a process that was stopped after its handshake finds that the time to send is over.
+#[tokio::test(start_paused = true)]
+async fn nobody_backs_off_for_a_process_that_stood_still_before_it_sent() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let stopped = far(&stage, &stage.host.broker, 61 * SECOND);
+    let got = ask(&stopped).await;
+    assert_eq!(stage.provider.calls(), 0, "{got:?}");
+    let row = stopped.show(&acme()).await.expect("there").chain;
+    assert_eq!((row.trouble, row.claim), (crate::credential::Trouble::None, None));
+    assert_eq!(token(stage.ask(Ask::foreground(HOUR)).await).expose(), "access-1");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_claim_that_could_not_be_renewed_keeps_the_gate_shut_before_it_ends() {
     let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
