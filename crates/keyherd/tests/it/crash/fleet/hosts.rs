@@ -85,7 +85,6 @@ impl Hosts {
     }
 
     /// Lets the held command go on, once it runs.
-    #[expect(dead_code, reason = "for hosts that go on")]
     pub(super) fn release(&self) {
         File::create(self.gate()).unwrap();
     }
@@ -115,10 +114,24 @@ impl Hosts {
     /// Asks over there after somebody was told that the outcome is unknown: as long as that is said, the provider is not
     /// asked; and unless the owner comes back, it is said for the owner's time, which begins no sooner than the claim ended.
     pub(super) fn ask_when_settled(&self, count: usize, calls: usize, stood_until: Timestamp) -> Vec<Told> {
-        until("the outcome is known", || Told::from(&self.there().token(&["acme"])) != Told::Uncertain);
+        let told = self.ask_when_known(count);
         let is_probed = self.provider.calls() > calls;
         assert!(!is_probed || now() + SKEW >= stood_until + RECOVERY, "the owner has its time");
+        told
+    }
+
+    /// Asks over there when nobody is told any more that the outcome is unknown.
+    pub(super) fn ask_when_known(&self, count: usize) -> Vec<Told> {
+        until("the outcome is known", || Told::from(&self.there().token(&["acme"])) != Told::Uncertain);
         self.ask(count).0
+    }
+
+    /// Waits for the end of a command that was held here, and gives what it was told.
+    pub(super) fn told(&self, owner: Running) -> Told {
+        let mut ran = owner.end();
+        let words: Vec<_> = ran.err.lines().filter(|line| !line.starts_with("crash point reached")).collect();
+        ran.err = words.join("\n");
+        Told::from(&ran)
     }
 
     pub(super) fn show(&self) -> Value {
@@ -155,6 +168,21 @@ impl Hosts {
         }
         assert_eq!(self.provider.calls(), 2, "a verdict is remembered");
         verify_audit(self.there());
+    }
+
+    /// The one token was spent twice. What was received is served, until the provider is asked again.
+    pub(super) fn check_reused(&self) {
+        assert_eq!((self.provider.calls(), self.provider.reuse()), (2, 1));
+        for host in [&self.here, self.there()] {
+            assert_eq!(Told::from(&host.token(&["acme"])), new_token());
+        }
+        verify_audit(self.there());
+        let ran = self.there().run(&["cred", "refresh", "acme"]);
+        assert_eq!(
+            (ran.code, self.provider.calls()),
+            (3, 3),
+            "the provider has revoked the account: {ran:?}"
+        );
     }
 
     /// A row of a table; taken before a check goes on with the chain.
