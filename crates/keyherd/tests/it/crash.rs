@@ -8,6 +8,7 @@ mod fleet;
 mod lasting;
 mod matrix;
 mod real;
+mod relay;
 mod report;
 mod restarted;
 mod stage;

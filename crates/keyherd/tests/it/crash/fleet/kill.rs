@@ -88,7 +88,7 @@ fn play(case: &Case) -> Row {
         told.push(hosts.ask(NEWCOMERS).0);
         assert_all(told.last().unwrap(), &new_token());
     }
-    let row = hosts.row(step.point, case.words(), &told, step.is_claimed.then_some(took));
+    let row = hosts.row(step.point, case.words(), None, &told, step.is_claimed.then_some(took));
     match (case.then, case.is_lost()) {
         (Then::BackLate, _) => {}
         (_, true) => hosts.check_lost(),

@@ -94,7 +94,7 @@ fn play(case: &Case) -> Row {
         }
     };
     assert_eq!(own, case.own(), "{step:?} on {:?}, {:?}", case.place, case.when);
-    finish(case, &hosts, told, took)
+    finish(case, &hosts, &own, told, took)
 }
 
 /// Nobody overtakes it, however long it takes.
@@ -110,11 +110,17 @@ fn on_one_machine(hosts: &Hosts, step: &Step, owner: Running) -> (Vec<Vec<Told>>
     (vec![all(&ended)], hosts.told(owner), took)
 }
 
-fn finish(case: &Case, hosts: &Hosts, mut told: Vec<Vec<Told>>, took: std::time::Duration) -> Row {
+fn finish(
+    case: &Case,
+    hosts: &Hosts,
+    own: &Told,
+    mut told: Vec<Vec<Told>>,
+    took: std::time::Duration,
+) -> Row {
     told.push(hosts.ask_when_known(NEWCOMERS));
     // Its pair is kept, whatever it is still worth to a provider that has seen a reuse.
     assert_all(told.last().unwrap(), &new_token());
-    let row = hosts.row(case.step.point, case.words(), &told, Some(took));
+    let row = hosts.row(case.step.point, case.words(), Some(own), &told, Some(took));
     if case.probe_is_reuse() || case.is_late_send() {
         hosts.check_reused();
     } else {
