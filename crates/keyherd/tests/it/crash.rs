@@ -6,6 +6,7 @@
 mod beside;
 mod fleet;
 mod lasting;
+mod load;
 mod matrix;
 mod real;
 mod relay;
