@@ -5,7 +5,7 @@ use super::super::relay::Line;
 use super::super::report::{Row, play_all};
 use super::super::stage::{STEPS, Step, new_token, since};
 use super::super::tally::{Told, all};
-use super::hosts::{Hosts, LANES, NEWCOMERS, WAITERS, assert_all};
+use super::hosts::{Hosts, LANES, NEWCOMERS, WAITERS};
 use crate::place::Place;
 use crate::running::{Running, now, until_some};
 
@@ -64,7 +64,7 @@ fn a_host_is_cut_off() {
 }
 
 fn play(case: &Case) -> Row {
-    let (step, hosts) = (&case.step, Hosts::new(case.place));
+    let (step, hosts) = (&case.step, Hosts::new(case.place, &case.step, case.loss.words()));
     let (relay, line) = match case.loss {
         Loss::Store(line) => (hosts.store_through_relay(), line),
         Loss::Redis(line) => (hosts.redis_through_relay(), line),
@@ -84,7 +84,7 @@ fn play(case: &Case) -> Row {
     let ended: Vec<_> = waiting.into_iter().map(Running::end).collect();
     let took = since(whole_at);
     let told = [all(&ended), hosts.ask(NEWCOMERS).0];
-    told.iter().for_each(|told| assert_all(told, &new_token()));
+    told.iter().for_each(|told| hosts.all_were_told(told, &new_token()));
     let row = hosts.row(step.point, case.loss.words(), Some(&own), &told, Some(took));
     hosts.check_healthy(1);
     row

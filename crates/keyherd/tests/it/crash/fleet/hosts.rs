@@ -47,6 +47,8 @@ const SKEW: Duration = Duration::from_millis(50);
 
 /// The hosts.
 pub(super) struct Hosts {
+    /// Which case this is, where it fails.
+    name: String,
     pub(super) place: Place,
     pub(super) provider: Provider,
     database: Option<String>,
@@ -58,7 +60,8 @@ pub(super) struct Hosts {
 
 impl Hosts {
     /// `acme` is imported, and its access token has ended.
-    pub(super) fn new(place: Place) -> Self {
+    pub(super) fn new(place: Place, step: &Step, what: &str) -> Self {
+        let name = format!("{} on {place:?}, {what}", step.point);
         let config = format!("{CONFIG}{SHORT_LIFE}");
         let (here, provider) = (Sandbox::new(), Provider::new());
         let is_fleet = place != Place::Sqlite;
@@ -76,7 +79,7 @@ impl Hosts {
             there.configure(&config);
             there
         });
-        Self { place, provider, database, here, there }
+        Self { name, place, provider, database, here, there }
     }
 
     /// From now on this host's way to the store leads through a relay.
@@ -140,7 +143,11 @@ impl Hosts {
     pub(super) fn ask_when_settled(&self, count: usize, calls: usize, stood_until: Timestamp) -> Vec<Told> {
         let told = self.ask_when_known(count);
         let is_probed = self.provider.calls() > calls;
-        assert!(!is_probed || now() + SKEW >= stood_until + RECOVERY, "the owner has its time");
+        assert!(
+            !is_probed || now() + SKEW >= stood_until + RECOVERY,
+            "{}: the owner has its time",
+            self.name
+        );
         told
     }
 
@@ -166,41 +173,59 @@ impl Hosts {
     /// Nobody was told anything before the claim had ended.
     pub(super) fn no_sooner(&self, first: Timestamp, until: Option<Timestamp>) {
         if let Some(until) = until {
-            assert!(first + SKEW >= until, "told at {first}, and the claim stood until {until}");
+            assert!(
+                first + SKEW >= until,
+                "{}: told at {first}, and the claim stood until {until}",
+                self.name
+            );
+        }
+    }
+
+    /// All of them were told that.
+    #[track_caller]
+    pub(super) fn all_were_told(&self, told: &[Told], what: &Told) {
+        let is_so = !told.is_empty() && told.iter().all(|told| told == what);
+        assert!(is_so, "{}: {told:?}, not {what:?}", self.name);
+    }
+
+    /// What the provider saw.
+    #[track_caller]
+    fn check_counts(&self, calls: usize, reuses: usize) {
+        assert_eq!((self.provider.calls(), self.provider.reuse()), (calls, reuses), "{}", self.name);
+    }
+
+    /// What every host is told now.
+    #[track_caller]
+    fn everywhere(&self, what: &Told) {
+        for host in [&self.here, self.there()] {
+            self.all_were_told(&[Told::from(&host.token(&["acme"]))], what);
         }
     }
 
     /// What the provider saw, and what every host has now: that generation, and a chain that goes on.
     pub(super) fn check_healthy(&self, calls: usize) {
-        assert_eq!((self.provider.calls(), self.provider.reuse()), (calls, 0));
-        for host in [&self.here, self.there()] {
-            assert_eq!(Told::from(&host.token(&["acme"])), new_token());
-        }
+        self.check_counts(calls, 0);
+        self.everywhere(&new_token());
         verify_audit(self.there());
         let shown = self.show();
         assert_eq!(shown["generation"], 1, "{shown}");
         self.there().run(&["cred", "refresh", "acme"]).ok();
-        assert_eq!((self.provider.calls(), self.provider.reuse()), (calls + 1, 0), "the chain goes on");
-        let last = Told::Token(access_token("acme", 2));
-        assert_eq!(Told::from(&self.here.token(&["acme"])), last);
+        self.check_counts(calls + 1, 0);
+        self.everywhere(&Told::Token(access_token("acme", 2)));
     }
 
     /// The provider was asked once more, refused, and every host says so.
     pub(super) fn check_lost(&self) {
-        assert_eq!((self.provider.calls(), self.provider.reuse()), (2, 1), "one probe, and no more");
-        for host in [&self.here, self.there()] {
-            assert_eq!(Told::from(&host.token(&["acme"])), Told::Lost);
-        }
-        assert_eq!(self.provider.calls(), 2, "a verdict is remembered");
+        self.check_counts(2, 1);
+        self.everywhere(&Told::Lost);
+        self.check_counts(2, 1);
         verify_audit(self.there());
     }
 
     /// The one token was spent twice. What was received is served, until the provider is asked again.
     pub(super) fn check_reused(&self) {
-        assert_eq!((self.provider.calls(), self.provider.reuse()), (2, 1));
-        for host in [&self.here, self.there()] {
-            assert_eq!(Told::from(&host.token(&["acme"])), new_token());
-        }
+        self.check_counts(2, 1);
+        self.everywhere(&new_token());
         verify_audit(self.there());
         let ran = self.there().run(&["cred", "refresh", "acme"]);
         assert_eq!(
@@ -232,10 +257,4 @@ impl Hosts {
             reuses: self.provider.reuse(),
         }
     }
-}
-
-/// All of them were told that.
-#[track_caller]
-pub(super) fn assert_all(told: &[Told], what: &Told) {
-    assert!(!told.is_empty() && told.iter().all(|told| told == what), "{told:?}, not {what:?}");
 }

@@ -4,7 +4,7 @@
 use super::super::report::{Row, play_all};
 use super::super::stage::{STEPS, Step, TAKEOVER_MAX, new_token, since};
 use super::super::tally::Told;
-use super::hosts::{Hosts, LANES, NEWCOMERS, PLACES, WAITERS, assert_all};
+use super::hosts::{Hosts, LANES, NEWCOMERS, PLACES, WAITERS};
 use crate::place::Place;
 use crate::running::now;
 use crate::sandbox::until;
@@ -63,7 +63,7 @@ fn a_host_dies() {
 }
 
 fn play(case: &Case) -> Row {
-    let (step, hosts) = (&case.step, Hosts::new(case.place));
+    let (step, hosts) = (&case.step, Hosts::new(case.place, &case.step, case.words()));
     let owner = hosts.held(step);
     let stood_until = hosts.claim_until();
     let expires = step.is_claimed && case.place != Place::Sqlite;
@@ -76,17 +76,17 @@ fn play(case: &Case) -> Row {
     assert!(took < TAKEOVER_MAX, "{step:?} on {:?}: took over in {took:?}", case.place);
     let mut told = vec![first];
     if case.is_uncertain() {
-        assert_all(&told[0], &Told::Uncertain);
+        hosts.all_were_told(&told[0], &Told::Uncertain);
         let _back = (case.then == Then::Back).then(|| back(&hosts));
         told.push(hosts.ask_when_settled(NEWCOMERS, step.calls_before, stood_until.unwrap()));
     }
-    assert_all(told.last().unwrap(), &case.outcome());
+    hosts.all_were_told(told.last().unwrap(), &case.outcome());
     if case.then == Then::BackLate {
         hosts.check_lost();
         // The pair is kept, whatever it is still worth to a provider that has seen a reuse.
         let _back = back(&hosts);
         told.push(hosts.ask(NEWCOMERS).0);
-        assert_all(told.last().unwrap(), &new_token());
+        hosts.all_were_told(told.last().unwrap(), &new_token());
     }
     let row = hosts.row(step.point, case.words(), None, &told, step.is_claimed.then_some(took));
     match (case.then, case.is_lost()) {

@@ -5,7 +5,7 @@
 use super::super::report::{Row, play_all};
 use super::super::stage::{STEPS, Step, new_token, since};
 use super::super::tally::{Told, all};
-use super::hosts::{Hosts, LANES, NEWCOMERS, PLACES, WAITERS, assert_all};
+use super::hosts::{Hosts, LANES, NEWCOMERS, PLACES, WAITERS};
 use crate::place::Place;
 use crate::running::{Running, now};
 
@@ -71,7 +71,7 @@ fn a_host_stands_still_and_goes_on() {
 }
 
 fn play(case: &Case) -> Row {
-    let (step, hosts) = (&case.step, Hosts::new(case.place));
+    let (step, hosts) = (&case.step, Hosts::new(case.place, &case.step, case.words()));
     let owner = hosts.held(step);
     let stood_until = hosts.claim_until();
     owner.stop();
@@ -81,11 +81,11 @@ fn play(case: &Case) -> Row {
         _ => {
             let (first, told_at) = hosts.ask(WAITERS);
             hosts.no_sooner(told_at, stood_until);
-            assert_all(&first, &if case.is_uncertain() { Told::Uncertain } else { new_token() });
+            hosts.all_were_told(&first, &if case.is_uncertain() { Told::Uncertain } else { new_token() });
             let mut told = vec![first];
             if case.when == When::Late {
                 told.push(hosts.ask_when_settled(NEWCOMERS, step.calls_before, stood_until.unwrap()));
-                assert_all(&told[1], &if case.probe_is_reuse() { Told::Lost } else { new_token() });
+                hosts.all_were_told(&told[1], &if case.probe_is_reuse() { Told::Lost } else { new_token() });
             }
             let resumed_at = now();
             owner.resume();
@@ -106,7 +106,7 @@ fn on_one_machine(hosts: &Hosts, step: &Step, owner: Running) -> (Vec<Vec<Told>>
     owner.resume();
     let ended: Vec<_> = waiting.into_iter().map(Running::end).collect();
     let took = since(resumed_at);
-    assert_all(&all(&ended), &new_token());
+    hosts.all_were_told(&all(&ended), &new_token());
     (vec![all(&ended)], hosts.told(owner), took)
 }
 
@@ -119,7 +119,7 @@ fn finish(
 ) -> Row {
     told.push(hosts.ask_when_known(NEWCOMERS));
     // Its pair is kept, whatever it is still worth to a provider that has seen a reuse.
-    assert_all(told.last().unwrap(), &new_token());
+    hosts.all_were_told(told.last().unwrap(), &new_token());
     let row = hosts.row(case.step.point, case.words(), Some(own), &told, Some(took));
     if case.probe_is_reuse() || case.is_late_send() {
         hosts.check_reused();
