@@ -83,3 +83,21 @@ async fn a_later_answer_replaces_the_one_without_room() {
     token(stage.ask(rejecting(first.expose())).await);
     assert!(!stage.fleet.journal.is_empty() && !stage.host.broker.remembers_unjournaled());
 }
+
+/// A provider that leaves the refresh token as it is: one token, and an answer for each generation. What this process
+/// remembers of an older one does not hide what the journal has.
+#[tokio::test(start_paused = true)]
+async fn an_older_answer_to_the_same_token_hides_no_newer_one() {
+    let answers =
+        [granted("access-1", "refresh-0"), granted("access-2", "refresh-2"), granted("access-3", "lost")];
+    let stage = stage(Duration::ZERO, answers).await;
+    stage.fleet.journal.set_failing(true);
+    let first = stage.token().await;
+    assert!(stage.host.broker.remembers_unjournaled());
+    stage.fleet.journal.set_failing(false);
+    let (other, backup) = (stage.fleet.host(), stage.fleet.installation.backup());
+    token(other.broker.acquire("acme", &rejecting(first.expose()), &actor()).await);
+    stage.fleet.installation.restore(backup);
+    let _ = stage.ask(rejecting(first.expose())).await;
+    assert_eq!(stage.provider.calls(), 2, "{:?}", stage.provider.bodies());
+}
