@@ -80,7 +80,8 @@ impl Broker {
                 Ok(settled) => {
                     self.settle_journal(&spent).await;
                     if let Settled::Done(row) | Settled::Superseded(Some(row)) = settled {
-                        self.publish(&row);
+                        self.0.snapshots.publish_settled(&row, settling.generation + 1);
+                        self.0.ports.coordinator.announce();
                     }
                     return;
                 }

@@ -6,6 +6,7 @@
 
 mod changes;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -45,9 +46,27 @@ pub(super) struct Known {
 
 /// One chain's last known state.
 pub(super) struct Cell {
-    chain: ArcSwap<Chain>,
+    held: ArcSwap<Held>,
     /// The change by which it was found to be old; 0: it is not.
     stale_since: AtomicU64,
+}
+
+/// A row in memory.
+#[derive(Clone)]
+pub(super) struct Held {
+    chain: Chain,
+    /// When it was had, among the changes.
+    stamp: Stamp,
+    /// A granted answer that no store has yet: nothing that is read takes its place but what is newer.
+    is_uncommitted: bool,
+}
+
+impl Deref for Held {
+    type Target = Chain;
+
+    fn deref(&self) -> &Chain {
+        &self.chain
+    }
 }
 
 impl Known {
@@ -60,13 +79,13 @@ impl Known {
 
 impl Cell {
     /// The state, unless it is known to be old.
-    pub(super) fn fresh(&self) -> Option<arc_swap::Guard<Arc<Chain>>> {
-        (self.stale_since.load(Ordering::Acquire) == 0).then(|| self.chain.load())
+    pub(super) fn fresh(&self) -> Option<arc_swap::Guard<Arc<Held>>> {
+        (self.stale_since.load(Ordering::Acquire) == 0).then(|| self.held.load())
     }
 
     /// The state, old or not: for when the store cannot be asked.
-    pub(super) fn last(&self) -> Arc<Chain> {
-        self.chain.load_full()
+    pub(super) fn last(&self) -> Arc<Held> {
+        self.held.load_full()
     }
 }
 
@@ -127,9 +146,19 @@ impl Snapshots {
 
     /// A chain's newer state, where the chain is known here.
     pub(super) fn publish(&self, chain: &Chain) {
-        if let Some(cell) = self.cells.pin().get(&chain.id) {
-            replace(cell, chain);
-        }
+        self.replace(chain, false, is_older);
+    }
+
+    /// A granted answer that the store could not take yet.
+    pub(super) fn publish_uncommitted(&self, chain: &Chain) {
+        self.replace(chain, true, is_older);
+    }
+
+    /// What the store made of such an answer, which was to be that generation: its word counts, whatever the revision.
+    pub(super) fn publish_settled(&self, chain: &Chain, generation: u64) {
+        self.replace(chain, false, |held, chain| {
+            is_older(held, chain) || (held.is_uncommitted && held.generation == generation)
+        });
     }
 
     /// The chain changed elsewhere. `generation`: where it is known that this is all that changed.
@@ -137,7 +166,7 @@ impl Snapshots {
         // Also where the chain is not known yet: a read that is under way may be older than this.
         let changed = self.changes.of_chain(id);
         if let Some(cell) = self.cells.pin().get(&id)
-            && generation.is_none_or(|generation| cell.chain.load().generation < generation)
+            && generation.is_none_or(|generation| cell.held.load().generation < generation)
         {
             cell.stale_since.fetch_max(changed.tick(), Ordering::AcqRel);
         }
@@ -161,13 +190,28 @@ impl Snapshots {
         self.changes.of_all();
     }
 
+    fn replace(&self, chain: &Chain, is_uncommitted: bool, gives_way: impl Fn(&Held, &Chain) -> bool) {
+        if let Some(cell) = self.cells.pin().get(&chain.id) {
+            let held = Held { chain: chain.clone(), stamp: self.changes.stamp(), is_uncommitted };
+            cell.replace(held, gives_way);
+        }
+    }
+
+    /// A store that lost commits has rows of lower revisions, and means them: once what is held is known to be old, a
+    /// reading that began after that takes its place, whatever its revision.
     fn keep(&self, stamp: Stamp, chain: &Chain) -> Arc<Cell> {
         let pinned = self.cells.pin();
+        let read = Held { chain: chain.clone(), stamp, is_uncommitted: false };
         let cell = pinned.get_or_insert_with(chain.id, || {
-            Arc::new(Cell { chain: ArcSwap::from_pointee(chain.clone()), stale_since: AtomicU64::new(0) })
+            Arc::new(Cell { held: ArcSwap::from_pointee(read.clone()), stale_since: AtomicU64::new(0) })
         });
         let found_old = cell.stale_since.load(Ordering::Acquire);
-        replace(cell, chain);
+        let old_since = found_old.max(self.changes.last_general());
+        let is_later = old_since <= stamp.tick();
+        cell.replace(read, |held, chain| {
+            let is_known_old = is_later && held.stamp.tick() < old_since && !held.is_uncommitted;
+            is_known_old || is_older(held, chain)
+        });
         if found_old != 0 && found_old <= stamp.tick() {
             // Only if it was not found old once more meanwhile.
             let _ = cell.stale_since.compare_exchange(found_old, 0, Ordering::AcqRel, Ordering::Relaxed);
@@ -176,11 +220,16 @@ impl Snapshots {
     }
 }
 
-/// Newer rows replace older ones, never the other way round.
-fn replace(cell: &Cell, chain: &Chain) {
-    cell.chain.rcu(|current| {
-        if chain.revision >= current.revision { Arc::new(chain.clone()) } else { Arc::clone(current) }
-    });
+impl Cell {
+    fn replace(&self, next: Held, gives_way: impl Fn(&Held, &Chain) -> bool) {
+        let next = Arc::new(next);
+        self.held.rcu(|held| Arc::clone(if gives_way(held, &next.chain) { &next } else { held }));
+    }
+}
+
+/// Newer rows replace older ones.
+fn is_older(held: &Held, chain: &Chain) -> bool {
+    chain.revision >= held.chain.revision
 }
 
 #[cfg(test)]

@@ -223,7 +223,7 @@ impl Lead {
         settling: Settling,
         tenure: Tenure,
     ) -> Step {
-        self.broker.publish(&next);
+        self.broker.0.snapshots.publish_uncommitted(&next);
         let (broker, record) = (self.broker.clone(), self.granted_record(&next));
         self.broker.0.tasks.spawn(async move { broker.commit_later(spent, settling, record, tenure).await });
         Step::End(Some(next), End::Minted)

@@ -91,3 +91,64 @@ async fn a_slow_store_in_a_busy_fleet_still_warms_the_hot_path() {
     snapshots.put(stamp, &row, WINDOW, other.broker.now());
     assert!(other.broker.hot("acme", &ask).is_some());
 }
+
+/// The row as it stood `ahead` changes later, in a store that lost them.
+fn ahead(row: &Loaded, ahead: u64) -> Loaded {
+    let mut lost = row.clone();
+    (lost.chain.revision, lost.chain.generation) = (row.chain.revision + ahead, row.chain.generation + 1);
+    lost
+}
+
+fn revision(snapshots: &Snapshots) -> u64 {
+    snapshots.with_old("acme", |known| known.cell.last().revision).expect("known")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_store_lost_gives_way_to_what_it_has() {
+    let stage = stage(HOUR, []).await;
+    let (row, now) = (loaded(&stage, "acme").await, stage.host.broker.now());
+    let lost = ahead(&row, 6);
+    let found_old: [fn(&Snapshots, ChainId); 2] =
+        [|snapshots, _| snapshots.mark_all_stale(), |snapshots, id| snapshots.chain_changed(id, None)];
+    for find_old in found_old {
+        let snapshots = Snapshots::new(8);
+        snapshots.watched();
+        snapshots.put(snapshots.stamp(), &lost, WINDOW, now);
+        let early = snapshots.stamp();
+        find_old(&snapshots, row.chain.id);
+        snapshots.put(early, &row, WINDOW, now);
+        assert_eq!(revision(&snapshots), lost.chain.revision, "that reading may be older");
+        snapshots.put(snapshots.stamp(), &row, WINDOW, now);
+        assert_eq!(revision(&snapshots), row.chain.revision);
+        assert!(is_known(&snapshots, "acme", now));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_never_undoes_what_was_published_meanwhile() {
+    let stage = stage(HOUR, []).await;
+    let (snapshots, row, now) = (Snapshots::new(8), loaded(&stage, "acme").await, stage.host.broker.now());
+    snapshots.watched();
+    snapshots.put(snapshots.stamp(), &row, WINDOW, now);
+    snapshots.chain_changed(row.chain.id, None);
+    let stamp = snapshots.stamp();
+    let newer = ahead(&row, 2);
+    snapshots.publish(&newer.chain);
+    snapshots.put(stamp, &row, WINDOW, now);
+    assert_eq!(revision(&snapshots), newer.chain.revision);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_uncommitted_answer_stays_until_the_store_has_settled_it() {
+    let stage = stage(HOUR, []).await;
+    let (snapshots, row, now) = (Snapshots::new(8), loaded(&stage, "acme").await, stage.host.broker.now());
+    snapshots.watched();
+    snapshots.put(snapshots.stamp(), &row, WINDOW, now);
+    let granted = ahead(&row, 2);
+    snapshots.publish_uncommitted(&granted.chain);
+    snapshots.mark_all_stale();
+    snapshots.put(snapshots.stamp(), &row, WINDOW, now);
+    assert_eq!(revision(&snapshots), granted.chain.revision);
+    snapshots.publish_settled(&row.chain, granted.chain.generation);
+    assert_eq!(revision(&snapshots), row.chain.revision, "the store's word, also where it went another way");
+}
