@@ -87,6 +87,11 @@ impl Broker {
         !self.unjournaled().is_empty()
     }
 
+    #[cfg(test)]
+    pub(super) fn owes(&self) -> usize {
+        self.unsettled().len()
+    }
+
     /// Commits what the journal has and the store may lack. Returns how many entries the store took.
     pub async fn recover(&self) -> Result<usize, AcquireError> {
         Ok(self.recover_counting().await?.0)

@@ -12,7 +12,7 @@ use super::{Broker, crash};
 use crate::credential::{Chain, Purpose, Tokens, Trouble};
 use crate::ids::{ChainId, ClaimId};
 use crate::ports::store::{Event, Record, Settled, Settling};
-use crate::ports::{CallLimits, Delivery, JournalEntry};
+use crate::ports::{CallLimits, Delivery, JournalEntry, StoreError};
 use crate::provider::{Meaning, TokenRequest, classify, without_echo};
 use crate::refresh::{Happened, Plan, Refusal, Rules, Settlement, due_at, plan, settlement};
 use crate::secret::{Hasher, TokenHash};
@@ -290,10 +290,13 @@ impl Lead {
         }
     }
 
-    /// The claim's own reply was lost: if it was granted, nothing was sent under it, and it is given back.
-    pub(super) fn give_back(&self, row: &Chain, claim: ClaimId) {
-        let (settling, record) = self.releasing(row, claim, "claim_unanswered");
-        self.broker.settle_later(settling, record, None);
+    /// The claim's own reply was lost: if it was granted, nothing was sent under it, and it is given back. Where certainly
+    /// nothing was granted there is nothing to give.
+    pub(super) fn give_back(&self, row: &Chain, claim: ClaimId, error: &StoreError) {
+        if error.may_have_been_done() {
+            let (settling, record) = self.releasing(row, claim, "claim_unanswered");
+            self.broker.give_back_later(settling, record);
+        }
     }
 
     fn releasing(&self, row: &Chain, claim: ClaimId, code: &str) -> (Settling, Record) {

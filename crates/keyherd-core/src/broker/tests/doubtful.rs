@@ -1,0 +1,58 @@
+//! Claims whose reply was lost: given back, once for each chain, and also where they appear later.
+
+use super::bent::process;
+use super::*;
+use crate::credential::Trouble;
+use crate::fakes::granted;
+
+async fn ask(broker: &crate::broker::Broker) {
+    let _ = broker.acquire("acme", &plain(), &actor()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_was_done_there_is_nothing_to_give_back() {
+    let stage = stage(Duration::ZERO, []).await;
+    stage.fleet.installation.set_unwritable(true);
+    for _ in 0..10 {
+        assert!(stage.ask(plain()).await.is_err());
+        pass(SECOND).await;
+    }
+    assert_eq!(stage.host.broker.owes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_leaves_one_doubtful_claim_for_each_chain() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let (broker, store, _host) = process(&stage, Some(180 * SECOND), None);
+    store.claim_late(Some(Duration::ZERO));
+    ask(&broker).await;
+    stage.fleet.installation.set_unwritable(true);
+    for _ in 0..10 {
+        ask(&broker).await;
+        assert_eq!(broker.owes(), 1);
+        pass(SECOND).await;
+    }
+    stage.fleet.installation.set_unwritable(false);
+    store.claim_late(None);
+    assert_eq!(token(broker.acquire("acme", &plain(), &actor()).await).expose(), "access-1");
+    pass(MINUTE).await;
+    assert_eq!((broker.owes(), stage.provider.calls()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_appears_after_its_reply_was_lost_is_given_back() {
+    for is_asked_for in [false, true] {
+        let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+        let (broker, store, _host) = process(&stage, Some(180 * SECOND), None);
+        store.claim_late(Some(2 * SECOND));
+        ask(&broker).await;
+        store.claim_late(None);
+        pass(3 * SECOND).await;
+        if is_asked_for {
+            assert_eq!(token(broker.acquire("acme", &plain(), &actor()).await).expose(), "access-1");
+        }
+        pass(10 * SECOND).await;
+        let row = broker.show(&acme()).await.expect("there").chain;
+        assert_eq!((row.claim, row.trouble, broker.owes()), (None, Trouble::None, 0));
+    }
+}
