@@ -124,8 +124,12 @@ impl Lead {
         let settled = self.broker.0.ports.store.settle(settling.clone(), record.clone()).await;
         match settled.inspect_err(|_| self.broker.settle_later(settling, record, Some(tenure)))? {
             Settled::Superseded(newer) => Ok(looked(newer.map(|row| *row))),
-            Settled::Done(row) if self.broker.0.ports.clock.uptime() < self.wait_until => Ok(Step::Look(row)),
+            Settled::Done(row) if self.broker.0.ports.clock.uptime() < self.wait_until => {
+                self.broker.publish(&row);
+                Ok(Step::Look(row))
+            }
             Settled::Done(row) => {
+                self.broker.publish(&row);
                 let retry_at = self.broker.now() + self.rules.bounds.backoff_first;
                 let lost = Refusal::Unavailable { code: "claim_lost".into(), retry_at };
                 Ok(Step::End(Some(row), End::Refused(lost)))
@@ -309,8 +313,9 @@ impl Lead {
             minted_by_rejection: row.minted_by_rejection,
             due_at: row.due_at,
         };
+        // Told like every other end of a claim: who waits for it on another host may try now.
         let detail = json!({"generation": row.generation, "code": code});
-        (settling, self.record("refresh.released", detail))
+        (settling, self.told("refresh.released", "released", row.id, detail))
     }
 
     /// Inside a provider's grace an unknown outcome is probed at once; everything else ends the flight.

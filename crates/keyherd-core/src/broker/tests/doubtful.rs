@@ -56,3 +56,25 @@ async fn a_claim_that_appears_after_its_reply_was_lost_is_given_back() {
         assert_eq!((row.claim, row.trouble, broker.owes()), (None, Trouble::None, 0));
     }
 }
+
+/// Who waits on another host looks now and then only: it is told that it may try.
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_is_given_back_wakes_who_waits_for_it_elsewhere() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let (one, store, _host) = process(&stage, Some(180 * SECOND), None);
+    let (other, _, _other) = process(&stage, Some(180 * SECOND), None);
+    store.claim_late(Some(Duration::ZERO));
+    ask(&one).await;
+    stage.fleet.installation.set_unwritable(true);
+    let outage = async {
+        // Right after the first look.
+        pass(16 * SECOND).await;
+        stage.fleet.installation.set_unwritable(false);
+    };
+    let begun = stage.fleet.clock.uptime();
+    let (wait, by) = (Ask::foreground(MINUTE), actor());
+    let (got, ()) = tokio::join!(other.acquire("acme", &wait, &by), outage);
+    assert_eq!(token(got).expose(), "access-1");
+    let took = stage.fleet.clock.uptime() - begun;
+    assert!(took < 25 * SECOND, "{took:?}");
+}
