@@ -178,10 +178,18 @@ impl Lead {
     /// Waits for another process's claim; at the bound, or at our own shutdown, a last look at the store, and no call.
     async fn wait(&self, row: Box<Chain>, first_rest: Option<Duration>) -> Result<Step, AcquireError> {
         let left = self.wait_until.saturating_sub(self.broker.0.ports.clock.uptime());
-        let followed = self.broker.follow(&self.name, row.id, first_rest, Chain::is_held);
+        let followed = async {
+            tokio::select! {
+                biased;
+                entry = self.answered(&row), if row.is_held() => self.roll_forward(entry).await,
+                followed = self.broker.follow(&self.name, row.id, first_rest, Chain::is_held) => {
+                    self.found(followed?)
+                }
+            }
+        };
         let followed = self.broker.0.stop.run_until_cancelled(followed);
         if let Ok(Some(followed)) = tokio::time::timeout(left, followed).await {
-            return self.found(followed?);
+            return followed;
         }
         match self.reread(&row).await? {
             // Nobody is at it any more: what that means is decided as ever.

@@ -78,3 +78,26 @@ async fn a_claim_that_is_given_back_wakes_who_waits_for_it_elsewhere() {
     let took = stage.fleet.clock.uptime() - begun;
     assert!(took < 25 * SECOND, "{took:?}");
 }
+
+/// A command that ended before the store was back leaves a claim that lives on, and the answer in this machine's journal.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_claim_finds_its_answer_in_the_journal() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let (one, _, _host) = process(&stage, Some(180 * SECOND), None);
+    let (next, _, _next) = process(&stage, Some(180 * SECOND), None);
+    let outage = async {
+        pass(SECOND / 2).await;
+        stage.fleet.installation.set_unwritable(true);
+    };
+    let by = actor();
+    let wish = plain();
+    let ((), asked) = tokio::join!(outage, one.acquire("acme", &wish, &by));
+    token(asked);
+    assert!(!one.shutdown(SECOND).await, "it ends before the store is back");
+    pass(MINUTE).await;
+    stage.fleet.installation.set_unwritable(false);
+    let begun = stage.fleet.clock.uptime();
+    assert_eq!(token(next.acquire("acme", &plain(), &by).await).expose(), "access-1");
+    assert!(stage.fleet.clock.uptime() - begun < SECOND, "and no claim's end was waited for");
+    assert_eq!(stage.provider.calls(), 1);
+}
