@@ -8,7 +8,7 @@ mod changes;
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -27,6 +27,8 @@ pub(super) struct Snapshots {
     /// Whether changes elsewhere reach this memory.
     watched: AtomicBool,
     max: usize,
+    /// Where events may be missed: how old what is served may be before it is read anew.
+    age_max: Option<Duration>,
 }
 
 /// How long memory is trusted where no watch tells of changes.
@@ -39,6 +41,8 @@ pub(super) struct Known {
     pub(super) window: Duration,
     /// When it was read.
     read_at: Timestamp,
+    /// When it is to be read anew, in milliseconds: what was missed is not missed for ever.
+    reread_at: AtomicI64,
     /// The same, among the changes.
     stamp: Stamp,
     pub(super) cell: Arc<Cell>,
@@ -90,14 +94,27 @@ impl Cell {
 }
 
 impl Snapshots {
-    pub(super) fn new(max: usize) -> Self {
+    pub(super) fn new(max: usize, age_max: Option<Duration>) -> Self {
         Self {
             names: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
             cells: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
             changes: Changes::new(),
             watched: AtomicBool::new(false),
             max,
+            age_max,
         }
+    }
+
+    /// Whether this is to be read anew now, by who is told so: the next is told after as long again.
+    pub(super) fn is_aged(&self, known: &Known, now: Timestamp) -> bool {
+        let due = known.reread_at.load(Ordering::Relaxed);
+        let next = || self.reread_at(now);
+        now.as_millis() >= due
+            && known.reread_at.compare_exchange(due, next(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    fn reread_at(&self, from: Timestamp) -> i64 {
+        self.age_max.map_or(i64::MAX, |age| (from + age).as_millis())
     }
 
     /// Looks a name up, without allocating. While nobody watches what others commit, memory is good for a moment only.
@@ -135,7 +152,8 @@ impl Snapshots {
         let name = &loaded.credential.name;
         let is_fresh = || self.changes.has_none(stamp, loaded.chain.id, name);
         if is_fresh() {
-            let known = Arc::new(Known { credential, window, read_at, stamp, cell });
+            let reread_at = AtomicI64::new(self.reread_at(read_at));
+            let known = Arc::new(Known { credential, window, read_at, reread_at, stamp, cell });
             self.names.pin().insert(name.clone(), known);
             // A change between the look and the insertion was noted before it removes names.
             if !is_fresh() {

@@ -16,7 +16,8 @@ fn is_known(snapshots: &Snapshots, name: &str, now: Timestamp) -> bool {
 /// Whether a reading of `acme` is in memory when `change` came while it was under way.
 async fn keeps(change: impl FnOnce(&Snapshots, &Loaded)) -> bool {
     let stage = stage(HOUR, []).await;
-    let (snapshots, row, now) = (Snapshots::new(8), loaded(&stage, "acme").await, stage.host.broker.now());
+    let (snapshots, row, now) =
+        (Snapshots::new(8, None), loaded(&stage, "acme").await, stage.host.broker.now());
     snapshots.watched();
     let stamp = snapshots.stamp();
     change(&snapshots, &row);
@@ -44,7 +45,8 @@ async fn a_reading_of_what_changed_meanwhile_is_not_kept() {
 #[tokio::test(start_paused = true)]
 async fn a_reading_that_may_be_old_is_there_when_the_store_goes() {
     let stage = stage(HOUR, []).await;
-    let (snapshots, row, now) = (Snapshots::new(8), loaded(&stage, "acme").await, stage.host.broker.now());
+    let (snapshots, row, now) =
+        (Snapshots::new(8, None), loaded(&stage, "acme").await, stage.host.broker.now());
     snapshots.watched();
     let stamp = snapshots.stamp();
     // As when the watch begins while the first caller's reading is under way.
@@ -60,7 +62,7 @@ async fn where_all_may_have_changed_each_member_of_a_chain_is_read_anew() {
     for name in ["one", "two"] {
         stage.import(name, HOUR, "refresh-shared", |fields| fields.chain = Some("workspace".into())).await;
     }
-    let (snapshots, now) = (Snapshots::new(8), stage.host.broker.now());
+    let (snapshots, now) = (Snapshots::new(8, None), stage.host.broker.now());
     snapshots.watched();
     for name in ["one", "two"] {
         snapshots.put(snapshots.stamp(), &loaded(&stage, name).await, WINDOW, now);
@@ -111,7 +113,7 @@ async fn what_the_store_lost_gives_way_to_what_it_has() {
     let found_old: [fn(&Snapshots, ChainId); 2] =
         [|snapshots, _| snapshots.mark_all_stale(), |snapshots, id| snapshots.chain_changed(id, None)];
     for find_old in found_old {
-        let snapshots = Snapshots::new(8);
+        let snapshots = Snapshots::new(8, None);
         snapshots.watched();
         snapshots.put(snapshots.stamp(), &lost, WINDOW, now);
         let early = snapshots.stamp();
@@ -127,7 +129,8 @@ async fn what_the_store_lost_gives_way_to_what_it_has() {
 #[tokio::test(start_paused = true)]
 async fn a_reading_never_undoes_what_was_published_meanwhile() {
     let stage = stage(HOUR, []).await;
-    let (snapshots, row, now) = (Snapshots::new(8), loaded(&stage, "acme").await, stage.host.broker.now());
+    let (snapshots, row, now) =
+        (Snapshots::new(8, None), loaded(&stage, "acme").await, stage.host.broker.now());
     snapshots.watched();
     snapshots.put(snapshots.stamp(), &row, WINDOW, now);
     snapshots.chain_changed(row.chain.id, None);
@@ -141,7 +144,8 @@ async fn a_reading_never_undoes_what_was_published_meanwhile() {
 #[tokio::test(start_paused = true)]
 async fn an_uncommitted_answer_stays_until_the_store_has_settled_it() {
     let stage = stage(HOUR, []).await;
-    let (snapshots, row, now) = (Snapshots::new(8), loaded(&stage, "acme").await, stage.host.broker.now());
+    let (snapshots, row, now) =
+        (Snapshots::new(8, None), loaded(&stage, "acme").await, stage.host.broker.now());
     snapshots.watched();
     snapshots.put(snapshots.stamp(), &row, WINDOW, now);
     let granted = ahead(&row, 2);

@@ -331,6 +331,10 @@ impl EventStore for BentStore {
         self.inner.events(after, limit).await
     }
 
+    fn latecomers(&self) -> Option<Duration> {
+        self.life.map(|_| SECOND)
+    }
+
     async fn trim(&self, now: Timestamp) -> Result<u64, StoreError> {
         self.inner.trim(now).await
     }
