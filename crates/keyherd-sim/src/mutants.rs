@@ -148,6 +148,15 @@ impl Journal for ForgetfulJournal {
         self.0.find(spent).await
     }
 
+    async fn find_for(
+        &self,
+        spent: &TokenHash,
+        chain: ChainId,
+        generation: u64,
+    ) -> Result<Option<JournalEntry>, JournalError> {
+        self.0.find_for(spent, chain, generation).await
+    }
+
     async fn committed(&self, spent: &TokenHash) -> Result<(), JournalError> {
         self.0.committed(spent).await
     }

@@ -21,6 +21,8 @@ pub enum Event {
     StoreAfter,
     /// That call changed something.
     WriteUnanswered,
+    /// A claim took effect after its asker was told that the answer is lost.
+    ClaimLate,
     /// The store was slow.
     StoreSlow,
     /// The store was down for all.
@@ -95,7 +97,7 @@ pub enum Event {
 
 impl Event {
     /// All of them, in the order in which they are shown, with their names.
-    pub const ALL: [(Self, &'static str); 43] = [
+    pub const ALL: [(Self, &'static str); 44] = [
         (Self::Crash, "process died"),
         (Self::CrashInClaim, "  holding a claim"),
         (Self::DiskLost, "  and its disk with it"),
@@ -104,6 +106,7 @@ impl Event {
         (Self::StoreBefore, "store error before taking effect"),
         (Self::StoreAfter, "store error after taking effect"),
         (Self::WriteUnanswered, "  of a write"),
+        (Self::ClaimLate, "  before taking effect, of a claim"),
         (Self::StoreSlow, "store slow"),
         (Self::StoreDown, "store down"),
         (Self::CutOff, "one host cut off from the store"),

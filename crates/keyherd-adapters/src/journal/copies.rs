@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join;
+use keyherd_core::ids::ChainId;
 use keyherd_core::ports::{Aged, Journal, JournalEntry, JournalError};
 use keyherd_core::secret::TokenHash;
 use keyherd_core::time::{Timestamp, millis};
@@ -92,6 +93,27 @@ impl Journal for CopiedJournal {
         match self.local.find(spent).await? {
             None => self.copied(spent).await,
             found => Ok(found),
+        }
+    }
+
+    /// Another host may have spent the same token later: an older answer here, or one that does not open, does not hide
+    /// its copy.
+    async fn find_for(
+        &self,
+        spent: &TokenHash,
+        chain: ChainId,
+        generation: u64,
+    ) -> Result<Option<JournalEntry>, JournalError> {
+        let is_it = |entry: &JournalEntry| entry.answers(chain, generation);
+        let here = match self.local.find(spent).await {
+            Ok(Some(entry)) if is_it(&entry) => return Ok(Some(entry)),
+            Ok(_) => Ok(None),
+            Err(error @ JournalError::Unreadable { .. }) => Err(error),
+            Err(error) => return Err(error),
+        };
+        match self.copied(spent).await? {
+            Some(entry) if is_it(&entry) => Ok(Some(entry)),
+            _ => here,
         }
     }
 

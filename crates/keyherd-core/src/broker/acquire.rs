@@ -26,7 +26,13 @@ impl Broker {
             let chain = known.cell.fresh()?;
             let window = ask.min_valid.unwrap_or(known.window);
             let plain = ask.rejected.is_none() && !ask.forced && !known.is_resting(now);
-            (plain && chain.tokens.outlasts(window, now)).then(|| Token::of(&known.credential, &chain))?
+            let token = (plain && chain.tokens.outlasts(window, now))
+                .then(|| Token::of(&known.credential, &chain))?;
+            if self.0.snapshots.is_aged(known, now) {
+                // Nobody waits for it.
+                drop(self.load(&known.credential.name));
+            }
+            token
         })?
     }
 
@@ -109,25 +115,29 @@ impl Broker {
 
     /// The credential as the store has it. With the store gone, the last that was known here, if its token is valid.
     pub(super) async fn read(&self, name: &Name) -> Result<Arc<Loaded>, AcquireError> {
+        match self.load(name).await {
+            Ok(Ok(Some(loaded))) => Ok(loaded),
+            Ok(Ok(None)) => Err(AcquireError::NotFound(name.clone())),
+            Ok(Err(error)) => self.last_known(name).ok_or(AcquireError::Store(error)),
+            Err(lost) => Err(AcquireError::Lost(lost)),
+        }
+    }
+
+    fn load(&self, name: &Name) -> Answer<Result<Option<Arc<Loaded>>, StoreError>> {
         let (broker, wanted) = (self.clone(), name.clone());
         let (answer, _) = self.0.loads.board(name.clone(), || async move {
             let (stamp, read_at) = (broker.0.snapshots.stamp(), broker.now());
             let loaded = broker.0.ports.store.credential(&wanted).await?;
-            if let Some(loaded) = &loaded {
-                let window = broker.window(&loaded.chain.provider);
-                broker.0.snapshots.put(stamp, loaded, window, read_at);
+            match &loaded {
+                Some(loaded) => {
+                    let window = broker.window(&loaded.chain.provider);
+                    broker.0.snapshots.put(stamp, loaded, window, read_at);
+                }
+                None => broker.0.snapshots.forget(wanted.as_str()),
             }
             Ok(loaded.map(Arc::new))
         });
-        match answer.await {
-            Ok(Ok(Some(loaded))) => Ok(loaded),
-            Ok(Ok(None)) => {
-                self.0.snapshots.forget(name.as_str());
-                Err(AcquireError::NotFound(name.clone()))
-            }
-            Ok(Err(error)) => self.last_known(name).ok_or(AcquireError::Store(error)),
-            Err(lost) => Err(AcquireError::Lost(lost)),
-        }
+        answer
     }
 
     fn last_known(&self, name: &Name) -> Option<Arc<Loaded>> {

@@ -15,7 +15,7 @@ use super::{Broker, crash};
 use crate::audit::{Actor, Note};
 use crate::credential::{Chain, Loaded, Purpose};
 use crate::ids::{ClaimId, Name};
-use crate::ports::store::{ClaimAsk, Claimed, Record};
+use crate::ports::store::{ClaimAsk, Claimed, Record, Settled};
 use crate::ports::{StoreError, Turn};
 use crate::provider::{
     ClientApp, Profile, Rotates, TokenRequest, client_credentials_request, refresh_request,
@@ -178,10 +178,18 @@ impl Lead {
     /// Waits for another process's claim; at the bound, or at our own shutdown, a last look at the store, and no call.
     async fn wait(&self, row: Box<Chain>, first_rest: Option<Duration>) -> Result<Step, AcquireError> {
         let left = self.wait_until.saturating_sub(self.broker.0.ports.clock.uptime());
-        let followed = self.broker.follow(&self.name, row.id, first_rest, Chain::is_held);
+        let followed = async {
+            tokio::select! {
+                biased;
+                entry = self.answered(&row), if row.is_held() => self.roll_forward(entry).await,
+                followed = self.broker.follow(&self.name, row.id, first_rest, Chain::is_held) => {
+                    self.found(followed?)
+                }
+            }
+        };
         let followed = self.broker.0.stop.run_until_cancelled(followed);
         if let Ok(Some(followed)) = tokio::time::timeout(left, followed).await {
-            return self.found(followed?);
+            return followed;
         }
         match self.reread(&row).await? {
             // Nobody is at it any more: what that means is decided as ever.
@@ -229,12 +237,16 @@ impl Lead {
         is_answer_lost: bool,
         seat: Option<Seat>,
     ) -> Result<Step, AcquireError> {
+        // One doubtful claim for each chain: what became of it is told before another is asked for.
+        if let Some(Settled::Done(row)) = self.broker.settle_owed(row.id).await? {
+            return Ok(Step::Look(row));
+        }
         let id = ClaimId::from_i64(self.broker.0.ports.entropy.id());
         let asked_at = self.broker.0.ports.clock.uptime();
         let ask = ClaimAsk { id, chain: row.id, revision: row.revision, purpose };
         let detail = json!({"generation": row.generation, "purpose": purpose.as_str()});
         let claimed = self.broker.0.ports.store.claim(&ask, self.record("refresh.claim", detail)).await;
-        match claimed.inspect_err(|_| self.give_back(&row, id))? {
+        match claimed.inspect_err(|error| self.give_back(&row, id, error))? {
             Claimed::Missed(newer) => self.missed(newer).await,
             Claimed::Granted(granted) => {
                 let tenure = self.broker.tenure(granted.id, id, asked_at, seat);

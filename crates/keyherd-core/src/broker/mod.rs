@@ -86,6 +86,8 @@ pub struct Options {
     pub turn_wait: Duration,
     /// Event numbers waited for at once, where events may appear out of order; past it nothing in memory is trusted.
     pub event_holes_max: usize,
+    /// Where events may be missed: what memory serves is read anew when it is older than this, while it serves on.
+    pub memory_age_max: Duration,
     /// How long a removal waits for a refresh that is under way.
     pub remove_wait: Duration,
     /// How long journal entries stay after their commit, at least.
@@ -103,6 +105,7 @@ impl Default for Options {
             coordinator_timeout: Duration::from_millis(250),
             turn_wait: Duration::from_millis(100),
             event_holes_max: 1_024,
+            memory_age_max: Duration::from_secs(60),
             remove_wait: Duration::from_secs(10),
             journal_keep: Duration::from_secs(24 * 3600),
         }
@@ -141,7 +144,10 @@ impl Broker {
         let tracked = tasks.clone();
         let spawn: Spawn = Arc::new(move |work: BoxFuture<'static, ()>| drop(tracked.spawn(work)));
         Self(Arc::new(Inner {
-            snapshots: Snapshots::new(options.snapshots_max),
+            snapshots: Snapshots::new(
+                options.snapshots_max,
+                ports.store.latecomers().map(|_| options.memory_age_max),
+            ),
             loads: Flights::new(Arc::clone(&spawn)),
             flights: Flights::new(Arc::clone(&spawn)),
             rests: Flights::new(spawn),

@@ -9,7 +9,6 @@ use super::Broker;
 use super::lead::{End, Journaled, Lead, Step, looked};
 use crate::audit::{Actor, Note};
 use crate::credential::{Chain, Claim};
-use crate::ids::ChainId;
 use crate::ports::store::{Event, Record, Settled};
 use crate::ports::{JournalEntry, JournalError, StoreError};
 use crate::refresh::{Happened, Rules, settlement};
@@ -17,6 +16,9 @@ use crate::secret::TokenHash;
 
 /// Pending journal entries looked at in one go.
 const PENDING_MAX: usize = 10_000;
+
+/// In a claim's life that another process holds, this machine's journal is looked at this often for its answer.
+const ANSWER_LOOKS: u32 = 24;
 
 impl Lead {
     /// A claim whose owner cannot act any more: its answer is in the journal, or it is lost.
@@ -48,15 +50,13 @@ impl Lead {
     /// What the journal knows of the token that the row would spend next.
     pub(super) async fn journaled(&self, row: &Chain) -> Result<Journaled, AcquireError> {
         let Some(hash) = &row.spend_hash else { return Ok(Journaled::Nothing) };
-        let found = match self.broker.remembered(row.id, hash) {
+        let found = match self.broker.remembered(row, hash) {
             Some(entry) => Ok(Some(entry)),
-            None => self.broker.0.ports.journal.find(hash).await,
+            None => self.broker.0.ports.journal.find_for(hash, row.id, row.generation).await,
         };
         match found {
-            Ok(Some(entry)) if entry.chain == row.id && entry.generation == row.generation => {
-                Ok(Journaled::Entry(Box::new(entry)))
-            }
-            Ok(_) => Ok(Journaled::Nothing),
+            Ok(Some(entry)) => Ok(Journaled::Entry(Box::new(entry))),
+            Ok(None) => Ok(Journaled::Nothing),
             Err(error @ JournalError::Unreadable { .. }) => {
                 tracing::error!(credential = %self.name, %error, "an answer is lost");
                 Ok(Journaled::Unreadable)
@@ -64,6 +64,18 @@ impl Lead {
             Err(error @ (JournalError::Io(_) | JournalError::Sealed { .. })) => {
                 Err(AcquireError::Unusable(error.to_string()))
             }
+        }
+    }
+
+    /// Where claims expire, an owner that died stands for its claim's whole life; the answer that it left on this machine
+    /// is there at once. Ends with that answer, or never.
+    pub(super) async fn answered(&self, row: &Chain) -> JournalEntry {
+        let Some(life) = self.broker.0.ports.store.claim_life() else { return std::future::pending().await };
+        loop {
+            if let Ok(Journaled::Entry(entry)) = self.journaled(row).await {
+                return *entry;
+            }
+            tokio::time::sleep(life / ANSWER_LOOKS).await;
         }
     }
 
@@ -79,14 +91,20 @@ impl Lead {
 
 impl Broker {
     /// An answer that no journal could take: nobody but this process has it, or the store alone.
-    fn remembered(&self, chain: ChainId, spent: &TokenHash) -> Option<JournalEntry> {
-        let homeless = self.homeless().get(spent).cloned();
-        homeless.or_else(|| self.unjournaled().get(&chain).filter(|entry| entry.spent == *spent).cloned())
+    fn remembered(&self, row: &Chain, spent: &TokenHash) -> Option<JournalEntry> {
+        let is_it = |entry: &&JournalEntry| entry.spent == *spent && entry.answers(row.id, row.generation);
+        let homeless = self.homeless().get(spent).filter(is_it).cloned();
+        homeless.or_else(|| self.unjournaled().get(&row.id).filter(is_it).cloned())
     }
 
     #[cfg(test)]
     pub(super) fn remembers_unjournaled(&self) -> bool {
         !self.unjournaled().is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn owes(&self) -> usize {
+        self.unsettled().len()
     }
 
     /// Commits what the journal has and the store may lack. Returns how many entries the store took.

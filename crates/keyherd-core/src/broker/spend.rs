@@ -12,7 +12,7 @@ use super::{Broker, crash};
 use crate::credential::{Chain, Purpose, Tokens, Trouble};
 use crate::ids::{ChainId, ClaimId};
 use crate::ports::store::{Event, Record, Settled, Settling};
-use crate::ports::{CallLimits, Delivery, JournalEntry};
+use crate::ports::{CallLimits, Delivery, JournalEntry, StoreError};
 use crate::provider::{Meaning, TokenRequest, classify, without_echo};
 use crate::refresh::{Happened, Plan, Refusal, Rules, Settlement, due_at, plan, settlement};
 use crate::secret::{Hasher, TokenHash};
@@ -128,8 +128,12 @@ impl Lead {
         let settled = self.broker.0.ports.store.settle(settling.clone(), record.clone()).await;
         match settled.inspect_err(|_| self.broker.settle_later(settling, record, Some(tenure)))? {
             Settled::Superseded(newer) => Ok(looked(newer.map(|row| *row))),
-            Settled::Done(row) if self.broker.0.ports.clock.uptime() < self.wait_until => Ok(Step::Look(row)),
+            Settled::Done(row) if self.broker.0.ports.clock.uptime() < self.wait_until => {
+                self.broker.publish(&row);
+                Ok(Step::Look(row))
+            }
             Settled::Done(row) => {
+                self.broker.publish(&row);
                 let retry_at = self.broker.now() + self.rules.bounds.backoff_first;
                 let lost = Refusal::Unavailable { code: "claim_lost".into(), retry_at };
                 Ok(Step::End(Some(row), End::Refused(lost)))
@@ -227,7 +231,7 @@ impl Lead {
         settling: Settling,
         tenure: Tenure,
     ) -> Step {
-        self.broker.publish(&next);
+        self.broker.0.snapshots.publish_uncommitted(&next);
         let (broker, record) = (self.broker.clone(), self.granted_record(&next));
         self.broker.0.tasks.spawn(async move { broker.commit_later(spent, settling, record, tenure).await });
         Step::End(Some(next), End::Minted)
@@ -294,10 +298,13 @@ impl Lead {
         }
     }
 
-    /// The claim's own reply was lost: if it was granted, nothing was sent under it, and it is given back.
-    pub(super) fn give_back(&self, row: &Chain, claim: ClaimId) {
-        let (settling, record) = self.releasing(row, claim, "claim_unanswered");
-        self.broker.settle_later(settling, record, None);
+    /// The claim's own reply was lost: if it was granted, nothing was sent under it, and it is given back. Where certainly
+    /// nothing was granted there is nothing to give.
+    pub(super) fn give_back(&self, row: &Chain, claim: ClaimId, error: &StoreError) {
+        if error.may_have_been_done() {
+            let (settling, record) = self.releasing(row, claim, "claim_unanswered");
+            self.broker.give_back_later(settling, record);
+        }
     }
 
     fn releasing(&self, row: &Chain, claim: ClaimId, code: &str) -> (Settling, Record) {
@@ -310,8 +317,9 @@ impl Lead {
             minted_by_rejection: row.minted_by_rejection,
             due_at: row.due_at,
         };
+        // Told like every other end of a claim: who waits for it on another host may try now.
         let detail = json!({"generation": row.generation, "code": code});
-        (settling, self.record("refresh.released", detail))
+        (settling, self.told("refresh.released", "released", row.id, detail))
     }
 
     /// Inside a provider's grace an unknown outcome is probed at once; everything else ends the flight.

@@ -165,12 +165,13 @@ impl Broker {
         }
     }
 
-    /// Why no claim on this store could ever last for a call, if so.
+    /// Why claims on this store do not surely last for a call, if so: a third of their life may have passed since the last
+    /// renewal, and the margin counts as passed.
     pub(super) fn too_short_a_life(&self, answer: Duration) -> Option<String> {
         let whole = self.0.ports.store.claim_life()?;
-        (whole - whole / MARGIN <= answer).then(|| {
+        (whole - whole / MARGIN - whole / RENEWALS <= answer).then(|| {
             format!(
-                "claims on this store live {} s, too short for a provider's answer, which may take {} s: let claims live longer, or lower provider_timeout_seconds",
+                "claims on this store live {} s, too short for a provider's answer, which may take {} s: let claims live twice as long as that, or lower provider_timeout_seconds",
                 whole.as_secs(),
                 answer.as_secs()
             )

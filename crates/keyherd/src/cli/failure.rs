@@ -123,7 +123,7 @@ impl Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let exit = match error {
-            StoreError::Unavailable(_) => Exit::NotNow,
+            StoreError::Unavailable(_) | StoreError::Unanswered(_) => Exit::NotNow,
             StoreError::Unwritable(_) | StoreError::Corrupt(_) | StoreError::Sealed(_) => Exit::Failed,
         };
         Self::new(exit, error)

@@ -25,6 +25,8 @@ pub(super) struct BrokerKeys {
     turn_wait: Duration,
     #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
     event_holes_max: usize,
+    #[serde(rename = "memory_age_max_seconds", deserialize_with = "seconds::<_, 1_000, 86_400_000>")]
+    memory_age_max: Duration,
     #[serde(rename = "remove_wait_milliseconds", deserialize_with = "milliseconds::<_, 0, 600_000>")]
     remove_wait: Duration,
     #[serde(rename = "bell_poll_milliseconds", deserialize_with = "milliseconds::<_, 5, 10_000>")]
@@ -50,6 +52,7 @@ impl Default for BrokerKeys {
             coordinator_timeout: options.coordinator_timeout,
             turn_wait: options.turn_wait,
             event_holes_max: options.event_holes_max,
+            memory_age_max: options.memory_age_max,
             remove_wait: options.remove_wait,
             bell_poll: BellOptions::default().poll_every,
         }
@@ -78,6 +81,7 @@ pub(super) fn options(
         coordinator_timeout: broker.coordinator_timeout,
         turn_wait: broker.turn_wait,
         event_holes_max: broker.event_holes_max,
+        memory_age_max: broker.memory_age_max,
         remove_wait: broker.remove_wait,
         journal_keep: journal.keep,
     }

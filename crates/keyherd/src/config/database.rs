@@ -109,7 +109,7 @@ pub(super) fn store(
 /// answer must fit.
 fn claim_life(file: &FileSettings) -> Result<Duration, ConfigError> {
     let (life, answer) = (file.postgres.claim_life, file.refresh.provider_timeout);
-    if life - life / 8 <= answer {
+    if life - life / 8 - life / 3 <= answer {
         let problem = format!(
             "{} s is too short for a provider's answer, which may take provider_timeout_seconds ({} s): make it twice as long",
             life.as_secs_f64(),

@@ -272,8 +272,8 @@ fn a_fleet_is_named_by_its_urls_and_shows_no_password() {
 
 #[test]
 fn a_claim_outlives_a_providers_answer() {
-    let folder = folder_with("[postgres]\nclaim_life_seconds = 65\n");
+    let folder = folder_with("[postgres]\nclaim_life_seconds = 110\n");
     let flags = Flags { database_url: Some("postgres://db/x".into()), ..in_folder(folder.path()) };
     let error = load(&flags, &[]).unwrap_err();
-    assert!(error.to_string().contains("claim_life_seconds: 65 s is too short"), "{error}");
+    assert!(error.to_string().contains("claim_life_seconds: 110 s is too short"), "{error}");
 }

@@ -97,3 +97,21 @@ async fn without_redis_the_journal_is_this_machine_s_alone() {
     two.link.until(true).await;
     assert_eq!(two.journal.find(&hash(6)).await, Ok(Some(entry(6))));
 }
+
+#[tokio::test]
+async fn an_older_answer_to_the_same_token_hides_no_copy() {
+    let redis = redis();
+    let (one, two) = (host(&redis, 1).await, host(&redis, 1).await);
+    let older = entry(5);
+    let newer = JournalEntry { generation: older.generation + 3, ..older.clone() };
+    one.journal.write(&older).await.unwrap();
+    one.journal.committed(&hash(5)).await.unwrap();
+    two.journal.write(&newer).await.unwrap();
+    let find = |generation| one.journal.find_for(&older.spent, older.chain, generation);
+    assert_eq!(find(newer.generation).await, Ok(Some(newer.clone())));
+    assert_eq!(find(older.generation).await, Ok(Some(older.clone())));
+    assert_eq!(find(older.generation + 1).await, Ok(None));
+    fs::write(done_file(&one.dir, 5), b"cut off").unwrap();
+    assert_eq!(find(newer.generation).await, Ok(Some(newer.clone())));
+    assert!(matches!(find(older.generation).await, Err(JournalError::Unreadable { .. })));
+}

@@ -24,9 +24,10 @@ pub(super) fn told(error: WireError, target: &Target) -> Fault {
         WireError::ReadOnly | WireError::Full(_) | WireError::Permission(_) => {
             StoreError::Unwritable(format!("{target}: {error}"))
         }
-        WireError::Unavailable(_) | WireError::TimedOut(_) | WireError::UnknownOutcome(_) => {
+        WireError::Unavailable(_) | WireError::TimedOut(_) => {
             StoreError::Unavailable(format!("{target}: {error}: try again"))
         }
+        WireError::UnknownOutcome(_) => StoreError::Unanswered(format!("{target}: {error}: try again")),
         WireError::Other { .. } => StoreError::Corrupt(format!("{target}: {error}: {RESCUE}")),
     })
 }

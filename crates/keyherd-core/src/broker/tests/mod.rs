@@ -2,6 +2,7 @@
 
 mod bent;
 mod crash;
+mod doubtful;
 mod failures;
 mod found;
 mod herd;

@@ -39,7 +39,8 @@ async fn ask(broker: &Broker) -> Result<Acquired, AcquireError> {
 #[tokio::test(start_paused = true)]
 async fn a_claim_is_renewed_while_its_call_is_under_way_and_not_after() {
     let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
-    let (broker, store, _host) = process(&stage, Some(66 * SECOND + 3 * SECOND), None);
+    let (broker, store, _host) = process(&stage, Some(114 * SECOND), None);
+    let broker = far(&stage, &broker, 40 * SECOND);
     stage.provider.takes(50 * SECOND);
     assert_eq!(token(ask(&broker).await).expose(), "access-1");
     assert_eq!(store.renewals.load(Ordering::Relaxed), 2);
@@ -81,22 +82,25 @@ async fn nobody_backs_off_for_a_process_that_stood_still_before_it_sent() {
 #[tokio::test(start_paused = true)]
 async fn a_claim_that_could_not_be_renewed_keeps_the_gate_shut_before_it_ends() {
     let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
-    let (broker, store, _host) = process(&stage, Some(90 * SECOND), None);
+    let (broker, store, _host) = process(&stage, Some(120 * SECOND), None);
     store.set(Renewal::Down);
-    // 90 s of life less 60 s for the answer less an eighth of its life.
-    let far_off = far(&stage, &broker, 19 * SECOND);
+    // 120 s of life less 60 s for the answer less an eighth of its life.
+    let far_off = far(&stage, &broker, 46 * SECOND);
     let got = ask(&far_off).await;
     assert_eq!(stage.provider.calls(), 0, "{got:?}");
-    let near = far(&stage, &broker, 18 * SECOND);
+    let near = far(&stage, &broker, 44 * SECOND);
     assert_eq!(token(ask(&near).await).expose(), "access-1");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_life_that_is_shorter_than_an_answer_is_said_and_nothing_is_claimed() {
-    let stage = stage(Duration::ZERO, []).await;
-    let (broker, store, _host) = process(&stage, Some(60 * SECOND), None);
-    assert!(matches!(ask(&broker).await, Err(AcquireError::Unusable(_))));
-    assert_eq!(store.claims.load(Ordering::Relaxed), 0);
+async fn a_life_that_does_not_last_for_an_answer_is_said_and_nothing_is_claimed() {
+    // Between two renewals 110 s leave 59.6 s for an answer that may take 60.
+    for (life, claims) in [(60, 0), (110, 0), (111, 1)] {
+        let stage = stage(Duration::ZERO, []).await;
+        let (broker, store, _host) = process(&stage, Some(life * SECOND), None);
+        assert_eq!(matches!(ask(&broker).await, Err(AcquireError::Unusable(_))), claims == 0);
+        assert_eq!(store.claims.load(Ordering::Relaxed), claims);
+    }
 }
 
 #[tokio::test(start_paused = true)]
