@@ -1,0 +1,42 @@
+//! Transactions that end after others have looked: whoever decides by a row waits for what is about to change it.
+
+use keyherd_core::ids::ClaimId;
+use keyherd_core::ports::store::{ChainStore, CredentialStore, Settled, Settling};
+use keyherd_core::refresh::Settlement;
+
+use super::bed::{Bed, create, name, record};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_lands_late_is_given_back_by_the_release_that_came_first() {
+    let bed = Bed::new().await;
+    let store = bed.store().await;
+    let chain = create(&store, "acme", "t1").await.chain;
+    // A claim of this process whose COMMIT is still on its way.
+    let claiming = bed.outside().begin().await.unwrap();
+    let claim = format!(
+        "UPDATE chains SET revision = revision + 1, claim_id = 77, claim_owner = {}, claim_purpose = 'refresh', \
+         claim_at = 0, claim_until = 9000000000000000 WHERE id = {}",
+        store.owner().as_i64(),
+        chain.id.as_i64()
+    );
+    claiming.execute(&claim, &[]).await.unwrap();
+    let given_back = Settling {
+        chain: chain.id,
+        claim: ClaimId::from_i64(77),
+        generation: chain.generation,
+        settlement: Settlement::Released,
+        spend_hash: chain.spend_hash,
+        minted_by_rejection: false,
+        due_at: None,
+    };
+    let releasing = store.settle(given_back, record("release"));
+    tokio::pin!(releasing);
+    tokio::select! {
+        early = &mut releasing => panic!("it did not wait for the claim: {early:?}"),
+        () = bed.until_somebody_waits() => {}
+    }
+    claiming.commit().await.unwrap();
+    let settled = releasing.await.unwrap();
+    assert!(matches!(&settled, Settled::Done(row) if row.claim.is_none()), "{settled:?}");
+    assert!(store.credential(&name("acme")).await.unwrap().unwrap().chain.claim.is_none());
+}
