@@ -155,10 +155,10 @@ impl SqlStore {
         Ok(Vec::new())
     }
 
-    async fn clear_due(&self, idle: &[i64]) -> Result<(), Fault> {
+    async fn clear_due(&self, idle: &[Idle]) -> Result<(), Fault> {
         let mut write = self.write().await?;
-        for chain in idle {
-            write.execute(query(sql::UNDUE).bind(*chain)).await?;
+        for Idle { chain, revision } in idle {
+            write.execute(query(sql::UNDUE_SEEN).bind(*chain).bind(*revision)).await?;
         }
         write.commit_silently().await
     }
@@ -179,12 +179,18 @@ impl SqlStore {
     }
 }
 
-/// What is due, and the chains on which nobody enabled is.
-fn split(rows: &[Row]) -> Result<(Vec<Due>, Vec<i64>), Fault> {
+/// A chain on which nobody enabled is, and the revision that said so.
+struct Idle {
+    chain: i64,
+    revision: i64,
+}
+
+/// What is due, and what only seems so.
+fn split(rows: &[Row]) -> Result<(Vec<Due>, Vec<Idle>), Fault> {
     let (mut due, mut idle) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {
         if row.try_get::<Option<&str>>("name")?.is_none() {
-            idle.push(row.try_get("id")?);
+            idle.push(Idle { chain: row.try_get("id")?, revision: row.try_get("revision")? });
             continue;
         }
         due.push(Due {

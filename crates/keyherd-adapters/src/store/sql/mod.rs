@@ -243,12 +243,17 @@ pub(super) const CLAIMED_BEFORE: &str =
 
 // --- due ---
 
-pub(super) const DUE: &str = "SELECT c.id, c.provider, c.token_url, c.due_at, (SELECT n.name FROM credentials n \
+pub(super) const DUE: &str = "SELECT c.id, c.revision, c.provider, c.token_url, c.due_at, (SELECT n.name FROM credentials n \
      WHERE n.chain = c.id AND NOT n.disabled ORDER BY n.id LIMIT 1) AS name \
      FROM chains c WHERE c.due_at <= $1 ORDER BY c.due_at LIMIT $2";
 
 /// Nobody enabled is on it: the background has nothing to do there until an amendment says so.
 pub(super) const UNDUE: &str = "UPDATE chains SET due_at = NULL WHERE id = $1 AND NOT EXISTS \
+     (SELECT 1 FROM credentials n WHERE n.chain = chains.id AND NOT n.disabled)";
+
+/// The same for who looked before: only where nobody changed the chain since, `$2`. An amendment that waits to be
+/// committed is not seen by the condition on members, but it has moved the revision.
+pub(super) const UNDUE_SEEN: &str = "UPDATE chains SET due_at = NULL WHERE id = $1 AND revision = $2 AND NOT EXISTS \
      (SELECT 1 FROM credentials n WHERE n.chain = chains.id AND NOT n.disabled)";
 
 pub(super) const RESCHEDULE: &str = "UPDATE chains SET due_at = $1 WHERE id = $2";

@@ -3,6 +3,7 @@
 use keyherd_core::ids::ClaimId;
 use keyherd_core::ports::store::{ChainStore, CredentialStore, Settled, Settling};
 use keyherd_core::refresh::Settlement;
+use keyherd_core::time::Timestamp;
 
 use super::bed::{Bed, create, name, record};
 
@@ -39,4 +40,27 @@ async fn a_claim_that_lands_late_is_given_back_by_the_release_that_came_first() 
     let settled = releasing.await.unwrap();
     assert!(matches!(&settled, Settled::Done(row) if row.claim.is_none()), "{settled:?}");
     assert!(store.credential(&name("acme")).await.unwrap().unwrap().chain.claim.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_due_time_that_an_enabling_sets_stays() {
+    let bed = Bed::new().await;
+    let store = bed.store().await;
+    let chain = create(&store, "acme", "t1").await.chain.id.as_i64();
+    bed.meddle("UPDATE credentials SET disabled = true").await;
+    // Another process's enabling: not seen yet, and on its way.
+    let enabling = bed.outside().begin().await.unwrap();
+    let due = format!("UPDATE chains SET revision = revision + 1, due_at = 7 WHERE id = {chain}");
+    enabling.execute(&due, &[]).await.unwrap();
+    enabling.execute("UPDATE credentials SET disabled = false", &[]).await.unwrap();
+    let looking = store.due(Timestamp::from_millis(10), 10);
+    tokio::pin!(looking);
+    tokio::select! {
+        early = &mut looking => panic!("it did not wait for the enabling: {early:?}"),
+        () = bed.until_somebody_waits() => {}
+    }
+    enabling.commit().await.unwrap();
+    looking.await.unwrap();
+    let due = store.due(Timestamp::from_millis(10), 10).await.unwrap();
+    assert_eq!(due.len(), 1, "{due:?}");
 }
