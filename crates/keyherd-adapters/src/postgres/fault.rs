@@ -57,7 +57,7 @@ impl From<Error> for WireError {
 impl WireError {
     /// Whether the connection that this came from is of no use any more, as far as this tells.
     pub(super) fn breaks(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::TimedOut(_) | Self::UnknownOutcome(_))
+        matches!(self, Self::Unavailable(_) | Self::TimedOut(_) | Self::UnknownOutcome(_) | Self::ReadOnly)
     }
 }
 
@@ -104,6 +104,10 @@ fn found_here(error: &Error) -> WireError {
     let broken =
         error.is_closed() || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
     let text = error.to_string();
+    // What `target_session_attrs` found.
+    if error.source().is_some_and(|cause| cause.to_string() == "database does not allow writes") {
+        return WireError::ReadOnly;
+    }
     if broken || text.starts_with("error connecting") || text.starts_with("error performing TLS") {
         return WireError::Unavailable(chain(error));
     }

@@ -174,8 +174,9 @@ impl Tx {
                 Err(WireError::TimedOut("a statement was not answered in time"))
             }
         };
-        if settled.is_err() {
+        if let Err(error) = &settled {
             self.failed.store(true, Ordering::Release);
+            self.broken.fetch_or(matches!(error, WireError::ReadOnly), Ordering::AcqRel);
         }
         settled
     }

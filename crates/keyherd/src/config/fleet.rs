@@ -36,6 +36,8 @@ pub(super) struct PostgresKeys {
     idle_in_transaction_timeout: Duration,
     #[serde(rename = "answer_margin_seconds", deserialize_with = "seconds::<_, 10, 600_000>")]
     answer_margin: Duration,
+    #[serde(rename = "connection_age_max_seconds", deserialize_with = "seconds::<_, 1_000, 604_800_000>")]
+    connection_age_max: Duration,
     #[serde(rename = "claim_life_seconds", deserialize_with = "seconds::<_, 1_000, 3_600_000>")]
     pub(super) claim_life: Duration,
     #[serde(rename = "clock_interval_seconds", deserialize_with = "seconds::<_, 100, 3_600_000>")]
@@ -55,6 +57,7 @@ impl Default for PostgresKeys {
             statement_timeout,
             idle_in_transaction_timeout,
             answer_margin,
+            connection_age_max,
         } = WireOptions::default();
         let ClockOptions { every, drift_ppm } = ClockOptions::default();
         Self {
@@ -64,6 +67,7 @@ impl Default for PostgresKeys {
             statement_timeout,
             idle_in_transaction_timeout,
             answer_margin,
+            connection_age_max,
             claim_life: CLAIM_LIFE,
             clock_every: every,
             clock_drift_ppm: drift_ppm,
@@ -81,6 +85,7 @@ impl PostgresKeys {
             statement_timeout: self.statement_timeout,
             idle_in_transaction_timeout: self.idle_in_transaction_timeout,
             answer_margin: self.answer_margin,
+            connection_age_max: self.connection_age_max,
         }
     }
 
