@@ -109,6 +109,8 @@ async fn rotate(
     let settled = settled(wired, began, patience);
     let settled = progress::waiting("waiting for refreshes that began before", settled).await?;
     let second = wired.journal.reseal_all().await?;
+    let copies = wired.reseal_copies().await;
+    tracing::debug!(copies, "copies of the journal were sealed anew");
     let why_kept = match source {
         _ if !settled || !second.unreadable.is_empty() => Some(UNDER_WAY),
         KeySource::Text(_) => Some(NOT_IN_FILE),

@@ -101,7 +101,7 @@ pub(super) fn store(
         upgrade_timeout: file.store.upgrade_timeout(),
         bounds: file.store.bounds(),
         coordination: fleet::coordination(&file.listen, &file.redis),
-        copies: file.redis.copies(),
+        copies: file.redis.copies(file.refresh.owner_recovery),
     })))
 }
 

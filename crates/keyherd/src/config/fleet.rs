@@ -173,7 +173,8 @@ impl Default for RedisKeys {
     fn default() -> Self {
         let RedisLinkOptions { answer_timeout, connect_timeout, probe_every } = RedisLinkOptions::default();
         let TurnOptions { lasts, renew_every, held_max } = TurnOptions::default();
-        let CopyOptions { kept, answer_timeout: copy_timeout, len_max } = CopyOptions::default();
+        let CopyOptions { kept, answer_timeout: copy_timeout, len_max, sealed_patience: _ } =
+            CopyOptions::default();
         Self {
             answer_timeout,
             connect_timeout,
@@ -189,8 +190,14 @@ impl Default for RedisKeys {
 }
 
 impl RedisKeys {
-    pub(super) fn copies(&self) -> CopyOptions {
-        CopyOptions { kept: self.copies_kept, answer_timeout: self.copy_timeout, len_max: self.copy_len_max }
+    /// `owner_recovery` is what an answer's owner has to bring it back, and so what a key has to be brought here.
+    pub(super) fn copies(&self, owner_recovery: Duration) -> CopyOptions {
+        CopyOptions {
+            kept: self.copies_kept,
+            answer_timeout: self.copy_timeout,
+            len_max: self.copy_len_max,
+            sealed_patience: owner_recovery,
+        }
     }
 }
 
