@@ -15,7 +15,7 @@ use keyherd_core::time::{Timestamp, millis};
 
 use super::SqlStore;
 use super::credentials::signed;
-use super::row::{name, needed};
+use super::row::{key_in_force, name, needed};
 use super::settle::Guard;
 use super::write::Write;
 use crate::store::fault::Fault;
@@ -113,7 +113,12 @@ impl SqlStore {
             .bind(i64::try_from(ask.revision).unwrap_or(i64::MAX))
             .bind(self.engine.claim_life().map(millis));
         let claimed = write.execute(update).await? == 1;
-        let row = self.chain_in(&mut write, ask.chain.as_i64()).await?.map(Box::new);
+        let row = write.first(query(sql::CHAIN_CLAIMED).bind(ask.chain.as_i64())).await?;
+        if let Some(row) = row.as_ref().filter(|_| claimed) {
+            // Whoever could not write the answer down must not ask for it.
+            self.vault.follow(key_in_force(row)?)?;
+        }
+        let row = row.map(|row| self.chain_row(&row)).transpose()?.map(Box::new);
         match row {
             Some(row) if claimed => {
                 write.commit(record).await?;

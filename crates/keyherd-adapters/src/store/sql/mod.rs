@@ -79,6 +79,18 @@ macro_rules! chain {
     };
 }
 
+macro_rules! chain_claimed {
+    ($clock:literal, $lock:literal) => {
+        concat!(
+            "SELECT (SELECT i.key_id FROM installation i) AS key_id, ",
+            chain_columns!($clock),
+            " FROM chains c",
+            chain_joins!(),
+            "WHERE c.id = $1"
+        )
+    };
+}
+
 macro_rules! chain_locked {
     ($clock:literal, $lock:literal) => {
         concat!(chain!($clock, $lock), $lock)
@@ -104,6 +116,8 @@ macro_rules! loaded_page {
 }
 
 pub(super) const CHAIN: Sql = dialects!(chain);
+/// After a claim: with the master key in force, under which the answer will have to be sealed.
+pub(super) const CHAIN_CLAIMED: Sql = dialects!(chain_claimed);
 /// For who looks, then writes what it decided.
 pub(super) const CHAIN_LOCKED: Sql = dialects!(chain_locked);
 pub(super) const LOADED: Sql = dialects!(loaded);
