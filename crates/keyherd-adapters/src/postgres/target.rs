@@ -63,8 +63,12 @@ impl Target {
         if config.get_hosts().is_empty() {
             return Err(BadTarget("it names no host".into()));
         }
-        // The rest of a password with an at sign in it, which would be shown as a host.
-        if config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(name) if name.contains('@'))) {
+        // The rest of a password with an at sign in it, which would be shown as a host; or, with a slash after that, as
+        // the database.
+        let has_rest = |part: &str| part.contains('@');
+        if config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(name) if has_rest(name)))
+            || config.get_dbname().is_some_and(has_rest)
+        {
             return Err(BadTarget(ESCAPE.into()));
         }
         let shown = shown(&config);

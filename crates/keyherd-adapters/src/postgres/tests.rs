@@ -294,6 +294,8 @@ fn a_target_is_shown_without_its_password_and_refused_by_its_part() {
         "postgres://me:planted@h:x/d",
         "postgres://me:with?planted=@h/d",
         "postgres://me:with@planted@h/d",
+        "postgres://me:with@planted/word@h/d",
+        "postgres://me:with@h/planted@h/d",
         "postgres:///d",
     ] {
         let problem = Target::parse(url, None).unwrap_err().to_string();
