@@ -55,7 +55,22 @@ impl From<Error> for WireError {
 }
 
 impl WireError {
-    /// Whether the connection that this came from is of no use any more, as far as this tells.
+    /// What went wrong in a few words of ours, for whoever may ask without a name: a server's own words tell of roles,
+    /// databases and addresses.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "it cannot be reached",
+            Self::TimedOut(_) => "it is too slow",
+            Self::ReadOnly => "it takes no writes",
+            Self::Full(_) => "it has no room left",
+            Self::Permission(_) => "it does not permit it",
+            Self::UnknownOutcome(_) => "a reply was lost",
+            Self::Unique(_) | Self::Serialization | Self::Other { .. } => "it refused a statement",
+        }
+    }
+
+    /// Whether the connection that this came from is of no use any more, as far as this tells. One to a server that became
+    /// a standby would stay for ever: the next one may be led to the server that takes writes now.
     pub(super) fn breaks(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::TimedOut(_) | Self::UnknownOutcome(_) | Self::ReadOnly)
     }
