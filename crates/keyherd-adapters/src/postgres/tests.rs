@@ -350,3 +350,16 @@ async fn an_old_connection_is_replaced() {
     let later = tokio::time::timeout(Duration::from_secs(20), replaced).await.unwrap();
     assert!(later > session, "what was remembered of the lane is looked up again");
 }
+
+#[tokio::test]
+async fn what_travels_ahead_has_its_own_time() {
+    let slow = Duration::from_millis(500);
+    let options =
+        WireOptions { statement_timeout: slow, answer_margin: Duration::from_millis(100), ..one_lane() };
+    let wire = ready(options).await;
+    let tx = wire.begin().await.unwrap();
+    tx.send_ahead(2);
+    let sleep = "SELECT pg_sleep(0.3)";
+    let (one, two, three) = tokio::join!(tx.query(sleep, &[]), tx.query(sleep, &[]), tx.query(sleep, &[]));
+    one.and(two).and(three).unwrap();
+}
