@@ -115,7 +115,7 @@ async fn rotate(
         _ if !settled || !second.unreadable.is_empty() => Some(UNDER_WAY),
         KeySource::Text(_) => Some(NOT_IN_FILE),
         KeySource::File(_) if is_made_here && wired.is_fleet() => Some(OTHER_HOSTS),
-        KeySource::File(_) if !alone.is_held() => Some(LOCK_LOST),
+        KeySource::File(_) if !alone.is_held().await => Some(LOCK_LOST),
         KeySource::File(_) => None,
     };
     if why_kept.is_none() {

@@ -48,10 +48,10 @@ pub(crate) enum Rotation {
 
 impl Rotation {
     /// Whether it is still held. Asked before an old key is taken away.
-    pub(crate) fn is_held(&self) -> bool {
+    pub(crate) async fn is_held(&self) -> bool {
         match self {
             Self::File(_) => true,
-            Self::Fleet(rotation) => rotation.is_held(),
+            Self::Fleet(rotation) => rotation.is_held().await,
         }
     }
 }

@@ -74,9 +74,14 @@ async fn one_process_rotates_at_a_time() {
     let bed = Bed::new().await;
     let (one, two) = (bed.store().await, bed.store().await);
     let held = one.rotation().await.unwrap();
-    let waiting = tokio::spawn(async move { two.rotation().await.map(|held| held.is_held()) });
+    let waiting = tokio::spawn(async move {
+        match two.rotation().await {
+            Ok(held) => Ok(held.is_held().await),
+            Err(error) => Err(error),
+        }
+    });
     bed.until_somebody_waits().await;
-    assert!(held.is_held());
+    assert!(held.is_held().await);
     create(&one, "acme", "t1").await;
     drop(held);
     assert_eq!(waiting.await.unwrap(), Ok(true));
@@ -92,16 +97,14 @@ async fn a_second_rotation_is_refused_and_a_lost_one_is_noticed() {
     let (one, two) = (bed.store().await, bed.store().await);
     let held = one.rotation().await.unwrap();
     assert!(matches!(two.rotation().await, Err(OpenError::Rotating { .. })));
-    assert!(held.is_held());
+    assert!(held.is_held().await);
     bed.look(
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' \
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
     )
     .await;
+    assert!(!held.is_held().await, "it is asked, and does not wait to be told");
     two.rotation().await.unwrap();
-    while held.is_held() {
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test]
