@@ -201,6 +201,15 @@ impl RedisKeys {
     }
 }
 
+/// The first key that another one contradicts, and why.
+pub(super) fn contradiction(redis: &RedisKeys) -> Option<(&'static str, &'static str)> {
+    let ends_first = redis.turn_renew >= redis.turn_lasts;
+    ends_first.then_some((
+        "turn_renew_milliseconds",
+        "is no shorter than turn_lasts_seconds: a turn would end before it is renewed",
+    ))
+}
+
 /// How a fleet's processes hear of each other.
 pub(super) fn coordination(listen: &ListenKeys, redis: &RedisKeys) -> FleetOptions {
     FleetOptions {
