@@ -1,11 +1,15 @@
 //! Transactions that end after others have looked: whoever decides by a row waits for what is about to change it.
 
+use std::time::Duration;
+
+use keyherd_core::fakes::RotatingProvider;
 use keyherd_core::ids::ClaimId;
 use keyherd_core::ports::store::{ChainStore, CredentialStore, Settled, Settling};
 use keyherd_core::refresh::Settlement;
 use keyherd_core::time::Timestamp;
 
-use super::bed::{Bed, create, name, record};
+use super::bed::{Bed, create, name, record, soon};
+use super::counted::peer;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_that_lands_late_is_given_back_by_the_release_that_came_first() {
@@ -63,4 +67,21 @@ async fn the_due_time_that_an_enabling_sets_stays() {
     looking.await.unwrap();
     let due = store.due(Timestamp::from_millis(10), 10).await.unwrap();
     assert_eq!(due.len(), 1, "{due:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_is_committed_after_later_ones_reaches_a_broker() {
+    let bed = Bed::new().await;
+    let store = bed.store().await;
+    let provider = RotatingProvider::new(Duration::ZERO, 3_600);
+    let watching = peer(&bed, &provider).await;
+    let mut news = watching.broker.events();
+    // Its number is drawn before the others', and is seen after them.
+    let late = bed.outside().begin().await.unwrap();
+    let insert = "INSERT INTO events (at, kind, subject, detail) VALUES (1, 'late', 'late', '{}')";
+    late.execute(insert, &[]).await.unwrap();
+    create(&store, "acme", "t1").await;
+    soon(async { while news.recv().await.unwrap().kind != "create" {} }).await;
+    late.commit().await.unwrap();
+    soon(async { while news.recv().await.unwrap().kind != "late" {} }).await;
 }
