@@ -67,8 +67,8 @@ enum Hearing {
     Unknown,
     /// One to oneself came back.
     Proven,
-    /// It did not, or the connection is gone: why.
-    Deaf(String),
+    /// It did not, or the connection is gone: why, in a word.
+    Deaf(&'static str),
 }
 
 /// A coordinator that needs nothing but the store. Nothing is set up until somebody announces or waits.
@@ -91,7 +91,7 @@ struct Shared {
     /// Up to where it was said what was announced.
     said: watch::Sender<u64>,
     notices: AtomicU64,
-    mute: Mutex<Option<WireError>>,
+    mute: Mutex<Option<&'static str>>,
 }
 
 impl PostgresBell {
@@ -190,9 +190,9 @@ impl Coordinator for PostgresBell {
                 self.shared.options.poll_unproven.as_millis(),
             ));
         }
-        if let Some(error) = &*self.shared.mute.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(problem) = &*self.shared.mute.lock().unwrap_or_else(PoisonError::into_inner) {
             lines.push(format!(
-                "other processes cannot be notified at {}: {error}",
+                "other processes cannot be notified at {}: {problem}",
                 self.shared.wire.target()
             ));
         }
@@ -234,9 +234,13 @@ impl Shared {
             }
             let count = self.ears.announced();
             let said = self.notify(&self.ears.word()).await;
-            let failed = said.is_err();
-            *self.mute.lock().unwrap_or_else(PoisonError::into_inner) = said.err();
-            if failed {
+            let problem = said.as_ref().err().map(WireError::word);
+            let before =
+                std::mem::replace(&mut *self.mute.lock().unwrap_or_else(PoisonError::into_inner), problem);
+            if let Err(error) = said {
+                if before != problem {
+                    tracing::warn!(%error, "other processes cannot be notified");
+                }
                 tokio::time::sleep(self.options.reconnect_first).await;
                 self.wanted.notify_one();
             } else {

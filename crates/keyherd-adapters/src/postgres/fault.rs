@@ -55,9 +55,24 @@ impl From<Error> for WireError {
 }
 
 impl WireError {
-    /// Whether the connection that this came from is of no use any more, as far as this tells.
+    /// What went wrong in a few words of ours, for whoever may ask without a name: a server's own words tell of roles,
+    /// databases and addresses.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "it cannot be reached",
+            Self::TimedOut(_) => "it is too slow",
+            Self::ReadOnly => "it takes no writes",
+            Self::Full(_) => "it has no room left",
+            Self::Permission(_) => "it does not permit it",
+            Self::UnknownOutcome(_) => "a reply was lost",
+            Self::Unique(_) | Self::Serialization | Self::Other { .. } => "it refused a statement",
+        }
+    }
+
+    /// Whether the connection that this came from is of no use any more, as far as this tells. One to a server that became
+    /// a standby would stay for ever: the next one may be led to the server that takes writes now.
     pub(super) fn breaks(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::TimedOut(_) | Self::UnknownOutcome(_))
+        matches!(self, Self::Unavailable(_) | Self::TimedOut(_) | Self::UnknownOutcome(_) | Self::ReadOnly)
     }
 }
 
@@ -104,6 +119,10 @@ fn found_here(error: &Error) -> WireError {
     let broken =
         error.is_closed() || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
     let text = error.to_string();
+    // What `target_session_attrs` found.
+    if error.source().is_some_and(|cause| cause.to_string() == "database does not allow writes") {
+        return WireError::ReadOnly;
+    }
     if broken || text.starts_with("error connecting") || text.starts_with("error performing TLS") {
         return WireError::Unavailable(chain(error));
     }

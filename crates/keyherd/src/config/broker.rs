@@ -39,7 +39,7 @@ pub(super) struct BrokerKeys {
 pub(super) struct JournalKeys {
     /// At least a day: a store that failed over is rolled forward from what is kept.
     #[serde(rename = "keep_seconds", deserialize_with = "seconds::<_, 86_400_000, 31_536_000_000>")]
-    keep: Duration,
+    pub(super) keep: Duration,
 }
 
 impl Default for BrokerKeys {

@@ -93,7 +93,6 @@ pub(super) fn store(
     Ok(StoreSettings::Fleet(Box::new(FleetSettings {
         listen: listen.unwrap_or_else(|| database.clone()),
         database,
-        redis: redis.map(|url| redis_place(&url, ca_bundle)).transpose()?,
         wire: file.postgres.wire(),
         clock: file.postgres.clock(),
         claim_life: claim_life(file)?,
@@ -101,7 +100,8 @@ pub(super) fn store(
         upgrade_timeout: file.store.upgrade_timeout(),
         bounds: file.store.bounds(),
         coordination: fleet::coordination(&file.listen, &file.redis),
-        copies: file.redis.copies(),
+        copies: copies(file, redis.is_some())?,
+        redis: redis.map(|url| redis_place(&url, ca_bundle)).transpose()?,
     })))
 }
 
@@ -118,6 +118,20 @@ fn claim_life(file: &FileSettings) -> Result<Duration, ConfigError> {
         return Err(ConfigError::Unfit { setting: "[postgres] claim_life_seconds", problem });
     }
     Ok(life)
+}
+
+/// Only where there is a Redis: elsewhere a longer journal contradicts nothing.
+fn copies(file: &FileSettings, has_redis: bool) -> Result<CopyOptions, ConfigError> {
+    let copies = file.redis.copies(file.refresh.owner_recovery);
+    if has_redis && copies.kept <= file.journal.keep {
+        let problem = format!(
+            "{} s is no longer than [journal] keep_seconds ({} s): a store that lost commits is rolled forward from either",
+            copies.kept.as_secs_f64(),
+            file.journal.keep.as_secs_f64()
+        );
+        return Err(ConfigError::Unfit { setting: "[redis] copies_keep_seconds", problem });
+    }
+    Ok(copies)
 }
 
 fn is_postgres(url: &str) -> bool {

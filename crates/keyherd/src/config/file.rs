@@ -14,7 +14,7 @@ use super::api::ApiKeys;
 use super::background::BackgroundKeys;
 use super::broker::{BrokerKeys, JournalKeys};
 use super::command::CommandBounds;
-use super::fleet::{ListenKeys, PostgresKeys, RedisKeys};
+use super::fleet::{self, ListenKeys, PostgresKeys, RedisKeys};
 use super::log::LogSettings;
 use super::refresh::{RefreshKeys, contradiction};
 use super::server::ServerBounds;
@@ -85,7 +85,8 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<FileSettings, ConfigError
         let key = line.and_then(|line| key_on(text, line));
         wrong(line, key, problem(error.message()))
     })?;
-    match contradiction(&settings.refresh) {
+    let wrong_bound = contradiction(&settings.refresh).or_else(|| fleet::contradiction(&settings.redis));
+    match wrong_bound {
         Some((key, why)) => Err(wrong(line_of(text, key), Some(key), why.into())),
         None => Ok(settings),
     }

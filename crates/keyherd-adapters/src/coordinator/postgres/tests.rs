@@ -101,3 +101,22 @@ async fn after_a_restart_everyone_is_woken_and_hears_again() {
     soon(two.changed()).await;
     assert_eq!(one.trouble().await, [] as [String; 0]);
 }
+
+#[tokio::test]
+async fn the_servers_own_words_are_for_the_log() {
+    let options = PostgresOptions { password: true, ..PostgresOptions::default() };
+    let server = PrivatePostgres::start(options).unwrap();
+    let refused = server.url("postgres").replace(crate::testing::PASSWORD, "pl4nt3d");
+    let bell = bell(&refused, notices_only());
+    hears(&bell, |hearing| matches!(hearing, Hearing::Deaf(_))).await;
+    bell.announce();
+    soon(async {
+        while bell.trouble().await.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let said = bell.trouble().await.join("\n");
+    assert!(said.contains("does not permit it"), "{said}");
+    assert!(!said.contains("password") && !said.contains("SQLSTATE") && !said.contains("user"), "{said}");
+}

@@ -97,7 +97,7 @@ impl RedisLink {
     }
 
     /// Returns when it is known whether it answers.
-    pub(in super::super) async fn tried(&self) {
+    pub(crate) async fn tried(&self) {
         let bound = self.options.connect_timeout * 2 + self.options.answer_timeout;
         let mut state = self.state.subscribe();
         let known = state.wait_for(|state| !matches!(state, State::Unknown));
