@@ -47,7 +47,7 @@ pub struct Process {
     pub owner: OwnerId,
 }
 
-/// Makes a test of every case of the store's contract. The expression makes a [`Testbed`](crate::contract::Testbed)
+/// Makes a test of every case of the store's contract. The expression makes a [`Testbed`]
 /// with an empty store; it stands in an async function.
 #[macro_export]
 macro_rules! store_contract {
