@@ -44,7 +44,7 @@ const CONFIG: &str = "[background]\ninterval_seconds = 0.2\n\
      answer_margin_seconds = 0.5\n";
 /// Longer than the outage, and shorter.
 const LONG_LIFE: &str = "claim_life_seconds = 20\n";
-const SHORT_LIFE: &str = "claim_life_seconds = 2.5\n";
+const SHORT_LIFE: &str = "claim_life_seconds = 4\n";
 
 /// What is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

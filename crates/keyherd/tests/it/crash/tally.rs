@@ -33,6 +33,7 @@ impl From<&Ran> for Told {
             4 if ran.err.contains("unknown whether the provider rotated") => Self::Uncertain,
             4 if ran.err.contains("is held by another process") => Self::Held,
             4 if ran.err.contains("the store does not answer") => Self::NoStore,
+            4 if ran.err.contains("the store's answer was lost") => Self::NoStore,
             _ => Self::Other(format!("{ran:?}")),
         }
     }

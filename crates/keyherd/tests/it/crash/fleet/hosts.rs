@@ -170,7 +170,7 @@ impl Hosts {
         self.there().run(&["--json", "cred", "show", "acme"]).ok().json()
     }
 
-    /// Nobody was told anything before the claim had ended.
+    /// Nobody was told anything before the claim had ended. (What a dead host had left in Redis is found before.)
     pub(super) fn no_sooner(&self, first: Timestamp, until: Option<Timestamp>) {
         if let Some(until) = until {
             assert!(

@@ -35,8 +35,12 @@ impl Case {
 
     /// Whether others cannot know what the host did.
     fn is_uncertain(&self) -> bool {
-        let is_copied = self.step.is_kept() && self.place == Place::PostgresAndRedis;
-        self.step.is_claimed && self.place != Place::Sqlite && !is_copied
+        self.step.is_claimed && self.place != Place::Sqlite && !self.is_copied()
+    }
+
+    /// Whether the answer is where every host finds it.
+    fn is_copied(&self) -> bool {
+        self.step.is_kept() && self.place == Place::PostgresAndRedis
     }
 
     /// Whether the probe is a reuse, because the provider's answer is with the host that stands still.
@@ -80,7 +84,7 @@ fn play(case: &Case) -> Row {
         Place::Sqlite => on_one_machine(&hosts, step, owner),
         _ => {
             let (first, told_at) = hosts.ask(WAITERS);
-            hosts.no_sooner(told_at, stood_until);
+            hosts.no_sooner(told_at, stood_until.filter(|_| !case.is_copied()));
             hosts.all_were_told(&first, &if case.is_uncertain() { Told::Uncertain } else { new_token() });
             let mut told = vec![first];
             if case.when == When::Late {
