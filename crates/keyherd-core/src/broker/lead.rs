@@ -152,7 +152,7 @@ impl Lead {
         match plan {
             Plan::Serve => Ok(Step::End(Some(row), End::Found)),
             Plan::Rest => Ok(Step::End(Some(row), End::Rest)),
-            Plan::Refuse(refusal) => Ok(Step::End(Some(row), End::Refused(refusal))),
+            Plan::Refuse(refusal) => self.refuse(row, refusal).await,
             Plan::Wait if self.ask.policy == Policy::Background => Ok(Step::End(Some(row), End::Skipped)),
             Plan::Wait => self.wait(row, None).await,
             Plan::Resolve(claim) => self.resolve(row, claim).await,
