@@ -137,7 +137,8 @@ impl Broker {
     /// Commits what processes of this machine left in its journal: also those that ended meanwhile, and as soon as the
     /// store is back. What was not there at the last look is left to who wrote it, who is about to commit it.
     pub(super) async fn keep_recovering(&self) {
-        let (mut seen, mut tried) = (HashSet::new(), HashSet::new());
+        let mut seen: HashSet<TokenHash> = HashSet::new();
+        let mut tried: HashSet<TokenHash> = HashSet::new();
         loop {
             tokio::time::sleep(RECOVER_AGAIN).await;
             let pending = match self.pending_now().await {
