@@ -83,7 +83,13 @@ impl Plan {
     pub(crate) fn of(dice: &mut Dice, hosts: Option<usize>, fault_free: bool) -> Self {
         let hosts = hosts.unwrap_or_else(|| 2 + dice.below(4));
         if fault_free {
-            return Self { hosts, commands: 60, people: 60, coordinator: coordination(dice), ..Self::default() };
+            return Self {
+                hosts,
+                commands: 60,
+                people: 60,
+                coordinator: coordination(dice),
+                ..Self::default()
+            };
         }
         // One seed in four has few faults, so that each stands alone.
         let often = if dice.chance(250) { 150 } else { 500 };
