@@ -14,8 +14,8 @@ use crate::ports::{Seat, SimClock, SimCoordinator, SimJournal, SimProvider, SimS
 use crate::tally::Event;
 use crate::world::World;
 
-/// How long a command that has its answer goes on with what it began.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a command that has its answer goes on with what it began, at most: it may be told to end at once.
+const PATIENCE_MAX_MS: u64 = 3_000;
 
 /// Starts the process on that host that stays: a server, or a program that asks now and then.
 pub(crate) fn boot(world: &Arc<World>, host: usize) {
@@ -80,7 +80,8 @@ pub(crate) async fn command(world: Arc<World>) {
     if let Some(caller) = Caller::at(&world, host, owner, broker.clone()) {
         caller.run().await;
     }
-    broker.shutdown(PATIENCE).await;
+    let patience = world.lock().dice.millis(0, PATIENCE_MAX_MS);
+    broker.shutdown(patience).await;
     seat.held().await;
     end(&world, host, owner, "ends");
 }
@@ -95,6 +96,18 @@ fn end(world: &World, host: usize, owner: OwnerId, how: &str) {
     }
     drop(state);
     world.tell(Some(host), None, format!("the command of process {} {how}", owner.as_i64()));
+}
+
+/// A command with an answer that its journal has, and the store has not: one in a few ends there, as where the store is down.
+pub(crate) fn may_leave(seat: &Seat) {
+    let leaves = {
+        let mut state = seat.world.lock();
+        let is_command = state.hosts[seat.host].commands.contains(&seat.owner);
+        is_command && !state.is_calm && state.plan.commands > 60 && state.dice.chance(400)
+    };
+    if leaves {
+        end(&seat.world, seat.host, seat.owner, "DIES with its answer in the journal");
+    }
 }
 
 /// Kills that process: the one that stays, and everything else on that host with it; or a command alone.
