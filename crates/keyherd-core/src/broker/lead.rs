@@ -1,8 +1,8 @@
 //! One flight: from the row to an end that all callers share. Reads, decides, claims, and hands over to `spend`.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
@@ -21,6 +21,7 @@ use crate::provider::{
     ClientApp, Profile, Rotates, TokenRequest, client_credentials_request, refresh_request,
 };
 use crate::refresh::{Ask, Plan, Policy, Refusal, Rules, Settlement, plan};
+use crate::time::Timestamp;
 
 /// Decisions a flight takes at most: each follows a change of the row by someone else.
 const DECISIONS_MAX: usize = 64;
@@ -65,6 +66,8 @@ pub(super) struct Lead {
     pub(super) wait_until: Duration,
     /// The coordinator's word was heeded once. It is not heeded again: it may be wrong.
     pub(super) has_waited_turn: AtomicBool,
+    /// The generation and the time of this flight's claim under which certainly nothing was sent.
+    pub(super) unsent: Mutex<Option<(u64, Timestamp)>>,
 }
 
 /// What to do after a step: go on with this row, or end.
@@ -108,7 +111,8 @@ impl Broker {
                 let rules = Rules::new(&self.0.options.refresh, &profile);
                 let wait_until = self.0.ports.clock.uptime() + self.0.options.refresh.flight_timeout;
                 let (broker, has_waited_turn) = (self.clone(), AtomicBool::new(false));
-                Lead { broker, name, ask, actor, rules, profile, wait_until, has_waited_turn }
+                let unsent = Mutex::default();
+                Lead { broker, name, ask, actor, rules, profile, wait_until, has_waited_turn, unsent }
             }
             Err(error) => return FlightEnd { chain: None, end: End::Failed(error) },
         };
@@ -124,6 +128,7 @@ impl Lead {
         let mut row = Box::new(first);
         let mut is_reread = false;
         for _ in 0..DECISIONS_MAX {
+            row = self.without_own_doubt(row);
             let plan = plan(&row, &self.ask, &self.rules, self.broker.now());
             // What memory would refuse, the store may know better; a claim re-reads by itself.
             if !is_reread && matches!(plan, Plan::Refuse(_) | Plan::Rest) {
@@ -152,7 +157,7 @@ impl Lead {
         match plan {
             Plan::Serve => Ok(Step::End(Some(row), End::Found)),
             Plan::Rest => Ok(Step::End(Some(row), End::Rest)),
-            Plan::Refuse(refusal) => Ok(Step::End(Some(row), End::Refused(refusal))),
+            Plan::Refuse(refusal) => self.refuse(row, refusal).await,
             Plan::Wait if self.ask.policy == Policy::Background => Ok(Step::End(Some(row), End::Skipped)),
             Plan::Wait => self.wait(row, None).await,
             Plan::Resolve(claim) => self.resolve(row, claim).await,
@@ -251,6 +256,7 @@ impl Lead {
             Claimed::Granted(granted) => {
                 let tenure = self.broker.tenure(granted.id, id, asked_at, seat);
                 crash::point("claimed");
+                let granted = self.without_own_doubt(granted);
                 // Two rows may have one revision, where memory was ahead of the store or the store lost commits.
                 if !is_same_question(&row, &granted) {
                     return self.let_go(granted, tenure).await;

@@ -7,6 +7,7 @@ mod acquire;
 mod acquired;
 mod connect;
 mod crash;
+mod doubt;
 mod flight;
 mod follow;
 mod later;

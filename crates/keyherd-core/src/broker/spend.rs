@@ -124,6 +124,7 @@ impl Lead {
         tracing::warn!(credential = %self.name, "not sent: too late, or the claim might have ended before the answer");
         tenure.count_lost();
         tenure.ends();
+        self.sent_nothing(&row);
         let (settling, record) = self.releasing(&row, tenure.claim, "claim_lost");
         let settled = self.broker.0.ports.store.settle(settling.clone(), record.clone()).await;
         match settled.inspect_err(|_| self.broker.settle_later(settling, record, Some(tenure)))? {

@@ -61,9 +61,6 @@ impl Default for BackgroundBounds {
     }
 }
 
-/// Rest after the store could not be asked for an answer that the journal has. Others may probe for it before long.
-const RECOVER_AGAIN: Duration = Duration::from_secs(5);
-
 /// One token endpoint, as the sweep treats it.
 struct Lane {
     at_once: Arc<Semaphore>,
@@ -100,20 +97,20 @@ impl Broker {
         self.0.tasks.spawn(async move {
             let _ = stop.run_until_cancelled(broker.background()).await;
         });
+        let (broker, stop) = (self.clone(), self.0.stop.clone());
+        self.0.tasks.spawn(async move {
+            let _ = stop.run_until_cancelled(broker.keep_recovering()).await;
+        });
     }
 
     async fn background(&self) {
         let mut sweeper = self.sweeper();
         let bounds = self.0.options.background.clone();
-        let (mut since_trim, mut since_recovery) = (bounds.trim_interval, Duration::ZERO);
-        let mut is_recovered = true;
+        let mut since_trim = bounds.trim_interval;
         loop {
             if since_trim >= bounds.trim_interval {
-                (since_trim, since_recovery) = (Duration::ZERO, Duration::ZERO);
-                is_recovered = self.tidy().await;
-            } else if !is_recovered && since_recovery >= RECOVER_AGAIN {
-                since_recovery = Duration::ZERO;
-                is_recovered = self.recover_left().await;
+                since_trim = Duration::ZERO;
+                self.tidy().await;
             }
             if bounds.enabled
                 && let Err(error) = sweeper.sweep().await
@@ -122,7 +119,6 @@ impl Broker {
             }
             tokio::time::sleep(bounds.interval).await;
             since_trim += bounds.interval;
-            since_recovery += bounds.interval;
         }
     }
 

@@ -10,6 +10,7 @@ use keyherd_core::secret::TokenHash;
 use keyherd_core::time::Timestamp;
 
 use super::Seat;
+use crate::hosts;
 use crate::ledger::Receipt;
 use crate::tally::Event;
 
@@ -68,6 +69,7 @@ impl Journal for SimJournal {
         self.disk().write(entry).await?;
         self.received(entry);
         seat.tell(Some(entry.chain), format!("journal: has the answer to {name}"));
+        hosts::may_leave(seat);
         seat.moment("after journaling").await;
         Ok(())
     }

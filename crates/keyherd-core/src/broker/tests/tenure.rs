@@ -67,6 +67,47 @@ async fn a_claim_that_was_lost_before_the_request_keeps_it_from_being_sent() {
     assert_eq!(token(ask(&near).await).expose(), "access-1");
 }
 
+/// Others found its claim ended, and wait for an answer that will not come: it knows that, and goes on at once.
+#[tokio::test(start_paused = true)]
+async fn who_knows_that_nothing_was_sent_does_not_wait_with_the_others() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let (broker, store, host) = process(&stage, Some(120 * SECOND), None);
+    let broker = far(&stage, &broker, 50 * SECOND);
+    let (other, _, _other) = process(&stage, Some(120 * SECOND), None);
+    store.set(Renewal::Refused);
+    let meanwhile = async {
+        pass(45 * SECOND).await;
+        stage.fleet.bury(&host);
+        let told = refusal(ask(&other).await);
+        assert!(matches!(&told, Refusal::Uncertain { code, .. } if code == "owner_gone"), "{told:?}");
+        store.set(Renewal::Granted);
+    };
+    let (got, ()) = tokio::join!(ask(&broker), meanwhile);
+    assert_eq!((token(got).expose(), stage.provider.calls()), ("access-1", 1));
+    assert_eq!(token(ask(&other).await).expose(), "access-1");
+}
+
+/// A doubt that was there before its claim is another one, and stays.
+#[tokio::test(start_paused = true)]
+async fn an_older_doubt_is_not_cleared_by_who_sent_nothing() {
+    let unanswered = Delivery::Unanswered { code: "reset".into(), detail: String::new() };
+    let stage = stage(Duration::ZERO, [unanswered, granted("access-1", "refresh-1")]).await;
+    assert!(matches!(stage.refusal().await, Refusal::Uncertain { .. }));
+    let (broker, store, host) = process(&stage, Some(120 * SECOND), None);
+    let broker = far(&stage, &broker, 50 * SECOND);
+    let (other, _, _other) = process(&stage, Some(120 * SECOND), None);
+    store.set(Renewal::Refused);
+    let meanwhile = async {
+        pass(45 * SECOND).await;
+        stage.fleet.bury(&host);
+        refusal(ask(&other).await);
+        store.set(Renewal::Granted);
+    };
+    let (got, ()) = tokio::join!(ask(&broker), meanwhile);
+    assert!(matches!(refusal(got), Refusal::Uncertain { .. }));
+    assert_eq!(stage.provider.calls(), 1, "the probe of which others cannot know is waited for");
+}
+
 /// Where claims do not expire, a process that was stopped after its handshake finds that the time to send is over.
 #[tokio::test(start_paused = true)]
 async fn nobody_backs_off_for_a_process_that_stood_still_before_it_sent() {
