@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keyherd_core::ports::Coordinator;
+use keyherd_core::spell::Spell;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
@@ -84,6 +85,8 @@ struct Shared {
     options: PostgresBellOptions,
     ears: Arc<Ears>,
     hearing: watch::Sender<Hearing>,
+    /// Connections that listened in vain.
+    deaf: Spell,
     proofs: watch::Sender<u64>,
     wanted: Notify,
     /// A faster way is open: this one may take its time.
@@ -91,6 +94,7 @@ struct Shared {
     /// Up to where it was said what was announced.
     said: watch::Sender<u64>,
     notices: AtomicU64,
+    unsaid: Spell,
     mute: Mutex<Option<&'static str>>,
 }
 
@@ -113,11 +117,13 @@ impl PostgresBell {
             options,
             ears,
             hearing: watch::Sender::new(Hearing::Unknown),
+            deaf: Spell::default(),
             proofs: watch::Sender::new(0),
             wanted: Notify::new(),
             unhurried: AtomicBool::new(false),
             said: watch::Sender::new(0),
             notices: AtomicU64::new(0),
+            unsaid: Spell::default(),
             mute: Mutex::default(),
         };
         Self { shared: Arc::new(shared), speaker: Mutex::default(), listener: Mutex::default() }
@@ -235,15 +241,17 @@ impl Shared {
             let count = self.ears.announced();
             let said = self.notify(&self.ears.word()).await;
             let problem = said.as_ref().err().map(WireError::word);
-            let before =
-                std::mem::replace(&mut *self.mute.lock().unwrap_or_else(PoisonError::into_inner), problem);
+            *self.mute.lock().unwrap_or_else(PoisonError::into_inner) = problem;
             if let Err(error) = said {
-                if before != problem {
+                if self.unsaid.failed() {
                     tracing::warn!(%error, "other processes cannot be notified");
                 }
                 tokio::time::sleep(self.options.reconnect_first).await;
                 self.wanted.notify_one();
             } else {
+                if let Some(times) = self.unsaid.over() {
+                    tracing::info!(times, "other processes are notified again");
+                }
                 self.said.send_replace(count);
             }
         }

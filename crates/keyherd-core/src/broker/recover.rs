@@ -125,7 +125,9 @@ impl Broker {
                     Ok(was_taken) => taken += usize::from(was_taken),
                     Err(error) => {
                         left += 1;
-                        tracing::error!(%error, "a journal entry cannot be recovered now");
+                        if self.0.unrecovered.failed() {
+                            tracing::error!(%error, "a journal entry cannot be recovered now");
+                        }
                     }
                 },
                 Ok(None) => {}

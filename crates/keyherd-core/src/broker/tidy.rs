@@ -34,10 +34,17 @@ impl Broker {
                 if taken > 0 {
                     tracing::info!(taken, "answers recovered from the journal");
                 }
+                if left == 0
+                    && let Some(times) = self.0.unrecovered.over()
+                {
+                    tracing::info!(times, "the journal's answers are told to the store again");
+                }
                 left == 0
             }
             Err(error) => {
-                tracing::warn!(%error, "the journal cannot be recovered now");
+                if self.0.unrecovered.failed() {
+                    tracing::warn!(%error, "the journal cannot be recovered now");
+                }
                 false
             }
         }

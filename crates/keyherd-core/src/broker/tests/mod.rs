@@ -6,6 +6,7 @@ mod doubtful;
 mod failures;
 mod found;
 mod herd;
+mod logged;
 mod rejected;
 mod sweeping;
 mod switches;
