@@ -22,9 +22,15 @@ pub(crate) struct ServerBounds {
     /// Name, address and TLS.
     #[serde(rename = "connect_timeout_seconds", deserialize_with = "seconds::<_, 100, 600_000>")]
     pub(crate) connect_timeout: Duration,
-    /// From sending to the last byte, beside what the caller itself waits for a refresh.
+    /// A whole request, connecting and answer, where the caller does not say how long it waits.
     #[serde(rename = "answer_timeout_seconds", deserialize_with = "seconds::<_, 100, 3_600_000>")]
     pub(crate) answer_timeout: Duration,
+    /// What a request may take beyond the caller's own `--wait`: the way there and back.
+    #[serde(rename = "wait_margin_seconds", deserialize_with = "seconds::<_, 100, 60_000>")]
+    pub(crate) wait_margin: Duration,
+    /// A look through the whole audit log.
+    #[serde(rename = "verify_timeout_seconds", deserialize_with = "seconds::<_, 100, 86_400_000>")]
+    pub(crate) verify_timeout: Duration,
     /// The largest answer, in bytes.
     #[serde(rename = "answer_bytes_max", deserialize_with = "count::<_, _, 1_024, 1_073_741_824>")]
     pub(crate) answer_len_max: usize,
@@ -33,8 +39,11 @@ pub(crate) struct ServerBounds {
 impl Default for ServerBounds {
     fn default() -> Self {
         Self {
-            connect_timeout: Duration::from_secs(10),
-            answer_timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(5),
+            // Longer than a server lets a removal wait for a refresh under way.
+            answer_timeout: Duration::from_secs(15),
+            wait_margin: Duration::from_secs(2),
+            verify_timeout: Duration::from_secs(600),
             answer_len_max: 64 * 1024 * 1024,
         }
     }
