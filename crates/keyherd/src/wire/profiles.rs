@@ -48,6 +48,11 @@ impl LayeredProfiles {
         Ok(self.folder.find_builtin(name)?.map(|profile| (profile, "built in")))
     }
 
+    /// Whether a built-in profile has that name, whatever stands before it.
+    pub(crate) fn is_builtin(&self, name: &str) -> bool {
+        self.folder.find_builtin(name).is_ok_and(|found| found.is_some())
+    }
+
     /// The text of the profile that is in force, to be shown.
     pub(crate) fn text(&self, name: &str) -> Result<Option<String>, ProfileError> {
         match self.folder.find_own(name) {
