@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use keyherd_core::provider::check_endpoint;
+use keyherd_core::provider::{BadEndpoint, check_endpoint};
 use keyherd_core::secret::Secret;
 use serde::Deserialize;
 use url::Url;
@@ -82,13 +82,27 @@ pub(super) fn server(
         name: TOKEN,
         problem: "is not set: --server needs the bearer that the server knows this caller by".into(),
     })?;
+    // What cannot stand in a header would be told much later, as if the server were at fault.
+    if token.expose().chars().any(|c| !c.is_ascii_graphic()) {
+        return Err(ConfigError::Variable {
+            name: TOKEN,
+            problem: "has a space, a line break or another character that no bearer has: give it as it stands in the \
+                      server's file 'admin.token'"
+                .into(),
+        });
+    }
     Ok(Some(ServerSettings { url: parse(&url)?, token, ca_bundle: ca_bundle.cloned(), bounds: file.client }))
 }
 
 /// The text is not repeated: it may hold a password.
 fn parse(text: &str) -> Result<Url, ConfigError> {
     let unfit = |problem: String| ConfigError::Unfit { setting: "--server", problem };
-    let url = check_endpoint("the server's URL", text).map_err(|error| unfit(error.to_string()))?;
+    let url = check_endpoint("the server's URL", text).map_err(|error| match error {
+        BadEndpoint::UserInfo { host, .. } => unfit(format!(
+            "the server's URL to '{host}' has a user or password in it: leave them out, and give the bearer in KEYHERD_TOKEN"
+        )),
+        other => unfit(other.to_string()),
+    })?;
     match url.query() {
         Some(_) => Err(unfit("takes no query: write it as https://host:8484".into())),
         None => Ok(url),

@@ -156,6 +156,9 @@ impl ServerPeer {
                 };
                 Failure::failed(format!("the server's certificate is not trusted: {detail}{remedy}"))
             }
+            RestError::NotSent { code, detail } if code == "not_tls" => Failure::failed(format!(
+                "the server cannot be asked: {detail} Plain http goes to this machine only: http://127.0.0.1:8484"
+            )),
             RestError::NotSent { detail, .. } => Failure::new(
                 Exit::NotNow,
                 format!("the server cannot be reached: {detail}: is it running, and is --server right?"),
@@ -326,8 +329,7 @@ impl Peer for ServerPeer {
     }
 
     async fn remove_client(&self, name: &Name) -> Result<(), Failure> {
-        let said =
-            self.ask(Method::DELETE, &["v1", "clients", name.as_str()], &[], None, self.brief()).await;
+        let said = self.ask(Method::DELETE, &["v1", "clients", name.as_str()], &[], None, self.brief()).await;
         said.map(drop).map_err(|refused| self.failure(refused))
     }
 

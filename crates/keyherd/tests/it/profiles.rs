@@ -18,7 +18,9 @@ fn a_profile_in_use_is_not_removed_and_a_valid_token_outlives_it() {
     document["provider"] = json!("acme");
     sandbox.run_with(&["cred", "import", "-"], &document.to_string()).ok();
     let token = sandbox.token(&["a"]).ok().out;
-    sandbox.run(&["provider", "remove", "acme"]).failed(1, &["'acme'", "in use by 1 credential", "cred list"]);
+    sandbox
+        .run(&["provider", "remove", "acme"])
+        .failed(1, &["'acme'", "in use by 1 credential", "cred list"]);
     sandbox.run(&["provider", "show", "acme"]).ok();
 
     // Taken away by hand, it is missed when it is needed and not before.

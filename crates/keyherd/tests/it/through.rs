@@ -236,3 +236,20 @@ fn a_server_that_never_answers_keeps_nobody_beyond_their_own_wait() {
     let doctor = agent.run(&["doctor"]);
     assert!(doctor.code != 0 && doctor.out.contains("no answer within"), "{doctor:?}");
 }
+
+#[test]
+fn a_bearer_or_an_address_that_cannot_be_is_said_to_be_what_it_is() {
+    let sandbox = Sandbox::new();
+    let server = Server::start(&sandbox);
+    Agent::new(&server.url(), &format!("{}\n", server.bearer())).run(&["cred", "list"]).ok();
+    let broken = format!("{MARKER}\n{MARKER}");
+    Agent::new(&server.url(), &broken).run(&["cred", "list"]).failed(2, &["KEYHERD_TOKEN", "admin.token"]);
+    let encrypted = server.url().replace("http:", "https:");
+    let refused = Agent::new(&encrypted, MARKER).run(&["cred", "list"]);
+    refused.failed(1, &["does not speak TLS"]);
+    assert!(!refused.err.contains("trusted"), "{}", refused.err);
+    let with_user = server.url().replace("http://", "http://someone:else@");
+    let refused = Agent::new(&with_user, MARKER).run(&["cred", "list"]);
+    refused.failed(2, &["user or password", "KEYHERD_TOKEN"]);
+    assert!(!refused.err.contains("client_secret") && !refused.err.contains("else@"), "{}", refused.err);
+}

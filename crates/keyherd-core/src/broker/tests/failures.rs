@@ -183,10 +183,8 @@ async fn a_valid_token_is_served_although_its_profile_is_gone() {
     let stage = stage(HOUR, []).await;
     let ports = stage.host.broker.ports().clone();
     let profiles = Arc::new(crate::fakes::FixedProfiles::new([]));
-    let bare = crate::broker::Broker::new(
-        crate::broker::Ports { profiles, ..ports },
-        stage.fleet.options.clone(),
-    );
+    let bare =
+        crate::broker::Broker::new(crate::broker::Ports { profiles, ..ports }, stage.fleet.options.clone());
     let ask = |ask: Ask| {
         let bare = bare.clone();
         async move { bare.acquire("acme", &ask, &actor()).await }
