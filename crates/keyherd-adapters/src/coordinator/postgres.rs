@@ -53,7 +53,8 @@ impl Default for PostgresBellOptions {
             prove_every: Duration::from_secs(15),
             prove_within: Duration::from_secs(2),
             reconnect_first: Duration::from_millis(100),
-            reconnect_max: Duration::from_secs(10),
+            // One try a second is little beside the polls meanwhile; and so soon it is heard that all is well again.
+            reconnect_max: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(5),
             spacing: Duration::from_millis(50),
             settle_timeout: Duration::from_secs(1),
