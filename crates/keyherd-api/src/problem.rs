@@ -296,6 +296,7 @@ pub(crate) fn store_word(error: &StoreError) -> &'static str {
     match error {
         StoreError::Unavailable(_) | StoreError::Unanswered(_) => "unavailable",
         StoreError::Unwritable(_) => "unwritable",
+        StoreError::Misconfigured(_) => "misconfigured",
         StoreError::Corrupt(_) => "corrupt",
         StoreError::Sealed(_) => "sealed",
     }

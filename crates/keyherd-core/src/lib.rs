@@ -16,4 +16,5 @@ pub mod ports;
 pub mod provider;
 pub mod refresh;
 pub mod secret;
+pub mod spell;
 pub mod time;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keyherd_core::ports::Coordinator;
+use keyherd_core::spell::Spell;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
@@ -52,7 +53,8 @@ impl Default for PostgresBellOptions {
             prove_every: Duration::from_secs(15),
             prove_within: Duration::from_secs(2),
             reconnect_first: Duration::from_millis(100),
-            reconnect_max: Duration::from_secs(10),
+            // One try a second is little beside the polls meanwhile; and so soon it is heard that all is well again.
+            reconnect_max: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(5),
             spacing: Duration::from_millis(50),
             settle_timeout: Duration::from_secs(1),
@@ -84,6 +86,8 @@ struct Shared {
     options: PostgresBellOptions,
     ears: Arc<Ears>,
     hearing: watch::Sender<Hearing>,
+    /// Connections that listened in vain.
+    deaf: Spell,
     proofs: watch::Sender<u64>,
     wanted: Notify,
     /// A faster way is open: this one may take its time.
@@ -91,6 +95,7 @@ struct Shared {
     /// Up to where it was said what was announced.
     said: watch::Sender<u64>,
     notices: AtomicU64,
+    unsaid: Spell,
     mute: Mutex<Option<&'static str>>,
 }
 
@@ -113,11 +118,13 @@ impl PostgresBell {
             options,
             ears,
             hearing: watch::Sender::new(Hearing::Unknown),
+            deaf: Spell::default(),
             proofs: watch::Sender::new(0),
             wanted: Notify::new(),
             unhurried: AtomicBool::new(false),
             said: watch::Sender::new(0),
             notices: AtomicU64::new(0),
+            unsaid: Spell::default(),
             mute: Mutex::default(),
         };
         Self { shared: Arc::new(shared), speaker: Mutex::default(), listener: Mutex::default() }
@@ -235,15 +242,17 @@ impl Shared {
             let count = self.ears.announced();
             let said = self.notify(&self.ears.word()).await;
             let problem = said.as_ref().err().map(WireError::word);
-            let before =
-                std::mem::replace(&mut *self.mute.lock().unwrap_or_else(PoisonError::into_inner), problem);
+            *self.mute.lock().unwrap_or_else(PoisonError::into_inner) = problem;
             if let Err(error) = said {
-                if before != problem {
+                if self.unsaid.failed() {
                     tracing::warn!(%error, "other processes cannot be notified");
                 }
                 tokio::time::sleep(self.options.reconnect_first).await;
                 self.wanted.notify_one();
             } else {
+                if let Some(times) = self.unsaid.over() {
+                    tracing::info!(times, "other processes are notified again");
+                }
                 self.said.send_replace(count);
             }
         }

@@ -76,6 +76,13 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Who logs in, for messages; none: whoever runs this process.
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.config.get_user()
+    }
+}
+
 /// Host, port and database: for messages.
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -281,7 +281,7 @@ async fn certificates_are_verified_as_far_as_sslmode_says() {
     }
     let wrong = named.replace(crate::testing::PASSWORD, "planted");
     let refused = encrypted(&wrong, "require", None).await.unwrap_err();
-    assert!(matches!(&refused, WireError::Permission(why) if !why.contains("planted")), "{refused}");
+    assert!(matches!(&refused, WireError::Login(why) if !why.contains("planted")), "{refused}");
 }
 
 #[test]

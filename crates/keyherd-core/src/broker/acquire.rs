@@ -157,9 +157,13 @@ impl Broker {
         Some(Refusal::Cooling { until: cooldown.until, reason: cooldown.reason.clone() })
     }
 
-    /// Where the row's token serves, or nothing may be done now and it is still valid.
+    /// Where the row's token serves, or nothing may be done now and it is still valid. A token needs no profile until it
+    /// has to be refreshed.
     fn without_flight(&self, standing: &Loaded, ask: &Ask) -> Result<Option<Token>, AcquireError> {
-        let rules = self.rules(&standing.chain.provider)?;
+        let rules = match self.rules(&standing.chain.provider) {
+            Ok(rules) => rules,
+            Err(error) => return self.still_valid(standing, &standing.chain, ask).map(Some).ok_or(error),
+        };
         Ok(match plan(&standing.chain, ask, &rules, self.now()) {
             Plan::Serve => Token::of(&standing.credential, &standing.chain),
             Plan::Refuse(_) => self.still_valid(standing, &standing.chain, ask),

@@ -52,6 +52,7 @@ use crate::ports::{
 };
 use crate::refresh::RefreshBounds;
 use crate::secret::{Hasher, TokenHash};
+use crate::spell::Spell;
 
 /// Everything a broker needs of the world.
 #[derive(Clone)]
@@ -131,6 +132,10 @@ struct Inner {
     unjournaled: Mutex<HashMap<ChainId, JournalEntry>>,
     /// How claims of this process ended that the store could not be told yet.
     unsettled: Mutex<HashMap<ClaimId, (Settling, Record)>>,
+    /// Renewals that failed, of any claim.
+    unrenewed: Spell,
+    /// Answers in the journal that the store could not be asked for, and a journal that could not be read.
+    unrecovered: Spell,
     events: broadcast::Sender<Arc<StoredEvent>>,
     /// Whether tidying is taken care of in this process.
     tidies: AtomicBool,
@@ -156,6 +161,8 @@ impl Broker {
             homeless: Mutex::default(),
             unjournaled: Mutex::default(),
             unsettled: Mutex::default(),
+            unrenewed: Spell::default(),
+            unrecovered: Spell::default(),
             events: broadcast::Sender::new(options.events_lag_max),
             tidies: AtomicBool::new(false),
             tasks,

@@ -171,13 +171,18 @@ impl Broker {
         for spent in pending {
             match self.recover_one(&spent).await {
                 Ok(was_taken) => {
+                    if let Some(times) = self.0.unrecovered.over() {
+                        tracing::info!(times, "answers in the journal reach the store again");
+                    }
                     recovered.taken += usize::from(was_taken);
                     recovered.tried.push(spent);
                 }
                 Err(AcquireError::Store(error)) if is_of_all(&error) => {
+                    if self.0.unrecovered.failed() {
+                        tracing::warn!(%error, "answers in the journal wait for the store");
+                    }
                     failures += 1;
                     if failures == FAILURES_MAX {
-                        tracing::warn!(%error, "answers in the journal wait for the store");
                         break;
                     }
                 }
@@ -266,7 +271,10 @@ struct Recovered {
 /// Whether other entries would fare alike.
 fn is_of_all(error: &StoreError) -> bool {
     match error {
-        StoreError::Unavailable(_) | StoreError::Unanswered(_) | StoreError::Unwritable(_) => true,
+        StoreError::Unavailable(_)
+        | StoreError::Unanswered(_)
+        | StoreError::Unwritable(_)
+        | StoreError::Misconfigured(_) => true,
         StoreError::Corrupt(_) | StoreError::Sealed(_) => false,
     }
 }

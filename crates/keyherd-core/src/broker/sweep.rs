@@ -18,6 +18,7 @@ use crate::ports::StoreError;
 use crate::ports::store::Due;
 use crate::provider::{Profile, origin};
 use crate::refresh::{Ask, Breaker, Pace, Refusal, due_at};
+use crate::spell::Spell;
 
 /// Bounds of background refresh.
 #[derive(Debug, Clone)]
@@ -107,15 +108,24 @@ impl Broker {
         let mut sweeper = self.sweeper();
         let bounds = self.0.options.background.clone();
         let mut since_trim = bounds.trim_interval;
+        let unread = Spell::default();
         loop {
             if since_trim >= bounds.trim_interval {
                 since_trim = Duration::ZERO;
                 self.tidy().await;
             }
-            if bounds.enabled
-                && let Err(error) = sweeper.sweep().await
-            {
-                tracing::warn!(%error, "the sweep cannot read the store");
+            if bounds.enabled {
+                match sweeper.sweep().await {
+                    Err(error) if unread.failed() => {
+                        tracing::warn!(%error, "the sweep cannot read the store");
+                    }
+                    Err(_) => {}
+                    Ok(_) => {
+                        if let Some(times) = unread.over() {
+                            tracing::info!(times, "the sweep reads the store again");
+                        }
+                    }
+                }
             }
             tokio::time::sleep(bounds.interval).await;
             since_trim += bounds.interval;

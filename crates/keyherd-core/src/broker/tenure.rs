@@ -147,6 +147,9 @@ impl Broker {
             match self.0.ports.store.renew(chain, claim).await {
                 Ok(true) => {
                     state.renewed(asked_at);
+                    if let Some(times) = self.0.unrenewed.over() {
+                        tracing::info!(times, "claims are renewed again");
+                    }
                     rest = whole / RENEWALS;
                 }
                 Ok(false) => {
@@ -158,7 +161,10 @@ impl Broker {
                     return;
                 }
                 Err(error) => {
-                    tracing::warn!(chain = chain.as_i64(), %error, "a claim could not be renewed");
+                    // One line for all claims of this process: what keeps one from it keeps the others too.
+                    if self.0.unrenewed.failed() {
+                        tracing::warn!(chain = chain.as_i64(), %error, "a claim could not be renewed");
+                    }
                     rest = whole / RENEW_AGAIN;
                 }
             }

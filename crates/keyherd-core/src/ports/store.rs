@@ -29,6 +29,9 @@ pub enum StoreError {
     /// It is full, read-only, or not permitted.
     #[error("the store cannot be written: {0}")]
     Unwritable(String),
+    /// It is not where it is said to be, or does not let us in: so it stays until somebody changes a setting.
+    #[error("the store cannot be used: {0}")]
+    Misconfigured(String),
     /// What it holds is damaged, or from another program.
     #[error("the store is damaged: {0}")]
     Corrupt(String),

@@ -72,9 +72,13 @@ pub(super) fn store(
     environment: &Environment,
     (data, ca_bundle): (&Path, Option<&PathBuf>),
 ) -> Result<StoreSettings, ConfigError> {
-    let given = |flag: Option<&String>, variable, file: &Option<String>| match flag {
-        Some(url) => Ok(Some(url.clone())),
-        None => Ok::<_, ConfigError>(environment.text(variable)?.or_else(|| file.clone())),
+    let given = |flag: Option<&String>, variable, file: &Option<String>| {
+        let url = match flag {
+            Some(url) => Some(url.clone()),
+            None => environment.text(variable)?.or_else(|| file.clone()),
+        };
+        // A newline at its end would be taken for a part of the database's name.
+        Ok::<_, ConfigError>(url.map(|url| url.trim().to_owned()))
     };
     let database = given(flags.database_url.as_ref(), "KEYHERD_DATABASE_URL", &file.database_url)?;
     let listen = given(None, LISTEN_URL, &file.listen_url)?;

@@ -20,7 +20,8 @@ pub(super) async fn listen(shared: Arc<Shared>) {
     loop {
         let Deafness { word, detail } = session(&shared).await;
         let before = shared.hearing.send_replace(Hearing::Deaf(word));
-        if before != Hearing::Deaf(word) {
+        // The words of an outage change while it lasts: it is one all the same.
+        if shared.deaf.failed() {
             tracing::warn!(problem = detail, "notices of other processes do not arrive");
         }
         if before == Hearing::Proven {
@@ -109,6 +110,9 @@ async fn prove(shared: &Shared, client: &Client) -> Deafness {
             Err(_elapsed) => return "a notice to itself did not come back".into(),
         }
         if shared.hearing.send_replace(Hearing::Proven) != Hearing::Proven {
+            if let Some(times) = shared.deaf.over() {
+                tracing::info!(times, "notices of other processes arrive again");
+            }
             // What was committed while nobody listened is news as well.
             shared.ears.ring();
         }

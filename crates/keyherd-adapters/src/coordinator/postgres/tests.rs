@@ -118,6 +118,6 @@ async fn the_servers_own_words_are_for_the_log() {
     })
     .await;
     let said = bell.trouble().await.join("\n");
-    assert!(said.contains("does not permit it"), "{said}");
+    assert!(said.contains("it refuses the login"), "{said}");
     assert!(!said.contains("password") && !said.contains("SQLSTATE") && !said.contains("user"), "{said}");
 }

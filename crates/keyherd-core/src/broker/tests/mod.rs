@@ -7,6 +7,7 @@ mod failures;
 mod found;
 mod herd;
 mod left;
+mod logged;
 mod rejected;
 mod sweeping;
 mod switches;
