@@ -40,6 +40,35 @@ number_id! {
     OwnerId
 }
 
+number_id! {
+    /// One rule. Random, never reused.
+    RuleId
+}
+number_id! {
+    /// One approval: one question to a human. Random, never reused.
+    ApprovalId
+}
+
+macro_rules! shown_id {
+    ($($name:ident),+) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:016x}", self.0)
+            }
+        }
+
+        impl $name {
+            /// As people write it: 16 hexadecimal digits.
+            pub fn parse(text: &str) -> Option<Self> {
+                let is_whole = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+                i64::from_str_radix(text, 16).ok().filter(|_| is_whole).map(Self)
+            }
+        }
+    )+};
+}
+
+shown_id!(RuleId, ApprovalId);
+
 /// The longest name, in bytes.
 pub const NAME_LEN_MAX: usize = 128;
 

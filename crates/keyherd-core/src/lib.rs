@@ -1,9 +1,10 @@
 //! keyherd's domain, its verbs and its ports.
 //!
-//! Pure rooms ([`credential`], [`provider`], [`refresh`], [`audit`]) take data and give data; `now` is a parameter.
+//! Pure rooms ([`credential`], [`provider`], [`refresh`], [`policy`], [`approval`], [`audit`]) take data and give data; `now` is a parameter.
 //! Above them [`broker`] holds the verbs, which alone await. [`ports`] are what the verbs need of the world; adapters
 //! implement them. Nothing here opens a socket, speaks SQL or HTTP, or reads a clock.
 
+pub mod approval;
 pub mod audit;
 pub mod broker;
 #[cfg(any(test, feature = "fakes"))]
@@ -12,6 +13,7 @@ pub mod credential;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
 pub mod ids;
+pub mod policy;
 pub mod ports;
 pub mod provider;
 pub mod refresh;

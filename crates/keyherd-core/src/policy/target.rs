@@ -1,0 +1,156 @@
+//! Where a request goes, as rules see it.
+//!
+//! Owns the reading of hosts and paths. A path that servers may read in two ways has both readings here, so that neither
+//! is a way around a rule.
+
+use std::net::IpAddr;
+
+use percent::decoded;
+
+use super::pattern::{BadPattern, HostPattern};
+
+/// A request's head, or as much of it as is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Who asks; none where nobody said so.
+    pub agent: Option<&'a str>,
+    /// Where to.
+    pub destination: &'a Destination,
+    /// The method, in upper case; none while it is not known.
+    pub method: Option<&'a str>,
+    /// The path; none while it is not known.
+    pub path: Option<&'a RequestPath>,
+}
+
+/// Where a connection goes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Destination {
+    host: Box<str>,
+    address: Option<IpAddr>,
+    is_address: bool,
+    port: u16,
+}
+
+impl Destination {
+    /// Reads a host as clients write it: any case, in brackets, with a last dot, or as an address in any of its forms.
+    pub fn parse(host: &str, port: u16) -> Result<Self, BadPattern> {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let bracketed = host.contains(':') && !host.starts_with('[');
+        let parsed = if bracketed { url::Host::parse(&format!("[{host}]")) } else { url::Host::parse(host) };
+        let address = match parsed {
+            Ok(url::Host::Domain(domain)) if !domain.contains('*') => {
+                return Ok(Self { host: domain.into(), address: None, is_address: false, port });
+            }
+            Ok(url::Host::Ipv4(address)) => IpAddr::V4(address),
+            Ok(url::Host::Ipv6(address)) => IpAddr::V6(address).to_canonical(),
+            Ok(url::Host::Domain(_)) | Err(_) => return Err(HostPattern::no_host(host)),
+        };
+        Ok(Self { host: address.to_string().into(), address: Some(address), is_address: true, port })
+    }
+
+    /// The same, where this address will be dialled. An address that stands in the request itself stays.
+    #[must_use]
+    pub fn dialling(mut self, address: IpAddr) -> Self {
+        if !self.is_address {
+            self.address = Some(address.to_canonical());
+        }
+        self
+    }
+
+    /// The host in lower case, or the address plainly.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The address that is dialled, where it is known.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The labels, the last one first; an address has none.
+    pub(super) fn labels(&self) -> impl Iterator<Item = &str> + Clone {
+        let name = if self.is_address { "" } else { &*self.host };
+        name.rsplit('.').filter(|label| !label.is_empty())
+    }
+}
+
+/// A request's path in its one or two readings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestPath {
+    text: Box<str>,
+    /// Each segment decoded by itself.
+    plain: Vec<String>,
+    /// Decoded first, then split and walked; where that is something else.
+    walked: Option<Vec<String>>,
+}
+
+impl RequestPath {
+    /// Reads a path; what comes after `?` or `#` is none of it.
+    pub fn read(target: &str) -> Self {
+        let text = target.split(['?', '#']).next().unwrap_or_default();
+        let plain: Vec<_> = text.split('/').filter(|segment| !segment.is_empty()).map(decoded).collect();
+        let walked = walked(&plain);
+        Self { text: text.into(), walked: (walked != plain).then_some(walked), plain }
+    }
+
+    /// As it was sent, without the query.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Its readings, segment by segment.
+    pub(super) fn readings(&self) -> impl Iterator<Item = &[String]> {
+        [Some(&*self.plain), self.walked.as_deref()].into_iter().flatten()
+    }
+
+    pub(super) fn plain(&self) -> &[String] {
+        &self.plain
+    }
+
+    pub(super) fn walked(&self) -> Option<&[String]> {
+        self.walked.as_deref()
+    }
+}
+
+/// As a server reads it that decodes before it splits, drops parameters after `;` and follows dots.
+fn walked(plain: &[String]) -> Vec<String> {
+    let mut walked: Vec<String> = Vec::with_capacity(plain.len());
+    for part in plain.iter().flat_map(|segment| segment.split(['/', '\\'])) {
+        match part.split(';').next().unwrap_or_default() {
+            "" | "." => {}
+            ".." => drop(walked.pop()),
+            part => walked.push(part.to_owned()),
+        }
+    }
+    walked
+}
+
+mod percent {
+    /// `%41` becomes `A`; what is no sound escape stays. Bytes that are no UTF-8 are replaced, and match nothing.
+    pub(super) fn decoded(segment: &str) -> String {
+        if !segment.contains('%') {
+            return segment.to_owned();
+        }
+        let bytes = segment.as_bytes();
+        let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
+        while let Some(byte) = bytes.get(at) {
+            let escape = bytes.get(at + 1..at + 3).filter(|_| *byte == b'%').and_then(hex);
+            out.push(escape.unwrap_or(*byte));
+            at += if escape.is_some() { 3 } else { 1 };
+        }
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    fn hex(pair: &[u8]) -> Option<u8> {
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        match pair {
+            [high, low] => Some(digit(*high)? * 16 + digit(*low)?),
+            _ => None,
+        }
+    }
+}
