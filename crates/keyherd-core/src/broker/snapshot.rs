@@ -5,6 +5,8 @@
 //! keeps from memory what was read of that name or chain meanwhile, and nothing else.
 
 mod changes;
+mod pools;
+mod rests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,9 +14,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use self::changes::{Changes, Stamp};
+use self::changes::Changes;
+pub(super) use self::changes::Stamp;
+use self::pools::KnownPool;
+use super::probe::Probe;
 use crate::credential::{Chain, Credential, Loaded};
-use crate::ids::{ChainId, Name};
+use crate::ids::{ChainId, CredentialId, Name};
 use crate::time::Timestamp;
 
 type Map<K, V> = papaya::HashMap<K, Arc<V>, foldhash::fast::RandomState>;
@@ -22,6 +27,9 @@ type Map<K, V> = papaya::HashMap<K, Arc<V>, foldhash::fast::RandomState>;
 pub(super) struct Snapshots {
     names: Map<Name, Known>,
     cells: Map<ChainId, Cell>,
+    pools: Map<Name, KnownPool>,
+    /// Ends of rests, and who tries first: kept also where the credential is read anew.
+    probes: Map<(CredentialId, Option<String>), Probe>,
     changes: Changes,
     /// Whether changes elsewhere reach this memory.
     watched: AtomicBool,
@@ -41,6 +49,8 @@ pub(super) struct Known {
     /// The same, among the changes.
     stamp: Stamp,
     pub(super) cell: Arc<Cell>,
+    /// The ends of its rests.
+    probes: Vec<Arc<Probe>>,
 }
 
 /// One chain's last known state.
@@ -51,10 +61,9 @@ pub(super) struct Cell {
 }
 
 impl Known {
-    /// Whether it is switched off, or rests now: then no token of it is given.
-    pub(super) fn is_resting(&self, now: Timestamp) -> bool {
-        let credential = &self.credential;
-        credential.disabled || credential.cooldown.as_ref().is_some_and(|cooldown| now < cooldown.until)
+    /// Whether it is switched off, or rests now for requests in that scope: then no token of it is given.
+    pub(super) fn is_resting(&self, scope: Option<&str>, now: Timestamp) -> bool {
+        self.credential.disabled || self.credential.resting(scope, now).is_some()
     }
 }
 
@@ -75,6 +84,8 @@ impl Snapshots {
         Self {
             names: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
             cells: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
+            pools: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
+            probes: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
             changes: Changes::new(),
             watched: AtomicBool::new(false),
             max,
@@ -116,7 +127,8 @@ impl Snapshots {
         let name = &loaded.credential.name;
         let is_fresh = || self.changes.has_none(stamp, loaded.chain.id, name);
         if is_fresh() {
-            let known = Arc::new(Known { credential, window, read_at, stamp, cell });
+            let probes = self.probes_at_ends(&credential);
+            let known = Arc::new(Known { credential, window, read_at, stamp, cell, probes });
             self.names.pin().insert(name.clone(), known);
             // A change between the look and the insertion was noted before it removes names.
             if !is_fresh() {
@@ -154,6 +166,7 @@ impl Snapshots {
         self.changes.of_all();
         self.names.pin().clear();
         self.cells.pin().clear();
+        self.pools.pin().clear();
     }
 
     /// Everything must be read anew, name by name, but may serve while the store cannot be asked.
