@@ -5,6 +5,7 @@ mod crash;
 mod failures;
 mod found;
 mod herd;
+mod pools;
 mod rejected;
 mod sweeping;
 mod switches;
