@@ -1,18 +1,15 @@
 //! Acquiring by a pool's name: the member whose turn it is, and the pointer's move when that one rests.
 //!
-//! The ordinary case looks at memory and at one member. The pointer moves once for everyone, by the store's word.
+//! The ordinary case looks at memory and at one member. How the pointer moves is `settle`'s.
 
 use std::sync::Arc;
 
-use serde_json::json;
-
 use super::acquire::Rest;
 use super::{AcquireError, Acquired, Broker, Token};
-use crate::audit::{Actor, Note};
+use crate::audit::Actor;
 use crate::credential::{Loaded, State};
 use crate::ids::{CredentialId, Name};
 use crate::pool::{Look, Member, Pick, Pool, Standing, Strategy, pick};
-use crate::ports::store::{Event, PoolTurn, PoolTurned, Record};
 use crate::refresh::{Ask, Refusal};
 use crate::time::Timestamp;
 
@@ -202,7 +199,13 @@ impl Broker {
     }
 
     /// Whoever is not known here may be ready: asking for its token finds out.
-    fn standing_for(&self, member: &Member, ask: &Ask, passed: &[CredentialId], now: Timestamp) -> Standing {
+    pub(super) fn standing_for(
+        &self,
+        member: &Member,
+        ask: &Ask,
+        passed: &[CredentialId],
+        now: Timestamp,
+    ) -> Standing {
         if passed.contains(&member.id) {
             return Standing::Aside(Timestamp::NEVER);
         }
@@ -210,7 +213,7 @@ impl Broker {
     }
 
     /// How a member stands, as far as it is known here.
-    fn standing_here(&self, member: &Member, ask: &Ask, now: Timestamp) -> Option<Standing> {
+    pub(super) fn standing_here(&self, member: &Member, ask: &Ask, now: Timestamp) -> Option<Standing> {
         let scope = ask.scope.as_deref();
         self.0.snapshots.with(member.name.as_str(), now, |known| {
             if known.credential.id != member.id {
@@ -223,124 +226,6 @@ impl Broker {
             Some(standing_of(&known.credential, &chain, scope, now))
         })?
     }
-
-    /// Moves the pointer on where the active member rests, or says that all do: once for all who ask.
-    async fn settle_pool(&self, pool: &Arc<Pool>, actor: &Actor) -> Result<Arc<Pool>, AcquireError> {
-        let (broker, first, by) = (self.clone(), Arc::clone(pool), actor.clone());
-        let (answer, _) =
-            self.0.settles.board(pool.id, || async move { broker.settle_pool_once(first, &by).await });
-        answer.await.map_err(AcquireError::Lost)?
-    }
-
-    async fn settle_pool_once(&self, mut pool: Arc<Pool>, actor: &Actor) -> Result<Arc<Pool>, AcquireError> {
-        for _ in 0..LOOKS_MAX {
-            let standings = self.standings(&pool).await?;
-            let at = |place: usize| standings.get(place).copied().unwrap_or(Standing::Out);
-            let picked =
-                if pool.strategy == Strategy::Failover { pick(&pool, at) } else { by_soonest(&pool, at) };
-            match picked {
-                Pick::Turn(place) => match self.move_on(&pool, place, at(pool.active), actor).await? {
-                    Turned::Here(newer) => return Ok(newer),
-                    Turned::Elsewhere(newer) => pool = newer,
-                },
-                Pick::Soonest { until, .. } => return Ok(self.exhausted(pool, until, actor).await),
-                Pick::Use(_) | Pick::Nobody => return Ok(pool),
-            }
-        }
-        Ok(pool)
-    }
-
-    async fn move_on(
-        &self,
-        pool: &Arc<Pool>,
-        place: usize,
-        why: Standing,
-        actor: &Actor,
-    ) -> Result<Turned, AcquireError> {
-        let Some(to) = pool.members.get(place) else { return Ok(Turned::Here(Arc::clone(pool))) };
-        let turn = PoolTurn { pool: pool.id, epoch: pool.epoch, to: to.id, is_rotated: false };
-        match self.0.ports.store.turn_pool(turn, failover_record(pool, to, why, actor)).await {
-            Ok(PoolTurned::Done(newer)) => {
-                let newer = Arc::new(*newer);
-                self.pool_is(&newer);
-                metrics::counter!("keyherd_failovers_total", "pool" => pool.name.to_string()).increment(1);
-                Ok(Turned::Here(newer))
-            }
-            Ok(PoolTurned::Missed(Some(newer))) => {
-                let newer = Arc::new(*newer);
-                self.pool_is(&newer);
-                Ok(Turned::Elsewhere(newer))
-            }
-            Ok(PoolTurned::Missed(None)) => {
-                self.0.snapshots.drop_pool(pool.name.as_str());
-                Err(AcquireError::NotFound(pool.name.clone()))
-            }
-            // Requests go to the next one all the same; the pointer follows when the store is back.
-            Err(error) => {
-                tracing::warn!(%error, pool = %pool.name, "a failover could not be written");
-                Ok(Turned::Here(Arc::clone(pool)))
-            }
-        }
-    }
-
-    /// All rest: said once, until the first of them recovers.
-    async fn exhausted(&self, pool: Arc<Pool>, until: Timestamp, actor: &Actor) -> Arc<Pool> {
-        if pool.exhausted_until.is_some_and(|said| self.now() < said) {
-            return pool;
-        }
-        let detail = json!({"until_ms": until.as_millis(), "epoch": pool.epoch});
-        let record = pool_record(&pool.name, "pool.exhausted", "pool_exhausted", detail, actor);
-        if let Err(error) = self.0.ports.store.exhaust_pool(pool.id, pool.epoch, until, record).await {
-            tracing::warn!(%error, pool = %pool.name, "that all of a pool rest could not be written");
-            return pool;
-        }
-        let said = Arc::new(Pool { exhausted_until: Some(until), ..Pool::clone(&pool) });
-        self.pool_is(&said);
-        said
-    }
-
-    /// How all members stand, whatever the scope: from memory, or else by one read of all of them.
-    async fn standings(&self, pool: &Pool) -> Result<Vec<Standing>, AcquireError> {
-        let (now, ask) = (self.now(), Ask::foreground(std::time::Duration::ZERO));
-        let here: Option<Vec<Standing>> =
-            pool.members.iter().map(|member| self.standing_here(member, &ask, now)).collect();
-        if let Some(here) = here {
-            return Ok(here);
-        }
-        let rows = match self.read_members(pool).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                tracing::warn!(%error, pool = %pool.name, "a pool's members cannot be read");
-                return Ok(pool
-                    .members
-                    .iter()
-                    .map(|member| self.standing_for(member, &ask, &[], now))
-                    .collect());
-            }
-        };
-        let row = |member: &Member| rows.iter().find(|row| row.credential.id == member.id);
-        let standing = |member: &Member| match (row(member), self.standing_here(member, &ask, now)) {
-            (_, Some(known)) => known,
-            (Some(row), None) => standing_of(&row.credential, &row.chain, None, now),
-            (None, None) => Standing::Out,
-        };
-        Ok(pool.members.iter().map(standing).collect())
-    }
-
-    /// The members as the store has them, which memory keeps.
-    pub(super) async fn read_members(&self, pool: &Pool) -> Result<Vec<Loaded>, crate::ports::StoreError> {
-        let (stamp, read_at) = (self.0.snapshots.stamp(), self.now());
-        let rows = self.0.ports.store.members(pool.id).await?;
-        for row in &rows {
-            self.0.snapshots.put(stamp, row, self.window(&row.chain.provider), read_at);
-        }
-        Ok(rows)
-    }
-}
-
-enum Turned {
-    Here(Arc<Pool>),
-    Elsewhere(Arc<Pool>),
 }
 
 fn chosen(pool: &Arc<Pool>, place: usize, cooling_until: Option<Timestamp>) -> Option<Chosen> {
@@ -357,14 +242,6 @@ fn is_lasting(refusal: &Refusal) -> bool {
             | Refusal::ReauthRequired { .. }
             | Refusal::Blocked { .. }
     )
-}
-
-/// Where turns go round the pointer never moves by itself; what is left to say is that all rest.
-fn by_soonest(pool: &Pool, at: impl Fn(usize) -> Standing) -> Pick {
-    match pick(pool, at) {
-        Pick::Turn(place) => Pick::Use(place),
-        other => other,
-    }
 }
 
 /// How a credential stands for a request in that scope.
@@ -387,33 +264,4 @@ pub(super) fn standing_of(
     let needs_a_person =
         matches!(Loaded::state_of(credential, chain, now), State::ReauthRequired | State::Blocked);
     if needs_a_person && !chain.tokens.is_valid(now) { Standing::Out } else { Standing::Ready }
-}
-
-fn failover_record(pool: &Pool, to: &Member, why: Standing, actor: &Actor) -> Record {
-    let (reason, until) = match why {
-        Standing::Resting(until) => ("cooling", Some(until.as_millis())),
-        _ => ("unusable", None),
-    };
-    let detail = json!({
-        "from": pool.active_member().map(|member| member.name.as_str()),
-        "to": to.name.as_str(),
-        "epoch": pool.epoch + 1,
-        "reason": reason,
-        "until_ms": until,
-    });
-    pool_record(&pool.name, "failover", "failover", detail, actor)
-}
-
-pub(super) fn pool_record(
-    name: &Name,
-    action: &'static str,
-    kind: &'static str,
-    detail: serde_json::Value,
-    actor: &Actor,
-) -> Record {
-    let subject = name.to_string();
-    Record {
-        note: Note { action, actor: actor.clone(), subject: subject.clone(), detail: detail.clone() },
-        event: Some(Event { kind, chain: None, subject, detail }),
-    }
 }

@@ -20,6 +20,7 @@ mod pools;
 mod probe;
 mod recover;
 mod report;
+mod settle;
 mod snapshot;
 mod spend;
 mod sweep;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::choose::pool_record;
 use super::manage::no;
+use super::settle::pool_record;
 use super::{Broker, ManageError, PAGE_MAX, Page};
 use crate::audit::Actor;
 use crate::credential::Loaded;

@@ -53,8 +53,15 @@ impl Snapshots {
             pinned.clear();
         }
         let turns = match pinned.get(&pool.name) {
-            // A reading that took longer than another one: nothing older replaces what is newer.
-            Some(known) if known.pool.id == pool.id && known.pool.epoch > pool.epoch => return,
+            // A reading that took longer than another one: nothing older replaces what is newer. A store that was restored
+            // may be older than memory; by then memory is known to be stale.
+            Some(known)
+                if known.pool.id == pool.id
+                    && known.pool.epoch > pool.epoch
+                    && !known.is_stale.load(Ordering::Acquire) =>
+            {
+                return;
+            }
             Some(known) if known.pool.id == pool.id && known.pool.epoch == pool.epoch => {
                 Arc::clone(&known.turns)
             }
