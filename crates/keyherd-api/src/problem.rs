@@ -307,8 +307,9 @@ impl From<BadName> for Problem {
 /// The store's trouble in one word: fit for those who have shown no key.
 pub(crate) fn store_word(error: &StoreError) -> &'static str {
     match error {
-        StoreError::Unavailable(_) => "unavailable",
+        StoreError::Unavailable(_) | StoreError::Unanswered(_) => "unavailable",
         StoreError::Unwritable(_) => "unwritable",
+        StoreError::Misconfigured(_) => "misconfigured",
         StoreError::Corrupt(_) => "corrupt",
         StoreError::Sealed(_) => "sealed",
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use keyherd_core::broker::Broker;
+use keyherd_core::spell::Spell;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -52,6 +53,16 @@ pub(crate) struct Shared {
     pub(crate) verifying: Mutex<()>,
     pub(crate) readiness: Cached<ReadyView>,
     pub(crate) gauges: Cached<()>,
+    pub(crate) spells: Spells,
+}
+
+/// What goes wrong each time that somebody looks, and is logged once.
+#[derive(Default)]
+pub(crate) struct Spells {
+    pub(crate) store: Spell,
+    pub(crate) journal: Spell,
+    pub(crate) coordinator: Spell,
+    pub(crate) census: Spell,
 }
 
 impl State {
@@ -69,6 +80,7 @@ impl State {
             verifying: Mutex::new(()),
             readiness: Cached::default(),
             gauges: Cached::default(),
+            spells: Spells::default(),
             limits,
         }))
     }

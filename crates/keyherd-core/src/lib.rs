@@ -17,5 +17,6 @@ pub mod ports;
 pub mod provider;
 pub mod refresh;
 pub mod secret;
+pub mod spell;
 pub mod time;
 pub mod upstream;

@@ -52,11 +52,17 @@ pub(crate) fn actor() -> Actor {
 impl Caller {
     /// A caller at a host that is up, with a question of its own. `None`: no host is up.
     pub(crate) fn random(world: &Arc<World>) -> Option<Self> {
+        let (host, (owner, broker)) = {
+            let mut state = world.lock();
+            let host = state.some_host_up()?;
+            (host, state.hosts[host].running.clone()?)
+        };
+        Self::at(world, host, owner, broker)
+    }
+
+    /// A caller of that process, with a question of its own.
+    pub(crate) fn at(world: &Arc<World>, host: usize, owner: OwnerId, broker: Broker) -> Option<Self> {
         let mut state = world.lock();
-        let up: Vec<usize> =
-            (0..state.hosts.len()).filter(|&host| state.hosts[host].running.is_some()).collect();
-        let host = *state.dice.pick(&up)?;
-        let (owner, broker) = state.hosts[host].running.clone()?;
         let names: Vec<Name> = state.names.keys().cloned().collect();
         let name = state.dice.pick(&names)?.clone();
         let longest = if state.dice.chance(200) { 1_000 } else { 30_000 };

@@ -282,6 +282,12 @@ impl Ledger {
         }
     }
 
+    /// Whether an answer to that process is in its host's journal, and not in the store.
+    pub(crate) fn is_left_by(&self, owner: OwnerId) -> bool {
+        let is_its = |sent: &Vec<Sent>| sent.iter().any(|sent| sent.owner == owner);
+        self.open.iter().any(|hash| self.sent.get(hash).is_some_and(is_its))
+    }
+
     /// A host's disk is gone.
     pub(crate) fn disk_lost(&mut self, host: usize) {
         for hash in &self.open {

@@ -1,6 +1,6 @@
 //! Broken engines: each is the real one with one thing wrong, made by a port that lies to it. The rules must catch each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use std::time::Duration;
@@ -33,11 +33,13 @@ pub enum Mutant {
     DeafGate,
     /// Callers with different windows do not share a flight.
     WindowInKey,
+    /// What other processes of a host leave in its journal is looked for at the start alone.
+    OwnAnswersOnly,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NoJournal,
         Self::NoClaim,
         Self::NoReread,
@@ -45,6 +47,7 @@ impl Mutant {
         Self::CoordinatorAuthorises,
         Self::DeafGate,
         Self::WindowInKey,
+        Self::OwnAnswersOnly,
     ];
 
     /// What is wrong, in a few words.
@@ -57,12 +60,18 @@ impl Mutant {
             Self::CoordinatorAuthorises => "a coordinator that authorises",
             Self::DeafGate => "a lost claim goes unnoticed",
             Self::WindowInKey => "window in the key",
+            Self::OwnAnswersOnly => "a journal looked into at start only",
         }
     }
 }
 
-/// A disk that says it has written.
-pub(crate) struct ForgetfulJournal(pub(crate) SimJournal);
+/// A journal as a broken engine uses it.
+pub(crate) struct BentJournal {
+    mutant: Option<Mutant>,
+    inner: SimJournal,
+    /// What was pending when this process began.
+    at_start: Mutex<Option<BTreeSet<TokenHash>>>,
+}
 
 /// A store's handle as a broken engine uses it.
 pub(crate) struct BentStore {
@@ -137,30 +146,55 @@ impl BentStore {
     }
 }
 
+impl BentJournal {
+    pub(crate) fn new(mutant: Option<Mutant>, inner: SimJournal) -> Self {
+        Self { mutant, inner, at_start: Mutex::default() }
+    }
+}
+
 #[async_trait]
-impl Journal for ForgetfulJournal {
+impl Journal for BentJournal {
     async fn write(&self, entry: &JournalEntry) -> Result<(), JournalError> {
-        self.0.write(entry).await?;
-        self.0.forget(&entry.spent).await
+        self.inner.write(entry).await?;
+        match self.mutant {
+            // A disk that says it has written.
+            Some(Mutant::NoJournal) => self.inner.forget(&entry.spent).await,
+            _ => Ok(()),
+        }
     }
 
     async fn find(&self, spent: &TokenHash) -> Result<Option<JournalEntry>, JournalError> {
-        self.0.find(spent).await
+        self.inner.find(spent).await
+    }
+
+    async fn find_for(
+        &self,
+        spent: &TokenHash,
+        chain: ChainId,
+        generation: u64,
+    ) -> Result<Option<JournalEntry>, JournalError> {
+        self.inner.find_for(spent, chain, generation).await
     }
 
     async fn committed(&self, spent: &TokenHash) -> Result<(), JournalError> {
-        self.0.committed(spent).await
+        self.inner.committed(spent).await
     }
 
     async fn pending(&self, limit: usize) -> Result<Vec<TokenHash>, JournalError> {
-        self.0.pending(limit).await
+        let pending = self.inner.pending(limit).await?;
+        if self.mutant != Some(Mutant::OwnAnswersOnly) {
+            return Ok(pending);
+        }
+        let mut at_start = self.at_start.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = at_start.get_or_insert_with(|| pending.iter().copied().collect());
+        Ok(pending.into_iter().filter(|spent| known.contains(spent)).collect())
     }
 
     async fn aged(&self, now: Timestamp, keep: Duration, limit: usize) -> Result<Vec<Aged>, JournalError> {
-        self.0.aged(now, keep, limit).await
+        self.inner.aged(now, keep, limit).await
     }
 
     async fn forget(&self, spent: &TokenHash) -> Result<(), JournalError> {
-        self.0.forget(spent).await
+        self.inner.forget(spent).await
     }
 }

@@ -12,6 +12,7 @@ use keyherd_core::secret::Secret;
 
 use crate::accounts::Habit;
 use crate::callers::{Caller, actor};
+use crate::hosts;
 use crate::plan::TOKEN_LIFE;
 use crate::tally::Event;
 use crate::world::{Life, World};
@@ -42,6 +43,9 @@ pub(crate) fn happen(world: &Arc<World>) {
         }
     }
     let plan = world.lock().plan.clone();
+    if world.lock().dice.chance(plan.commands) {
+        tokio::spawn(hosts::command(Arc::clone(world)));
+    }
     let throw = |rate: u32| world.lock().dice.chance(rate);
     if throw(plan.people) {
         meddle(world);

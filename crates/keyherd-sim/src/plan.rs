@@ -55,6 +55,7 @@ pub(crate) struct Plan {
     pub(crate) answer_lost: u32,
     pub(crate) gateway: u32,
     pub(crate) busy: u32,
+    pub(crate) commands: u32,
     pub(crate) people: u32,
     pub(crate) revoked: u32,
     pub(crate) bad_client: u32,
@@ -82,7 +83,13 @@ impl Plan {
     pub(crate) fn of(dice: &mut Dice, hosts: Option<usize>, fault_free: bool) -> Self {
         let hosts = hosts.unwrap_or_else(|| 2 + dice.below(4));
         if fault_free {
-            return Self { hosts, people: 60, coordinator: coordination(dice), ..Self::default() };
+            return Self {
+                hosts,
+                commands: 60,
+                people: 60,
+                coordinator: coordination(dice),
+                ..Self::default()
+            };
         }
         // One seed in four has few faults, so that each stands alone.
         let often = if dice.chance(250) { 150 } else { 500 };
@@ -98,6 +105,7 @@ impl Plan {
         let (coordinator_silent, coordinator_flushed) = (rate(100), rate(60));
         let (not_sent, answer_lost, gateway, busy) = (rate(150), rate(200), rate(150), rate(150));
         let (people, revoked, bad_client, clock_step) = (rate(120), rate(15), rate(15), rate(30));
+        let commands = rate(300);
         Self {
             hosts,
             crash,
@@ -122,6 +130,7 @@ impl Plan {
             answer_lost,
             gateway,
             busy,
+            commands,
             people,
             revoked,
             bad_client,

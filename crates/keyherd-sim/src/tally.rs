@@ -11,6 +11,10 @@ pub enum Event {
     CrashInClaim,
     /// Its disk went with it.
     DiskLost,
+    /// A command ran beside the process that stays on its host.
+    Command,
+    /// It ended, and its host's journal had what the store had not.
+    CommandLeft,
     /// A host stood still.
     Pause,
     /// For longer than the claim lives that it held.
@@ -21,6 +25,8 @@ pub enum Event {
     StoreAfter,
     /// That call changed something.
     WriteUnanswered,
+    /// A claim took effect after its asker was told that the answer is lost.
+    ClaimLate,
     /// The store was slow.
     StoreSlow,
     /// The store was down for all.
@@ -95,15 +101,18 @@ pub enum Event {
 
 impl Event {
     /// All of them, in the order in which they are shown, with their names.
-    pub const ALL: [(Self, &'static str); 43] = [
+    pub const ALL: [(Self, &'static str); 46] = [
         (Self::Crash, "process died"),
         (Self::CrashInClaim, "  holding a claim"),
         (Self::DiskLost, "  and its disk with it"),
+        (Self::Command, "command beside the host's process"),
+        (Self::CommandLeft, "  ended while the store lacked its answer"),
         (Self::Pause, "host paused"),
         (Self::PausePastExpiry, "  past the expiry of a claim it held"),
         (Self::StoreBefore, "store error before taking effect"),
         (Self::StoreAfter, "store error after taking effect"),
         (Self::WriteUnanswered, "  of a write"),
+        (Self::ClaimLate, "  before taking effect, of a claim"),
         (Self::StoreSlow, "store slow"),
         (Self::StoreDown, "store down"),
         (Self::CutOff, "one host cut off from the store"),

@@ -2,7 +2,7 @@
 //!
 //! One lock, held for no await. Never part of what is under test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -92,6 +92,8 @@ pub(crate) struct Life {
 pub(crate) struct Host {
     /// The process that runs there now, if one does.
     pub(crate) running: Option<(OwnerId, Broker)>,
+    /// Commands that run beside it, each for one question: processes of their own on the same disk.
+    pub(crate) commands: BTreeSet<OwnerId>,
     pub(crate) paused_until: Duration,
     pub(crate) cut_until: Duration,
     pub(crate) booted_at: Duration,
@@ -109,6 +111,7 @@ impl World {
         let terms = Terms { claim_life: Some(CLAIM_LIFE), latecomers: Some(LATECOMERS) };
         let hosts = (0..plan.hosts).map(|_| Host {
             running: None,
+            commands: BTreeSet::new(),
             paused_until: Duration::ZERO,
             cut_until: Duration::ZERO,
             booted_at: Duration::ZERO,
@@ -223,8 +226,7 @@ impl World {
         let State { asking, hosts, ledger, .. } = &mut *state;
         let is_late = |asking: &Asking| {
             let host = &hosts[asking.host];
-            let is_up = host.running.as_ref().is_some_and(|(owner, _)| *owner == asking.owner);
-            asking.due < at && is_up && host.paused_until <= asking.begun
+            asking.due < at && host.runs(asking.owner) && host.paused_until <= asking.begun
         };
         let late: Vec<u64> = asking.iter().filter(|(_, asking)| is_late(asking)).map(|(id, _)| *id).collect();
         for id in late {
@@ -273,6 +275,11 @@ impl World {
 }
 
 impl Host {
+    fn runs(&self, owner: OwnerId) -> bool {
+        let stays = self.running.as_ref().is_some_and(|(running, _)| *running == owner);
+        stays || self.commands.contains(&owner)
+    }
+
     /// Since when it is up, unpaused and not cut off; in the future where it is not.
     fn able_since(&self) -> Duration {
         self.booted_at.max(self.paused_until).max(self.cut_until)
@@ -285,9 +292,16 @@ impl State {
         self.hosts[host].able_since().max(self.store_down_until)
     }
 
-    /// Whether that process is the one that runs on that host.
+    /// Whether that process runs on that host.
     pub(crate) fn runs(&self, host: usize, owner: OwnerId) -> bool {
-        self.hosts[host].running.as_ref().is_some_and(|(running, _)| *running == owner)
+        self.hosts[host].runs(owner)
+    }
+
+    /// One of the hosts that are up. `None`: none is.
+    pub(crate) fn some_host_up(&mut self) -> Option<usize> {
+        let up: Vec<usize> =
+            (0..self.hosts.len()).filter(|&host| self.hosts[host].running.is_some()).collect();
+        self.dice.pick(&up).copied()
     }
 
     /// How far the clock is off that this host judges by.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keyherd_core::ports::Coordinator;
+use keyherd_core::spell::Spell;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
@@ -52,7 +53,8 @@ impl Default for PostgresBellOptions {
             prove_every: Duration::from_secs(15),
             prove_within: Duration::from_secs(2),
             reconnect_first: Duration::from_millis(100),
-            reconnect_max: Duration::from_secs(10),
+            // One try a second is little beside the polls meanwhile; and so soon it is heard that all is well again.
+            reconnect_max: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(5),
             spacing: Duration::from_millis(50),
             settle_timeout: Duration::from_secs(1),
@@ -67,8 +69,8 @@ enum Hearing {
     Unknown,
     /// One to oneself came back.
     Proven,
-    /// It did not, or the connection is gone: why.
-    Deaf(String),
+    /// It did not, or the connection is gone: why, in a word.
+    Deaf(&'static str),
 }
 
 /// A coordinator that needs nothing but the store. Nothing is set up until somebody announces or waits.
@@ -84,6 +86,8 @@ struct Shared {
     options: PostgresBellOptions,
     ears: Arc<Ears>,
     hearing: watch::Sender<Hearing>,
+    /// Connections that listened in vain.
+    deaf: Spell,
     proofs: watch::Sender<u64>,
     wanted: Notify,
     /// A faster way is open: this one may take its time.
@@ -91,7 +95,8 @@ struct Shared {
     /// Up to where it was said what was announced.
     said: watch::Sender<u64>,
     notices: AtomicU64,
-    mute: Mutex<Option<WireError>>,
+    unsaid: Spell,
+    mute: Mutex<Option<&'static str>>,
 }
 
 impl PostgresBell {
@@ -113,11 +118,13 @@ impl PostgresBell {
             options,
             ears,
             hearing: watch::Sender::new(Hearing::Unknown),
+            deaf: Spell::default(),
             proofs: watch::Sender::new(0),
             wanted: Notify::new(),
             unhurried: AtomicBool::new(false),
             said: watch::Sender::new(0),
             notices: AtomicU64::new(0),
+            unsaid: Spell::default(),
             mute: Mutex::default(),
         };
         Self { shared: Arc::new(shared), speaker: Mutex::default(), listener: Mutex::default() }
@@ -190,9 +197,9 @@ impl Coordinator for PostgresBell {
                 self.shared.options.poll_unproven.as_millis(),
             ));
         }
-        if let Some(error) = &*self.shared.mute.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(problem) = &*self.shared.mute.lock().unwrap_or_else(PoisonError::into_inner) {
             lines.push(format!(
-                "other processes cannot be notified at {}: {error}",
+                "other processes cannot be notified at {}: {problem}",
                 self.shared.wire.target()
             ));
         }
@@ -234,12 +241,18 @@ impl Shared {
             }
             let count = self.ears.announced();
             let said = self.notify(&self.ears.word()).await;
-            let failed = said.is_err();
-            *self.mute.lock().unwrap_or_else(PoisonError::into_inner) = said.err();
-            if failed {
+            let problem = said.as_ref().err().map(WireError::word);
+            *self.mute.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+            if let Err(error) = said {
+                if self.unsaid.failed() {
+                    tracing::warn!(%error, "other processes cannot be notified");
+                }
                 tokio::time::sleep(self.options.reconnect_first).await;
                 self.wanted.notify_one();
             } else {
+                if let Some(times) = self.unsaid.over() {
+                    tracing::info!(times, "other processes are notified again");
+                }
                 self.said.send_replace(count);
             }
         }

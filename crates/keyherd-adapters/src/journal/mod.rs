@@ -80,6 +80,11 @@ impl FileJournal {
         self.blocking(move |inner| inner.keys.seal(&entry)).await
     }
 
+    /// Whether such a document is under the key that seals now.
+    fn is_current(&self, document: &[u8]) -> bool {
+        self.0.keys.is_current(document)
+    }
+
     /// What [`FileJournal::sealed`] made, here or on another machine.
     async fn opened(&self, spent: &TokenHash, sealed: Vec<u8>) -> Result<JournalEntry, JournalError> {
         let spent = *spent;

@@ -29,9 +29,18 @@ pub enum WireError {
     /// No space, memory or connection is left on the server.
     #[error("PostgreSQL has no room left: {0}")]
     Full(String),
-    /// The server does not let this role in, or not do this.
+    /// The server does not let this role do this.
     #[error("PostgreSQL does not permit it: {0}")]
     Permission(String),
+    /// The server does not let this role in.
+    #[error("PostgreSQL refuses the login: {0}")]
+    Login(String),
+    /// There is no such database, or a table is not where `search_path` leads: nothing is said to be damaged.
+    #[error("{0}")]
+    Missing(String),
+    /// TLS cannot be had as the URL asks for it: so it stays until somebody changes something.
+    #[error("{0}")]
+    Tls(String),
     /// The connection was lost after COMMIT was sent and before its reply: whether it was committed has to be looked up.
     #[error("the reply to a commit was lost: {0}")]
     UnknownOutcome(String),
@@ -55,9 +64,27 @@ impl From<Error> for WireError {
 }
 
 impl WireError {
-    /// Whether the connection that this came from is of no use any more, as far as this tells.
+    /// What went wrong in a few words of ours, for whoever may ask without a name: a server's own words tell of roles,
+    /// databases and addresses.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "it cannot be reached",
+            Self::TimedOut(_) => "it is too slow",
+            Self::ReadOnly => "it takes no writes",
+            Self::Full(_) => "it has no room left",
+            Self::Permission(_) => "it does not permit it",
+            Self::Login(_) => "it refuses the login",
+            Self::Missing(_) => "there is no such database or table",
+            Self::Tls(_) => "TLS cannot be had as its URL asks",
+            Self::UnknownOutcome(_) => "a reply was lost",
+            Self::Unique(_) | Self::Serialization | Self::Other { .. } => "it refused a statement",
+        }
+    }
+
+    /// Whether the connection that this came from is of no use any more, as far as this tells. One to a server that became
+    /// a standby would stay for ever: the next one may be led to the server that takes writes now.
     pub(super) fn breaks(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::TimedOut(_) | Self::UnknownOutcome(_))
+        matches!(self, Self::Unavailable(_) | Self::TimedOut(_) | Self::UnknownOutcome(_) | Self::ReadOnly)
     }
 }
 
@@ -83,9 +110,15 @@ fn told_by_server(told: &DbError) -> WireError {
         "42501" => WireError::Permission(message()),
         _ => match &code[..2] {
             "53" => WireError::Full(message()),
-            "28" => WireError::Permission(message()),
+            "28" => WireError::Login(message()),
             "08" | "57" => WireError::Unavailable(message()),
-            "3D" | "42" => WireError::Other { code: code.into(), problem: told.message().into() },
+            "3D" => WireError::Missing(format!("{}: create it, or correct the URL", message())),
+            "3F" => WireError::Missing(format!("{}: {SEARCH_PATH}", message())),
+            _ if code == "42P01" => WireError::Missing(format!(
+                "{}: {SEARCH_PATH}; or it was dropped: restore a backup",
+                message()
+            )),
+            "42" => WireError::Other { code: code.into(), problem: told.message().into() },
             _ => WireError::Other { code: code.into(), problem: named(told) },
         },
     }
@@ -99,16 +132,50 @@ fn named(told: &DbError) -> String {
     if named.is_empty() { "see the server's log".to_owned() } else { named }
 }
 
+/// A table that is not seen need not be gone.
+const SEARCH_PATH: &str = "no schema in search_path has it: create the schema, or correct search_path, in the URL's options \
+     or by ALTER ROLE … SET search_path";
+
+/// The driver's words for a server that answers the request for TLS with no.
+const NO_TLS: &str = "server does not support TLS";
+
+/// Why a handshake failed that will fail again. One that was cut off may be the server's end.
+fn tls_problem(error: &Error) -> Option<String> {
+    let cause = error.source()?;
+    if cause.to_string() == NO_TLS {
+        return Some(
+            "the server does not speak TLS, and sslmode asks for it: switch ssl on there, or ask for less (sslmode=prefer or \
+             disable, which verify nothing)"
+                .into(),
+        );
+    }
+    let inner = cause.downcast_ref::<std::io::Error>()?.get_ref()?;
+    inner.is::<rustls::Error>().then(|| {
+        format!(
+            "the server's TLS is refused ({inner}): give its authority with --ca-bundle, or the name that its certificate has"
+        )
+    })
+}
+
 /// The client's own errors. Those of encoding and decoding may quote a value: only their kind is told.
 fn found_here(error: &Error) -> WireError {
     let broken =
         error.is_closed() || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
     let text = error.to_string();
+    // What `target_session_attrs` found.
+    if error.source().is_some_and(|cause| cause.to_string() == "database does not allow writes") {
+        return WireError::ReadOnly;
+    }
+    if text.starts_with("error performing TLS")
+        && let Some(problem) = tls_problem(error)
+    {
+        return WireError::Tls(problem);
+    }
     if broken || text.starts_with("error connecting") || text.starts_with("error performing TLS") {
         return WireError::Unavailable(chain(error));
     }
     if text.starts_with("authentication") || text.starts_with("invalid configuration") {
-        return WireError::Permission(chain(error));
+        return WireError::Login(chain(error));
     }
     let kind = text.split(':').next().unwrap_or_default().to_owned();
     WireError::Other { code: "client".into(), problem: kind }

@@ -2,7 +2,9 @@
 //!
 //! Owns opening, lending and replacing connections. Never sends a statement.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::Client;
@@ -22,13 +24,17 @@ struct Lane {
     number: u32,
     session: u64,
     client: Option<Client>,
+    /// The client's connection has its age: it is not lent again.
+    is_old: Arc<AtomicBool>,
 }
 
 impl Lanes {
     pub(super) fn new(target: Target, options: WireOptions) -> Arc<Self> {
         let max = options.lanes_max.max(1);
         // The lowest number lies on top: what is taken is what was used last, and few are used where few are needed.
-        let idle = (0..max).rev().map(|number| Lane { number, session: 0, client: None }).collect();
+        let unopened =
+            |number| Lane { number, session: 0, client: None, is_old: Arc::new(AtomicBool::new(false)) };
+        let idle = (0..max).rev().map(unopened).collect();
         let permits = Arc::new(Semaphore::new(max as usize));
         Arc::new(Self { target, options, idle: Mutex::new(idle), permits })
     }
@@ -44,6 +50,7 @@ impl Lanes {
             return Err(WireError::Unavailable("no lane is free".into()));
         };
         let mut loan = Loan { lanes: Arc::clone(self), lane: Some(lane), fresh: false, _permit: permit };
+        loan.retire();
         if loan.client().is_none_or(Client::is_closed) {
             loan.renew().await?;
         }
@@ -57,16 +64,25 @@ impl Lanes {
         }
     }
 
-    async fn connect(&self) -> Result<Client, WireError> {
+    async fn connect(&self) -> Result<(Client, Arc<AtomicBool>), WireError> {
         let opened = open(&self.target, self.options.connect_timeout).await?;
-        let (client, connection) = opened;
+        let (client, mut connection) = opened;
+        let (is_old, age_max) = (Arc::new(AtomicBool::new(false)), self.options.connection_age_max);
+        let ages = Arc::clone(&is_old);
         // Ends with the connection, which ends when its client is dropped.
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let ended = match tokio::time::timeout(age_max, &mut connection).await {
+                Ok(ended) => ended,
+                Err(_elapsed) => {
+                    ages.store(true, Ordering::Release);
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(error = %WireError::from(error), "a connection to PostgreSQL ended");
             }
         });
-        Ok(client)
+        Ok((client, is_old))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Lane>> {
@@ -81,7 +97,7 @@ pub(crate) type Opened = (
 );
 
 /// Opens one connection within a time that includes the handshake and the password exchange.
-pub(crate) async fn open(target: &Target, timeout: std::time::Duration) -> Result<Opened, WireError> {
+pub(crate) async fn open(target: &Target, timeout: Duration) -> Result<Opened, WireError> {
     let connect = Box::pin(target.config.connect(MakeTls(Arc::clone(&target.tls))));
     let connected = tokio::time::timeout(timeout, connect).await;
     Ok(connected.map_err(|_elapsed| WireError::Unavailable("it does not let us in in time".into()))??)
@@ -116,6 +132,15 @@ impl Loan {
         }
     }
 
+    /// A connection that is old is closed: a name may lead to another server by now, and balancers count on it.
+    fn retire(&mut self) {
+        if let Some(lane) = self.lane.as_mut().filter(|lane| lane.is_old.load(Ordering::Acquire))
+            && lane.client.take().is_some()
+        {
+            lane.session += 1;
+        }
+    }
+
     /// The connection is not used again. A statement that still runs in it is asked to stop.
     pub(super) fn discard(&mut self) {
         self.unsettle();
@@ -134,9 +159,9 @@ impl Loan {
     /// Another connection in this one's place.
     pub(super) async fn renew(&mut self) -> Result<(), WireError> {
         self.discard();
-        let client = self.lanes.connect().await?;
+        let (client, is_old) = self.lanes.connect().await?;
         if let Some(lane) = &mut self.lane {
-            lane.client = Some(client);
+            (lane.client, lane.is_old) = (Some(client), is_old);
         }
         self.fresh = true;
         Ok(())

@@ -44,6 +44,8 @@ pub struct WireOptions {
     pub idle_in_transaction_timeout: Duration,
     /// How long an answer is waited for beyond `statement_timeout`.
     pub answer_margin: Duration,
+    /// A connection that is older is replaced before it is used again.
+    pub connection_age_max: Duration,
 }
 
 impl Default for WireOptions {
@@ -55,6 +57,7 @@ impl Default for WireOptions {
             statement_timeout: Duration::from_secs(5),
             idle_in_transaction_timeout: Duration::from_secs(10),
             answer_margin: Duration::from_secs(2),
+            connection_age_max: Duration::from_secs(30 * 60),
         }
     }
 }

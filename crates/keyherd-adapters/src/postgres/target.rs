@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use url::Url;
 
 use super::tls::{Tls, Trust};
@@ -30,7 +30,8 @@ impl Target {
     /// From `postgres://user:password@host:port/database?sslmode=…`. Several hosts stand after one another, by comma.
     ///
     /// `sslmode` is `disable`, `prefer` (the default), `require` (encrypted; the certificate is verified where there is
-    /// a CA bundle, as libpq does where there is a root file), `verify-ca` or `verify-full`.
+    /// a CA bundle, as libpq does where there is a root file), `verify-ca` or `verify-full`. `target_session_attrs` is
+    /// `read-write` unless it says otherwise.
     ///
     /// # Errors
     /// [`BadTarget`] says which part.
@@ -52,18 +53,33 @@ impl Target {
             "prefer" => SslMode::Prefer,
             _ => SslMode::Require,
         });
+        if !url.contains("target_session_attrs=") {
+            // Of several hosts the one that takes writes, and no standby that once was that one.
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
         if config.get_application_name().is_none() {
             config.application_name("keyherd");
         }
         if config.get_hosts().is_empty() {
             return Err(BadTarget("it names no host".into()));
         }
-        // The rest of a password with an at sign in it, which would be shown as a host.
-        if config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(name) if name.contains('@'))) {
+        // The rest of a password with an at sign in it, which would be shown as a host; or, with a slash after that, as
+        // the database.
+        let has_rest = |part: &str| part.contains('@');
+        if config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(name) if has_rest(name)))
+            || config.get_dbname().is_some_and(has_rest)
+        {
             return Err(BadTarget(ESCAPE.into()));
         }
         let shown = shown(&config);
         Ok(Self { config, tls: Arc::new(Tls::new(trust, ca_bundle)), shown })
+    }
+}
+
+impl Target {
+    /// Who logs in, for messages; none: whoever runs this process.
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.config.get_user()
     }
 }
 

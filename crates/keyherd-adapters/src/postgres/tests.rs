@@ -281,7 +281,7 @@ async fn certificates_are_verified_as_far_as_sslmode_says() {
     }
     let wrong = named.replace(crate::testing::PASSWORD, "planted");
     let refused = encrypted(&wrong, "require", None).await.unwrap_err();
-    assert!(matches!(&refused, WireError::Permission(why) if !why.contains("planted")), "{refused}");
+    assert!(matches!(&refused, WireError::Login(why) if !why.contains("planted")), "{refused}");
 }
 
 #[test]
@@ -294,9 +294,72 @@ fn a_target_is_shown_without_its_password_and_refused_by_its_part() {
         "postgres://me:planted@h:x/d",
         "postgres://me:with?planted=@h/d",
         "postgres://me:with@planted@h/d",
+        "postgres://me:with@planted/word@h/d",
+        "postgres://me:with@h/planted@h/d",
         "postgres:///d",
     ] {
         let problem = Target::parse(url, None).unwrap_err().to_string();
         assert!(!problem.contains("planted"), "{problem}");
     }
+}
+
+#[tokio::test]
+async fn a_connection_to_what_became_a_standby_is_not_kept() {
+    let url = PrivatePostgres::shared().unwrap().database().unwrap();
+    let wire = wire_to(&url, one_lane());
+    table(&wire).await;
+    let pid = async |wire: &Wire| {
+        let rows = wire.read("SELECT pg_backend_pid()", &[]).await.unwrap();
+        rows[0].get::<_, i32>(0)
+    };
+    let before = pid(&wire).await;
+    assert_eq!(pid(&wire).await, before);
+    let tx = wire.begin().await.unwrap();
+    tx.batch("SET TRANSACTION READ ONLY").await.unwrap();
+    assert_eq!(insert(&tx, 1, "a").await, Err(WireError::ReadOnly));
+    tx.rollback().await.unwrap();
+    assert_ne!(pid(&wire).await, before);
+    // And none is opened to one, unless the URL says so.
+    let admin = wire.begin().await.unwrap();
+    let name = url.rsplit('/').next().unwrap().split('?').next().unwrap().to_owned();
+    admin.batch(&format!("ALTER DATABASE \"{name}\" SET default_transaction_read_only = on")).await.unwrap();
+    admin.commit().await.unwrap();
+    let refused = wire_to(&url, one_lane()).read("SELECT 1", &[]).await;
+    assert_eq!(refused.map(drop), Err(WireError::ReadOnly));
+    let any = format!("{url}{}target_session_attrs=any", if url.contains('?') { '&' } else { '?' });
+    wire_to(&any, one_lane()).read("SELECT 1", &[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_old_connection_is_replaced() {
+    let wire = ready(WireOptions { connection_age_max: Duration::ZERO, ..one_lane() }).await;
+    let tx = wire.begin().await.unwrap();
+    let session = tx.session();
+    let first = tx.query("SELECT pg_backend_pid()", &[]).await.unwrap()[0].get::<_, i32>(0);
+    tx.commit().await.unwrap();
+    // It is old as soon as its own task has been at work.
+    let replaced = async {
+        loop {
+            let tx = wire.begin().await.unwrap();
+            let next = tx.query("SELECT pg_backend_pid()", &[]).await.unwrap()[0].get::<_, i32>(0);
+            if next != first {
+                return tx.session();
+            }
+        }
+    };
+    let later = tokio::time::timeout(Duration::from_secs(20), replaced).await.unwrap();
+    assert!(later > session, "what was remembered of the lane is looked up again");
+}
+
+#[tokio::test]
+async fn what_travels_ahead_has_its_own_time() {
+    let slow = Duration::from_millis(500);
+    let options =
+        WireOptions { statement_timeout: slow, answer_margin: Duration::from_millis(100), ..one_lane() };
+    let wire = ready(options).await;
+    let tx = wire.begin().await.unwrap();
+    tx.send_ahead(2);
+    let sleep = "SELECT pg_sleep(0.3)";
+    let (one, two, three) = tokio::join!(tx.query(sleep, &[]), tx.query(sleep, &[]), tx.query(sleep, &[]));
+    one.and(two).and(three).unwrap();
 }

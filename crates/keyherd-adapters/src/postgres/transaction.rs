@@ -4,7 +4,7 @@
 //! again. Never retries.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{join, join_all, join3};
@@ -23,6 +23,8 @@ pub struct Tx {
     loan: Option<Loan>,
     opening: String,
     answer_timeout: Duration,
+    /// Statements that travel before the one that is asked, as of the last [`Tx::send_ahead`].
+    ahead: AtomicU32,
     begun: AtomicBool,
     failed: AtomicBool,
     broken: AtomicBool,
@@ -34,6 +36,7 @@ impl Tx {
             loan: Some(loan),
             opening,
             answer_timeout,
+            ahead: AtomicU32::new(0),
             begun: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             broken: AtomicBool::new(false),
@@ -49,6 +52,12 @@ impl Tx {
     /// not committed, a commit whose end is not known.
     pub fn session(&self) -> u64 {
         self.loan.as_ref().map_or(0, Loan::session)
+    }
+
+    /// So many statements travel with the next one and before it: each may take its time in the server, and the last
+    /// one's answer comes after them all.
+    pub(crate) fn send_ahead(&self, statements: usize) {
+        self.ahead.store(u32::try_from(statements).unwrap_or(u32::MAX), Ordering::Release);
     }
 
     /// Rows of a statement.
@@ -167,15 +176,17 @@ impl Tx {
         statement: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, WireError> {
         let both = join(self.begin_once(client), statement);
-        let settled = match tokio::time::timeout(self.answer_timeout, both).await {
+        let bound = self.answer_timeout.saturating_mul(self.ahead.load(Ordering::Acquire).saturating_add(1));
+        let settled = match tokio::time::timeout(bound, both).await {
             Ok((begun, done)) => begun.and(done).map_err(WireError::from),
             Err(_elapsed) => {
                 self.broken.store(true, Ordering::Release);
                 Err(WireError::TimedOut("a statement was not answered in time"))
             }
         };
-        if settled.is_err() {
+        if let Err(error) = &settled {
             self.failed.store(true, Ordering::Release);
+            self.broken.fetch_or(matches!(error, WireError::ReadOnly), Ordering::AcqRel);
         }
         settled
     }

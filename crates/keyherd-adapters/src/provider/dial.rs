@@ -195,6 +195,13 @@ fn tls_failed(error: &io::Error) -> Failure {
         Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
             " (nobody trusted here signed it: a private authority is added with --ca-bundle)"
         }
+        // Its first words were none of TLS'.
+        Some(Error::InvalidMessage(_)) => {
+            return Failure::new(
+                "not_tls",
+                "it does not speak TLS there: is the port right, and is it https?",
+            );
+        }
         _ => "",
     };
     Failure::new("tls_failed", format!("{error}{advice}"))

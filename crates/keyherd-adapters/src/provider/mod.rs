@@ -40,7 +40,7 @@ pub struct HttpOptions {
 /// A [`ProviderClient`] over TCP and TLS.
 ///
 /// Codes of [`Delivery::NotSent`]: `bad_request`, `dns_failed`, `connect_failed`, `connect_timeout`, `proxy_failed`,
-/// `tls_failed`, `gate_closed`. Codes of [`Delivery::Unanswered`]: `timeout`, `reset`, `truncated`, `bad_answer`.
+/// `tls_failed`, `not_tls`, `gate_closed`. Codes of [`Delivery::Unanswered`]: `timeout`, `reset`, `truncated`, `bad_answer`.
 /// An answer that broke off behind its head is [`Delivery::Answered`] where its status says enough (it refuses), and
 /// `Unanswered` where it does not (it grants).
 #[derive(Debug)]

@@ -15,7 +15,7 @@ pub struct HealthView {
 /// Whether requests can be served. Each part is `ok`, or one word for its trouble; the log has the whole story.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReadyView {
-    /// `ok`, `unavailable`, `unwritable`, `corrupt` or `sealed`.
+    /// `ok`, `unavailable`, `unwritable`, `misconfigured`, `corrupt` or `sealed`.
     pub store: String,
     /// `ok` or `trouble`: everything works without it, only slower.
     pub coordinator: String,

@@ -1,5 +1,7 @@
 //! Liveness, readiness, metrics, and the door's own description.
 
+use std::num::NonZeroU64;
+
 use axum::extract::State as Extracted;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -11,7 +13,7 @@ use super::{json, json_bytes};
 use crate::documents::{HealthView, ReadyView};
 use crate::openapi::Problems;
 use crate::problem::{Code, Problem, journal_word, store_word};
-use crate::state::State;
+use crate::state::{Spells, State};
 
 /// Whether the process lives
 #[utoipa::path(
@@ -89,22 +91,46 @@ async fn look(state: &State) -> ReadyView {
     let store = store.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer in time".into())));
     let journal = timeout(patience, state.broker.pending()).await;
     let journal = journal.unwrap_or_else(|_| Err(JournalError::Io("no answer in time".into())));
-    if let Err(error) = &store {
-        tracing::warn!(%error, "not ready");
-    }
-    if let Err(error) = &journal {
-        tracing::warn!(%error, "the journal cannot be read");
-    }
     let troubles = coordinator_trouble(state).await;
-    for trouble in &troubles {
-        tracing::warn!(%trouble, "the coordinator is in trouble");
-    }
+    report(&state.spells, &store, &journal, &troubles);
     ReadyView {
         store: store.as_ref().map_or_else(store_word, |_| "ok").into(),
         coordinator: if troubles.is_empty() { "ok" } else { "trouble" }.into(),
         coordinator_trouble: troubles,
         journal: journal.as_ref().map_or_else(journal_word, |_| "ok").into(),
         journal_pending: journal.ok(),
+    }
+}
+
+/// Whoever balances a load asks every second: what is wrong is logged when it begins, and when it ends.
+fn report(
+    spells: &Spells,
+    store: &Result<i64, StoreError>,
+    journal: &Result<usize, JournalError>,
+    troubles: &[String],
+) {
+    match store {
+        Err(error) if spells.store.failed() => tracing::warn!(%error, "not ready"),
+        Err(_) => {}
+        Ok(_) => told(spells.store.over(), "ready again"),
+    }
+    match journal {
+        Err(error) if spells.journal.failed() => tracing::warn!(%error, "the journal cannot be read"),
+        Err(_) => {}
+        Ok(_) => told(spells.journal.over(), "the journal is read again"),
+    }
+    match troubles {
+        [] => told(spells.coordinator.over(), "the coordinator is well again"),
+        troubles if spells.coordinator.failed() => {
+            tracing::warn!(trouble = troubles.join("; "), "the coordinator is in trouble");
+        }
+        _ => {}
+    }
+}
+
+fn told(spell: Option<NonZeroU64>, end: &'static str) {
+    if let Some(times) = spell {
+        tracing::info!(times, "{end}");
     }
 }
 
@@ -127,8 +153,16 @@ async fn count(state: &State) {
         Ok::<_, StoreError>((census, unresolved))
     });
     match counted.await {
-        Ok(Ok((census, unresolved))) => state.metrics.counted(&census, unresolved),
-        Ok(Err(error)) => tracing::warn!(%error, "credentials cannot be counted"),
-        Err(_elapsed) => tracing::warn!("credentials cannot be counted in time"),
+        Ok(Ok((census, unresolved))) => {
+            state.metrics.counted(&census, unresolved);
+            told(state.spells.census.over(), "credentials are counted again");
+        }
+        Ok(Err(error)) if state.spells.census.failed() => {
+            tracing::warn!(%error, "credentials cannot be counted");
+        }
+        Err(_elapsed) if state.spells.census.failed() => {
+            tracing::warn!("credentials cannot be counted in time");
+        }
+        Ok(Err(_)) | Err(_) => {}
     }
 }

@@ -13,6 +13,7 @@ use super::{AcquireError, Acquired, Broker, Token};
 use crate::audit::Actor;
 use crate::credential::{Chain, Cooldown, Loaded};
 use crate::ids::{CredentialId, Name};
+use crate::ports::StoreError;
 use crate::refresh::{Ask, Plan, Refusal, Rules, plan};
 use crate::time::Timestamp;
 
@@ -49,7 +50,12 @@ impl Broker {
             let serves =
                 plain && chain.tokens.outlasts(window, now) && id.is_none_or(|id| id == known.credential.id);
             let may_go = serves && known.enter(scope, now, &self.0.options.cooldown) == Entry::Go;
-            may_go.then(|| Token::of(&known.credential, &chain))?
+            let token = may_go.then(|| Token::of(&known.credential, &chain))?;
+            if self.0.snapshots.is_aged(known, now) {
+                // Nobody waits for it.
+                drop(self.load(&known.credential.name));
+            }
+            token
         })?
     }
 
@@ -216,25 +222,29 @@ impl Broker {
 
     /// The credential as the store has it. With the store gone, the last that was known here, if its token is valid.
     pub(super) async fn read(&self, name: &Name) -> Result<Arc<Loaded>, AcquireError> {
+        match self.load(name).await {
+            Ok(Ok(Some(loaded))) => Ok(loaded),
+            Ok(Ok(None)) => Err(AcquireError::NotFound(name.clone())),
+            Ok(Err(error)) => self.last_known(name).ok_or(AcquireError::Store(error)),
+            Err(lost) => Err(AcquireError::Lost(lost)),
+        }
+    }
+
+    fn load(&self, name: &Name) -> Answer<Result<Option<Arc<Loaded>>, StoreError>> {
         let (broker, wanted) = (self.clone(), name.clone());
         let (answer, _) = self.0.loads.board(name.clone(), || async move {
             let (stamp, read_at) = (broker.0.snapshots.stamp(), broker.now());
             let loaded = broker.0.ports.store.credential(&wanted).await?;
-            if let Some(loaded) = &loaded {
-                let window = broker.window(&loaded.chain.provider);
-                broker.0.snapshots.put(stamp, loaded, window, read_at);
+            match &loaded {
+                Some(loaded) => {
+                    let window = broker.window(&loaded.chain.provider);
+                    broker.0.snapshots.put(stamp, loaded, window, read_at);
+                }
+                None => broker.0.snapshots.forget(wanted.as_str()),
             }
             Ok(loaded.map(Arc::new))
         });
-        match answer.await {
-            Ok(Ok(Some(loaded))) => Ok(loaded),
-            Ok(Ok(None)) => {
-                self.0.snapshots.forget(name.as_str());
-                Err(AcquireError::NotFound(name.clone()))
-            }
-            Ok(Err(error)) => self.last_known(name).ok_or(AcquireError::Store(error)),
-            Err(lost) => Err(AcquireError::Lost(lost)),
-        }
+        answer
     }
 
     fn last_known(&self, name: &Name) -> Option<Arc<Loaded>> {
@@ -255,9 +265,13 @@ impl Broker {
         Some(Refusal::Cooling { until: cooldown.until, reason: cooldown.reason.clone() })
     }
 
-    /// Where the row's token serves, or nothing may be done now and it is still valid.
+    /// Where the row's token serves, or nothing may be done now and it is still valid. A token needs no profile until it
+    /// has to be refreshed.
     fn without_flight(&self, standing: &Loaded, ask: &Ask) -> Result<Option<Token>, AcquireError> {
-        let rules = self.rules(&standing.chain.provider)?;
+        let rules = match self.rules(&standing.chain.provider) {
+            Ok(rules) => rules,
+            Err(error) => return self.still_valid(standing, &standing.chain, ask).map(Some).ok_or(error),
+        };
         Ok(match plan(&standing.chain, ask, &rules, self.now()) {
             Plan::Serve => Token::of(&standing.credential, &standing.chain),
             Plan::Refuse(_) => self.still_valid(standing, &standing.chain, ask),

@@ -16,6 +16,7 @@ use crate::credential::{Chain, Loaded};
 use crate::ids::{ChainId, Name};
 use crate::ports::StoreError;
 use crate::ports::store::StoredEvent;
+use crate::spell::Spell;
 
 /// Events read at once.
 const BATCH: usize = 1_000;
@@ -91,12 +92,17 @@ impl Broker {
     }
 
     async fn keep_watching(&self) {
-        let mut cursor = None;
+        let (mut cursor, unread) = (None, Spell::default());
         loop {
             if let Err(error) = self.catch_up(&mut cursor).await {
-                tracing::warn!(%error, "cannot read the outbox");
+                if unread.failed() {
+                    tracing::warn!(%error, "the outbox cannot be read");
+                }
                 tokio::time::sleep(WATCH_RETRY).await;
                 continue;
+            }
+            if let Some(times) = unread.over() {
+                tracing::info!(times, "the outbox is read again");
             }
             let _ = timeout(CHANGED_MAX, self.0.ports.coordinator.changed()).await;
         }

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::Broker;
 use super::tenure::Tenure;
+use crate::ids::{ChainId, ClaimId};
 use crate::ports::StoreError;
 use crate::ports::store::{Record, Settled, Settling};
 use crate::refresh::Settlement;
@@ -21,6 +22,8 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 /// Tries at shutdown to say how a claim ended, and the rest between them.
 const LAST_TRIES: u32 = 3;
 const LAST_REST_MAX: Duration = Duration::from_millis(200);
+/// The commit of a claim may still be on its way when its reply is lost: it is looked for once more after this long.
+const LATE_CLAIM: Duration = Duration::from_secs(5);
 /// How long the one last try may take that only gives a claim back.
 const GIVE_BACK_MAX: Duration = Duration::from_secs(1);
 
@@ -34,30 +37,66 @@ impl Broker {
         let broker = self.clone();
         self.0.tasks.spawn(async move {
             let _tenure = tenure;
-            let mut last_tries = if only_gives_back { 1 } else { LAST_TRIES };
-            let mut rest = RETRY_FIRST;
-            while last_tries > 0 {
-                broker.pause(rest, LAST_REST_MAX).await;
-                last_tries -= u32::from(broker.0.stop.is_cancelled());
-                let Some(known) = broker.unsettled().get(&claim).cloned() else { return };
-                let told = broker.settle_known(known);
-                let told = if only_gives_back { broker.briefly(told).await } else { Some(told.await) };
-                if matches!(told, Some(Ok(_))) {
-                    return;
-                }
-                rest = (rest * 2).min(RETRY_MAX);
-            }
+            broker.tell(claim, only_gives_back).await;
+            broker.unsettled().remove(&claim);
         });
     }
 
-    /// Tells the store how a claim of this process ended.
+    /// It is not known whether that claim was granted: given back until the store has answered, and once more a while
+    /// later. Until then it is remembered that nothing was sent under it.
+    pub(super) fn give_back_later(&self, settling: Settling, record: Record) {
+        let claim = settling.claim;
+        self.unsettled().insert(claim, (settling, record));
+        let broker = self.clone();
+        self.0.tasks.spawn(async move {
+            broker.tell(claim, true).await;
+            if !broker.0.stop.is_cancelled() {
+                broker.pause(LATE_CLAIM, Duration::ZERO).await;
+                broker.tell(claim, true).await;
+            }
+            broker.unsettled().remove(&claim);
+        });
+    }
+
+    /// Tries until the store has answered, or this process has to end.
+    async fn tell(&self, claim: ClaimId, only_gives_back: bool) {
+        let mut last_tries = if only_gives_back { 1 } else { LAST_TRIES };
+        let mut rest = RETRY_FIRST;
+        while last_tries > 0 {
+            self.pause(rest, LAST_REST_MAX).await;
+            last_tries -= u32::from(self.0.stop.is_cancelled());
+            let Some(known) = self.unsettled().get(&claim).cloned() else { return };
+            let told = self.settle_known(known);
+            let told = if only_gives_back { self.briefly(told).await } else { Some(told.await) };
+            if matches!(told, Some(Ok(_))) {
+                return;
+            }
+            rest = (rest * 2).min(RETRY_MAX);
+        }
+    }
+
+    /// Gives back the claim on that chain of which it is not known whether it was granted, if there is one.
+    pub(super) async fn settle_owed(&self, chain: ChainId) -> Result<Option<Settled>, StoreError> {
+        let is_owed = |(settling, _): &&(Settling, Record)| {
+            settling.chain == chain && matches!(settling.settlement, Settlement::Released)
+        };
+        let owed = self.unsettled().values().find(is_owed).cloned();
+        match owed {
+            Some(owed) => self.settle_known(owed).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Tells the store how a claim of this process ended. What finds no such claim is not forgotten yet: it may appear.
     pub(super) async fn settle_known(
         &self,
         (settling, record): (Settling, Record),
     ) -> Result<Settled, StoreError> {
         let claim = settling.claim;
         let settled = self.0.ports.store.settle(settling, record).await?;
-        self.unsettled().remove(&claim);
+        if matches!(settled, Settled::Done(_)) {
+            self.unsettled().remove(&claim);
+        }
         if let Settled::Done(row) | Settled::Superseded(Some(row)) = &settled {
             self.publish(row);
         }
@@ -80,7 +119,8 @@ impl Broker {
                 Ok(settled) => {
                     self.settle_journal(&spent).await;
                     if let Settled::Done(row) | Settled::Superseded(Some(row)) = settled {
-                        self.publish(&row);
+                        self.0.snapshots.publish_settled(&row, settling.generation + 1);
+                        self.0.ports.coordinator.announce();
                     }
                     return;
                 }

@@ -1,8 +1,8 @@
 //! One flight: from the row to an end that all callers share. Reads, decides, claims, and hands over to `spend`.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
@@ -15,12 +15,13 @@ use super::{Broker, crash};
 use crate::audit::{Actor, Note};
 use crate::credential::{Chain, Loaded, Purpose};
 use crate::ids::{ClaimId, Name};
-use crate::ports::store::{ClaimAsk, Claimed, Record};
+use crate::ports::store::{ClaimAsk, Claimed, Record, Settled};
 use crate::ports::{StoreError, Turn};
 use crate::provider::{
     ClientApp, Profile, Rotates, TokenRequest, client_credentials_request, refresh_request,
 };
 use crate::refresh::{Ask, Plan, Policy, Refusal, Rules, Settlement, plan};
+use crate::time::Timestamp;
 
 /// Decisions a flight takes at most: each follows a change of the row by someone else.
 const DECISIONS_MAX: usize = 64;
@@ -65,6 +66,8 @@ pub(super) struct Lead {
     pub(super) wait_until: Duration,
     /// The coordinator's word was heeded once. It is not heeded again: it may be wrong.
     pub(super) has_waited_turn: AtomicBool,
+    /// The generation and the time of this flight's claim under which certainly nothing was sent.
+    pub(super) unsent: Mutex<Option<(u64, Timestamp)>>,
 }
 
 /// What to do after a step: go on with this row, or end.
@@ -108,7 +111,8 @@ impl Broker {
                 let rules = Rules::new(&self.0.options.refresh, &profile);
                 let wait_until = self.0.ports.clock.uptime() + self.0.options.refresh.flight_timeout;
                 let (broker, has_waited_turn) = (self.clone(), AtomicBool::new(false));
-                Lead { broker, name, ask, actor, rules, profile, wait_until, has_waited_turn }
+                let unsent = Mutex::default();
+                Lead { broker, name, ask, actor, rules, profile, wait_until, has_waited_turn, unsent }
             }
             Err(error) => return FlightEnd { chain: None, end: End::Failed(error) },
         };
@@ -124,6 +128,7 @@ impl Lead {
         let mut row = Box::new(first);
         let mut is_reread = false;
         for _ in 0..DECISIONS_MAX {
+            row = self.without_own_doubt(row);
             let plan = plan(&row, &self.ask, &self.rules, self.broker.now());
             // What memory would refuse, the store may know better; a claim re-reads by itself.
             if !is_reread && matches!(plan, Plan::Refuse(_) | Plan::Rest) {
@@ -152,7 +157,7 @@ impl Lead {
         match plan {
             Plan::Serve => Ok(Step::End(Some(row), End::Found)),
             Plan::Rest => Ok(Step::End(Some(row), End::Rest)),
-            Plan::Refuse(refusal) => Ok(Step::End(Some(row), End::Refused(refusal))),
+            Plan::Refuse(refusal) => self.refuse(row, refusal).await,
             Plan::Wait if self.ask.policy == Policy::Background => Ok(Step::End(Some(row), End::Skipped)),
             Plan::Wait => self.wait(row, None).await,
             Plan::Resolve(claim) => self.resolve(row, claim).await,
@@ -178,10 +183,18 @@ impl Lead {
     /// Waits for another process's claim; at the bound, or at our own shutdown, a last look at the store, and no call.
     async fn wait(&self, row: Box<Chain>, first_rest: Option<Duration>) -> Result<Step, AcquireError> {
         let left = self.wait_until.saturating_sub(self.broker.0.ports.clock.uptime());
-        let followed = self.broker.follow(&self.name, row.id, first_rest, Chain::is_held);
+        let followed = async {
+            tokio::select! {
+                biased;
+                entry = self.answered(&row), if row.is_held() => self.roll_forward(entry).await,
+                followed = self.broker.follow(&self.name, row.id, first_rest, Chain::is_held) => {
+                    self.found(followed?)
+                }
+            }
+        };
         let followed = self.broker.0.stop.run_until_cancelled(followed);
         if let Ok(Some(followed)) = tokio::time::timeout(left, followed).await {
-            return self.found(followed?);
+            return followed;
         }
         match self.reread(&row).await? {
             // Nobody is at it any more: what that means is decided as ever.
@@ -229,16 +242,21 @@ impl Lead {
         is_answer_lost: bool,
         seat: Option<Seat>,
     ) -> Result<Step, AcquireError> {
+        // One doubtful claim for each chain: what became of it is told before another is asked for.
+        if let Some(Settled::Done(row)) = self.broker.settle_owed(row.id).await? {
+            return Ok(Step::Look(row));
+        }
         let id = ClaimId::from_i64(self.broker.0.ports.entropy.id());
         let asked_at = self.broker.0.ports.clock.uptime();
         let ask = ClaimAsk { id, chain: row.id, revision: row.revision, purpose };
         let detail = json!({"generation": row.generation, "purpose": purpose.as_str()});
         let claimed = self.broker.0.ports.store.claim(&ask, self.record("refresh.claim", detail)).await;
-        match claimed.inspect_err(|_| self.give_back(&row, id))? {
+        match claimed.inspect_err(|error| self.give_back(&row, id, error))? {
             Claimed::Missed(newer) => self.missed(newer).await,
             Claimed::Granted(granted) => {
                 let tenure = self.broker.tenure(granted.id, id, asked_at, seat);
                 crash::point("claimed");
+                let granted = self.without_own_doubt(granted);
                 // Two rows may have one revision, where memory was ahead of the store or the store lost commits.
                 if !is_same_question(&row, &granted) {
                     return self.let_go(granted, tenure).await;

@@ -9,6 +9,7 @@ mod choose;
 mod connect;
 mod cool;
 mod crash;
+mod doubt;
 mod flight;
 mod follow;
 mod later;
@@ -61,6 +62,7 @@ use crate::ports::{
 };
 use crate::refresh::RefreshBounds;
 use crate::secret::{Hasher, TokenHash};
+use crate::spell::Spell;
 use crate::upstream::CooldownBounds;
 
 /// Everything a broker needs of the world.
@@ -99,6 +101,8 @@ pub struct Options {
     pub turn_wait: Duration,
     /// Event numbers waited for at once, where events may appear out of order; past it nothing in memory is trusted.
     pub event_holes_max: usize,
+    /// Where events may be missed: what memory serves is read anew when it is older than this, while it serves on.
+    pub memory_age_max: Duration,
     /// How long a removal waits for a refresh that is under way.
     pub remove_wait: Duration,
     /// How long journal entries stay after their commit, at least.
@@ -117,6 +121,7 @@ impl Default for Options {
             coordinator_timeout: Duration::from_millis(250),
             turn_wait: Duration::from_millis(100),
             event_holes_max: 1_024,
+            memory_age_max: Duration::from_secs(60),
             remove_wait: Duration::from_secs(10),
             journal_keep: Duration::from_secs(24 * 3600),
         }
@@ -143,6 +148,10 @@ struct Inner {
     unjournaled: Mutex<HashMap<ChainId, JournalEntry>>,
     /// How claims of this process ended that the store could not be told yet.
     unsettled: Mutex<HashMap<ClaimId, (Settling, Record)>>,
+    /// Renewals that failed, of any claim.
+    unrenewed: Spell,
+    /// Answers in the journal that the store could not be asked for, and a journal that could not be read.
+    unrecovered: Spell,
     events: broadcast::Sender<Arc<StoredEvent>>,
     /// Whether tidying is taken care of in this process.
     tidies: AtomicBool,
@@ -157,7 +166,10 @@ impl Broker {
         let tracked = tasks.clone();
         let spawn: Spawn = Arc::new(move |work: BoxFuture<'static, ()>| drop(tracked.spawn(work)));
         Self(Arc::new(Inner {
-            snapshots: Snapshots::new(options.snapshots_max),
+            snapshots: Snapshots::new(
+                options.snapshots_max,
+                ports.store.latecomers().map(|_| options.memory_age_max),
+            ),
             loads: Flights::new(Arc::clone(&spawn)),
             flights: Flights::new(Arc::clone(&spawn)),
             cools: Flights::new(Arc::clone(&spawn)),
@@ -167,6 +179,8 @@ impl Broker {
             homeless: Mutex::default(),
             unjournaled: Mutex::default(),
             unsettled: Mutex::default(),
+            unrenewed: Spell::default(),
+            unrecovered: Spell::default(),
             events: broadcast::Sender::new(options.events_lag_max),
             tidies: AtomicBool::new(false),
             tasks,

@@ -1,5 +1,6 @@
 //! After a death: claims without an owner, and answers that are in the journal but not in the store.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::json;
@@ -8,15 +9,23 @@ use super::AcquireError;
 use super::Broker;
 use super::lead::{End, Journaled, Lead, Step, looked};
 use crate::audit::{Actor, Note};
-use crate::credential::{Chain, Claim};
-use crate::ids::ChainId;
+use crate::credential::{Chain, Claim, Trouble};
 use crate::ports::store::{Event, Record, Settled};
 use crate::ports::{JournalEntry, JournalError, StoreError};
-use crate::refresh::{Happened, Rules, settlement};
+use crate::refresh::{Happened, Refusal, Rules, settlement};
 use crate::secret::TokenHash;
 
 /// Pending journal entries looked at in one go.
 const PENDING_MAX: usize = 10_000;
+
+/// Between two looks of a server at what its machine's journal has and the store may lack.
+const RECOVER_AGAIN: Duration = Duration::from_secs(2);
+
+/// So many answers that the store did not take end a look: it is down, or nearly.
+const FAILURES_MAX: usize = 3;
+
+/// In a claim's life that another process holds, this machine's journal is looked at this often for its answer.
+const ANSWER_LOOKS: u32 = 24;
 
 impl Lead {
     /// A claim whose owner cannot act any more: its answer is in the journal, or it is lost.
@@ -45,18 +54,29 @@ impl Lead {
         }
     }
 
+    /// Nothing may be done now. Before all who share this flight are told that an outcome is unknown, or was lost, the
+    /// journal is looked into: another process of this machine may have had the answer and ended without the store.
+    pub(super) async fn refuse(&self, row: Box<Chain>, refusal: Refusal) -> Result<Step, AcquireError> {
+        let may_be_here = matches!(row.trouble, Trouble::Uncertain(_) | Trouble::Verdict(_));
+        if may_be_here && let Ok(Some(entry)) = self.find(&row).await {
+            return self.roll_forward(entry).await;
+        }
+        Ok(Step::End(Some(row), End::Refused(refusal)))
+    }
+
+    async fn find(&self, row: &Chain) -> Result<Option<JournalEntry>, JournalError> {
+        let Some(hash) = &row.spend_hash else { return Ok(None) };
+        match self.broker.remembered(row, hash) {
+            Some(entry) => Ok(Some(entry)),
+            None => self.broker.0.ports.journal.find_for(hash, row.id, row.generation).await,
+        }
+    }
+
     /// What the journal knows of the token that the row would spend next.
     pub(super) async fn journaled(&self, row: &Chain) -> Result<Journaled, AcquireError> {
-        let Some(hash) = &row.spend_hash else { return Ok(Journaled::Nothing) };
-        let found = match self.broker.remembered(row.id, hash) {
-            Some(entry) => Ok(Some(entry)),
-            None => self.broker.0.ports.journal.find(hash).await,
-        };
-        match found {
-            Ok(Some(entry)) if entry.chain == row.id && entry.generation == row.generation => {
-                Ok(Journaled::Entry(Box::new(entry)))
-            }
-            Ok(_) => Ok(Journaled::Nothing),
+        match self.find(row).await {
+            Ok(Some(entry)) => Ok(Journaled::Entry(Box::new(entry))),
+            Ok(None) => Ok(Journaled::Nothing),
             Err(error @ JournalError::Unreadable { .. }) => {
                 tracing::error!(credential = %self.name, %error, "an answer is lost");
                 Ok(Journaled::Unreadable)
@@ -64,6 +84,18 @@ impl Lead {
             Err(error @ (JournalError::Io(_) | JournalError::Sealed { .. })) => {
                 Err(AcquireError::Unusable(error.to_string()))
             }
+        }
+    }
+
+    /// Where claims expire, an owner that died stands for its claim's whole life; the answer that it left on this machine
+    /// is there at once. Ends with that answer, or never.
+    pub(super) async fn answered(&self, row: &Chain) -> JournalEntry {
+        let Some(life) = self.broker.0.ports.store.claim_life() else { return std::future::pending().await };
+        loop {
+            if let Ok(Journaled::Entry(entry)) = self.journaled(row).await {
+                return *entry;
+            }
+            tokio::time::sleep(life / ANSWER_LOOKS).await;
         }
     }
 
@@ -79,9 +111,10 @@ impl Lead {
 
 impl Broker {
     /// An answer that no journal could take: nobody but this process has it, or the store alone.
-    fn remembered(&self, chain: ChainId, spent: &TokenHash) -> Option<JournalEntry> {
-        let homeless = self.homeless().get(spent).cloned();
-        homeless.or_else(|| self.unjournaled().get(&chain).filter(|entry| entry.spent == *spent).cloned())
+    fn remembered(&self, row: &Chain, spent: &TokenHash) -> Option<JournalEntry> {
+        let is_it = |entry: &&JournalEntry| entry.spent == *spent && entry.answers(row.id, row.generation);
+        let homeless = self.homeless().get(spent).filter(is_it).cloned();
+        homeless.or_else(|| self.unjournaled().get(&row.id).filter(is_it).cloned())
     }
 
     #[cfg(test)]
@@ -89,32 +122,88 @@ impl Broker {
         !self.unjournaled().is_empty()
     }
 
-    /// Commits what the journal has and the store may lack. Returns how many entries the store took.
-    pub async fn recover(&self) -> Result<usize, AcquireError> {
-        Ok(self.recover_counting().await?.0)
+    #[cfg(test)]
+    pub(super) fn owes(&self) -> usize {
+        self.unsettled().len()
     }
 
-    /// How many entries the store took, and how many it could not be asked for.
-    pub(super) async fn recover_counting(&self) -> Result<(usize, usize), AcquireError> {
-        let journal = &self.0.ports.journal;
-        let pending =
-            journal.pending(PENDING_MAX).await.map_err(|error| AcquireError::Unusable(error.to_string()))?;
-        metrics::gauge!("keyherd_journal_pending").set(u32::try_from(pending.len()).unwrap_or(u32::MAX));
-        let (mut taken, mut left) = (0, 0);
-        for spent in pending {
-            match journal.find(&spent).await {
-                Ok(Some(entry)) => match self.recover_entry(&entry).await {
-                    Ok(was_taken) => taken += usize::from(was_taken),
-                    Err(error) => {
-                        left += 1;
-                        tracing::error!(%error, "a journal entry cannot be recovered now");
-                    }
-                },
-                Ok(None) => {}
-                Err(error) => tracing::error!(%error, "a journal entry cannot be recovered"),
+    /// Commits what the journal has and the store may lack. Returns how many entries the store took.
+    pub async fn recover(&self) -> Result<usize, AcquireError> {
+        let unusable = |error: JournalError| AcquireError::Unusable(error.to_string());
+        let pending = self.pending_now().await.map_err(unusable)?;
+        Ok(self.recover_some(pending).await.taken)
+    }
+
+    /// Commits what processes of this machine left in its journal: also those that ended meanwhile, and as soon as the
+    /// store is back. What was not there at the last look is left to who wrote it, who is about to commit it.
+    pub(super) async fn keep_recovering(&self) {
+        let mut seen: HashSet<TokenHash> = HashSet::new();
+        let mut tried: HashSet<TokenHash> = HashSet::new();
+        loop {
+            tokio::time::sleep(RECOVER_AGAIN).await;
+            let pending = match self.pending_now().await {
+                Ok(pending) => pending,
+                Err(error) => {
+                    tracing::debug!(%error, "the journal cannot be looked at now");
+                    continue;
+                }
+            };
+            let is_ripe = |spent: &&TokenHash| seen.contains(*spent) && !tried.contains(*spent);
+            let ripe: Vec<TokenHash> = pending.iter().filter(is_ripe).copied().collect();
+            seen = pending.into_iter().collect();
+            tried.retain(|spent| seen.contains(spent));
+            if !ripe.is_empty() {
+                tried.extend(self.recover_some(ripe).await.tried);
             }
         }
-        Ok((taken, left))
+    }
+
+    async fn pending_now(&self) -> Result<Vec<TokenHash>, JournalError> {
+        let pending = self.0.ports.journal.pending(PENDING_MAX).await?;
+        metrics::gauge!("keyherd_journal_pending").set(u32::try_from(pending.len()).unwrap_or(u32::MAX));
+        Ok(pending)
+    }
+
+    /// Whoever wrote them: the commit is a compare-and-set, and counts once.
+    async fn recover_some(&self, pending: Vec<TokenHash>) -> Recovered {
+        let mut recovered = Recovered::default();
+        let mut failures = 0;
+        for spent in pending {
+            match self.recover_one(&spent).await {
+                Ok(was_taken) => {
+                    if let Some(times) = self.0.unrecovered.over() {
+                        tracing::info!(times, "answers in the journal reach the store again");
+                    }
+                    recovered.taken += usize::from(was_taken);
+                    recovered.tried.push(spent);
+                }
+                Err(AcquireError::Store(error)) if is_of_all(&error) => {
+                    if self.0.unrecovered.failed() {
+                        tracing::warn!(%error, "answers in the journal wait for the store");
+                    }
+                    failures += 1;
+                    if failures == FAILURES_MAX {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a journal entry cannot be recovered now");
+                    recovered.tried.push(spent);
+                }
+            }
+        }
+        if recovered.taken > 0 {
+            tracing::info!(taken = recovered.taken, "answers recovered from the journal");
+        }
+        recovered
+    }
+
+    async fn recover_one(&self, spent: &TokenHash) -> Result<bool, AcquireError> {
+        let found = self.0.ports.journal.find(spent).await;
+        match found.map_err(|error| AcquireError::Unusable(error.to_string()))? {
+            Some(entry) => self.recover_entry(&entry).await,
+            None => Ok(false),
+        }
     }
 
     /// How many granted answers are in no store yet: those in the journal, and those that not even the journal could take
@@ -166,5 +255,26 @@ impl Broker {
             self.publish(row);
         }
         Ok(Some(settled))
+    }
+}
+
+/// What became of entries that were pending.
+#[derive(Default)]
+struct Recovered {
+    /// So many the store took.
+    taken: usize,
+    /// What will not fare better in a moment: those that are pending still cannot be opened, used or marked as things are,
+    /// and are tried again at the next clean-up, and when asked for.
+    tried: Vec<TokenHash>,
+}
+
+/// Whether other entries would fare alike.
+fn is_of_all(error: &StoreError) -> bool {
+    match error {
+        StoreError::Unavailable(_)
+        | StoreError::Unanswered(_)
+        | StoreError::Unwritable(_)
+        | StoreError::Misconfigured(_) => true,
+        StoreError::Corrupt(_) | StoreError::Sealed(_) => false,
     }
 }

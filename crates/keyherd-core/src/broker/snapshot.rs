@@ -8,8 +8,9 @@ mod changes;
 mod pools;
 mod rests;
 
+use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -34,6 +35,8 @@ pub(super) struct Snapshots {
     /// Whether changes elsewhere reach this memory.
     watched: AtomicBool,
     max: usize,
+    /// Where events may be missed: how old what is served may be before it is read anew.
+    age_max: Option<Duration>,
 }
 
 /// How long memory is trusted where no watch tells of changes.
@@ -46,6 +49,8 @@ pub(super) struct Known {
     pub(super) window: Duration,
     /// When it was read.
     read_at: Timestamp,
+    /// When it is to be read anew, in milliseconds: what was missed is not missed for ever.
+    reread_at: AtomicI64,
     /// The same, among the changes.
     stamp: Stamp,
     pub(super) cell: Arc<Cell>,
@@ -55,9 +60,27 @@ pub(super) struct Known {
 
 /// One chain's last known state.
 pub(super) struct Cell {
-    chain: ArcSwap<Chain>,
+    held: ArcSwap<Held>,
     /// The change by which it was found to be old; 0: it is not.
     stale_since: AtomicU64,
+}
+
+/// A row in memory.
+#[derive(Clone)]
+pub(super) struct Held {
+    chain: Chain,
+    /// When it was had, among the changes.
+    stamp: Stamp,
+    /// A granted answer that no store has yet: nothing that is read takes its place but what is newer.
+    is_uncommitted: bool,
+}
+
+impl Deref for Held {
+    type Target = Chain;
+
+    fn deref(&self) -> &Chain {
+        &self.chain
+    }
 }
 
 impl Known {
@@ -69,18 +92,18 @@ impl Known {
 
 impl Cell {
     /// The state, unless it is known to be old.
-    pub(super) fn fresh(&self) -> Option<arc_swap::Guard<Arc<Chain>>> {
-        (self.stale_since.load(Ordering::Acquire) == 0).then(|| self.chain.load())
+    pub(super) fn fresh(&self) -> Option<arc_swap::Guard<Arc<Held>>> {
+        (self.stale_since.load(Ordering::Acquire) == 0).then(|| self.held.load())
     }
 
     /// The state, old or not: for when the store cannot be asked.
-    pub(super) fn last(&self) -> Arc<Chain> {
-        self.chain.load_full()
+    pub(super) fn last(&self) -> Arc<Held> {
+        self.held.load_full()
     }
 }
 
 impl Snapshots {
-    pub(super) fn new(max: usize) -> Self {
+    pub(super) fn new(max: usize, age_max: Option<Duration>) -> Self {
         Self {
             names: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
             cells: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
@@ -89,7 +112,20 @@ impl Snapshots {
             changes: Changes::new(),
             watched: AtomicBool::new(false),
             max,
+            age_max,
         }
+    }
+
+    /// Whether this is to be read anew now, by who is told so: the next is told after as long again.
+    pub(super) fn is_aged(&self, known: &Known, now: Timestamp) -> bool {
+        let due = known.reread_at.load(Ordering::Relaxed);
+        let next = || self.reread_at(now);
+        now.as_millis() >= due
+            && known.reread_at.compare_exchange(due, next(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    fn reread_at(&self, from: Timestamp) -> i64 {
+        self.age_max.map_or(i64::MAX, |age| (from + age).as_millis())
     }
 
     /// Looks a name up, without allocating. While nobody watches what others commit, memory is good for a moment only.
@@ -128,7 +164,8 @@ impl Snapshots {
         let is_fresh = || self.changes.has_none(stamp, loaded.chain.id, name);
         if is_fresh() {
             let probes = self.probes_at_ends(&credential);
-            let known = Arc::new(Known { credential, window, read_at, stamp, cell, probes });
+            let reread_at = AtomicI64::new(self.reread_at(read_at));
+            let known = Arc::new(Known { credential, window, read_at, reread_at, stamp, cell, probes });
             self.names.pin().insert(name.clone(), known);
             // A change between the look and the insertion was noted before it removes names.
             if !is_fresh() {
@@ -139,9 +176,19 @@ impl Snapshots {
 
     /// A chain's newer state, where the chain is known here.
     pub(super) fn publish(&self, chain: &Chain) {
-        if let Some(cell) = self.cells.pin().get(&chain.id) {
-            replace(cell, chain);
-        }
+        self.replace(chain, false, is_older);
+    }
+
+    /// A granted answer that the store could not take yet.
+    pub(super) fn publish_uncommitted(&self, chain: &Chain) {
+        self.replace(chain, true, is_older);
+    }
+
+    /// What the store made of such an answer, which was to be that generation: its word counts, whatever the revision.
+    pub(super) fn publish_settled(&self, chain: &Chain, generation: u64) {
+        self.replace(chain, false, |held, chain| {
+            is_older(held, chain) || (held.is_uncommitted && held.generation == generation)
+        });
     }
 
     /// The chain changed elsewhere. `generation`: where it is known that this is all that changed.
@@ -149,7 +196,7 @@ impl Snapshots {
         // Also where the chain is not known yet: a read that is under way may be older than this.
         let changed = self.changes.of_chain(id);
         if let Some(cell) = self.cells.pin().get(&id)
-            && generation.is_none_or(|generation| cell.chain.load().generation < generation)
+            && generation.is_none_or(|generation| cell.held.load().generation < generation)
         {
             cell.stale_since.fetch_max(changed.tick(), Ordering::AcqRel);
         }
@@ -174,13 +221,28 @@ impl Snapshots {
         self.changes.of_all();
     }
 
+    fn replace(&self, chain: &Chain, is_uncommitted: bool, gives_way: impl Fn(&Held, &Chain) -> bool) {
+        if let Some(cell) = self.cells.pin().get(&chain.id) {
+            let held = Held { chain: chain.clone(), stamp: self.changes.stamp(), is_uncommitted };
+            cell.replace(held, gives_way);
+        }
+    }
+
+    /// A store that lost commits has rows of lower revisions, and means them: once what is held is known to be old, a
+    /// reading that began after that takes its place, whatever its revision.
     fn keep(&self, stamp: Stamp, chain: &Chain) -> Arc<Cell> {
         let pinned = self.cells.pin();
+        let read = Held { chain: chain.clone(), stamp, is_uncommitted: false };
         let cell = pinned.get_or_insert_with(chain.id, || {
-            Arc::new(Cell { chain: ArcSwap::from_pointee(chain.clone()), stale_since: AtomicU64::new(0) })
+            Arc::new(Cell { held: ArcSwap::from_pointee(read.clone()), stale_since: AtomicU64::new(0) })
         });
         let found_old = cell.stale_since.load(Ordering::Acquire);
-        replace(cell, chain);
+        let old_since = found_old.max(self.changes.last_general());
+        let is_later = old_since <= stamp.tick();
+        cell.replace(read, |held, chain| {
+            let is_known_old = is_later && held.stamp.tick() < old_since && !held.is_uncommitted;
+            is_known_old || is_older(held, chain)
+        });
         if found_old != 0 && found_old <= stamp.tick() {
             // Only if it was not found old once more meanwhile.
             let _ = cell.stale_since.compare_exchange(found_old, 0, Ordering::AcqRel, Ordering::Relaxed);
@@ -189,11 +251,16 @@ impl Snapshots {
     }
 }
 
-/// Newer rows replace older ones, never the other way round.
-fn replace(cell: &Cell, chain: &Chain) {
-    cell.chain.rcu(|current| {
-        if chain.revision >= current.revision { Arc::new(chain.clone()) } else { Arc::clone(current) }
-    });
+impl Cell {
+    fn replace(&self, next: Held, gives_way: impl Fn(&Held, &Chain) -> bool) {
+        let next = Arc::new(next);
+        self.held.rcu(|held| Arc::clone(if gives_way(held, &next.chain) { &next } else { held }));
+    }
+}
+
+/// Newer rows replace older ones.
+fn is_older(held: &Held, chain: &Chain) -> bool {
+    chain.revision >= held.chain.revision
 }
 
 #[cfg(test)]

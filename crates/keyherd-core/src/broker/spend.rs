@@ -12,7 +12,7 @@ use super::{Broker, crash};
 use crate::credential::{Chain, Purpose, Tokens, Trouble};
 use crate::ids::{ChainId, ClaimId};
 use crate::ports::store::{Event, Record, Settled, Settling};
-use crate::ports::{CallLimits, Delivery, JournalEntry};
+use crate::ports::{CallLimits, Delivery, JournalEntry, StoreError};
 use crate::provider::{Meaning, TokenRequest, classify, without_echo};
 use crate::refresh::{Happened, Plan, Refusal, Rules, Settlement, due_at, plan, settlement};
 use crate::secret::{Hasher, TokenHash};
@@ -73,7 +73,8 @@ impl Lead {
         self.settle(row, purpose, Happened::Unanswered { code: code.into() }, tenure).await
     }
 
-    /// `None`: nothing was sent, because the claim might have ended before the answer's deadline.
+    /// `None`: nothing was sent, because the claim might have ended before the answer's deadline, or because this process
+    /// stood still until the time to send was over.
     async fn call(&self, row: &Chain, request: &TokenRequest, tenure: &Tenure) -> Option<Happened> {
         let ports = &self.broker.0.ports;
         let bounds = &self.rules.bounds;
@@ -84,19 +85,22 @@ impl Lead {
         };
         let begun = ports.clock.uptime();
         let send_until = begun + bounds.provider_timeout;
-        let is_claim_short = AtomicBool::new(false);
+        let is_shut = AtomicBool::new(false);
         let gate = || {
             crash::point("connected");
             let now = ports.clock.uptime();
-            let outlasts = tenure.outlasts(limits.answer_timeout, now);
-            is_claim_short.store(!outlasts, Ordering::Relaxed);
-            outlasts && now < send_until
+            let is_open = now < send_until && tenure.outlasts(limits.answer_timeout, now);
+            is_shut.store(!is_open, Ordering::Relaxed);
+            if is_open {
+                crash::point("sending");
+            }
+            is_open
         };
         let delivery = ports.provider.call(request, &limits, &gate).await;
         let took = ports.clock.uptime().saturating_sub(begun);
         metrics::histogram!("keyherd_provider_call_seconds").record(took.as_secs_f64());
         Some(match delivery {
-            Delivery::NotSent { .. } if is_claim_short.load(Ordering::Relaxed) => return None,
+            Delivery::NotSent { .. } if is_shut.load(Ordering::Relaxed) => return None,
             Delivery::Answered(reply) => {
                 let meaning = classify(&self.profile, &reply, self.broker.now());
                 let tokens = [&row.tokens.refresh_token, &row.tokens.access_token, &row.client.secret];
@@ -117,15 +121,20 @@ impl Lead {
     /// Nothing was sent under this claim, and nothing will be: given back, if it is still ours, and the row is looked at
     /// anew. Nobody backs off for it, since no provider was asked.
     pub(super) async fn let_go(&self, row: Box<Chain>, tenure: Tenure) -> Result<Step, AcquireError> {
-        tracing::warn!(credential = %self.name, "not sent: the claim might have ended before the answer");
+        tracing::warn!(credential = %self.name, "not sent: too late, or the claim might have ended before the answer");
         tenure.count_lost();
         tenure.ends();
+        self.sent_nothing(&row);
         let (settling, record) = self.releasing(&row, tenure.claim, "claim_lost");
         let settled = self.broker.0.ports.store.settle(settling.clone(), record.clone()).await;
         match settled.inspect_err(|_| self.broker.settle_later(settling, record, Some(tenure)))? {
             Settled::Superseded(newer) => Ok(looked(newer.map(|row| *row))),
-            Settled::Done(row) if self.broker.0.ports.clock.uptime() < self.wait_until => Ok(Step::Look(row)),
+            Settled::Done(row) if self.broker.0.ports.clock.uptime() < self.wait_until => {
+                self.broker.publish(&row);
+                Ok(Step::Look(row))
+            }
             Settled::Done(row) => {
+                self.broker.publish(&row);
                 let retry_at = self.broker.now() + self.rules.bounds.backoff_first;
                 let lost = Refusal::Unavailable { code: "claim_lost".into(), retry_at };
                 Ok(Step::End(Some(row), End::Refused(lost)))
@@ -223,7 +232,7 @@ impl Lead {
         settling: Settling,
         tenure: Tenure,
     ) -> Step {
-        self.broker.publish(&next);
+        self.broker.0.snapshots.publish_uncommitted(&next);
         let (broker, record) = (self.broker.clone(), self.granted_record(&next));
         self.broker.0.tasks.spawn(async move { broker.commit_later(spent, settling, record, tenure).await });
         Step::End(Some(next), End::Minted)
@@ -290,10 +299,13 @@ impl Lead {
         }
     }
 
-    /// The claim's own reply was lost: if it was granted, nothing was sent under it, and it is given back.
-    pub(super) fn give_back(&self, row: &Chain, claim: ClaimId) {
-        let (settling, record) = self.releasing(row, claim, "claim_unanswered");
-        self.broker.settle_later(settling, record, None);
+    /// The claim's own reply was lost: if it was granted, nothing was sent under it, and it is given back. Where certainly
+    /// nothing was granted there is nothing to give.
+    pub(super) fn give_back(&self, row: &Chain, claim: ClaimId, error: &StoreError) {
+        if error.may_have_been_done() {
+            let (settling, record) = self.releasing(row, claim, "claim_unanswered");
+            self.broker.give_back_later(settling, record);
+        }
     }
 
     fn releasing(&self, row: &Chain, claim: ClaimId, code: &str) -> (Settling, Record) {
@@ -306,8 +318,9 @@ impl Lead {
             minted_by_rejection: row.minted_by_rejection,
             due_at: row.due_at,
         };
+        // Told like every other end of a claim: who waits for it on another host may try now.
         let detail = json!({"generation": row.generation, "code": code});
-        (settling, self.record("refresh.released", detail))
+        (settling, self.told("refresh.released", "released", row.id, detail))
     }
 
     /// Inside a provider's grace an unknown outcome is probed at once; everything else ends the flight.

@@ -18,6 +18,7 @@ use crate::ports::StoreError;
 use crate::ports::store::Due;
 use crate::provider::{Profile, origin};
 use crate::refresh::{Ask, Breaker, Pace, Refusal, due_at};
+use crate::spell::Spell;
 
 /// Bounds of background refresh.
 #[derive(Debug, Clone)]
@@ -61,9 +62,6 @@ impl Default for BackgroundBounds {
     }
 }
 
-/// Rest after the store could not be asked for an answer that the journal has. Others may probe for it before long.
-const RECOVER_AGAIN: Duration = Duration::from_secs(5);
-
 /// One token endpoint, as the sweep treats it.
 struct Lane {
     at_once: Arc<Semaphore>,
@@ -100,29 +98,37 @@ impl Broker {
         self.0.tasks.spawn(async move {
             let _ = stop.run_until_cancelled(broker.background()).await;
         });
+        let (broker, stop) = (self.clone(), self.0.stop.clone());
+        self.0.tasks.spawn(async move {
+            let _ = stop.run_until_cancelled(broker.keep_recovering()).await;
+        });
     }
 
     async fn background(&self) {
         let mut sweeper = self.sweeper();
         let bounds = self.0.options.background.clone();
-        let (mut since_trim, mut since_recovery) = (bounds.trim_interval, Duration::ZERO);
-        let mut is_recovered = true;
+        let mut since_trim = bounds.trim_interval;
+        let unread = Spell::default();
         loop {
             if since_trim >= bounds.trim_interval {
-                (since_trim, since_recovery) = (Duration::ZERO, Duration::ZERO);
-                is_recovered = self.tidy().await;
-            } else if !is_recovered && since_recovery >= RECOVER_AGAIN {
-                since_recovery = Duration::ZERO;
-                is_recovered = self.recover_left().await;
+                since_trim = Duration::ZERO;
+                self.tidy().await;
             }
-            if bounds.enabled
-                && let Err(error) = sweeper.sweep().await
-            {
-                tracing::warn!(%error, "the sweep cannot read the store");
+            if bounds.enabled {
+                match sweeper.sweep().await {
+                    Err(error) if unread.failed() => {
+                        tracing::warn!(%error, "the sweep cannot read the store");
+                    }
+                    Err(_) => {}
+                    Ok(_) => {
+                        if let Some(times) = unread.over() {
+                            tracing::info!(times, "the sweep reads the store again");
+                        }
+                    }
+                }
             }
             tokio::time::sleep(bounds.interval).await;
             since_trim += bounds.interval;
-            since_recovery += bounds.interval;
         }
     }
 

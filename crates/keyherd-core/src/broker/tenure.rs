@@ -147,6 +147,9 @@ impl Broker {
             match self.0.ports.store.renew(chain, claim).await {
                 Ok(true) => {
                     state.renewed(asked_at);
+                    if let Some(times) = self.0.unrenewed.over() {
+                        tracing::info!(times, "claims are renewed again");
+                    }
                     rest = whole / RENEWALS;
                 }
                 Ok(false) => {
@@ -158,19 +161,23 @@ impl Broker {
                     return;
                 }
                 Err(error) => {
-                    tracing::warn!(chain = chain.as_i64(), %error, "a claim could not be renewed");
+                    // One line for all claims of this process: what keeps one from it keeps the others too.
+                    if self.0.unrenewed.failed() {
+                        tracing::warn!(chain = chain.as_i64(), %error, "a claim could not be renewed");
+                    }
                     rest = whole / RENEW_AGAIN;
                 }
             }
         }
     }
 
-    /// Why no claim on this store could ever last for a call, if so.
+    /// Why claims on this store do not surely last for a call, if so: a third of their life may have passed since the last
+    /// renewal, and the margin counts as passed.
     pub(super) fn too_short_a_life(&self, answer: Duration) -> Option<String> {
         let whole = self.0.ports.store.claim_life()?;
-        (whole - whole / MARGIN <= answer).then(|| {
+        (whole - whole / MARGIN - whole / RENEWALS <= answer).then(|| {
             format!(
-                "claims on this store live {} s, too short for a provider's answer, which may take {} s: let claims live longer, or lower provider_timeout_seconds",
+                "claims on this store live {} s, too short for a provider's answer, which may take {} s: let claims live twice as long as that, or lower provider_timeout_seconds",
                 whole.as_secs(),
                 answer.as_secs()
             )

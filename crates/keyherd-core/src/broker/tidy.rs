@@ -18,29 +18,14 @@ const ONCE_MAX: Duration = Duration::from_secs(1);
 
 impl Broker {
     /// Recovers pending answers, and drops what has been kept long enough.
-    pub(super) async fn tidy(&self) -> bool {
-        let is_done = self.recover_left().await;
+    pub(super) async fn tidy(&self) {
+        if let Err(error) = self.recover().await {
+            tracing::warn!(%error, "the journal cannot be recovered now");
+        }
         if let Err(error) = self.trim_journal().await {
             tracing::warn!(%error, "the journal cannot be trimmed now");
         }
         self.trim_store().await;
-        is_done
-    }
-
-    /// Commits what the journal has and the store may lack. `false`: the store could not be asked for some of it.
-    pub(super) async fn recover_left(&self) -> bool {
-        match self.recover_counting().await {
-            Ok((taken, left)) => {
-                if taken > 0 {
-                    tracing::info!(taken, "answers recovered from the journal");
-                }
-                left == 0
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the journal cannot be recovered now");
-                false
-            }
-        }
     }
 
     /// Where no server runs, nobody else would ever tidy: a process that refreshed does so once, a bounded bit, when its

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::Testbed;
 use super::fixtures::{
-    ask, claim, claim_id, create, done, name, oauth, row, settle, settling, silent, written,
+    ask, claim, claim_id, create, done, name, oauth, row, settle, settling, silent, superseded, written,
 };
-use crate::credential::{Holder, Purpose};
+use crate::credential::{Chain, Holder, Purpose};
 use crate::ports::store::{Change, ClaimAsk, Claimed};
 use crate::refresh::Settlement;
 
@@ -74,7 +74,7 @@ pub async fn a_claim_tells_who_holds_it(bed: &dyn Testbed) {
     let (one, two) = (bed.open().await, bed.open().await);
     let made = create(&*one.store, oauth("acme-1", "r1")).await.chain;
     claim(&one, &made).await;
-    let holder = |chain: &crate::credential::Chain| chain.claim.as_ref().map(|claim| claim.holder);
+    let holder = |chain: &Chain| chain.claim.as_ref().map(|claim| claim.holder);
     assert_eq!(holder(&row(&*one.store, made.id).await), Some(Holder::Mine));
     assert_eq!(holder(&row(&*two.store, made.id).await), Some(Holder::Alive));
     bed.kill(one).await;
@@ -113,4 +113,53 @@ pub async fn claims_are_counted_by_their_age(bed: &dyn Testbed) {
     assert_eq!(process.store.claimed_before(next).await, Ok(1));
     settle(&*process.store, settling(&claimed, Settlement::Released)).await;
     assert_eq!(process.store.claimed_before(next).await, Ok(0));
+}
+
+fn is_alive(chain: &Chain) -> bool {
+    chain.claim.as_ref().is_some_and(|claim| claim.holder == Holder::Alive)
+}
+
+pub async fn a_claim_is_renewed_by_its_owner_for_its_whole_life(bed: &dyn Testbed) {
+    let (one, two) = (bed.open().await, bed.open().await);
+    let made = create(&*one.store, oauth("acme-1", "r1")).await.chain;
+    let claimed = claim(&one, &made).await;
+    let (id, held) = (made.id, claim_id(&claimed));
+    let Some(life) = one.store.claim_life() else {
+        return assert_eq!(one.store.renew(id, held).await, Ok(true), "it lives as long as its owner");
+    };
+    assert_eq!(two.store.renew(id, held).await, Ok(false), "nobody else renews it");
+    let taken = claimed.claim.as_ref().expect("a claim stands").at;
+    while bed.now() < taken + life / 2 {
+        row(&*two.store, id).await;
+    }
+    let before = bed.now();
+    if one.store.renew(id, held).await == Ok(true) {
+        assert_eq!(row(&*two.store, id).await.revision, claimed.revision, "nothing was decided");
+        while bed.now() < taken + life {
+            row(&*two.store, id).await;
+        }
+        let seen = row(&*two.store, id).await;
+        // On a machine that stood still meanwhile the renewed life is over too.
+        assert!(is_alive(&seen) || bed.now() >= before + life, "its first life is over, and not this one");
+    }
+    while is_alive(&row(&*two.store, id).await) {}
+    let left = row(&*two.store, id).await;
+    let freed = done(settle(&*two.store, settling(&left, Settlement::Released)).await);
+    assert_eq!(one.store.renew(id, held).await, Ok(false), "it was taken over");
+    claim(&two, &freed).await;
+    assert_eq!(one.store.renew(id, held).await, Ok(false), "and another one stands");
+}
+
+/// Where claims expire. On one machine a claim's id is proof enough.
+pub async fn a_living_owners_claim_is_not_settled_by_another(bed: &dyn Testbed) {
+    let (one, two) = (bed.open().await, bed.open().await);
+    let Some(life) = two.store.claim_life() else { return };
+    let made = create(&*one.store, oauth("acme-1", "r1")).await.chain;
+    let claimed = claim(&one, &made).await;
+    let taken = claimed.claim.as_ref().expect("a claim stands").at;
+    let outcome = settle(&*two.store, settling(&claimed, Settlement::Released)).await;
+    if bed.now() < taken + life {
+        assert_eq!(claim_id(&superseded(outcome)), claim_id(&claimed), "its owner lives");
+        done(settle(&*one.store, settling(&claimed, Settlement::Released)).await);
+    }
 }

@@ -48,7 +48,7 @@ pub struct Process {
     pub owner: OwnerId,
 }
 
-/// Makes a test of every case of the store's contract. The expression makes a [`Testbed`](crate::contract::Testbed)
+/// Makes a test of every case of the store's contract. The expression makes a [`Testbed`]
 /// with an empty store; it stands in an async function.
 #[macro_export]
 macro_rules! store_contract {
@@ -75,7 +75,8 @@ macro_rules! store_contract {
                 a_shared_chain_is_not_reconfigured_by_one, nobody_is_not_reconnected;
             claiming: a_claim_is_granted_once, one_of_many_wins, a_moved_row_is_not_claimed,
                 a_claim_tells_who_holds_it, a_gone_chain_is_not_claimed, claims_are_counted,
-                claims_are_counted_by_their_age;
+                claims_are_counted_by_their_age, a_claim_is_renewed_by_its_owner_for_its_whole_life,
+                a_living_owners_claim_is_not_settled_by_another;
             settling: a_grant_is_the_next_generation, a_lost_reply_is_success,
                 a_failure_is_not_taken_for_a_lost_reply,
                 without_its_claim_nothing_is_settled, a_reconnect_supersedes_a_grant,

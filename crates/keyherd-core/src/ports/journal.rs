@@ -28,6 +28,13 @@ pub struct JournalEntry {
     pub received_at: Timestamp,
 }
 
+impl JournalEntry {
+    /// Whether it is what followed when that chain spent its token at that generation.
+    pub fn answers(&self, chain: ChainId, generation: u64) -> bool {
+        self.chain == chain && self.generation == generation
+    }
+}
+
 /// A committed entry that has been kept long enough, as far as time goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Aged {
@@ -71,6 +78,18 @@ pub trait Journal: Send + Sync + 'static {
 
     /// The answer that was had for a token, if one was.
     async fn find(&self, spent: &TokenHash) -> Result<Option<JournalEntry>, JournalError>;
+
+    /// The answer that was had for a token when that chain spent it at that generation. A token that a provider leaves as
+    /// it is has one for each generation, and an older one must not hide the one that is asked for: where there are
+    /// several places, all are looked at.
+    async fn find_for(
+        &self,
+        spent: &TokenHash,
+        chain: ChainId,
+        generation: u64,
+    ) -> Result<Option<JournalEntry>, JournalError> {
+        Ok(self.find(spent).await?.filter(|entry| entry.answers(chain, generation)))
+    }
 
     /// The store has it: the entry stays for roll-forward, but is pending no more.
     async fn committed(&self, spent: &TokenHash) -> Result<(), JournalError>;

@@ -23,18 +23,31 @@ pub use self::profiles::{PROFILE_CHANGED, ProfileStore, StoredProfile};
 /// What went wrong with the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// It does not answer, or not in time.
+    /// It does not answer, or not in time: what was asked of it was not done.
     #[error("the store does not answer: {0}")]
     Unavailable(String),
+    /// Its answer was lost: what was asked of it may have been done, or may be done yet.
+    #[error("the store's answer was lost: {0}")]
+    Unanswered(String),
     /// It is full, read-only, or not permitted.
     #[error("the store cannot be written: {0}")]
     Unwritable(String),
+    /// It is not where it is said to be, or does not let us in: so it stays until somebody changes a setting.
+    #[error("the store cannot be used: {0}")]
+    Misconfigured(String),
     /// What it holds is damaged, or from another program.
     #[error("the store is damaged: {0}")]
     Corrupt(String),
     /// What it holds was sealed under a key that is not here.
     #[error("the store's secrets cannot be opened: {0}")]
     Sealed(String),
+}
+
+impl StoreError {
+    /// Whether what was asked may have been done all the same, or may be done yet.
+    pub fn may_have_been_done(&self) -> bool {
+        matches!(self, Self::Unanswered(_))
+    }
 }
 
 /// Everything the broker keeps.

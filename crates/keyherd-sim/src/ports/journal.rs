@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keyherd_core::fakes::MemoryJournal;
+use keyherd_core::ids::ChainId;
 use keyherd_core::ports::{Aged, Journal, JournalEntry, JournalError};
 use keyherd_core::secret::TokenHash;
 use keyherd_core::time::Timestamp;
 
 use super::Seat;
+use crate::hosts;
 use crate::ledger::Receipt;
 use crate::tally::Event;
 
@@ -17,6 +19,19 @@ pub(crate) struct SimJournal(pub(crate) Seat);
 impl SimJournal {
     fn disk(&self) -> MemoryJournal {
         self.0.world.lock().hosts[self.0.host].journal.clone()
+    }
+
+    fn copied(&self, spent: &TokenHash) -> Option<JournalEntry> {
+        let is_shared = self.0.world.lock().plan.shared_copies;
+        if !is_shared || !self.0.contact().answers() {
+            return None;
+        }
+        let mut state = self.0.world.lock();
+        let found = state.copies.get(spent).cloned();
+        if found.is_some() {
+            state.tally.count(Event::CopyFound);
+        }
+        found
     }
 
     fn received(&self, entry: &JournalEntry) {
@@ -54,25 +69,30 @@ impl Journal for SimJournal {
         self.disk().write(entry).await?;
         self.received(entry);
         seat.tell(Some(entry.chain), format!("journal: has the answer to {name}"));
+        hosts::may_leave(seat);
         seat.moment("after journaling").await;
         Ok(())
     }
 
     async fn find(&self, spent: &TokenHash) -> Result<Option<JournalEntry>, JournalError> {
         self.0.held().await;
-        if let Some(entry) = self.disk().find(spent).await? {
-            return Ok(Some(entry));
+        match self.disk().find(spent).await? {
+            None => Ok(self.copied(spent)),
+            found => Ok(found),
         }
-        let is_shared = self.0.world.lock().plan.shared_copies;
-        if !is_shared || !self.0.contact().answers() {
-            return Ok(None);
+    }
+
+    async fn find_for(
+        &self,
+        spent: &TokenHash,
+        chain: ChainId,
+        generation: u64,
+    ) -> Result<Option<JournalEntry>, JournalError> {
+        self.0.held().await;
+        match self.disk().find_for(spent, chain, generation).await? {
+            None => Ok(self.copied(spent).filter(|entry| entry.answers(chain, generation))),
+            found => Ok(found),
         }
-        let mut state = self.0.world.lock();
-        let found = state.copies.get(spent).cloned();
-        if found.is_some() {
-            state.tally.count(Event::CopyFound);
-        }
-        Ok(found)
     }
 
     async fn committed(&self, spent: &TokenHash) -> Result<(), JournalError> {

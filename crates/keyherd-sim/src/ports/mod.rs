@@ -61,7 +61,7 @@ impl Seat {
             (crashes, pauses.then(|| state.dice.millis(500, longest)))
         };
         if crashes {
-            hosts::crash(&self.world, self.host, step);
+            hosts::kill(self, step);
         }
         if let Some(time) = pause {
             hosts::pause(&self.world, self.host, time);

@@ -120,7 +120,7 @@ impl SimStore {
             if !POLLS.contains(&name) {
                 seat.tell(chain, format!("store: {name} was done, its answer is lost"));
             }
-            return Err(StoreError::Unavailable("the answer is lost".into()));
+            return Err(StoreError::Unanswered("the answer is lost".into()));
         }
         outcome
     }

@@ -109,11 +109,13 @@ async fn rotate(
     let settled = settled(wired, began, patience);
     let settled = progress::waiting("waiting for refreshes that began before", settled).await?;
     let second = wired.journal.reseal_all().await?;
+    let copies = wired.reseal_copies().await;
+    tracing::debug!(copies, "copies of the journal were sealed anew");
     let why_kept = match source {
         _ if !settled || !second.unreadable.is_empty() => Some(UNDER_WAY),
         KeySource::Text(_) => Some(NOT_IN_FILE),
         KeySource::File(_) if is_made_here && wired.is_fleet() => Some(OTHER_HOSTS),
-        KeySource::File(_) if !alone.is_held() => Some(LOCK_LOST),
+        KeySource::File(_) if !alone.is_held().await => Some(LOCK_LOST),
         KeySource::File(_) => None,
     };
     if why_kept.is_none() {

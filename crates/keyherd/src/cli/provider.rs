@@ -21,7 +21,7 @@ use super::output::Output;
 use super::peer::Context;
 use crate::config::StoreSettings;
 use crate::peer::Peer;
-use crate::wire::{LayeredProfiles, Wired};
+use crate::wire::{self, LayeredProfiles, Wired};
 
 /// The largest profile that is read, in bytes; a profile itself is bounded more tightly.
 const FILE_LEN_MAX: usize = 1024 * 1024;
@@ -130,6 +130,13 @@ fn show(out: Output, profiles: &LayeredProfiles, name: &str) -> Result<(), Failu
 
 async fn import(context: &Context, file: &Path) -> Result<(), Failure> {
     context.refuse_server("provider import")?;
+    // A pipe nobody writes to would be waited for without end.
+    if file != Path::new("-") && fs::metadata(file).is_ok_and(|found| !found.is_file()) {
+        return Err(Failure::failed(format!(
+            "{} is no regular file: give a file's path, or '-' for standard input",
+            file.display()
+        )));
+    }
     let text = input::read(file, FILE_LEN_MAX)?;
     let wrong = |problem: String| Failure::failed(format!("provider profile {}: {problem}", file.display()));
     let named: Named = toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
@@ -142,7 +149,11 @@ async fn import(context: &Context, file: &Path) -> Result<(), Failure> {
     if context.out.is_json() {
         return context.out.json(&ProviderView::from(&profile));
     }
-    context.out.line(format!("{name} is imported {place}"))
+    let shadows = match FolderProfiles::open(None).find(name.as_str()) {
+        Ok(None) => "",
+        _ => ", and stands before the built-in one of that name",
+    };
+    context.out.line(format!("{name} is imported {place}{shadows}"))
 }
 
 /// On one machine the data folder is where everybody looks.
@@ -181,6 +192,9 @@ async fn remove(context: &Context, name: &Name) -> Result<(), Failure> {
     };
     if let StoreSettings::Sqlite(_) = &context.settings.store {
         let path = own_file(context, name);
+        if path.exists() && wire::has_store(&context.settings).await? {
+            context.store("provider remove", async |wired| refuse_in_use(wired, name).await).await?;
+        }
         return match fs::remove_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(absent("the data folder")),
             Err(error) => Err(Failure::failed(format!("{} cannot be removed: {error}", path.display()))),
@@ -188,6 +202,7 @@ async fn remove(context: &Context, name: &Name) -> Result<(), Failure> {
         };
     }
     let work = async |wired: &Wired| {
+        refuse_in_use(wired, name).await?;
         if !wired.store.remove_profile(name.as_str(), record("provider.remove", name)).await? {
             return Err(absent("the store"));
         }
@@ -195,6 +210,21 @@ async fn remove(context: &Context, name: &Name) -> Result<(), Failure> {
         Ok(())
     };
     context.store("provider remove", work).await
+}
+
+/// A profile that credentials use stays, unless a built-in one of its name steps in. A profile that another host has in
+/// its own folder is not seen from here; and a credential that comes between the look and the removal keeps its token.
+async fn refuse_in_use(wired: &Wired, name: &Name) -> Result<(), Failure> {
+    if wired.profiles.is_builtin(name.as_str()) {
+        return Ok(());
+    }
+    match wired.store.users_of_provider(name.as_str()).await? {
+        0 => Ok(()),
+        users => Err(Failure::failed(format!(
+            "profile '{name}' is in use by {users} credential(s), which could not be refreshed without it: remove them \
+             first ('keyherd cred list'), or import another profile of that name"
+        ))),
+    }
 }
 
 /// What the audit log and the other hosts are told.

@@ -26,6 +26,8 @@ pub(super) struct BrokerKeys {
     turn_wait: Duration,
     #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
     event_holes_max: usize,
+    #[serde(rename = "memory_age_max_seconds", deserialize_with = "seconds::<_, 1_000, 86_400_000>")]
+    memory_age_max: Duration,
     #[serde(rename = "remove_wait_milliseconds", deserialize_with = "milliseconds::<_, 0, 600_000>")]
     remove_wait: Duration,
     #[serde(rename = "bell_poll_milliseconds", deserialize_with = "milliseconds::<_, 5, 10_000>")]
@@ -38,7 +40,7 @@ pub(super) struct BrokerKeys {
 pub(super) struct JournalKeys {
     /// At least a day: a store that failed over is rolled forward from what is kept.
     #[serde(rename = "keep_seconds", deserialize_with = "seconds::<_, 86_400_000, 31_536_000_000>")]
-    keep: Duration,
+    pub(super) keep: Duration,
 }
 
 impl Default for BrokerKeys {
@@ -51,6 +53,7 @@ impl Default for BrokerKeys {
             coordinator_timeout: options.coordinator_timeout,
             turn_wait: options.turn_wait,
             event_holes_max: options.event_holes_max,
+            memory_age_max: options.memory_age_max,
             remove_wait: options.remove_wait,
             bell_poll: BellOptions::default().poll_every,
         }
@@ -81,6 +84,7 @@ pub(super) fn options(
         coordinator_timeout: broker.coordinator_timeout,
         turn_wait: broker.turn_wait,
         event_holes_max: broker.event_holes_max,
+        memory_age_max: broker.memory_age_max,
         remove_wait: broker.remove_wait,
         journal_keep: journal.keep,
     }

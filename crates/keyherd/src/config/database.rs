@@ -72,9 +72,13 @@ pub(super) fn store(
     environment: &Environment,
     (data, ca_bundle): (&Path, Option<&PathBuf>),
 ) -> Result<StoreSettings, ConfigError> {
-    let given = |flag: Option<&String>, variable, file: &Option<String>| match flag {
-        Some(url) => Ok(Some(url.clone())),
-        None => Ok::<_, ConfigError>(environment.text(variable)?.or_else(|| file.clone())),
+    let given = |flag: Option<&String>, variable, file: &Option<String>| {
+        let url = match flag {
+            Some(url) => Some(url.clone()),
+            None => environment.text(variable)?.or_else(|| file.clone()),
+        };
+        // A newline at its end would be taken for a part of the database's name.
+        Ok::<_, ConfigError>(url.map(|url| url.trim().to_owned()))
     };
     let database = given(flags.database_url.as_ref(), "KEYHERD_DATABASE_URL", &file.database_url)?;
     let listen = given(None, LISTEN_URL, &file.listen_url)?;
@@ -93,7 +97,6 @@ pub(super) fn store(
     Ok(StoreSettings::Fleet(Box::new(FleetSettings {
         listen: listen.unwrap_or_else(|| database.clone()),
         database,
-        redis: redis.map(|url| redis_place(&url, ca_bundle)).transpose()?,
         wire: file.postgres.wire(),
         clock: file.postgres.clock(),
         claim_life: claim_life(file)?,
@@ -101,7 +104,8 @@ pub(super) fn store(
         upgrade_timeout: file.store.upgrade_timeout(),
         bounds: file.store.bounds(),
         coordination: fleet::coordination(&file.listen, &file.redis),
-        copies: file.redis.copies(),
+        copies: copies(file, redis.is_some())?,
+        redis: redis.map(|url| redis_place(&url, ca_bundle)).transpose()?,
     })))
 }
 
@@ -109,7 +113,7 @@ pub(super) fn store(
 /// answer must fit.
 fn claim_life(file: &FileSettings) -> Result<Duration, ConfigError> {
     let (life, answer) = (file.postgres.claim_life, file.refresh.provider_timeout);
-    if life - life / 8 <= answer {
+    if life - life / 8 - life / 3 <= answer {
         let problem = format!(
             "{} s is too short for a provider's answer, which may take provider_timeout_seconds ({} s): make it twice as long",
             life.as_secs_f64(),
@@ -118,6 +122,20 @@ fn claim_life(file: &FileSettings) -> Result<Duration, ConfigError> {
         return Err(ConfigError::Unfit { setting: "[postgres] claim_life_seconds", problem });
     }
     Ok(life)
+}
+
+/// Only where there is a Redis: elsewhere a longer journal contradicts nothing.
+fn copies(file: &FileSettings, has_redis: bool) -> Result<CopyOptions, ConfigError> {
+    let copies = file.redis.copies(file.refresh.owner_recovery);
+    if has_redis && copies.kept <= file.journal.keep {
+        let problem = format!(
+            "{} s is no longer than [journal] keep_seconds ({} s): a store that lost commits is rolled forward from either",
+            copies.kept.as_secs_f64(),
+            file.journal.keep.as_secs_f64()
+        );
+        return Err(ConfigError::Unfit { setting: "[redis] copies_keep_seconds", problem });
+    }
+    Ok(copies)
 }
 
 fn is_postgres(url: &str) -> bool {

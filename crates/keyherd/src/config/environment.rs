@@ -1,6 +1,6 @@
 //! The environment and the command line's own surroundings: the one place where they are read.
 //!
-//! Owns the names of the variables. An empty variable counts as one that is not set.
+//! Owns the names of the variables. What a file with a newline at its end leaves around a text is dropped. An empty variable counts as one that is not set.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -64,7 +64,7 @@ impl Environment {
     pub(crate) fn text(&self, name: &'static str) -> Result<Option<String>, ConfigError> {
         let Some(value) = self.raw(name) else { return Ok(None) };
         match value.to_str() {
-            Some(text) => Ok(Some(text.to_owned())),
+            Some(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
             None => Err(ConfigError::Variable { name, problem: "is not valid UTF-8".into() }),
         }
     }

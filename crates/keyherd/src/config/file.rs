@@ -16,7 +16,7 @@ use super::background::BackgroundKeys;
 use super::broker::{BrokerKeys, JournalKeys};
 use super::command::CommandBounds;
 use super::cooldown::CooldownKeys;
-use super::fleet::{ListenKeys, PostgresKeys, RedisKeys};
+use super::fleet::{self, ListenKeys, PostgresKeys, RedisKeys};
 use super::log::LogSettings;
 use super::refresh::RefreshKeys;
 use super::server::ServerBounds;
@@ -90,9 +90,10 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<FileSettings, ConfigError
         let key = line.and_then(|line| key_on(text, line));
         wrong(line, key, problem(error.message()))
     })?;
-    let contradiction =
-        refresh::contradiction(&settings.refresh).or_else(|| cooldown::contradiction(&settings.cooldown));
-    match contradiction {
+    let wrong_bound = refresh::contradiction(&settings.refresh)
+        .or_else(|| cooldown::contradiction(&settings.cooldown))
+        .or_else(|| fleet::contradiction(&settings.redis));
+    match wrong_bound {
         Some((key, why)) => Err(wrong(line_of(text, key), Some(key), why.into())),
         None => Ok(settings),
     }

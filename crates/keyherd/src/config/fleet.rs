@@ -36,6 +36,8 @@ pub(super) struct PostgresKeys {
     idle_in_transaction_timeout: Duration,
     #[serde(rename = "answer_margin_seconds", deserialize_with = "seconds::<_, 10, 600_000>")]
     answer_margin: Duration,
+    #[serde(rename = "connection_age_max_seconds", deserialize_with = "seconds::<_, 1_000, 604_800_000>")]
+    connection_age_max: Duration,
     #[serde(rename = "claim_life_seconds", deserialize_with = "seconds::<_, 1_000, 3_600_000>")]
     pub(super) claim_life: Duration,
     #[serde(rename = "clock_interval_seconds", deserialize_with = "seconds::<_, 100, 3_600_000>")]
@@ -55,6 +57,7 @@ impl Default for PostgresKeys {
             statement_timeout,
             idle_in_transaction_timeout,
             answer_margin,
+            connection_age_max,
         } = WireOptions::default();
         let ClockOptions { every, drift_ppm } = ClockOptions::default();
         Self {
@@ -64,6 +67,7 @@ impl Default for PostgresKeys {
             statement_timeout,
             idle_in_transaction_timeout,
             answer_margin,
+            connection_age_max,
             claim_life: CLAIM_LIFE,
             clock_every: every,
             clock_drift_ppm: drift_ppm,
@@ -81,6 +85,7 @@ impl PostgresKeys {
             statement_timeout: self.statement_timeout,
             idle_in_transaction_timeout: self.idle_in_transaction_timeout,
             answer_margin: self.answer_margin,
+            connection_age_max: self.connection_age_max,
         }
     }
 
@@ -168,7 +173,8 @@ impl Default for RedisKeys {
     fn default() -> Self {
         let RedisLinkOptions { answer_timeout, connect_timeout, probe_every } = RedisLinkOptions::default();
         let TurnOptions { lasts, renew_every, held_max } = TurnOptions::default();
-        let CopyOptions { kept, answer_timeout: copy_timeout, len_max } = CopyOptions::default();
+        let CopyOptions { kept, answer_timeout: copy_timeout, len_max, sealed_patience: _ } =
+            CopyOptions::default();
         Self {
             answer_timeout,
             connect_timeout,
@@ -184,9 +190,24 @@ impl Default for RedisKeys {
 }
 
 impl RedisKeys {
-    pub(super) fn copies(&self) -> CopyOptions {
-        CopyOptions { kept: self.copies_kept, answer_timeout: self.copy_timeout, len_max: self.copy_len_max }
+    /// `owner_recovery` is what an answer's owner has to bring it back, and so what a key has to be brought here.
+    pub(super) fn copies(&self, owner_recovery: Duration) -> CopyOptions {
+        CopyOptions {
+            kept: self.copies_kept,
+            answer_timeout: self.copy_timeout,
+            len_max: self.copy_len_max,
+            sealed_patience: owner_recovery,
+        }
     }
+}
+
+/// The first key that another one contradicts, and why.
+pub(super) fn contradiction(redis: &RedisKeys) -> Option<(&'static str, &'static str)> {
+    let ends_first = redis.turn_renew >= redis.turn_lasts;
+    ends_first.then_some((
+        "turn_renew_milliseconds",
+        "is no shorter than turn_lasts_seconds: a turn would end before it is renewed",
+    ))
 }
 
 /// How a fleet's processes hear of each other.

@@ -180,6 +180,11 @@ fn what_is_refused_has_file_line_and_key() {
         "key 'flight_timeout_seconds'",
         "one call must fit",
     );
+    check_refused(
+        "[redis]\nturn_lasts_seconds = 1\n",
+        "key 'turn_renew_milliseconds'",
+        "would end before it is renewed",
+    );
     check_refused("a = [\n", "line 1, key 'a'", "");
 }
 
@@ -273,8 +278,17 @@ fn a_fleet_is_named_by_its_urls_and_shows_no_password() {
 
 #[test]
 fn a_claim_outlives_a_providers_answer() {
-    let folder = folder_with("[postgres]\nclaim_life_seconds = 65\n");
+    let folder = folder_with("[postgres]\nclaim_life_seconds = 110\n");
     let flags = Flags { database_url: Some("postgres://db/x".into()), ..in_folder(folder.path()) };
     let error = load(&flags, &[]).unwrap_err();
-    assert!(error.to_string().contains("claim_life_seconds: 65 s is too short"), "{error}");
+    assert!(error.to_string().contains("claim_life_seconds: 110 s is too short"), "{error}");
+}
+
+#[test]
+fn copies_outlast_the_journal_where_there_is_a_redis() {
+    let folder = folder_with("[journal]\nkeep_seconds = 172800\n");
+    let fleet = Flags { database_url: Some("postgres://db/x".into()), ..in_folder(folder.path()) };
+    load(&fleet, &[]).unwrap();
+    let error = load(&Flags { redis_url: Some("redis://r".into()), ..fleet }, &[]).unwrap_err();
+    assert!(error.to_string().contains("copies_keep_seconds: 90000 s is no longer"), "{error}");
 }

@@ -69,7 +69,7 @@ impl ServerPeer {
     }
 
     async fn read<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<T, Failure> {
-        let said = self.ask(Method::GET, path, query, None, Duration::ZERO).await;
+        let said = self.ask(Method::GET, path, query, None, self.brief()).await;
         self.parsed(&said.map_err(|refused| self.failure(refused))?)
     }
 
@@ -79,28 +79,30 @@ impl ServerPeer {
         path: &[&str],
         body: Outgoing,
     ) -> Result<T, Failure> {
-        let said = self.ask(method, path, &[], Some(body), Duration::ZERO).await;
+        let said = self.ask(method, path, &[], Some(body), self.brief()).await;
         self.parsed(&said.map_err(|refused| self.failure(refused))?)
     }
 
-    /// Asks, and tells success from problems. `wait`: what the server may take beside its own work.
+    /// Asks, and tells success from problems. `whole`: what all of it may take.
     async fn ask(
         &self,
         method: Method,
         path: &[&str],
         query: &[(&str, &str)],
         body: Option<Outgoing>,
-        wait: Duration,
+        whole: Duration,
     ) -> Result<Said, Refused> {
-        let ServerBounds { connect_timeout, answer_timeout, answer_len_max } = self.settings.bounds;
+        let ServerBounds { connect_timeout, answer_len_max, .. } = self.settings.bounds;
         let url = self.url(path, query);
         let call = RestCall { method, url: &url, bearer: &self.settings.token, body };
         let limits = CallLimits {
-            connect_timeout,
-            answer_timeout: answer_timeout + wait,
+            connect_timeout: connect_timeout.min(whole),
+            answer_timeout: whole,
             body_len_max: answer_len_max,
         };
-        let answer = self.client.call(call, &limits).await;
+        // Connecting and the answer have bounds of their own: together they are no longer than this.
+        let answer = tokio::time::timeout(whole, self.client.call(call, &limits)).await;
+        let answer = answer.unwrap_or_else(|_elapsed| Err(late(whole)));
         let answer = answer.map_err(|error| Refused::Failure(self.unreachable(&error)))?;
         match answer.status {
             200..=299 => Ok(Said { status: answer.status, answer }),
@@ -109,6 +111,16 @@ impl ServerPeer {
                 Err(_) => Refused::Failure(self.strange(answer.status)),
             }),
         }
+    }
+
+    /// What a request may take whose caller does not say how long it waits.
+    fn brief(&self) -> Duration {
+        self.settings.bounds.answer_timeout
+    }
+
+    /// What a request may take whose caller waits so long.
+    fn patient(&self, seconds: u64) -> Duration {
+        Duration::from_secs(seconds) + self.settings.bounds.wait_margin
     }
 
     fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
@@ -144,6 +156,9 @@ impl ServerPeer {
                 };
                 Failure::failed(format!("the server's certificate is not trusted: {detail}{remedy}"))
             }
+            RestError::NotSent { code, detail } if code == "not_tls" => Failure::failed(format!(
+                "the server cannot be asked: {detail} Plain http goes to this machine only: http://127.0.0.1:8484"
+            )),
             RestError::NotSent { detail, .. } => Failure::new(
                 Exit::NotNow,
                 format!("the server cannot be reached: {detail}: is it running, and is --server right?"),
@@ -187,6 +202,11 @@ fn exit(code: &str) -> Exit {
     }
 }
 
+/// Nobody knows how far it came.
+fn late(whole: Duration) -> RestError {
+    RestError::Unanswered { code: "timeout".into(), detail: format!("no answer within {whole:?}") }
+}
+
 /// Whole seconds within the server's bounds.
 fn wait_seconds(wait: Duration) -> u64 {
     wait.as_millis().div_ceil(1_000).try_into().unwrap_or(WAIT_SECONDS_MAX).clamp(1, WAIT_SECONDS_MAX)
@@ -206,8 +226,8 @@ impl Peer for ServerPeer {
         let seconds = wait_seconds(ask.wait);
         let min_valid = ask.min_valid.map(|time| time.as_secs());
         let body = outgoing::token_ask(name, min_valid, ask.rejected.as_ref(), seconds);
-        let wait = Duration::from_secs(seconds);
-        let said = self.ask(Method::POST, &["v1", "token"], &[], Some(body), wait).await;
+        let whole = self.patient(seconds);
+        let said = self.ask(Method::POST, &["v1", "token"], &[], Some(body), whole).await;
         let mut view: TokenView<'_> = self.parsed(&said.map_err(|refused| self.failure(refused))?)?;
         let shown = show(&view);
         view.access_token.to_mut().zeroize();
@@ -216,7 +236,7 @@ impl Peer for ServerPeer {
 
     async fn find(&self, name: &Name) -> Result<Option<CredentialView>, Failure> {
         let path = ["v1", "credentials", name.as_str()];
-        match self.ask(Method::GET, &path, &[], None, Duration::ZERO).await {
+        match self.ask(Method::GET, &path, &[], None, self.brief()).await {
             Ok(said) => self.parsed(&said).map(Some),
             Err(Refused::Problem(problem)) if problem.code == "not_found" => Ok(None),
             Err(refused) => Err(self.failure(refused)),
@@ -248,7 +268,7 @@ impl Peer for ServerPeer {
             ConnectMode::IfAbsent => &[("mode", "if_absent")],
         };
         let body = outgoing::credential(&document);
-        let said = self.ask(Method::POST, &["v1", "credentials"], query, Some(body), Duration::ZERO).await;
+        let said = self.ask(Method::POST, &["v1", "credentials"], query, Some(body), self.brief()).await;
         self.parsed(&said.map_err(|refused| self.failure(refused))?)
     }
 
@@ -258,7 +278,7 @@ impl Peer for ServerPeer {
 
     async fn remove(&self, name: &Name) -> Result<(), Failure> {
         let path = ["v1", "credentials", name.as_str()];
-        let said = self.ask(Method::DELETE, &path, &[], None, Duration::ZERO).await;
+        let said = self.ask(Method::DELETE, &path, &[], None, self.brief()).await;
         said.map(drop).map_err(|refused| self.failure(refused))
     }
 
@@ -266,7 +286,7 @@ impl Peer for ServerPeer {
         let seconds = wait_seconds(wait);
         let path = ["v1", "credentials", name.as_str(), "refresh"];
         let body = plain(&json!({"wait_seconds": seconds}));
-        let said = self.ask(Method::POST, &path, &[], Some(body), Duration::from_secs(seconds)).await;
+        let said = self.ask(Method::POST, &path, &[], Some(body), self.patient(seconds)).await;
         self.parsed(&said.map_err(|refused| self.failure(refused))?)
     }
 
@@ -284,7 +304,7 @@ impl Peer for ServerPeer {
         // Not found may be the credential or the rest: the first is a failure.
         self.show(name).await?;
         let path = ["v1", "credentials", name.as_str(), "cooldown"];
-        match self.ask(Method::DELETE, &path, &[("reason", reason)], None, Duration::ZERO).await {
+        match self.ask(Method::DELETE, &path, &[("reason", reason)], None, self.brief()).await {
             Ok(_) => Ok(true),
             Err(Refused::Problem(problem)) if problem.code == "not_found" => Ok(false),
             Err(refused) => Err(self.failure(refused)),
@@ -303,14 +323,13 @@ impl Peer for ServerPeer {
     ) -> Result<(ClientView, bool), Failure> {
         let body = outgoing::client_settings(&settings);
         let path = ["v1", "clients", name.as_str()];
-        let said = self.ask(Method::PUT, &path, &[], Some(body), Duration::ZERO).await;
+        let said = self.ask(Method::PUT, &path, &[], Some(body), self.brief()).await;
         let said = said.map_err(|refused| self.failure(refused))?;
         Ok((self.parsed(&said)?, said.status == 201))
     }
 
     async fn remove_client(&self, name: &Name) -> Result<(), Failure> {
-        let said =
-            self.ask(Method::DELETE, &["v1", "clients", name.as_str()], &[], None, Duration::ZERO).await;
+        let said = self.ask(Method::DELETE, &["v1", "clients", name.as_str()], &[], None, self.brief()).await;
         said.map(drop).map_err(|refused| self.failure(refused))
     }
 
@@ -329,7 +348,7 @@ impl Peer for ServerPeer {
 
     async fn verify(&self) -> Result<VerifyView, Failure> {
         let path = ["v1", "audit", "verify"];
-        let said = self.ask(Method::GET, &path, &[], None, self.settings.bounds.answer_timeout * 10).await;
+        let said = self.ask(Method::GET, &path, &[], None, self.settings.bounds.verify_timeout).await;
         self.parsed(&said.map_err(|refused| self.failure(refused))?)
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyherd_adapters::coordinator::FleetCoordinator;
+use keyherd_adapters::journal::CopiedJournal;
 use keyherd_adapters::postgres::ServerClock;
 use keyherd_adapters::store::postgres::{self, PostgresStore, ServerState};
 use keyherd_adapters::store::sqlite::{self, SqliteStore};
@@ -23,6 +24,8 @@ pub(super) enum Engine {
 pub(super) struct Fleet {
     pub(super) store: Arc<PostgresStore>,
     pub(super) coordinator: Arc<FleetCoordinator>,
+    /// The journal with its copies, where there is a Redis.
+    pub(super) copied: Option<CopiedJournal>,
     pub(super) clock: Arc<ServerClock>,
     pub(super) profiles_every: Duration,
 }
@@ -45,10 +48,10 @@ pub(crate) enum Rotation {
 
 impl Rotation {
     /// Whether it is still held. Asked before an old key is taken away.
-    pub(crate) fn is_held(&self) -> bool {
+    pub(crate) async fn is_held(&self) -> bool {
         match self {
             Self::File(_) => true,
-            Self::Fleet(rotation) => rotation.is_held(),
+            Self::Fleet(rotation) => rotation.is_held().await,
         }
     }
 }
@@ -123,6 +126,14 @@ impl Wired {
         match &self.engine {
             Engine::Sqlite(store) => store.schema_version().await,
             Engine::Fleet(fleet) => fleet.store.schema_version().await,
+        }
+    }
+
+    /// Puts the journal's copies elsewhere under the first key, as far as they can be reached. Returns how many.
+    pub(crate) async fn reseal_copies(&self) -> usize {
+        match &self.engine {
+            Engine::Fleet(Fleet { copied: Some(copied), .. }) => copied.reseal_copies().await,
+            _ => 0,
         }
     }
 

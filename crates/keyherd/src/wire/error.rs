@@ -50,12 +50,13 @@ impl WireError {
                 matches!(
                     error,
                     sqlite::OpenError::Upgrading { .. }
-                        | sqlite::OpenError::Store(StoreError::Unavailable(_))
+                        | sqlite::OpenError::Store(StoreError::Unavailable(_) | StoreError::Unanswered(_))
                 )
             }
             Self::Fleet(error) => matches!(
                 error,
-                postgres::OpenError::Rotating { .. } | postgres::OpenError::Store(StoreError::Unavailable(_))
+                postgres::OpenError::Rotating { .. }
+                    | postgres::OpenError::Store(StoreError::Unavailable(_) | StoreError::Unanswered(_))
             ),
             _ => false,
         }

@@ -52,8 +52,10 @@ pub(super) async fn open(settings: &Settings, fleet: &FleetSettings) -> Result<W
     let folder = journal_folder(settings, &installation.id);
     let journal = FileJournal::open(folder, store.keyring(), installation.id)?;
     journal.follow(settings.master_key.clone());
-    let copied: Arc<dyn Journal> = match coordinator.link() {
-        Some(link) => Arc::new(CopiedJournal::new(journal.clone(), link, fleet.copies.clone())),
+    let copied =
+        coordinator.link().map(|link| CopiedJournal::new(journal.clone(), link, fleet.copies.clone()));
+    let written: Arc<dyn Journal> = match &copied {
+        Some(copied) => Arc::new(copied.clone()),
         None => Arc::new(journal.clone()),
     };
     let Shared { profiles, provider } = Shared::of(settings)?;
@@ -63,13 +65,13 @@ pub(super) async fn open(settings: &Settings, fleet: &FleetSettings) -> Result<W
         coordinator: coordinator.clone(),
         provider,
         profiles: profiles.clone(),
-        journal: copied,
+        journal: written,
         clock: clock.clone(),
         entropy,
         hasher: installation.hasher.clone(),
     };
     let profiles_every = fleet.profiles_every;
-    let engine = Engine::Fleet(Fleet { store: store.clone(), coordinator, clock, profiles_every });
+    let engine = Engine::Fleet(Fleet { store: store.clone(), coordinator, copied, clock, profiles_every });
     Ok(Wired::new(ports, settings, store.rooms(), journal, profiles, engine))
 }
 

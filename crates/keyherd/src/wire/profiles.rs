@@ -13,6 +13,7 @@ use keyherd_core::broker::Broker;
 use keyherd_core::ports::store::{PROFILE_CHANGED, ProfileStore, StoredProfile};
 use keyherd_core::ports::{ProfileError, Profiles, StoreError};
 use keyherd_core::provider::Profile;
+use keyherd_core::spell::Spell;
 use tokio::sync::broadcast::error::RecvError;
 
 /// A profile and where it is from, for people.
@@ -47,6 +48,11 @@ impl LayeredProfiles {
         Ok(self.folder.find_builtin(name)?.map(|profile| (profile, "built in")))
     }
 
+    /// Whether a built-in profile has that name, whatever stands before it.
+    pub(crate) fn is_builtin(&self, name: &str) -> bool {
+        self.folder.find_builtin(name).is_ok_and(|found| found.is_some())
+    }
+
     /// The text of the profile that is in force, to be shown.
     pub(crate) fn text(&self, name: &str) -> Result<Option<String>, ProfileError> {
         match self.folder.find_own(name) {
@@ -78,10 +84,18 @@ impl LayeredProfiles {
 
     /// Reads again whenever another process imports one, and now and then, should its notice be lost.
     pub(super) async fn follow(self: Arc<Self>, broker: Broker, every: Duration) {
-        let mut events = broker.events();
+        let (mut events, unread) = (broker.events(), Spell::default());
         loop {
-            if let Err(error) = self.reload(&*broker.ports().store).await {
-                tracing::warn!(%error, "imported profiles cannot be read: those that are known stay in force");
+            match self.reload(&*broker.ports().store).await {
+                Err(error) if unread.failed() => {
+                    tracing::warn!(%error, "imported profiles cannot be read: those that are known stay in force");
+                }
+                Err(_) => {}
+                Ok(()) => {
+                    if let Some(times) = unread.over() {
+                        tracing::info!(times, "imported profiles are read again");
+                    }
+                }
             }
             let changed = async {
                 loop {

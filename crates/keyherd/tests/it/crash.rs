@@ -4,9 +4,12 @@
 //! and writes a table of what was seen: see `report`.
 
 mod beside;
+mod fleet;
 mod lasting;
+mod load;
 mod matrix;
 mod real;
+mod relay;
 mod report;
 mod restarted;
 mod stage;

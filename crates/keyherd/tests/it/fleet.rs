@@ -8,3 +8,4 @@ mod notices;
 mod passwords;
 mod pooled;
 mod profiles;
+mod wrong;

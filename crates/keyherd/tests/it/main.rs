@@ -25,6 +25,7 @@ mod keys;
 mod oauth;
 mod oidc;
 mod place;
+mod profiles;
 mod provider;
 #[cfg_attr(
     not(feature = "crash-points"),

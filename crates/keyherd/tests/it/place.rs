@@ -35,7 +35,7 @@ impl Place {
 }
 
 /// Installations do not meet in it.
-fn redis() -> &'static PrivateRedis {
+pub(crate) fn redis() -> &'static PrivateRedis {
     static SHARED: OnceLock<PrivateRedis> = OnceLock::new();
     SHARED.get_or_init(|| PrivateRedis::start(RedisOptions::default()).unwrap())
 }

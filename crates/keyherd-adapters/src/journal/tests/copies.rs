@@ -10,6 +10,7 @@ use crate::testing::{PrivateRedis, RedisOptions};
 struct Host {
     dir: TempDir,
     link: Arc<crate::coordinator::RedisLink>,
+    local: FileJournal,
     journal: CopiedJournal,
     _fleet: FleetCoordinator,
 }
@@ -31,8 +32,9 @@ async fn host(redis: &PrivateRedis, seed: u8) -> Host {
     link.until(true).await;
     let dir = tempfile::tempdir().unwrap();
     let options = CopyOptions { answer_timeout: Duration::from_secs(5), ..CopyOptions::default() };
-    let journal = CopiedJournal::new(journal(dir.path(), &[seed]), Arc::clone(&link), options);
-    Host { dir, link, journal, _fleet: fleet }
+    let local = journal(dir.path(), &[seed]);
+    let journal = CopiedJournal::new(local.clone(), Arc::clone(&link), options);
+    Host { dir, link, local, journal, _fleet: fleet }
 }
 
 fn redis() -> PrivateRedis {
@@ -96,4 +98,40 @@ async fn without_redis_the_journal_is_this_machine_s_alone() {
     redis.restart().unwrap();
     two.link.until(true).await;
     assert_eq!(two.journal.find(&hash(6)).await, Ok(Some(entry(6))));
+}
+
+#[tokio::test]
+async fn an_older_answer_to_the_same_token_hides_no_copy() {
+    let redis = redis();
+    let (one, two) = (host(&redis, 1).await, host(&redis, 1).await);
+    let older = entry(5);
+    let newer = JournalEntry { generation: older.generation + 3, ..older.clone() };
+    one.journal.write(&older).await.unwrap();
+    one.journal.committed(&hash(5)).await.unwrap();
+    two.journal.write(&newer).await.unwrap();
+    let find = |generation| one.journal.find_for(&older.spent, older.chain, generation);
+    assert_eq!(find(newer.generation).await, Ok(Some(newer.clone())));
+    assert_eq!(find(older.generation).await, Ok(Some(older.clone())));
+    assert_eq!(find(older.generation + 1).await, Ok(None));
+    fs::write(done_file(&one.dir, 5), b"cut off").unwrap();
+    assert_eq!(find(newer.generation).await, Ok(Some(newer.clone())));
+    assert!(matches!(find(older.generation).await, Err(JournalError::Unreadable { .. })));
+}
+
+#[tokio::test]
+async fn what_nobody_can_open_is_none_after_a_while_and_a_rotation_seals_copies_anew() {
+    let redis = redis();
+    let (one, two) = (host(&redis, 1).await, host(&redis, 2).await);
+    one.journal.write(&entry(5)).await.unwrap();
+    assert!(two.journal.find(&hash(5)).await.is_err(), "the key may come");
+    // As old as the owner has time to come back.
+    let mut age = redis::cmd("PEXPIRE");
+    age.arg(one.link.key("answer", &hash(5).to_hex()));
+    age.arg(keyherd_core::time::millis(CopyOptions::default().kept - CopyOptions::default().sealed_patience));
+    assert_eq!(one.link.ask::<i64>(&age).await, Some(1));
+    assert_eq!(two.journal.find(&hash(5)).await, Ok(None));
+    one.local.rekey(keyring(&[2, 1]));
+    assert_eq!(one.journal.reseal_copies().await, 1);
+    assert_eq!(one.journal.reseal_copies().await, 0);
+    assert_eq!(two.journal.find(&hash(5)).await, Ok(Some(entry(5))));
 }

@@ -168,8 +168,10 @@ impl Turn<'_> {
         statement: impl AsyncFnOnce(&Tx) -> Result<T, WireError>,
     ) -> Result<T, Fault> {
         let owed = std::mem::take(&mut self.owed);
+        self.tx.send_ahead(owed.len());
         let locks = join_all(owed.iter().map(|lock| self.tx.query(lock, &[])));
         let (locks, done) = join(locks, statement(&self.tx)).await;
+        self.tx.send_ahead(0);
         for lock in locks {
             self.engine.told(lock)?;
         }

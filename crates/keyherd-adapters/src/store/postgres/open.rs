@@ -1,7 +1,8 @@
 //! Opening: from a wire and a keyring to a store that is known to be ours and readable with these keys.
 //!
 //! Owns the store's birth: tables and installation keys in one transaction, under a lock that ends with it, whoever is
-//! first. Never makes keys for a store that has some.
+//! first. Never makes keys for a store that has some, and never changes the key in force: hosts list their keys in
+//! different orders while a new one is brought to them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -103,9 +104,6 @@ impl PostgresStore {
             installation,
             vault,
         };
-        if rooms.vault.keyring().sealing() != sealed.key_id {
-            rooms.told(rooms.take_over(sealed.key_id).await)?;
-        }
         Ok(Self { rooms: Arc::new(rooms), wire, upgrade_timeout: given.upgrade_timeout })
     }
 

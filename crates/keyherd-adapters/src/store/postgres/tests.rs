@@ -5,6 +5,7 @@ mod broken;
 mod contract;
 mod counted;
 mod keys;
+mod late;
 mod opening;
 mod plans;
 mod pooled;

@@ -15,7 +15,7 @@ use keyherd_core::time::{Timestamp, millis};
 
 use super::SqlStore;
 use super::credentials::signed;
-use super::row::{name, needed};
+use super::row::{key_in_force, name, needed};
 use super::settle::Guard;
 use super::write::Write;
 use crate::store::fault::Fault;
@@ -113,7 +113,12 @@ impl SqlStore {
             .bind(i64::try_from(ask.revision).unwrap_or(i64::MAX))
             .bind(self.engine.claim_life().map(millis));
         let claimed = write.execute(update).await? == 1;
-        let row = self.chain_in(&mut write, ask.chain.as_i64()).await?.map(Box::new);
+        let row = write.first(query(sql::CHAIN_CLAIMED).bind(ask.chain.as_i64())).await?;
+        if let Some(row) = row.as_ref().filter(|_| claimed) {
+            // Whoever could not write the answer down must not ask for it.
+            self.vault.follow(key_in_force(row)?)?;
+        }
+        let row = row.map(|row| self.chain_row(&row)).transpose()?.map(Box::new);
         match row {
             Some(row) if claimed => {
                 write.commit(record).await?;
@@ -155,10 +160,10 @@ impl SqlStore {
         Ok(Vec::new())
     }
 
-    async fn clear_due(&self, idle: &[i64]) -> Result<(), Fault> {
+    async fn clear_due(&self, idle: &[Idle]) -> Result<(), Fault> {
         let mut write = self.write().await?;
-        for chain in idle {
-            write.execute(query(sql::UNDUE).bind(*chain)).await?;
+        for Idle { chain, revision } in idle {
+            write.execute(query(sql::UNDUE_SEEN).bind(*chain).bind(*revision)).await?;
         }
         write.commit_silently().await
     }
@@ -179,12 +184,18 @@ impl SqlStore {
     }
 }
 
-/// What is due, and the chains on which nobody enabled is.
-fn split(rows: &[Row]) -> Result<(Vec<Due>, Vec<i64>), Fault> {
+/// A chain on which nobody enabled is, and the revision that said so.
+struct Idle {
+    chain: i64,
+    revision: i64,
+}
+
+/// What is due, and what only seems so.
+fn split(rows: &[Row]) -> Result<(Vec<Due>, Vec<Idle>), Fault> {
     let (mut due, mut idle) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {
         if row.try_get::<Option<&str>>("name")?.is_none() {
-            idle.push(row.try_get("id")?);
+            idle.push(Idle { chain: row.try_get("id")?, revision: row.try_get("revision")? });
             continue;
         }
         due.push(Due {

@@ -14,6 +14,17 @@ use crate::store::fault::Fault;
 use crate::store::sql;
 use crate::store::statement::{Row, query};
 
+impl SqlStore {
+    /// How many credentials are of that provider.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn users_of_provider(&self, provider: &str) -> Result<u64, StoreError> {
+        let number = self.read_number(query(sql::USERS_OF_PROVIDER).bind(provider)).await;
+        self.told(number).map(i64::unsigned_abs)
+    }
+}
+
 #[async_trait]
 impl ProfileStore for SqlStore {
     async fn profiles(&self) -> Result<Vec<StoredProfile>, StoreError> {

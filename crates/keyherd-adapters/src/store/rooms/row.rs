@@ -14,6 +14,7 @@ use keyherd_core::time::Timestamp;
 
 use super::SqlStore;
 use super::vault::{ACCESS_TOKEN, CLIENT_SECRET, NAMED_SECRET, REFRESH_TOKEN, Slot};
+use crate::seal::KeyId;
 use crate::store::fault::Fault;
 use crate::store::statement::Row;
 
@@ -264,6 +265,12 @@ fn scopes(row: &Row, column: &'static str) -> Result<Vec<String>, Fault> {
 
 fn word<T>(row: &Row, column: &'static str, parse: impl Fn(&str) -> Option<T>) -> Result<T, Fault> {
     parse(row.try_get(column)?).ok_or_else(|| unreadable(column))
+}
+
+/// The master key that the store has in force, of an installation's `key_id`.
+pub(super) fn key_in_force(row: &Row) -> Result<KeyId, Fault> {
+    let bytes = row.try_get::<&[u8]>("key_id")?.try_into().map_err(|_| unreadable("key_id"))?;
+    Ok(KeyId::from_bytes(bytes))
 }
 
 pub(super) fn unreadable(column: &'static str) -> Fault {

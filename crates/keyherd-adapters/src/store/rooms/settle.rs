@@ -3,7 +3,7 @@
 //! Owns the lost reply: a settlement that finds its own answer in the row has succeeded before. Nothing of a
 //! settlement that misses is written, neither verdict nor block nor audit entry.
 
-use keyherd_core::credential::{Block, Tokens, Trouble};
+use keyherd_core::credential::{Block, Chain, Tokens, Trouble};
 use keyherd_core::ids::{ChainId, ClaimId, OwnerId};
 use keyherd_core::ports::store::{Record, Settled, Settling};
 use keyherd_core::refresh::Settlement;
@@ -44,8 +44,7 @@ impl SqlStore {
     ) -> Result<Settled, Fault> {
         let is_grant = matches!(settling.settlement, Settlement::Granted(_));
         let mut write = if is_grant { self.write_sealed().await? } else { self.write().await? };
-        let settled = self.write_settlement(&mut write, guard, settling).await?;
-        let row = self.chain_in(&mut write, settling.chain.as_i64()).await?.map(Box::new);
+        let (settled, row) = self.settle_in(&mut write, guard, settling).await?;
         match row {
             Some(row) if settled => {
                 write.commit(record).await?;
@@ -64,6 +63,27 @@ impl SqlStore {
                 })
             }
         }
+    }
+
+    /// Whether it was settled, and the row after it. A claim whose reply was lost may still be on its way: a row that does
+    /// not show it is looked at once more under a lock, which waits for whoever is about to commit.
+    async fn settle_in(
+        &self,
+        write: &mut Write<'_>,
+        guard: Guard,
+        settling: &Settling,
+    ) -> Result<(bool, Option<Box<Chain>>), Fault> {
+        let chain = settling.chain.as_i64();
+        let mut settled = self.write_settlement(write, guard, settling).await?;
+        if !settled {
+            let row = self.chain_locked(write, chain).await?.map(Box::new);
+            let stands = row.as_ref().and_then(|row| row.claim.as_ref()).map(|claim| claim.id);
+            if stands != Some(settling.claim) {
+                return Ok((false, row));
+            }
+            settled = self.write_settlement(write, guard, settling).await?;
+        }
+        Ok((settled, self.chain_in(write, chain).await?.map(Box::new)))
     }
 
     /// Whether the row was what the settlement is about; if not, nothing was written.

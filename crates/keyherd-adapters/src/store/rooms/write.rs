@@ -8,8 +8,7 @@ use keyherd_core::ids::ChainId;
 use keyherd_core::ports::store::{Event, Record};
 
 use super::SqlStore;
-use super::row::{bytes32, unreadable, unsigned};
-use crate::seal::KeyId;
+use super::row::{bytes32, key_in_force, unsigned};
 use crate::store::engine::{Kind, Transaction};
 use crate::store::fault::Fault;
 use crate::store::sql;
@@ -50,8 +49,7 @@ impl SqlStore {
     pub(super) async fn begin_sealed(&self, kind: Kind) -> Result<Write<'_>, Fault> {
         let mut write = self.begin(kind).await?;
         let row = write.one(query(sql::IN_FORCE)).await?;
-        let bytes = row.try_get::<&[u8]>("key_id")?.try_into().map_err(|_| unreadable("key_id"))?;
-        self.vault.follow(KeyId::from_bytes(bytes))?;
+        self.vault.follow(key_in_force(&row)?)?;
         Ok(write)
     }
 }

@@ -20,6 +20,9 @@ pub(in crate::store) const FORGET_SPENT: &str = "DELETE FROM spent_tokens WHERE 
 
 pub(in crate::store) const MEMBERS: &str = "SELECT COUNT(*) AS number FROM credentials WHERE chain = $1";
 
+pub(in crate::store) const USERS_OF_PROVIDER: &str = "SELECT COUNT(*) AS number FROM credentials n \
+     JOIN chains c ON c.id = n.chain WHERE c.provider = $1";
+
 pub(in crate::store) const A_MEMBER: &str =
     "SELECT name FROM credentials WHERE chain = $1 ORDER BY id LIMIT 1";
 

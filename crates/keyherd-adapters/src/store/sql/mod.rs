@@ -82,6 +82,18 @@ macro_rules! chain {
     };
 }
 
+macro_rules! chain_claimed {
+    ($clock:literal, $lock:literal, $scopes:literal) => {
+        concat!(
+            "SELECT (SELECT i.key_id FROM installation i) AS key_id, ",
+            chain_columns!($clock),
+            " FROM chains c",
+            chain_joins!(),
+            "WHERE c.id = $1"
+        )
+    };
+}
+
 macro_rules! chain_locked {
     ($clock:literal, $lock:literal, $scopes:literal) => {
         concat!(chain!($clock, $lock, $scopes), $lock)
@@ -117,6 +129,8 @@ macro_rules! loaded_members {
 }
 
 pub(super) const CHAIN: Sql = dialects!(chain);
+/// After a claim: with the master key in force, under which the answer will have to be sealed.
+pub(super) const CHAIN_CLAIMED: Sql = dialects!(chain_claimed);
 /// For who looks, then writes what it decided.
 pub(super) const CHAIN_LOCKED: Sql = dialects!(chain_locked);
 pub(super) const LOADED: Sql = dialects!(loaded);
@@ -257,12 +271,17 @@ pub(super) const CLAIMED_BEFORE: &str =
 
 // --- due ---
 
-pub(super) const DUE: &str = "SELECT c.id, c.provider, c.token_url, c.due_at, (SELECT n.name FROM credentials n \
+pub(super) const DUE: &str = "SELECT c.id, c.revision, c.provider, c.token_url, c.due_at, (SELECT n.name FROM credentials n \
      WHERE n.chain = c.id AND NOT n.disabled ORDER BY n.id LIMIT 1) AS name \
      FROM chains c WHERE c.due_at <= $1 ORDER BY c.due_at LIMIT $2";
 
 /// Nobody enabled is on it: the background has nothing to do there until an amendment says so.
 pub(super) const UNDUE: &str = "UPDATE chains SET due_at = NULL WHERE id = $1 AND NOT EXISTS \
+     (SELECT 1 FROM credentials n WHERE n.chain = chains.id AND NOT n.disabled)";
+
+/// The same for who looked before: only where nobody changed the chain since, `$2`. An amendment that waits to be
+/// committed is not seen by the condition on members, but it has moved the revision.
+pub(super) const UNDUE_SEEN: &str = "UPDATE chains SET due_at = NULL WHERE id = $1 AND revision = $2 AND NOT EXISTS \
      (SELECT 1 FROM credentials n WHERE n.chain = chains.id AND NOT n.disabled)";
 
 pub(super) const RESCHEDULE: &str = "UPDATE chains SET due_at = $1 WHERE id = $2";

@@ -95,7 +95,7 @@ fn explain_sql(path: &impl std::fmt::Display, error: &sqlx::Error) -> StoreError
         code::CANTOPEN => StoreError::Unavailable(format!(
             "{path} or a file beside it cannot be opened: give this user the file and its folder"
         )),
-        code::IOERR => StoreError::Unavailable(format!(
+        code::IOERR => StoreError::Unanswered(format!(
             "reading or writing {path} failed (SQLite code {extended}): check the disk and its space, then try again"
         )),
         code::NOTADB => StoreError::Corrupt(format!(
@@ -109,7 +109,7 @@ fn explain_sql(path: &impl std::fmt::Display, error: &sqlx::Error) -> StoreError
 fn explain_driver(path: &impl std::fmt::Display, error: &sqlx::Error) -> StoreError {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => {
-            StoreError::Unavailable(format!("{path} cannot be reached: {error}"))
+            StoreError::Unanswered(format!("{path} cannot be reached: {error}"))
         }
         _ => StoreError::Corrupt(damaged(path, &error.to_string())),
     }

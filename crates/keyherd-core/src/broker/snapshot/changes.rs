@@ -77,6 +77,11 @@ impl Changes {
         self.all.load(Ordering::Acquire) <= stamp.0
     }
 
+    /// When something last happened that may have been of anything; 0: never.
+    pub(super) fn last_general(&self) -> u64 {
+        self.all.load(Ordering::Acquire)
+    }
+
     fn place(&self, key: impl Hash) -> Option<&AtomicU64> {
         let hash = self.hasher.hash_one(key);
         self.places.get(usize::try_from(hash % PLACES as u64).unwrap_or_default())

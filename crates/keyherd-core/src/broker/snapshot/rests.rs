@@ -1,6 +1,7 @@
 //! Rests in memory: effective before the store has them, and how they end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::{Known, Snapshots};
 use crate::broker::probe::{Entry, Probe};
@@ -61,7 +62,8 @@ impl Snapshots {
             let mut credential = known.credential.clone();
             credential.take_rest(cooldown);
             let probes = self.probes_at_ends(&credential);
-            Arc::new(Known { credential, probes, cell: Arc::clone(&known.cell), ..**known })
+            let reread_at = AtomicI64::new(known.reread_at.load(Ordering::Relaxed));
+            Arc::new(Known { credential, probes, reread_at, cell: Arc::clone(&known.cell), ..**known })
         });
     }
 

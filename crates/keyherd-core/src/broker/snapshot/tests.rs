@@ -16,7 +16,8 @@ fn is_known(snapshots: &Snapshots, name: &str, now: Timestamp) -> bool {
 /// Whether a reading of `acme` is in memory when `change` came while it was under way.
 async fn keeps(change: impl FnOnce(&Snapshots, &Loaded)) -> bool {
     let stage = stage(HOUR, []).await;
-    let (snapshots, row, now) = (Snapshots::new(8), loaded(&stage, "acme").await, stage.host.broker.now());
+    let (snapshots, row, now) =
+        (Snapshots::new(8, None), loaded(&stage, "acme").await, stage.host.broker.now());
     snapshots.watched();
     let stamp = snapshots.stamp();
     change(&snapshots, &row);
@@ -44,7 +45,8 @@ async fn a_reading_of_what_changed_meanwhile_is_not_kept() {
 #[tokio::test(start_paused = true)]
 async fn a_reading_that_may_be_old_is_there_when_the_store_goes() {
     let stage = stage(HOUR, []).await;
-    let (snapshots, row, now) = (Snapshots::new(8), loaded(&stage, "acme").await, stage.host.broker.now());
+    let (snapshots, row, now) =
+        (Snapshots::new(8, None), loaded(&stage, "acme").await, stage.host.broker.now());
     snapshots.watched();
     let stamp = snapshots.stamp();
     // As when the watch begins while the first caller's reading is under way.
@@ -60,7 +62,7 @@ async fn where_all_may_have_changed_each_member_of_a_chain_is_read_anew() {
     for name in ["one", "two"] {
         stage.import(name, HOUR, "refresh-shared", |fields| fields.chain = Some("workspace".into())).await;
     }
-    let (snapshots, now) = (Snapshots::new(8), stage.host.broker.now());
+    let (snapshots, now) = (Snapshots::new(8, None), stage.host.broker.now());
     snapshots.watched();
     for name in ["one", "two"] {
         snapshots.put(snapshots.stamp(), &loaded(&stage, name).await, WINDOW, now);
@@ -90,4 +92,67 @@ async fn a_slow_store_in_a_busy_fleet_still_warms_the_hot_path() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     snapshots.put(stamp, &row, WINDOW, other.broker.now());
     assert!(other.broker.hot("acme", &ask).is_some());
+}
+
+/// The row as it stood `ahead` changes later, in a store that lost them.
+fn ahead(row: &Loaded, ahead: u64) -> Loaded {
+    let mut lost = row.clone();
+    (lost.chain.revision, lost.chain.generation) = (row.chain.revision + ahead, row.chain.generation + 1);
+    lost
+}
+
+fn revision(snapshots: &Snapshots) -> u64 {
+    snapshots.with_old("acme", |known| known.cell.last().revision).expect("known")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_store_lost_gives_way_to_what_it_has() {
+    let stage = stage(HOUR, []).await;
+    let (row, now) = (loaded(&stage, "acme").await, stage.host.broker.now());
+    let lost = ahead(&row, 6);
+    let found_old: [fn(&Snapshots, ChainId); 2] =
+        [|snapshots, _| snapshots.mark_all_stale(), |snapshots, id| snapshots.chain_changed(id, None)];
+    for find_old in found_old {
+        let snapshots = Snapshots::new(8, None);
+        snapshots.watched();
+        snapshots.put(snapshots.stamp(), &lost, WINDOW, now);
+        let early = snapshots.stamp();
+        find_old(&snapshots, row.chain.id);
+        snapshots.put(early, &row, WINDOW, now);
+        assert_eq!(revision(&snapshots), lost.chain.revision, "that reading may be older");
+        snapshots.put(snapshots.stamp(), &row, WINDOW, now);
+        assert_eq!(revision(&snapshots), row.chain.revision);
+        assert!(is_known(&snapshots, "acme", now));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_never_undoes_what_was_published_meanwhile() {
+    let stage = stage(HOUR, []).await;
+    let (snapshots, row, now) =
+        (Snapshots::new(8, None), loaded(&stage, "acme").await, stage.host.broker.now());
+    snapshots.watched();
+    snapshots.put(snapshots.stamp(), &row, WINDOW, now);
+    snapshots.chain_changed(row.chain.id, None);
+    let stamp = snapshots.stamp();
+    let newer = ahead(&row, 2);
+    snapshots.publish(&newer.chain);
+    snapshots.put(stamp, &row, WINDOW, now);
+    assert_eq!(revision(&snapshots), newer.chain.revision);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_uncommitted_answer_stays_until_the_store_has_settled_it() {
+    let stage = stage(HOUR, []).await;
+    let (snapshots, row, now) =
+        (Snapshots::new(8, None), loaded(&stage, "acme").await, stage.host.broker.now());
+    snapshots.watched();
+    snapshots.put(snapshots.stamp(), &row, WINDOW, now);
+    let granted = ahead(&row, 2);
+    snapshots.publish_uncommitted(&granted.chain);
+    snapshots.mark_all_stale();
+    snapshots.put(snapshots.stamp(), &row, WINDOW, now);
+    assert_eq!(revision(&snapshots), granted.chain.revision);
+    snapshots.publish_settled(&row.chain, granted.chain.generation);
+    assert_eq!(revision(&snapshots), row.chain.revision, "the store's word, also where it went another way");
 }

@@ -39,6 +39,8 @@ pub(super) struct BentStore {
     /// Reads of a row: what a waiting process is to be sparing with.
     pub(super) looks: AtomicU64,
     pub(super) claims: AtomicU64,
+    /// A claim's answer is lost, and it takes effect so much later.
+    pub(super) claims_late: Mutex<Option<Duration>>,
     panics_for: Mutex<Option<&'static str>>,
 }
 
@@ -53,12 +55,18 @@ impl BentStore {
             renewals: none(),
             looks: none(),
             claims: none(),
+            claims_late: Mutex::default(),
             panics_for: Mutex::default(),
         })
     }
 
     pub(super) fn set(&self, renewal: Renewal) {
         *self.renewal.lock().unwrap_or_else(PoisonError::into_inner) = renewal;
+    }
+
+    /// From now on claims take effect so much after their answer was lost.
+    pub(super) fn claim_late(&self, late: Option<Duration>) {
+        *self.claims_late.lock().unwrap_or_else(PoisonError::into_inner) = late;
     }
 
     /// Whoever reads that credential panics.
@@ -153,7 +161,14 @@ impl ChainStore for BentStore {
 
     async fn claim(&self, ask: &ClaimAsk, record: Record) -> Result<Claimed, StoreError> {
         self.claims.fetch_add(1, Ordering::Relaxed);
-        self.inner.claim(ask, record).await
+        let late = *self.claims_late.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(late) = late else { return self.inner.claim(ask, record).await };
+        let (inner, ask) = (self.inner.clone(), ask.clone());
+        tokio::spawn(async move {
+            pass(late).await;
+            let _ = inner.claim(&ask, record).await;
+        });
+        Err(StoreError::Unanswered("told to".into()))
     }
 
     fn claim_life(&self) -> Option<Duration> {
@@ -322,6 +337,10 @@ impl EventStore for BentStore {
 
     async fn events(&self, after: i64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
         self.inner.events(after, limit).await
+    }
+
+    fn latecomers(&self) -> Option<Duration> {
+        self.life.map(|_| SECOND)
     }
 
     async fn trim(&self, now: Timestamp) -> Result<u64, StoreError> {

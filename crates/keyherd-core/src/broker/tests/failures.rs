@@ -177,3 +177,20 @@ async fn a_credential_without_refresh_token_says_so_when_it_ends() {
     assert_eq!(refusal(bare().await), Refusal::ReauthRequired { code: "no_refresh_token".into() });
     assert_eq!(stage.provider.calls(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_valid_token_is_served_although_its_profile_is_gone() {
+    let stage = stage(HOUR, []).await;
+    let ports = stage.host.broker.ports().clone();
+    let profiles = Arc::new(crate::fakes::FixedProfiles::new([]));
+    let bare =
+        crate::broker::Broker::new(crate::broker::Ports { profiles, ..ports }, stage.fleet.options.clone());
+    let ask = |ask: Ask| {
+        let bare = bare.clone();
+        async move { bare.acquire("acme", &ask, &actor()).await }
+    };
+    assert_eq!(token(ask(plain()).await).expose(), "access-0");
+    assert!(matches!(ask(rejecting("access-0")).await, Err(AcquireError::Unusable(_))));
+    pass(2 * HOUR).await;
+    assert!(matches!(ask(plain()).await, Err(AcquireError::Unusable(_))));
+}

@@ -1,6 +1,7 @@
 //! What the simulation found: mistakes that take several hosts, a stop or a failover to show.
 
 use super::*;
+use crate::broker::NewTokens;
 use crate::credential::Amendment;
 use crate::fakes::granted;
 use crate::ports::Journal;
@@ -82,4 +83,45 @@ async fn a_later_answer_replaces_the_one_without_room() {
     assert!(stage.fleet.journal.is_empty() && stage.host.broker.remembers_unjournaled());
     token(stage.ask(rejecting(first.expose())).await);
     assert!(!stage.fleet.journal.is_empty() && !stage.host.broker.remembers_unjournaled());
+}
+
+/// A provider that leaves the refresh token as it is: one token, and an answer for each generation. What this process
+/// remembers of an older one does not hide what the journal has.
+#[tokio::test(start_paused = true)]
+async fn an_older_answer_to_the_same_token_hides_no_newer_one() {
+    let answers =
+        [granted("access-1", "refresh-0"), granted("access-2", "refresh-2"), granted("access-3", "lost")];
+    let stage = stage(Duration::ZERO, answers).await;
+    stage.fleet.journal.set_failing(true);
+    let first = stage.token().await;
+    assert!(stage.host.broker.remembers_unjournaled());
+    stage.fleet.journal.set_failing(false);
+    let (other, backup) = (stage.fleet.host(), stage.fleet.installation.backup());
+    token(other.broker.acquire("acme", &rejecting(first.expose()), &actor()).await);
+    stage.fleet.installation.restore(backup);
+    let _ = stage.ask(rejecting(first.expose())).await;
+    assert_eq!(stage.provider.calls(), 2, "{:?}", stage.provider.bodies());
+}
+
+/// A store that lost its last commits and was reconnected at once has a row of a lower revision than memory: it counts.
+#[tokio::test(start_paused = true)]
+async fn a_login_after_a_failover_reaches_every_memory() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let other = stage.fleet.host();
+    let _events = stage.host.broker.events();
+    let backup = stage.fleet.installation.backup();
+    stage.token().await;
+    pass(SECOND).await;
+    stage.fleet.installation.restore(backup);
+    pass(SECOND).await;
+    let login = NewTokens {
+        access_token: Some("login".into()),
+        refresh_token: Some("refresh-login".into()),
+        expires_at: Some(stage.fleet.clock.now() + HOUR),
+    };
+    other.broker.reconnect(&acme(), login, &actor()).await.expect("reconnected");
+    pass(SECOND).await;
+    for _ in 0..2 {
+        assert_eq!(stage.token().await.expose(), "login");
+    }
 }

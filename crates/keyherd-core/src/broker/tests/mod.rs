@@ -2,9 +2,12 @@
 
 mod bent;
 mod crash;
+mod doubtful;
 mod failures;
 mod found;
 mod herd;
+mod left;
+mod logged;
 mod pools;
 mod rejected;
 mod sweeping;

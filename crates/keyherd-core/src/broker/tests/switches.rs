@@ -1,13 +1,16 @@
 //! Changes that land while a refresh is under way, and what other processes see.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::Value;
 
+use super::bent::process;
 use super::*;
 use crate::audit::Note;
 use crate::broker::{ConnectError, NewTokens};
 use crate::credential::Amendment;
 use crate::fakes::{granted, json_reply};
-use crate::ports::store::{Conflict, CredentialStore, Record};
+use crate::ports::store::{Change, Conflict, CredentialStore, Record};
 
 fn off() -> Amendment {
     Amendment { disabled: Some(true), ..Amendment::default() }
@@ -297,4 +300,31 @@ async fn an_amendment_keeps_the_bounds_of_a_draft() {
         let got = stage.host.broker.amend(&acme(), amendment, &actor()).await;
         assert!(matches!(got, Err(crate::broker::ManageError::Unfit(_))), "{got:?}");
     }
+}
+
+/// An event that was never told: memory is read anew after a while, and nobody waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_was_never_told_is_seen_within_a_bounded_time() {
+    let stage = stage(HOUR, []).await;
+    let (broker, store, _host) = process(&stage, Some(180 * SECOND), None);
+    let _events = broker.events();
+    pass(SECOND).await;
+    let (wish, by) = (plain(), actor());
+    let ask = || broker.acquire("acme", &wish, &by);
+    token(ask().await);
+    let looks = || store.looks.load(Ordering::Relaxed);
+    let before = looks();
+    let note = Note { action: "silent", actor: actor(), subject: "acme".into(), detail: Value::Null };
+    let change = Change { disabled: Some(true), ..Default::default() };
+    stage.host.store.amend(&acme(), change, Record { note, event: None }).await.expect("amended");
+    pass(50 * SECOND).await;
+    token(ask().await);
+    assert_eq!(looks(), before);
+    pass(11 * SECOND).await;
+    for _ in 0..3 {
+        token(ask().await);
+    }
+    pass(SECOND).await;
+    assert_eq!(refusal(ask().await), Refusal::Disabled);
+    assert_eq!(looks(), before + 1, "one reading for all who ask");
 }

@@ -39,7 +39,8 @@ async fn ask(broker: &Broker) -> Result<Acquired, AcquireError> {
 #[tokio::test(start_paused = true)]
 async fn a_claim_is_renewed_while_its_call_is_under_way_and_not_after() {
     let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
-    let (broker, store, _host) = process(&stage, Some(66 * SECOND + 3 * SECOND), None);
+    let (broker, store, _host) = process(&stage, Some(114 * SECOND), None);
+    let broker = far(&stage, &broker, 40 * SECOND);
     stage.provider.takes(50 * SECOND);
     assert_eq!(token(ask(&broker).await).expose(), "access-1");
     assert_eq!(store.renewals.load(Ordering::Relaxed), 2);
@@ -66,25 +67,81 @@ async fn a_claim_that_was_lost_before_the_request_keeps_it_from_being_sent() {
     assert_eq!(token(ask(&near).await).expose(), "access-1");
 }
 
+/// Others found its claim ended, and wait for an answer that will not come: it knows that, and goes on at once.
+#[tokio::test(start_paused = true)]
+async fn who_knows_that_nothing_was_sent_does_not_wait_with_the_others() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let (broker, store, host) = process(&stage, Some(120 * SECOND), None);
+    let broker = far(&stage, &broker, 50 * SECOND);
+    let (other, _, _other) = process(&stage, Some(120 * SECOND), None);
+    store.set(Renewal::Refused);
+    let meanwhile = async {
+        pass(45 * SECOND).await;
+        stage.fleet.bury(&host);
+        let told = refusal(ask(&other).await);
+        assert!(matches!(&told, Refusal::Uncertain { code, .. } if code == "owner_gone"), "{told:?}");
+        store.set(Renewal::Granted);
+    };
+    let (got, ()) = tokio::join!(ask(&broker), meanwhile);
+    assert_eq!((token(got).expose(), stage.provider.calls()), ("access-1", 1));
+    assert_eq!(token(ask(&other).await).expose(), "access-1");
+}
+
+/// A doubt that was there before its claim is another one, and stays.
+#[tokio::test(start_paused = true)]
+async fn an_older_doubt_is_not_cleared_by_who_sent_nothing() {
+    let unanswered = Delivery::Unanswered { code: "reset".into(), detail: String::new() };
+    let stage = stage(Duration::ZERO, [unanswered, granted("access-1", "refresh-1")]).await;
+    assert!(matches!(stage.refusal().await, Refusal::Uncertain { .. }));
+    let (broker, store, host) = process(&stage, Some(120 * SECOND), None);
+    let broker = far(&stage, &broker, 50 * SECOND);
+    let (other, _, _other) = process(&stage, Some(120 * SECOND), None);
+    store.set(Renewal::Refused);
+    let meanwhile = async {
+        pass(45 * SECOND).await;
+        stage.fleet.bury(&host);
+        refusal(ask(&other).await);
+        store.set(Renewal::Granted);
+    };
+    let (got, ()) = tokio::join!(ask(&broker), meanwhile);
+    assert!(matches!(refusal(got), Refusal::Uncertain { .. }));
+    assert_eq!(stage.provider.calls(), 1, "the probe of which others cannot know is waited for");
+}
+
+/// Where claims do not expire, a process that was stopped after its handshake finds that the time to send is over.
+#[tokio::test(start_paused = true)]
+async fn nobody_backs_off_for_a_process_that_stood_still_before_it_sent() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    let stopped = far(&stage, &stage.host.broker, 61 * SECOND);
+    let got = ask(&stopped).await;
+    assert_eq!(stage.provider.calls(), 0, "{got:?}");
+    let row = stopped.show(&acme()).await.expect("there").chain;
+    assert_eq!((row.trouble, row.claim), (crate::credential::Trouble::None, None));
+    assert_eq!(token(stage.ask(Ask::foreground(HOUR)).await).expose(), "access-1");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_claim_that_could_not_be_renewed_keeps_the_gate_shut_before_it_ends() {
     let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
-    let (broker, store, _host) = process(&stage, Some(90 * SECOND), None);
+    let (broker, store, _host) = process(&stage, Some(120 * SECOND), None);
     store.set(Renewal::Down);
-    // 90 s of life less 60 s for the answer less an eighth of its life.
-    let far_off = far(&stage, &broker, 19 * SECOND);
+    // 120 s of life less 60 s for the answer less an eighth of its life.
+    let far_off = far(&stage, &broker, 46 * SECOND);
     let got = ask(&far_off).await;
     assert_eq!(stage.provider.calls(), 0, "{got:?}");
-    let near = far(&stage, &broker, 18 * SECOND);
+    let near = far(&stage, &broker, 44 * SECOND);
     assert_eq!(token(ask(&near).await).expose(), "access-1");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_life_that_is_shorter_than_an_answer_is_said_and_nothing_is_claimed() {
-    let stage = stage(Duration::ZERO, []).await;
-    let (broker, store, _host) = process(&stage, Some(60 * SECOND), None);
-    assert!(matches!(ask(&broker).await, Err(AcquireError::Unusable(_))));
-    assert_eq!(store.claims.load(Ordering::Relaxed), 0);
+async fn a_life_that_does_not_last_for_an_answer_is_said_and_nothing_is_claimed() {
+    // Between two renewals 110 s leave 59.6 s for an answer that may take 60.
+    for (life, claims) in [(60, 0), (110, 0), (111, 1)] {
+        let stage = stage(Duration::ZERO, []).await;
+        let (broker, store, _host) = process(&stage, Some(life * SECOND), None);
+        assert_eq!(matches!(ask(&broker).await, Err(AcquireError::Unusable(_))), claims == 0);
+        assert_eq!(store.claims.load(Ordering::Relaxed), claims);
+    }
 }
 
 #[tokio::test(start_paused = true)]

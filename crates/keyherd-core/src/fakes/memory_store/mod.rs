@@ -212,7 +212,7 @@ impl MemoryStore {
         }
         if rows.fault == Fault::LostReply {
             rows.fault = Fault::None;
-            return Err(unavailable());
+            return Err(StoreError::Unanswered("the memory store was told to lose it".into()));
         }
         Ok(outcome)
     }

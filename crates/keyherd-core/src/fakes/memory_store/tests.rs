@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 
-use super::Installation;
+use super::{Installation, Terms};
 use crate::contract::{Process, Testbed};
 use crate::fakes::PausedClock;
 use crate::ids::OwnerId;
@@ -20,8 +20,12 @@ struct Bed {
 }
 
 fn bed() -> Bed {
+    bed_on(Terms::default())
+}
+
+fn bed_on(terms: Terms) -> Bed {
     let clock = Arc::new(PausedClock::new());
-    let installation = Installation::new(clock.clone(), Hasher::new([3; 32]));
+    let installation = Installation::on_terms(clock.clone(), Hasher::new([3; 32]), terms);
     Bed { installation, clock, processes: AtomicI64::new(1) }
 }
 
@@ -42,3 +46,17 @@ impl Testbed for Bed {
 }
 
 crate::store_contract!(bed());
+
+mod where_claims_expire {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn expiring() -> Bed {
+        bed_on(Terms { claim_life: Some(Duration::from_millis(500)), latecomers: None })
+    }
+
+    crate::store_contract! { expiring();
+        claiming: a_claim_is_renewed_by_its_owner_for_its_whole_life, a_living_owners_claim_is_not_settled_by_another
+    }
+}

@@ -11,7 +11,38 @@ use keyherd_core::secret::TokenHash;
 use keyherd_core::time::Timestamp;
 
 use super::SimStore;
+use crate::rows;
 use crate::tally::Event;
+
+/// A claim that takes effect after its answer was lost does so within this time.
+const CLAIM_LATE_MAX_MS: u64 = 2_000;
+
+impl SimStore {
+    /// Broken engines claim in ways of their own, at once.
+    fn claims_late(&self) -> Option<Duration> {
+        let is_bent = self.seat.world.mutant.is_some();
+        let mut state = self.seat.world.lock();
+        let rate = state.plan.store_after;
+        (!is_bent && state.dice.chance(rate)).then(|| state.dice.millis(1, CLAIM_LATE_MAX_MS))
+    }
+
+    /// The asker is told at once that the answer is lost; nothing that it does takes the claim back from its way.
+    fn claim_later(&self, ask: &ClaimAsk, record: Record, late: Duration) -> StoreError {
+        let (seat, inner, ask) = (self.seat.clone(), self.inner.clone(), ask.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(late).await;
+            if let Ok(Claimed::Granted(row)) = inner.claim(&ask, record).await {
+                let at = seat.world.at();
+                seat.world.lock().ledger.claimed(seat.owner, &row, ask.id, ask.purpose, at);
+                seat.world.count(Event::ClaimLate);
+                seat.tell(Some(ask.chain), "store: claim is granted, and nobody is told".into());
+                rows::check(&seat.world);
+                seat.world.check();
+            }
+        });
+        StoreError::Unanswered("the answer is lost".into())
+    }
+}
 
 #[async_trait]
 impl ChainStore for SimStore {
@@ -23,6 +54,10 @@ impl ChainStore for SimStore {
     }
 
     async fn claim(&self, ask: &ClaimAsk, record: Record) -> Result<Claimed, StoreError> {
+        if let Some(late) = self.claims_late() {
+            let act = async { Err(self.claim_later(ask, record, late)) };
+            return self.step("claim", Some(ask.chain), act, |_| None).await;
+        }
         let act = async {
             let claimed = self.bent.claim(ask, record).await;
             if let Ok(Claimed::Granted(row)) = &claimed {

@@ -15,6 +15,7 @@ use keyherd_core::time::Timestamp;
 use super::super::duration::brief;
 use super::super::peer::Context;
 use super::{Finding, Verdict};
+use crate::config::StoreSettings;
 use crate::peer::ServerPeer;
 use crate::wire::{ADMIN_TOKEN_FILE, ClockLead, Wired};
 
@@ -54,7 +55,7 @@ pub(super) async fn of_open_store(context: &Context, wired: &Wired) -> Vec<Findi
     findings.extend([
         audit(wired).await,
         clock(wired).await,
-        coordinator(wired).await,
+        coordinator(context, wired).await,
         journal(wired).await,
         claims(wired).await,
         credentials(wired).await,
@@ -197,12 +198,18 @@ fn led(lead: &ClockLead, shown: impl Display) -> Finding {
 }
 
 /// Trouble with it is worth knowing: everything works without it, only slower.
-async fn coordinator(wired: &Wired) -> Finding {
+async fn coordinator(context: &Context, wired: &Wired) -> Finding {
     const CHECK: &str = "coordinator";
     let troubles = wired.coordinator_trouble().await;
     match troubles.as_slice() {
         [] => {
-            Finding::new(CHECK, Verdict::Ok, "other processes' commits are heard of: tried, notices arrive")
+            let redis = match &context.settings.store {
+                StoreSettings::Fleet(fleet) => fleet.redis.as_ref(),
+                StoreSettings::Sqlite(_) => None,
+            };
+            let redis = redis.map_or_else(String::new, |place| format!("; Redis at {place} is used"));
+            let detail = format!("other processes' commits are heard of: tried, notices arrive{redis}");
+            Finding::new(CHECK, Verdict::Ok, detail)
         }
         troubles => Finding::new(CHECK, Verdict::Note, troubles.join("; ")),
     }

@@ -4,6 +4,7 @@ use super::report::{Row, play_all};
 use super::stage::{CONFIG, STEPS, Step, tokens, verify_audit};
 use super::tally::{Told, all, words};
 use crate::oidc::{Counts, OidcProvider};
+use crate::place::Place;
 use crate::running::Running;
 use crate::sandbox::Sandbox;
 
@@ -49,7 +50,15 @@ fn row(step: &Step, server: &OidcProvider, callers: String) -> Row {
     let Counts { calls, replays, .. } = server.counts();
     let few = |count| usize::try_from(count).unwrap();
     let (calls, reuses) = (few(calls), few(replays));
-    Row { point: step.point, death: "kill -9".into(), callers, took_over: None, calls, reuses }
+    Row {
+        place: Place::Sqlite,
+        point: step.point,
+        death: "kill -9".into(),
+        callers,
+        took_over: None,
+        calls,
+        reuses,
+    }
 }
 
 fn check(step: &Step, server: &OidcProvider, told: &[Told]) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::report::Row;
 use super::tally::{Told, all, words};
+use crate::place::Place;
 use crate::provider::{Provider, access_token};
 use crate::running::Running;
 use crate::sandbox::{Ran, Sandbox, in_seconds};
@@ -31,10 +32,11 @@ pub(super) struct Step {
     pub(super) is_lost: bool,
 }
 
-pub(super) const STEPS: [Step; 7] = [
+pub(super) const STEPS: [Step; 8] = [
     step("planned", false, 0, 1),
     step("claimed", true, 0, 1),
     step("connected", true, 0, 1),
+    step("sending", true, 0, 1),
     // The second call is the one probe: it is a reuse, and says that the rotation is lost.
     Step { is_lost: true, ..step("answered", true, 1, 2) },
     step("journaled", true, 1, 1),
@@ -125,6 +127,7 @@ impl Stage {
     /// The row of this case; taken before [`Self::check`], which goes on with the chain.
     pub(super) fn row(&self, step: &Step, death: &str, told: &[Told], took_over: Option<Duration>) -> Row {
         Row {
+            place: Place::Sqlite,
             point: step.point,
             death: death.into(),
             callers: words(told, &access_token("acme", 0)),

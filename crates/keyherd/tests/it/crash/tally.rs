@@ -18,6 +18,8 @@ pub(super) enum Told {
     Uncertain,
     /// Somebody holds the store, and does not go on.
     Held,
+    /// The store does not answer.
+    NoStore,
     /// Anything else.
     Other(String),
 }
@@ -30,6 +32,8 @@ impl From<&Ran> for Told {
             4 if ran.err.contains("within the caller's time") => Self::NotYet,
             4 if ran.err.contains("unknown whether the provider rotated") => Self::Uncertain,
             4 if ran.err.contains("is held by another process") => Self::Held,
+            4 if ran.err.contains("the store does not answer") => Self::NoStore,
+            4 if ran.err.contains("the store's answer was lost") => Self::NoStore,
             _ => Self::Other(format!("{ran:?}")),
         }
     }
@@ -61,14 +65,19 @@ pub(super) fn words(told: &[Told], old: &str) -> String {
     for told in told {
         *counts.entry(told).or_insert(0) += 1;
     }
-    let parts = counts.into_iter().map(|(told, count)| match told {
-        Told::Token(token) if token == old => format!("{count} × the old token"),
-        Told::Token(_) => format!("{count} × the new token"),
-        Told::Lost => format!("{count} × `reauth_required` (`rotation_lost`)"),
-        Told::NotYet => format!("{count} × not yet"),
-        Told::Uncertain => format!("{count} × `uncertain`"),
-        Told::Held => format!("{count} × `store_unavailable`"),
-        Told::Other(text) => format!("{count} × {text}"),
-    });
+    let parts = counts.into_iter().map(|(told, count)| format!("{count} × {}", word(told, old)));
     parts.collect::<Vec<_>>().join(", ")
+}
+
+/// The same of one caller.
+pub(super) fn word(told: &Told, old: &str) -> String {
+    match told {
+        Told::Token(token) if token == old => "the old token".into(),
+        Told::Token(_) => "the new token".into(),
+        Told::Lost => "`reauth_required` (`rotation_lost`)".into(),
+        Told::NotYet => "not yet".into(),
+        Told::Uncertain => "`uncertain`".into(),
+        Told::Held | Told::NoStore => "`store_unavailable`".into(),
+        Told::Other(text) => text.clone(),
+    }
 }

@@ -38,6 +38,8 @@ fn an_imported_profile_is_in_force_on_all_hosts() {
     assert_eq!(here.run(&["--json", "provider", "show", "acme"]).ok().json()["rotates"], "always");
     std::fs::remove_file(own.join("acme.toml")).unwrap();
 
+    here.run(&["provider", "remove", "acme"]).failed(1, &["'acme'", "in use by 1 credential"]);
+    here.run(&["cred", "remove", "a"]).ok();
     here.run(&["provider", "remove", "acme"]).ok();
     here.run(&["provider", "remove", "acme"]).failed(1, &["acme", "provider list"]);
     until("the server forgets it", || !server.ask("GET", "/v1/providers", "").1.contains("acme"));

@@ -112,7 +112,9 @@ async fn a_server_killed_in_the_middle_loses_nothing_that_was_committed() {
     stop.cancel();
     for worker in working {
         let (mut worker, errors) = worker.await.unwrap();
-        let typed = errors.iter().all(|error| matches!(error, StoreError::Unavailable(_)));
+        let typed = errors
+            .iter()
+            .all(|error| matches!(error, StoreError::Unavailable(_) | StoreError::Unanswered(_)));
         assert!(typed, "{errors:?}");
         worker.step().await.unwrap();
         assert_eq!(worker.store.verify().await.unwrap().broken, None);

@@ -105,13 +105,13 @@ impl Engine for CountingEngine {
     }
 }
 
-struct Peer {
-    broker: Broker,
+pub(super) struct Peer {
+    pub(super) broker: Broker,
     counts: Arc<Counts>,
     bell: Arc<PostgresBell>,
 }
 
-async fn peer(bed: &Bed, provider: &RotatingProvider) -> Peer {
+pub(super) async fn peer(bed: &Bed, provider: &RotatingProvider) -> Peer {
     let mut store = bed.store().await;
     let counts = Arc::new(Counts::default());
     let rooms = Arc::get_mut(&mut store.rooms).unwrap();

@@ -3,7 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyherd_core::ports::store::{AuditStore, CredentialStore, ProfileStore, StoredProfile};
+use keyherd_core::credential::Purpose;
+use keyherd_core::ids::ClaimId;
+use keyherd_core::ports::StoreError;
+use keyherd_core::ports::store::{
+    AuditStore, ChainStore, ClaimAsk, Claimed, CredentialStore, ProfileStore, StoredProfile,
+};
 
 use super::bed::{Bed, create, keyring, note, record, refresh};
 use crate::postgres::WireOptions;
@@ -69,9 +74,14 @@ async fn one_process_rotates_at_a_time() {
     let bed = Bed::new().await;
     let (one, two) = (bed.store().await, bed.store().await);
     let held = one.rotation().await.unwrap();
-    let waiting = tokio::spawn(async move { two.rotation().await.map(|held| held.is_held()) });
+    let waiting = tokio::spawn(async move {
+        match two.rotation().await {
+            Ok(held) => Ok(held.is_held().await),
+            Err(error) => Err(error),
+        }
+    });
     bed.until_somebody_waits().await;
-    assert!(held.is_held());
+    assert!(held.is_held().await);
     create(&one, "acme", "t1").await;
     drop(held);
     assert_eq!(waiting.await.unwrap(), Ok(true));
@@ -87,16 +97,14 @@ async fn a_second_rotation_is_refused_and_a_lost_one_is_noticed() {
     let (one, two) = (bed.store().await, bed.store().await);
     let held = one.rotation().await.unwrap();
     assert!(matches!(two.rotation().await, Err(OpenError::Rotating { .. })));
-    assert!(held.is_held());
+    assert!(held.is_held().await);
     bed.look(
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' \
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
     )
     .await;
+    assert!(!held.is_held().await, "it is asked, and does not wait to be told");
     two.rotation().await.unwrap();
-    while held.is_held() {
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test]
@@ -108,4 +116,39 @@ async fn a_pooler_keeps_the_right_to_rotate_together() {
     bed.until_somebody_waits().await;
     drop(held);
     assert_eq!(waiting.await.unwrap(), Ok(()));
+}
+
+#[tokio::test]
+async fn an_opening_with_another_order_of_keys_leaves_the_key_in_force() {
+    let bed = Bed::new().await;
+    let store = bed.store().await;
+    create(&store, "acme", "t1").await;
+    store.rekey(keyring(&[2, 1]), note("key.rotate"), |_, _| ()).await.unwrap();
+    // A shell that still lists the old key first: it reads, it writes, and the new key stays in force.
+    let shell = bed.open_with(&[1, 2]).await.unwrap();
+    let chain = create(&shell, "acme-2", "t2").await.chain;
+    refresh(&shell, &chain, "t3").await;
+    let young = bed.open_with(&[2]).await.unwrap();
+    assert_eq!(young.credentials(None, 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn who_could_not_seal_the_answer_claims_nothing() {
+    let bed = Bed::new().await;
+    let (left_behind, store) = (bed.store().await, bed.store().await);
+    let chain = create(&store, "acme", "t1").await.chain;
+    // A rotation that has only begun: the new key is in force, and the row still opens with the old one.
+    let young = bed.open_with(&[2, 1]).await.unwrap();
+    assert!(young.rooms.take_over(keyring(&[1]).sealing()).await.is_ok());
+    let row = young.chain(chain.id).await.unwrap().unwrap();
+    let ask = ClaimAsk {
+        id: ClaimId::from_i64(7),
+        chain: row.id,
+        revision: row.revision,
+        purpose: Purpose::Refresh,
+    };
+    let refused = left_behind.claim(&ask, record("claim")).await;
+    assert!(matches!(refused, Err(StoreError::Sealed(_))), "{refused:?}");
+    assert_eq!(young.unresolved().await, Ok(0));
+    assert!(matches!(young.claim(&ask, record("claim")).await, Ok(Claimed::Granted(_))));
 }

@@ -1,7 +1,11 @@
 //! Transactions in each other's way: what may be tried again is, so many times, and decides by what it finds then.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{AuditStore, Created, CredentialStore, EventStore};
+
+use tokio::sync::Notify;
 
 use super::bed::{Bed, create, name, new, note, record};
 use crate::postgres::{Tx, WireOptions};
@@ -31,17 +35,34 @@ async fn a_row_that_came_between_the_look_and_the_write_is_looked_at() {
     assert_eq!(store.verify().await.unwrap().broken, None);
 }
 
-/// Moves both chains' due time, in that order.
-async fn touch(store: &PostgresStore, first: &'static str, second: &'static str) -> Result<(), Fault> {
+/// Moves both chains' due time, in that order; the first time only `between` comes in between.
+async fn touch(
+    store: &PostgresStore,
+    [first, second]: [&'static str; 2],
+    between: &Between,
+) -> Result<(), Fault> {
     let sql =
         "UPDATE chains SET due_at = due_at + 1 WHERE id = (SELECT chain FROM credentials WHERE name = $1)";
     let mut write = store.write().await?;
     write.execute(query(sql).bind(first)).await?;
+    if !between.is_over.swap(true, Ordering::Relaxed) {
+        between.is_reached.notify_one();
+        between.may_go_on.notified().await;
+    }
     write.execute(query(sql).bind(second)).await?;
     write.commit_silently().await
 }
 
-/// The store moves `a`, then `b`, while somebody who never gives way has moved `b` and wants `a`.
+/// Where the store stands once, with one row moved and one to move.
+#[derive(Default)]
+struct Between {
+    is_over: AtomicBool,
+    is_reached: Notify,
+    may_go_on: Notify,
+}
+
+/// The store moves `a`, then `b`, while somebody who never gives way has moved `b` and waits for `a`. PostgreSQL looks for
+/// a deadlock once, soon after somebody begins to wait: the other one must be waiting by then.
 async fn deadlocked(bed: &Bed) -> Result<(), StoreError> {
     bed.meddle("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = 20', current_database()); END $$")
         .await;
@@ -50,12 +71,20 @@ async fn deadlocked(bed: &Bed) -> Result<(), StoreError> {
     create(&store, "b", "t2").await;
     let one = "UPDATE chains SET due_at = 0 WHERE id = (SELECT chain FROM credentials WHERE name = ";
     let other = held(bed, &format!("SET LOCAL deadlock_timeout = '1h'; {one} 'b')")).await;
+    let between = Between::default();
     let crossing = async {
-        bed.until_somebody_waits().await;
-        other.batch(&format!("{one} 'a')")).await.unwrap();
-        other.commit().await.unwrap();
+        between.is_reached.notified().await;
+        let wanting = async {
+            other.batch(&format!("{one} 'a')")).await.unwrap();
+            other.commit().await.unwrap();
+        };
+        let letting_go_on = async {
+            bed.until_somebody_waits().await;
+            between.may_go_on.notify_one();
+        };
+        tokio::join!(wanting, letting_go_on);
     };
-    let (touched, ()) = tokio::join!(store.insist(|| touch(&store, "a", "b")), crossing);
+    let (touched, ()) = tokio::join!(store.insist(|| touch(&store, ["a", "b"], &between)), crossing);
     store.told(touched)
 }
 
