@@ -118,10 +118,14 @@ impl Snapshots {
 
     /// Whether this is to be read anew now, by who is told so: the next is told after as long again.
     pub(super) fn is_aged(&self, known: &Known, now: Timestamp) -> bool {
-        let due = known.reread_at.load(Ordering::Relaxed);
+        self.is_due(&known.reread_at, now)
+    }
+
+    fn is_due(&self, reread_at: &AtomicI64, now: Timestamp) -> bool {
+        let due = reread_at.load(Ordering::Relaxed);
         let next = || self.reread_at(now);
         now.as_millis() >= due
-            && known.reread_at.compare_exchange(due, next(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && reread_at.compare_exchange(due, next(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     fn reread_at(&self, from: Timestamp) -> i64 {
