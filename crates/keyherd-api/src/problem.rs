@@ -12,6 +12,7 @@ use http::{HeaderValue, StatusCode};
 use keyherd_core::broker::{AcquireError, ConnectError, ManageError};
 use keyherd_core::credential::DraftError;
 use keyherd_core::ids::BadName;
+use keyherd_core::pool::PoolConflict;
 use keyherd_core::ports::{JournalError, StoreError};
 use keyherd_core::refresh::Refusal;
 use keyherd_core::time::Timestamp;
@@ -259,11 +260,23 @@ impl From<ManageError> for Problem {
         let code = match &error {
             ManageError::NotFound { .. } => Code::NotFound,
             ManageError::InUse { .. } | ManageError::Refreshing(_) => Code::InUse,
+            ManageError::Pooled { .. } => Code::InUse,
+            ManageError::Pool { conflict, .. } => refused_pool(conflict),
             ManageError::Conflict { .. } => Code::Conflict,
             ManageError::Unfit(_) => Code::InvalidRequest,
             ManageError::Store(_) => Code::StoreUnavailable,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+fn refused_pool(conflict: &PoolConflict) -> Code {
+    match conflict {
+        PoolConflict::UnknownMember(_) | PoolConflict::NotAMember(_) => Code::NotFound,
+        PoolConflict::Duplicate(_) | PoolConflict::Empty | PoolConflict::TooMany => Code::InvalidRequest,
+        PoolConflict::NameOfCredential(_) | PoolConflict::NameOfPool(_) | PoolConflict::Pooled { .. } => {
+            Code::Conflict
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! keyherd's domain, its verbs and its ports.
 //!
-//! Pure rooms ([`credential`], [`provider`], [`refresh`], [`policy`], [`approval`], [`audit`]) take data and give data; `now` is a parameter.
+//! Pure rooms ([`credential`], [`provider`], [`refresh`], [`pool`], [`upstream`], [`audit`]; [`policy`], [`approval`])
+//! take data and give data; `now` is a parameter.
 //! Above them [`broker`] holds the verbs, which alone await. [`ports`] are what the verbs need of the world; adapters
 //! implement them. Nothing here opens a socket, speaks SQL or HTTP, or reads a clock.
 
@@ -14,9 +15,11 @@ pub mod credential;
 pub mod fakes;
 pub mod ids;
 pub mod policy;
+pub mod pool;
 pub mod ports;
 pub mod provider;
 pub mod refresh;
 pub mod secret;
 pub mod spell;
 pub mod time;
+pub mod upstream;

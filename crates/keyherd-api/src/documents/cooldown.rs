@@ -53,7 +53,7 @@ impl CooldownDocument {
             }
             (None, None) => return Err(BadDocument::field("for_seconds", "is missing: give it, or 'until'")),
         };
-        Ok(Cooldown { until, reason: self.reason })
+        Ok(Cooldown::whole(until, self.reason))
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) async fn clear(
     NamePath(name): NamePath,
     Asked(asked): Asked<ReasonQuery>,
 ) -> Result<StatusCode, Problem> {
-    if state.broker.warm(&name, &asked.reason, &caller.actor()).await? {
+    if state.broker.clear(&name, None, &asked.reason, &caller.actor()).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(Problem::new(Code::NotFound, format!("credential '{name}' does not rest for that reason")))

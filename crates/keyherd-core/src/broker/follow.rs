@@ -160,10 +160,15 @@ impl Broker {
 
     fn apply(&self, event: StoredEvent) {
         match (event.kind.as_str(), event.chain) {
+            // A rest is the credential's own: its tokens are what they were.
+            ("cooldown" | "cooldown_cleared", Some(_)) => self.0.snapshots.forget(&event.subject),
             ("refreshed", Some(chain)) => self.0.snapshots.chain_changed(chain, generation(&event)),
             (_, Some(chain)) => {
                 self.0.snapshots.chain_changed(chain, None);
                 self.0.snapshots.forget(&event.subject);
+            }
+            (kind, None) if kind == "failover" || kind.starts_with("pool_") => {
+                self.0.snapshots.pool_changed(&event.subject);
             }
             (_, None) => self.0.snapshots.mark_all_stale(),
         }

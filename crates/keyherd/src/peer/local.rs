@@ -87,7 +87,7 @@ impl Peer for Wired {
     }
 
     async fn warm(&self, name: &Name, reason: &str) -> Result<bool, Failure> {
-        Ok(self.broker.warm(name, reason, &actor()).await?)
+        Ok(self.broker.clear(name, None, reason, &actor()).await?)
     }
 
     async fn clients(&self) -> Result<Vec<ClientView>, Failure> {

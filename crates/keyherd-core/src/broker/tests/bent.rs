@@ -1,5 +1,7 @@
 //! A store whose claims expire and whose events come as scripted: in front of the memory store, which knows neither.
 
+mod pools;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -249,8 +251,14 @@ impl CredentialStore for BentStore {
         self.inner.cool(id, cooldown, record).await
     }
 
-    async fn warm(&self, id: CredentialId, reason: &str, record: Record) -> Result<bool, StoreError> {
-        self.inner.warm(id, reason, record).await
+    async fn warm(
+        &self,
+        id: CredentialId,
+        scope: Option<&str>,
+        reason: &str,
+        record: Record,
+    ) -> Result<bool, StoreError> {
+        self.inner.warm(id, scope, reason, record).await
     }
 
     async fn remove(

@@ -1,0 +1,105 @@
+//! Approvals: opened, attached to, answered.
+
+use async_trait::async_trait;
+
+use super::{NewRule, Record, StoreError};
+use crate::approval::{Answer, Approval, Stage};
+use crate::ids::ApprovalId;
+use crate::policy::Rule;
+use crate::secret::TokenHash;
+use crate::time::Timestamp;
+
+/// The kind of the event that a new approval tells.
+pub const APPROVAL_OPENED: &str = "approval_opened";
+/// The kind of the event that an answer tells, and a time that ended without one.
+pub const APPROVAL_ANSWERED: &str = "approval_answered";
+
+/// An approval to be opened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewApproval {
+    /// As it will stand. Open.
+    pub approval: Approval,
+    /// What the same question has in common: while it is open, no other one has it.
+    pub key: TokenHash,
+    /// What an answer to it may be remembered as; none where none can.
+    pub remembered_as: Option<TokenHash>,
+    /// What prompts are counted by.
+    pub counted_as: String,
+}
+
+/// Bounds that hold across all processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenBounds {
+    /// Open at once.
+    pub open_max: u64,
+    /// Opened since then under the same count …
+    pub since: Timestamp,
+    /// … so many.
+    pub prompts_max: u64,
+}
+
+/// What became of an opening.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Opened {
+    /// It is there, and new: the one that is announced.
+    New,
+    /// The same question is open already: this is it.
+    Attached(Box<Approval>),
+    /// Its answer is remembered.
+    Remembered(Box<Rule>),
+    /// Too many are open.
+    TooMany,
+    /// Too many were opened about that target of late.
+    TooOften,
+}
+
+/// What became of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Closed {
+    /// It is this one's.
+    Done(Box<Approval>),
+    /// It has one already, or its time ended: nothing was changed.
+    Already(Box<Approval>),
+    /// It is not there.
+    NotFound,
+}
+
+/// Approvals.
+#[async_trait]
+pub trait ApprovalStore: Send + Sync + 'static {
+    /// Opens one, unless the same question is open or its answer is remembered.
+    async fn open_approval(
+        &self,
+        new: NewApproval,
+        bounds: OpenBounds,
+        record: Record,
+    ) -> Result<Opened, StoreError>;
+
+    /// One approval.
+    async fn approval(&self, id: ApprovalId) -> Result<Option<Approval>, StoreError>;
+
+    /// Approvals in that stage, or all; the oldest first, those after `after` alone.
+    async fn approvals(
+        &self,
+        stage: Option<Stage>,
+        after: Option<ApprovalId>,
+        limit: usize,
+    ) -> Result<Vec<Approval>, StoreError>;
+
+    /// Gives the answer, if it has none: the first one wins. An answer that a human gave counts only before the
+    /// approval's time ended, and one that nobody gave only after. With it goes what is remembered, unless what is
+    /// remembered already is as strong.
+    async fn close_approval(
+        &self,
+        id: ApprovalId,
+        answer: Answer,
+        remember: Option<NewRule>,
+        record: Record,
+    ) -> Result<Closed, StoreError>;
+
+    /// Says how many wait here. What a process said is forgotten when it has not said it again for a while.
+    async fn note_waiters(&self, id: ApprovalId, waiters: u64, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Drops those that ended before `before`, and remembered answers that ended. Returns how many rows.
+    async fn trim_approvals(&self, before: Timestamp, now: Timestamp) -> Result<u64, StoreError>;
+}
