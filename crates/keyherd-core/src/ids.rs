@@ -36,6 +36,14 @@ number_id! {
     PoolId
 }
 number_id! {
+    /// One agent's incarnation. Random, never reused.
+    AgentId
+}
+number_id! {
+    /// One binding. Random, never reused. People type it.
+    BindingId
+}
+number_id! {
     /// One claim: the right to spend one refresh token once.
     ClaimId
 }
@@ -53,25 +61,32 @@ number_id! {
     ApprovalId
 }
 
-macro_rules! shown_id {
+macro_rules! short_id {
     ($($name:ident),+) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:016x}", self.0)
+        impl $name {
+            /// Of a random number, as short as people can type it: 40 bits.
+            pub const fn of_random(number: i64) -> Self {
+                Self(number & 0xff_ffff_ffff)
+            }
+
+            /// Reads what is displayed.
+            pub fn parse(text: &str) -> Option<Self> {
+                let is_hex =
+                    text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+                i64::from_str_radix(text, 16).ok().filter(|_| is_hex).map(Self)
             }
         }
 
-        impl $name {
-            /// As people write it: 16 hexadecimal digits.
-            pub fn parse(text: &str) -> Option<Self> {
-                let is_whole = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-                i64::from_str_radix(text, 16).ok().filter(|_| is_whole).map(Self)
+        /// Ten hexadecimal digits.
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:010x}", self.0)
             }
         }
     )+};
 }
 
-shown_id!(RuleId, ApprovalId);
+short_id!(BindingId, RuleId, ApprovalId);
 
 /// The longest name, in bytes.
 pub const NAME_LEN_MAX: usize = 128;
@@ -124,6 +139,17 @@ impl std::borrow::Borrow<str> for Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_bindings_id_displays_is_read() {
+        for number in [0, 1, 0xff_ffff_ffff, i64::MAX] {
+            let id = BindingId::of_random(number);
+            assert_eq!(BindingId::parse(&id.to_string()), Some(id));
+        }
+        for bad in ["", "1", "00000000zz", "000000000A", "+000000001", "00000000001"] {
+            assert_eq!(BindingId::parse(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn names() {
