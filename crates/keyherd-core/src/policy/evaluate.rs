@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 
 use super::book::Rulebook;
-use super::globs::Globs;
+use super::globs::{Deep, Globs};
 use super::leaf::{Best, Leaf, NONE, Place, Request, Requests, Wanted, Word};
 use super::nets::Nets;
 use super::pattern::{HostPattern, MethodWord, PathPattern};
@@ -26,6 +26,8 @@ pub struct RuleSet {
     /// By rank: of those that match, the first one decides.
     rules: Vec<Rule>,
     names: Globs<Leaf>,
+    /// Of `**` alone.
+    everywhere: Leaf,
     nets: Nets<Leaf>,
     agents: HashMap<Box<str>, Word, FixedState>,
     methods: HashMap<Box<str>, Word, FixedState>,
@@ -75,7 +77,8 @@ impl RuleSet {
         let mut set = Self {
             default: book.default,
             rules: Vec::new(),
-            names: Globs::default(),
+            names: Globs::new(Deep::Some),
+            everywhere: Leaf::default(),
             nets: Nets::default(),
             agents: HashMap::default(),
             methods: HashMap::default(),
@@ -188,6 +191,7 @@ impl RuleSet {
 
     /// Every set of rules whose host, agent and port fit.
     pub(super) fn each(&self, target: &Target<'_>, wanted: &Wanted<'_>, visit: &mut impl FnMut(&Requests)) {
+        self.everywhere.each(wanted, visit);
         self.names.each(target.destination.labels(), &mut |leaf: &Leaf| leaf.each(wanted, visit));
         if let Some(address) = target.destination.address() {
             self.nets.each(address, &mut |leaf: &Leaf| leaf.each(wanted, visit));
@@ -210,6 +214,7 @@ impl RuleSet {
             scope.method.as_ref().map(|method| number_of(&mut self.methods, MethodWord::as_str(method)));
         let leaf = match &scope.host {
             HostPattern::Net(net) => self.nets.entry(*net),
+            name if name.is_everything() => &mut self.everywhere,
             name @ HostPattern::Name(_) => self.names.entry(name.labels().into_iter().flatten()),
         };
         let requests = leaf.entry(Place { agent, port: scope.port });

@@ -1,7 +1,7 @@
 //! Which rule decides a target, and why not another: for `rule test`.
 
 use super::evaluate::{Decided, Decision, RuleSet};
-use super::globs::Globs;
+use super::globs::{Deep, Globs};
 use super::rule::{About, Rule, Scope, Verdict};
 use super::target::{RequestPath, Target};
 use crate::time::Timestamp;
@@ -92,7 +92,8 @@ fn fits_host(scope: &Scope, target: &Target<'_>) -> bool {
         (super::HostPattern::Net(net), _) => {
             target.destination.address().is_some_and(|address| net.holds(address))
         }
-        (_, labels) => is_glob_of(labels.into_iter().flatten(), target.destination.labels()),
+        (name, _) if name.is_everything() => true,
+        (_, labels) => is_glob_of(Deep::Some, labels.into_iter().flatten(), target.destination.labels()),
     }
 }
 
@@ -100,17 +101,18 @@ fn fits_path(scope: &Scope, path: Option<&RequestPath>) -> bool {
     match (&scope.path, path) {
         (None, _) => true,
         (Some(_), None) => false,
-        (Some(pattern), Some(path)) => {
-            path.readings().any(|reading| is_glob_of(pattern.segments(), reading.iter().map(String::as_str)))
-        }
+        (Some(pattern), Some(path)) => path
+            .readings()
+            .any(|reading| is_glob_of(Deep::Any, pattern.segments(), reading.iter().map(String::as_str))),
     }
 }
 
 fn is_glob_of<'a>(
+    deep: Deep,
     pattern: impl Iterator<Item = &'a str>,
     text: impl Iterator<Item = &'a str> + Clone,
 ) -> bool {
-    let mut globs: Globs<bool> = Globs::default();
+    let mut globs: Globs<bool> = Globs::new(deep);
     *globs.entry(pattern) = true;
     let mut found = false;
     globs.each(text, &mut |here| found |= *here);

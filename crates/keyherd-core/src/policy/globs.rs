@@ -1,6 +1,6 @@
 //! Many globs at once, as a tree of their segments: the cost follows what matches and not what there is.
 //!
-//! Owns the meaning of `*` and `**`. Globs with a `*` inside a segment are tried one by one where they branch off.
+//! Owns the meaning of `*` and `**`, which is one or more for hosts, and none or more for paths. Globs with a `*` inside a segment are tried one by one where they branch off.
 
 use std::collections::HashMap;
 
@@ -10,6 +10,17 @@ use foldhash::fast::FixedState;
 #[derive(Debug)]
 pub(super) struct Globs<T> {
     nodes: Vec<Node<T>>,
+    /// How many segments `**` is at least.
+    deep_min: Deep,
+}
+
+/// What `**` may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deep {
+    /// One segment or more.
+    Some,
+    /// Any number of them.
+    Any,
 }
 
 #[derive(Debug)]
@@ -29,13 +40,12 @@ impl<T> Default for Node<T> {
     }
 }
 
-impl<T> Default for Globs<T> {
-    fn default() -> Self {
-        Self { nodes: vec![Node::default()] }
-    }
-}
-
 impl<T: Default> Globs<T> {
+    /// None yet.
+    pub(super) fn new(deep_min: Deep) -> Self {
+        Self { nodes: vec![Node::default()], deep_min }
+    }
+
     /// The value of that glob; made where it is missing.
     pub(super) fn entry<'p>(&mut self, pattern: impl Iterator<Item = &'p str>) -> &mut T {
         let mut at = 0;
@@ -120,13 +130,16 @@ impl<T> Globs<T> {
         visit: &mut impl FnMut(&T),
     ) {
         let Some(node) = self.nodes.get(deep) else { return };
+        let mut rest = segments;
+        if self.deep_min == Deep::Some && rest.next().is_none() {
+            return;
+        }
         if node.is_end() {
             if let Some(here) = &node.here {
                 visit(here);
             }
             return;
         }
-        let mut rest = segments;
         loop {
             self.walk(deep, rest.clone(), visit);
             if rest.next().is_none() {
@@ -164,7 +177,12 @@ mod tests {
 
     #[track_caller]
     fn check(pattern: &str, matching: &[&str], other: &[&str]) {
-        let mut globs: Globs<u8> = Globs::default();
+        check_deep(Deep::Any, pattern, matching, other);
+    }
+
+    #[track_caller]
+    fn check_deep(deep: Deep, pattern: &str, matching: &[&str], other: &[&str]) {
+        let mut globs: Globs<u8> = Globs::new(deep);
         *globs.entry(pattern.split('/')) = 1;
         for (texts, expected) in [(matching, 1), (other, 0)] {
             for text in texts {
@@ -187,5 +205,8 @@ mod tests {
         check("api-*", &["api-", "api-1"], &["api", "xapi-1"]);
         check("a*b*c", &["abc", "axxbxc", "abbc"], &["ab", "acb", "a"]);
         check("ab*bc", &["abbc", "ab-bc"], &["abc"]);
+        check_deep(Deep::Some, "a/**", &["a/b", "a/b/c"], &["a", ""]);
+        check_deep(Deep::Some, "**/z", &["a/z", "a/b/z"], &["z"]);
+        check_deep(Deep::Some, "a/**/z", &["a/b/z", "a/b/c/z", "a/z/z"], &["a/z"]);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-use super::globs::Globs;
+use super::globs::{Deep, Globs};
 use super::rule::Verdict;
 
 /// A word that rules use (an agent, a method) as a number; none is 0.
@@ -140,7 +140,7 @@ impl Requests {
         }
         let paths = self.needing.get_or_insert_default().by_method.entry(method).or_default();
         match path {
-            Some(path) => paths.globs.get_or_insert_default().entry(path),
+            Some(path) => paths.globs.get_or_insert_with(|| Globs::new(Deep::Any)).entry(path),
             None => &mut paths.any,
         }
     }

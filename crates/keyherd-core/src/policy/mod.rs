@@ -20,7 +20,7 @@ pub use self::explain::{Explanation, Outranked};
 pub use self::pattern::{
     BadPattern, HostPattern, MethodWord, Net, PATTERN_LEN_MAX, PathPattern, SEGMENTS_MAX,
 };
-pub use self::rule::{About, Rule, Scope, Verdict};
+pub use self::rule::{About, Rule, Scope, Verdict, stands_against};
 pub use self::target::{Destination, RequestPath, Target};
 
 #[cfg(test)]

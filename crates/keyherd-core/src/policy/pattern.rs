@@ -1,10 +1,13 @@
 //! What a rule may be about, in words: hosts by glob or by network, methods, paths by glob.
 //!
-//! Owns parsing, so that a pattern which exists is sound. `*` is one label or segment, `**` any number of them, none
-//! included; a `*` beside other characters is any run of characters within its label or segment.
+//! Owns parsing, so that a pattern which exists is sound. Hosts are globbed as bindings' are, but that `**` alone is
+//! every host, addresses too. In paths `*` is one segment, `**` any number of them, none included, and a `*` beside other
+//! characters any run of them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::host::HostGlob;
 
 /// The longest pattern, in bytes.
 pub const PATTERN_LEN_MAX: usize = 1_024;
@@ -50,32 +53,28 @@ pub struct MethodWord(Box<str>);
 pub struct PathPattern(Box<str>);
 
 impl HostPattern {
-    /// What is said of a text that is no host.
-    pub(super) fn no_host(text: &str) -> BadPattern {
-        bad(text, "is no host name and no address")
-    }
-
     /// Parses a host, a glob of hosts, an address or a network.
     pub fn parse(text: &str) -> Result<Self, BadPattern> {
         if let Some(net) = Net::parse(text)? {
             return Ok(Self::Net(net));
         }
-        let name = text.strip_suffix('.').unwrap_or(text);
-        if name.is_empty() || text.len() > PATTERN_LEN_MAX {
-            return Err(bad(
-                text,
-                "is no host: write a name such as api.example.com, '*.example.com' or 10.0.0.0/8",
-            ));
-        }
-        if name.contains("://") || name.contains('/') || name.contains(':') {
+        if text.contains('/') || text.contains(':') {
             return Err(bad(
                 text,
                 "is no host alone: leave out scheme, port and path, which have fields of their own",
             ));
         }
-        let name = if name.contains('*') { lower_labels(text, name)? } else { whole_name(text, name)? };
-        check_segments(text, name.split('.'))?;
-        Ok(Self::Name(name.into()))
+        let glob = HostGlob::parse(text).map_err(|_| {
+            bad(text, "is no host: write a name such as api.example.com, '*.example.com' or 10.0.0.0/8")
+        })?;
+        if glob.exactly().is_some_and(|host| host.address().is_some()) {
+            return Err(bad(
+                text,
+                "is an unusual way to write an address: write it plainly, such as 127.0.0.1",
+            ));
+        }
+        check_segments(text, glob.as_str().split('.'))?;
+        Ok(Self::Name(glob.as_str().into()))
     }
 
     /// Whether it names one host, or addresses: no wildcard.
@@ -86,6 +85,11 @@ impl HostPattern {
         }
     }
 
+    /// Whether it is every host, addresses too.
+    pub(super) fn is_everything(&self) -> bool {
+        matches!(self, Self::Name(name) if **name == *"**")
+    }
+
     /// The labels, the last one first; none for a network.
     pub(super) fn labels(&self) -> Option<impl Iterator<Item = &str>> {
         match self {
@@ -93,26 +97,6 @@ impl HostPattern {
             Self::Net(_) => None,
         }
     }
-}
-
-/// As the resolver will see it: international names in their ASCII form.
-fn whole_name(text: &str, name: &str) -> Result<String, BadPattern> {
-    match url::Host::parse(name) {
-        Ok(url::Host::Domain(domain)) => Ok(domain),
-        Ok(_) => Err(bad(text, "is an unusual way to write an address: write it plainly, such as 127.0.0.1")),
-        Err(_) => Err(bad(text, "is no host name")),
-    }
-}
-
-fn lower_labels(text: &str, name: &str) -> Result<String, BadPattern> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_*.".contains(&byte);
-    if !name.bytes().all(fits) || name.split('.').any(str::is_empty) {
-        return Err(bad(
-            text,
-            "is no glob of hosts: labels of letters, digits, '-', '_' and '*', separated by dots",
-        ));
-    }
-    Ok(name.to_ascii_lowercase())
 }
 
 /// One `**` at most: several make matching slow and meanings hard to see.

@@ -109,3 +109,10 @@ impl Rule {
         self.until.is_none_or(|until| now < until)
     }
 }
+
+/// Whether a remembered answer is as strong as another one to the same question would be: then it stays. A deny is
+/// stronger than any allow; of the same verdict the longer one is.
+pub fn stands_against(held: &Rule, new: &Rule, now: Timestamp) -> bool {
+    let strength = |rule: &Rule| (rule.verdict == Verdict::Deny, rule.until.is_none(), rule.until);
+    held.holds_at(now) && strength(held) >= strength(new)
+}

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use percent::decoded;
 
-use super::pattern::{BadPattern, HostPattern};
+use crate::host::Host;
 
 /// A request's head, or as much of it as is known.
 #[derive(Debug, Clone, Copy)]
@@ -25,41 +25,26 @@ pub struct Target<'a> {
 /// Where a connection goes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Destination {
-    host: Box<str>,
+    host: Host,
     address: Option<IpAddr>,
-    is_address: bool,
     port: u16,
 }
 
 impl Destination {
-    /// Reads a host as clients write it: any case, in brackets, with a last dot, or as an address in any of its forms.
-    pub fn parse(host: &str, port: u16) -> Result<Self, BadPattern> {
-        let host = host.strip_suffix('.').unwrap_or(host);
-        let bracketed = host.contains(':') && !host.starts_with('[');
-        let parsed = if bracketed { url::Host::parse(&format!("[{host}]")) } else { url::Host::parse(host) };
-        let address = match parsed {
-            Ok(url::Host::Domain(domain)) if !domain.contains('*') => {
-                return Ok(Self { host: domain.into(), address: None, is_address: false, port });
-            }
-            Ok(url::Host::Ipv4(address)) => IpAddr::V4(address),
-            Ok(url::Host::Ipv6(address)) => IpAddr::V6(address).to_canonical(),
-            Ok(url::Host::Domain(_)) | Err(_) => return Err(HostPattern::no_host(host)),
-        };
-        Ok(Self { host: address.to_string().into(), address: Some(address), is_address: true, port })
+    /// A host and a port. What is an address will be dialled as it is.
+    pub fn new(host: Host, port: u16) -> Self {
+        Self { address: host.address(), host, port }
     }
 
-    /// The same, where this address will be dialled. An address that stands in the request itself stays.
+    /// The same, of which this address will be dialled. Where the host is an address itself, that one stays.
     #[must_use]
-    pub fn dialling(mut self, address: IpAddr) -> Self {
-        if !self.is_address {
-            self.address = Some(address.to_canonical());
-        }
-        self
+    pub fn dialling(self, address: IpAddr) -> Self {
+        Self { address: self.host.address().or(Some(address.to_canonical())), ..self }
     }
 
-    /// The host in lower case, or the address plainly.
+    /// The host in its one spelling.
     pub fn host(&self) -> &str {
-        &self.host
+        self.host.as_str()
     }
 
     /// The address that is dialled, where it is known.
@@ -74,7 +59,7 @@ impl Destination {
 
     /// The labels, the last one first; an address has none.
     pub(super) fn labels(&self) -> impl Iterator<Item = &str> + Clone {
-        let name = if self.is_address { "" } else { &*self.host };
+        let name = if self.host.address().is_some() { "" } else { self.host.as_str() };
         name.rsplit('.').filter(|label| !label.is_empty())
     }
 }

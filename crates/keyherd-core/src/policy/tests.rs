@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::approval::{Asked, Question};
+use crate::host::Host;
 use crate::ids::{Name, RuleId};
 use crate::secret::Hasher;
 use crate::time::Timestamp;
@@ -51,6 +52,11 @@ fn answered(id: i64, verdict: Verdict, host: &str, until: Option<i64>) -> Rule {
     Rule { until, ..made(id, verdict, About::Answered(question)) }
 }
 
+#[track_caller]
+fn place(host: &str, port: u16) -> Destination {
+    Destination::new(Host::parse(host).expect("a host"), port)
+}
+
 fn set(rules: Vec<Rule>) -> RuleSet {
     RuleSet::new(Rulebook { rules, ..Rulebook::default() }, &Hasher::new([1; 32]))
 }
@@ -70,7 +76,7 @@ fn decide(set: &RuleSet, request: &str) -> Decision {
         Some((host, port)) => (host, port.parse().expect("a port")),
         None => (host, 443),
     };
-    let destination = Destination::parse(host, port).expect("a host");
+    let destination = place(host, port);
     let target = Target { agent: Some("bot"), destination: &destination, method, path: path.as_ref() };
     let decision = set.decide(&target, now());
     let explained = set.explain(&target, now());
@@ -91,7 +97,6 @@ fn deny_then_ask_then_allow_then_the_default() {
     check(&[], &[("example.com", "allow")]);
     let rules = ["allow **.example.com", "ask *.example.com", "deny b.example.com"];
     let cases = [
-        ("example.com", "allow"),
         ("x.y.example.com", "allow"),
         ("a.example.com", "ask"),
         ("b.example.com", "deny"),
@@ -99,6 +104,8 @@ fn deny_then_ask_then_allow_then_the_default() {
         ("example.org", "allow"),
     ];
     check(&rules, &cases);
+    check(&["deny **"], &[("a", "deny"), ("a.b", "deny"), ("10.0.0.1", "deny"), ("[::1]", "deny")]);
+    check(&["deny *"], &[("a", "deny"), ("a.b", "allow"), ("10.0.0.1", "allow")]);
 }
 
 #[test]
@@ -132,7 +139,7 @@ fn addresses_are_judged_however_they_are_written() {
         ("[fe80::1]", "allow"),
     ];
     check(&rules, &cases);
-    let rebound = Destination::parse("nice.example.com", 443).expect("a host");
+    let rebound = place("nice.example.com", 443);
     let rebound = rebound.dialling("::ffff:10.0.0.9".parse().expect("an address"));
     let target = Target { agent: None, destination: &rebound, method: None, path: None };
     assert_eq!(written(&rules).decide(&target, now()).verdict, Verdict::Deny, "a name that leads there");
@@ -143,7 +150,7 @@ fn wildcards_never_name_a_private_address() {
     let rules = ["allow **", "allow *.corp", "allow db.corp", "allow 10.0.0.0/8 port=5432", "ask ask.corp"];
     let set = written(&rules);
     let named = |host: &str, port, address: &str| {
-        let destination = Destination::parse(host, port).expect("a host");
+        let destination = place(host, port);
         let destination = destination.dialling(address.parse::<IpAddr>().expect("an address"));
         set.names_exactly(
             &Target { agent: Some("bot"), destination: &destination, method: None, path: None },
@@ -230,7 +237,7 @@ fn a_question_is_about_what_the_rules_ask_for() {
 fn a_connection_knows_whether_its_requests_must_be_read() {
     let set = written(&["deny a.com path=/x", "allow b.com", "deny c.com method=PUT agent=other"]);
     let needs = |host: &str| {
-        let destination = Destination::parse(host, 443).expect("a host");
+        let destination = place(host, 443);
         set.needs_request(&Target { agent: Some("bot"), destination: &destination, method: None, path: None })
     };
     assert_eq!(["a.com", "b.com", "c.com"].map(needs), [true, false, false]);
@@ -247,7 +254,7 @@ fn the_most_specific_rule_is_named_and_the_oldest_of_equals() {
     assert_eq!(by(&["deny *.com", "deny a.*"], "a.com"), 1);
     let explained = {
         let set = written(&["allow a.com", "deny **", "deny *.com port=443"]);
-        let destination = Destination::parse("a.com", 443).expect("a host");
+        let destination = place("a.com", 443);
         set.explain(&Target { agent: None, destination: &destination, method: None, path: None }, now())
     };
     assert_eq!(explained.rule.as_ref().map(|rule| rule.id.as_i64()), Some(3));
@@ -269,7 +276,7 @@ fn what_is_no_pattern_is_refused() {
         "10.0.0.1/8",
         "10.0.0.0/33",
         "*..com",
-        "ä*.com",
+        "a*.com",
         "0x7f.1",
         &"a.".repeat(600),
     ] {
@@ -283,7 +290,6 @@ fn what_is_no_pattern_is_refused() {
         ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
         ("10.0.0.0/8", "10.0.0.0/8"),
         ("**", "**"),
-        ("api-*.example.com", "api-*.example.com"),
         ("127.0.0.1/32", "127.0.0.1"),
     ] {
         assert_eq!(HostPattern::parse(good).map(|host| host.to_string()).as_deref(), Ok(shown));
@@ -296,7 +302,4 @@ fn what_is_no_pattern_is_refused() {
             && MethodWord::parse("").is_err()
             && MethodWord::parse("A B").is_err()
     );
-    for bad in ["", "a b", "*.com", "a/b", "a:b"] {
-        assert!(Destination::parse(bad, 1).is_err(), "{bad}");
-    }
 }

@@ -9,6 +9,9 @@ mod credentials;
 mod logs;
 mod pools;
 mod profiles;
+// Rules and approvals.
+mod approvals;
+mod rules;
 
 pub use self::chains::{ChainStore, ClaimAsk, Claimed, Due, Settled, Settling};
 pub use self::clients::{ClientRemoved, ClientStore, NamedClient};
@@ -19,6 +22,11 @@ pub use self::credentials::{
 pub use self::logs::{AuditStore, Event, EventStore, Record, StoredEvent, Verified};
 pub use self::pools::{NewPool, PoolChange, PoolChanged, PoolCreated, PoolStore, PoolTurn, PoolTurned};
 pub use self::profiles::{PROFILE_CHANGED, ProfileStore, StoredProfile};
+// Rules and approvals.
+pub use self::approvals::{
+    APPROVAL_ANSWERED, APPROVAL_OPENED, ApprovalStore, Closed, NewApproval, OpenBounds, Opened,
+};
+pub use self::rules::{NewRule, RULES_CHANGED, RuleStore, RulesEdit, RulesEdited};
 
 /// What went wrong with the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,11 +60,27 @@ impl StoreError {
 
 /// Everything the broker keeps.
 pub trait Store:
-    CredentialStore + PoolStore + ChainStore + ClientStore + ProfileStore + AuditStore + EventStore
+    CredentialStore
+    + PoolStore
+    + ChainStore
+    + ClientStore
+    + ProfileStore
+    + AuditStore
+    + EventStore
+    + RuleStore
+    + ApprovalStore
 {
 }
 
 impl<T> Store for T where
-    T: CredentialStore + PoolStore + ChainStore + ClientStore + ProfileStore + AuditStore + EventStore
+    T: CredentialStore
+        + PoolStore
+        + ChainStore
+        + ClientStore
+        + ProfileStore
+        + AuditStore
+        + EventStore
+        + RuleStore
+        + ApprovalStore
 {
 }

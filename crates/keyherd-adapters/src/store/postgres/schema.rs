@@ -7,8 +7,10 @@
 //!
 //! Never runs outside the upgrade's lock.
 
+mod approvals;
+
 /// The schema this program works on: the same numbers as SQLite's.
-pub const SCHEMA_VERSION: i64 = 4;
+pub const SCHEMA_VERSION: i64 = 5;
 
 /// What a program knows of schemas.
 #[derive(Debug, Clone, Copy)]
@@ -21,9 +23,13 @@ pub(super) struct Schema {
     pub(super) migrations: &'static [(i64, &'static str)],
 }
 
-/// This program's. Programs that know nothing of pools would give their names away, and remove their members.
-pub(super) const SCHEMA: Schema =
-    Schema { version: SCHEMA_VERSION, oldest: 4, migrations: &[(3, V3), (4, V4)] };
+/// This program's. Programs that know nothing of pools would give their names away, and remove their members; those that
+/// know nothing of rules would hold to none.
+pub(super) const SCHEMA: Schema = Schema {
+    version: SCHEMA_VERSION,
+    oldest: 5,
+    migrations: &[(3, V3), (4, V4), (5, approvals::RULES_AND_APPROVALS)],
+};
 
 /// What the fences raise.
 pub(super) const RETIRED_KEY: &str = "KH001";

@@ -23,6 +23,10 @@ mod row;
 mod settle;
 pub(super) mod vault;
 mod write;
+// Rules and approvals.
+mod approvals;
+mod questions;
+mod rules;
 
 use std::sync::Arc;
 use std::time::Duration;

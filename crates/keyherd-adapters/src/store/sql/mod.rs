@@ -7,6 +7,7 @@ use super::dialect::dialects;
 use super::statement::Sql;
 
 pub(super) use self::accounts::*;
+pub(super) use self::approvals::*;
 pub(super) use self::logs::*;
 pub(super) use self::pools::*;
 
@@ -291,5 +292,6 @@ pub(super) const RESCHEDULE_SEEN: &str =
 
 // Below the macros, which they use.
 mod accounts;
+mod approvals;
 mod logs;
 mod pools;

@@ -8,6 +8,9 @@ mod credentials;
 mod logs;
 mod pools;
 mod profiles;
+// Rules and approvals.
+mod approvals;
+mod rules;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,6 +68,8 @@ struct Rows {
     ends: HashMap<OwnerId, Link>,
     dead: HashSet<OwnerId>,
     fault: Fault,
+    rules: rules::Kept,
+    approvals: Vec<approvals::Row>,
 }
 
 #[derive(Clone)]
@@ -118,6 +123,8 @@ impl Installation {
             ends: HashMap::new(),
             dead: HashSet::new(),
             fault: Fault::None,
+            rules: rules::Kept::default(),
+            approvals: Vec::new(),
         };
         let (changed, counts) = (Notify::new(), Counts::default());
         Arc::new(Self { rows: Mutex::new(rows), clock, hasher, terms, changed, counts })

@@ -31,6 +31,14 @@ INSERT INTO pool_members (credential, pool, place)
 SELECT n, 1 + (n - 1) / 10, n % 10 FROM generate_series(1, 100000) n;
 INSERT INTO scoped_cooldowns (credential, scope, until, reason)
 SELECT n, 'large', n, 'rate_limit' FROM generate_series(1, 100000) n;
+INSERT INTO rules (id, fingerprint, verdict, host, until, created_at, created_by)
+SELECT n, sha256(('r' || n)::bytea), 'deny', 'h' || n, n + 1000, 0, 'a' FROM generate_series(1, 100000) n;
+INSERT INTO approvals (id, same, counted_as, agent, kind, question, coalesces, opened_at, expires_at, stage, answered_at,
+  waiters)
+SELECT n, sha256(('q' || n)::bytea), 'agent ' || n % 1000, 'a', 'outside', '{}', TRUE, n, n + 1,
+  CASE WHEN n % 1000 = 0 THEN 'open' ELSE 'answered' END, CASE WHEN n % 1000 = 0 THEN NULL ELSE n END, 0
+FROM generate_series(1, 100000) n;
+INSERT INTO approval_waiters (approval, owner, waiters, at) SELECT n, 1, 1, n FROM generate_series(1, 100000) n;
 ANALYZE;
 ";
 
@@ -57,7 +65,18 @@ fn literal(kind: &str) -> &'static str {
     }
 }
 
-const HOT: [Sql; 45] = [
+const HOT: [Sql; 56] = [
+    same(sql::RULE_BY_PRINT),
+    same(sql::REMOVE_RULE),
+    same(sql::RULES_TRIM),
+    same(sql::APPROVAL),
+    same(sql::APPROVAL_OPEN),
+    same(sql::COUNT_OPEN),
+    same(sql::COUNT_PROMPTS),
+    same(sql::CLOSE_APPROVAL),
+    same(sql::NOTE_WAITERS),
+    same(sql::WAITERS_FORGOTTEN),
+    same(sql::APPROVALS_TRIM),
     sql::CHAIN,
     sql::CHAIN_LOCKED,
     sql::LOADED,
@@ -109,7 +128,10 @@ const fn same(text: &'static str) -> Sql {
     Sql { sqlite: text, postgres: text }
 }
 
-const LARGE: [&str; 9] = [
+const LARGE: [&str; 12] = [
+    "rules",
+    "approvals",
+    "approval_waiters",
     "chains",
     "credentials",
     "spent_tokens",
