@@ -15,7 +15,7 @@ use super::outbox::{Cursor, Found};
 use crate::credential::{Chain, Loaded};
 use crate::ids::{ChainId, Name};
 use crate::ports::StoreError;
-use crate::ports::store::StoredEvent;
+use crate::ports::store::{RULES_CHANGED, StoredEvent};
 use crate::spell::Spell;
 
 /// Events read at once.
@@ -91,6 +91,17 @@ impl Broker {
         }
     }
 
+    /// The same, and it has begun: no commit goes unnoticed from now on; or it cannot begin for now.
+    pub(super) async fn watching(&self) {
+        self.watch();
+        let _ = timeout(WATCH_RETRY, self.0.notices.begun.cancelled()).await;
+    }
+
+    /// Whether this process hears of what others commit.
+    pub(super) fn is_watching(&self) -> bool {
+        self.0.notices.begun.is_cancelled()
+    }
+
     async fn keep_watching(&self) {
         let (mut cursor, unread) = (None, Spell::default());
         loop {
@@ -119,6 +130,7 @@ impl Broker {
                 let begun =
                     cursor.insert(Cursor::new(last, store.latecomers(), self.0.options.event_holes_max));
                 self.0.snapshots.watched();
+                self.missed_of_asking();
                 self.0.notices.begun.cancel();
                 begun
             }
@@ -156,9 +168,16 @@ impl Broker {
     fn distrust(&self) {
         self.0.snapshots.mark_all_stale();
         self.0.notices.wake_all();
+        self.missed_of_asking();
     }
 
     fn apply(&self, event: StoredEvent) {
+        // Rules and approvals: no token changes with them.
+        if event.chain.is_none() && (event.kind.starts_with("approval_") || event.kind == RULES_CHANGED) {
+            self.heard_of_asking(&event);
+            let _ = self.0.events.send(Arc::new(event));
+            return;
+        }
         match (event.kind.as_str(), event.chain) {
             // A rest is the credential's own: its tokens are what they were.
             ("cooldown" | "cooldown_cleared", Some(_)) => self.0.snapshots.forget(&event.subject),

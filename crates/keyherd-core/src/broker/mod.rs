@@ -28,6 +28,13 @@ mod sweep;
 mod tenure;
 mod tidy;
 mod token;
+// Rules and approvals.
+mod answer;
+mod ask;
+mod keep;
+mod permit;
+mod rooms;
+mod rules;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
@@ -52,6 +59,11 @@ pub use self::pools::PoolStatus;
 pub use self::report::{Followed, Report};
 use self::snapshot::Snapshots;
 pub use self::sweep::BackgroundBounds;
+// Rules and approvals.
+pub use self::answer::AnswerError;
+pub use self::ask::{ApprovalAsk, AskError, Consent};
+pub use self::permit::{Permit, PermittedBy};
+pub use self::rules::{RuleError, RulesImport, RulesImported};
 pub use self::token::Token;
 use crate::credential::Loaded;
 use crate::ids::{ChainId, ClaimId, Name, PoolId};
@@ -107,6 +119,10 @@ pub struct Options {
     pub remove_wait: Duration,
     /// How long journal entries stay after their commit, at least.
     pub journal_keep: Duration,
+    /// Of asking humans.
+    pub approvals: crate::approval::ApprovalBounds,
+    /// Rules, remembered answers included, at most.
+    pub rules_max: u64,
 }
 
 impl Default for Options {
@@ -124,6 +140,8 @@ impl Default for Options {
             memory_age_max: Duration::from_secs(60),
             remove_wait: Duration::from_secs(10),
             journal_keep: Duration::from_secs(24 * 3600),
+            approvals: crate::approval::ApprovalBounds::default(),
+            rules_max: 200_000,
         }
     }
 }
@@ -153,6 +171,10 @@ struct Inner {
     /// Answers in the journal that the store could not be asked for, and a journal that could not be read.
     unrecovered: Spell,
     events: broadcast::Sender<Arc<StoredEvent>>,
+    /// The rules in memory.
+    policy: rules::Policy,
+    /// Questions to humans that are open here.
+    asking: ask::Asking,
     /// Whether tidying is taken care of in this process.
     tidies: AtomicBool,
     tasks: TaskTracker,
@@ -174,7 +196,9 @@ impl Broker {
             flights: Flights::new(Arc::clone(&spawn)),
             cools: Flights::new(Arc::clone(&spawn)),
             pool_loads: Flights::new(Arc::clone(&spawn)),
-            settles: Flights::new(spawn),
+            settles: Flights::new(Arc::clone(&spawn)),
+            policy: rules::Policy::new(Arc::clone(&spawn)),
+            asking: ask::Asking::new(spawn),
             notices: Notices::default(),
             homeless: Mutex::default(),
             unjournaled: Mutex::default(),

@@ -102,6 +102,10 @@ impl Broker {
         self.0.tasks.spawn(async move {
             let _ = stop.run_until_cancelled(broker.keep_recovering()).await;
         });
+        let (broker, stop) = (self.clone(), self.0.stop.clone());
+        self.0.tasks.spawn(async move {
+            let _ = stop.run_until_cancelled(broker.keep_ending()).await;
+        });
     }
 
     async fn background(&self) {

@@ -51,6 +51,9 @@ impl Broker {
         if let Err(error) = self.0.ports.store.trim(self.now()).await {
             tracing::warn!(%error, "the store cannot be trimmed now");
         }
+        if let Err(error) = self.trim_approvals().await {
+            tracing::warn!(%error, "approvals cannot be trimmed now");
+        }
     }
 
     /// Drops journal entries that have been kept long enough and whose chain has gone on to a further generation: the

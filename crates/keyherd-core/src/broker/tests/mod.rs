@@ -14,6 +14,8 @@ mod sweeping;
 mod switches;
 mod tenure;
 mod uncertain;
+// Rules and approvals.
+mod asking;
 
 use std::sync::Arc;
 use std::time::Duration;
