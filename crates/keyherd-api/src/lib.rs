@@ -4,6 +4,7 @@
 //! [`Api`] is the door over a broker, [`serve`] puts it on a listener. Never names an adapter: everything goes through
 //! [`keyherd_core::broker::Broker`] and its ports. Never writes a secret but in the answer to who may have it.
 
+mod asking;
 mod body;
 mod caller;
 pub mod documents;

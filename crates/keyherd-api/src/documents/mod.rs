@@ -18,6 +18,9 @@ mod sensitive;
 mod status;
 mod token;
 mod trouble;
+// Rules and approvals.
+mod approval;
+mod rule;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -39,6 +42,12 @@ pub use self::token::{
     MIN_VALID_SECONDS_MAX, RefreshAsk, TokenAsk, TokenView, WAIT_SECONDS_DEFAULT, WAIT_SECONDS_MAX,
 };
 pub use self::trouble::{TroubleView, refusal_line};
+// Rules and approvals.
+pub use self::approval::{AnswerDocument, ApprovalDocument, ApprovalView};
+pub use self::rule::{
+    DefaultDocument, ImportedView, OutrankedView, RuleDocument, RuleTestDocument, RuleTestView, RuleView,
+    RulesDocument, RulesView, TestedTarget,
+};
 
 /// Part of a list, and where the next part begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

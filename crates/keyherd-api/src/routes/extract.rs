@@ -34,11 +34,16 @@ pub(super) struct PageQuery {
 
 impl PageQuery {
     pub(super) fn limit(&self) -> Result<usize, Problem> {
-        match self.limit {
-            None => Ok(PAGE_DEFAULT),
-            Some(limit @ 1..=PAGE_MAX) => Ok(limit),
-            Some(limit) => Err(Problem::invalid(format!("'limit' is {limit}, and must be 1 to {PAGE_MAX}"))),
-        }
+        limit(self.limit)
+    }
+}
+
+/// How many items a page has.
+pub(super) fn limit(limit: Option<usize>) -> Result<usize, Problem> {
+    match limit {
+        None => Ok(PAGE_DEFAULT),
+        Some(limit @ 1..=PAGE_MAX) => Ok(limit),
+        Some(limit) => Err(Problem::invalid(format!("'limit' is {limit}, and must be 1 to {PAGE_MAX}"))),
     }
 }
 

@@ -11,6 +11,9 @@ mod page;
 mod providers;
 mod status;
 pub(crate) mod token;
+// Rules and approvals.
+mod approvals;
+mod rules;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -32,6 +35,7 @@ use crate::state::State;
 pub(crate) fn described() -> (OpenApiRouter<State>, Bytes) {
     let mut router = OpenApiRouter::with_openapi(openapi::base())
         .merge(quick())
+        .merge(asking())
         .merge(waiting())
         .merge(OpenApiRouter::new().routes(routes!(audit::verify)));
     let text = router.to_openapi().to_json().unwrap_or_default();
@@ -64,6 +68,19 @@ fn quick() -> OpenApiRouter<State> {
         .routes(routes!(clients::put, clients::remove))
         .routes(routes!(audit::entries))
         .routes(routes!(providers::list))
+}
+
+/// Rules and approvals.
+fn asking() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(rules::list, rules::create))
+        .routes(routes!(rules::set_default))
+        .routes(routes!(rules::import))
+        .routes(routes!(rules::test))
+        .routes(routes!(rules::remove))
+        .routes(routes!(approvals::list, approvals::create))
+        .routes(routes!(approvals::show))
+        .routes(routes!(approvals::answer))
 }
 
 /// Routes that keep their caller waiting, within a bound of their own.

@@ -6,7 +6,15 @@ use serde_json::{Value, json};
 use crate::world::World;
 
 /// The routes of the outside surface that exist now.
-const ROUTES: [(&str, &[&str]); 17] = [
+const ROUTES: [(&str, &[&str]); 25] = [
+    ("/v1/rules", &["get", "post"]),
+    ("/v1/rules/{id}", &["delete"]),
+    ("/v1/rules/default", &["put"]),
+    ("/v1/rules/import", &["post"]),
+    ("/v1/rules/test", &["post"]),
+    ("/v1/approvals", &["get", "post"]),
+    ("/v1/approvals/{id}", &["get"]),
+    ("/v1/approvals/{id}/answer", &["post"]),
     ("/", &["get"]),
     ("/healthz", &["get"]),
     ("/readyz", &["get"]),
