@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use keyherd_api::documents::{BadDocument, refusal_line};
-use keyherd_core::broker::{AcquireError, ConnectError, ManageError};
+use keyherd_core::broker::{AcquireError, AnswerError, ConnectError, ManageError, RuleError};
 use keyherd_core::credential::DraftError;
 use keyherd_core::ports::{JournalError, ProfileError, StoreError};
 use keyherd_core::refresh::Refusal;
@@ -146,6 +146,24 @@ impl From<ManageError> for Failure {
     fn from(error: ManageError) -> Self {
         match error {
             ManageError::Store(error) => error.into(),
+            other => Self::failed(other),
+        }
+    }
+}
+
+impl From<RuleError> for Failure {
+    fn from(error: RuleError) -> Self {
+        match error {
+            RuleError::Store(error) => error.into(),
+            other => Self::failed(other),
+        }
+    }
+}
+
+impl From<AnswerError> for Failure {
+    fn from(error: AnswerError) -> Self {
+        match error {
+            AnswerError::Store(error) => error.into(),
             other => Self::failed(other),
         }
     }

@@ -22,6 +22,9 @@ mod provider;
 mod serve;
 mod signals;
 mod token;
+// Rules and approvals.
+mod approval;
+mod rule;
 
 use std::process::ExitCode;
 
@@ -77,6 +80,12 @@ enum Command {
     /// The master key
     #[command(subcommand)]
     Key(key::Key),
+    /// Rules: who may go where
+    #[command(subcommand)]
+    Rule(rule::Rule),
+    /// Approvals: what waits for a human's answer
+    #[command(subcommand)]
+    Approval(approval::Approval),
     Migrate(migrate::Migrate),
     Doctor(doctor::Doctor),
 }
@@ -118,6 +127,8 @@ async fn dispatch(command: Command, context: Context) -> Result<(), Failure> {
         Command::Provider(command) => command.run(context).await,
         Command::Audit(command) => command.run(context).await,
         Command::Key(command) => command.run(context).await,
+        Command::Rule(command) => command.run(context).await,
+        Command::Approval(command) => command.run(context).await,
         Command::Migrate(command) => command.run(context).await,
         Command::Doctor(command) => command.run(context).await,
     }

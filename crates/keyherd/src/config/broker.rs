@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use keyherd_adapters::coordinator::BellOptions;
+use keyherd_core::approval::ApprovalBounds;
 use keyherd_core::broker::{BackgroundBounds, Options};
 use keyherd_core::refresh::RefreshBounds;
 use keyherd_core::upstream::CooldownBounds;
 use serde::Deserialize;
 
+use super::approvals::RuleKeys;
 use super::number::{count, milliseconds, seconds};
 
 /// `[broker]`.
@@ -73,6 +75,7 @@ pub(super) fn options(
     background: BackgroundBounds,
     broker: &BrokerKeys,
     journal: &JournalKeys,
+    asking: (ApprovalBounds, &RuleKeys),
 ) -> Options {
     Options {
         refresh,
@@ -87,6 +90,8 @@ pub(super) fn options(
         memory_age_max: broker.memory_age_max,
         remove_wait: broker.remove_wait,
         journal_keep: journal.keep,
+        approvals: asking.0,
+        rules_max: asking.1.rules_max,
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use keyherd_api::documents::plain;
+use keyherd_core::approval::ApprovalBounds;
 use keyherd_core::broker::BackgroundBounds;
 use keyherd_core::refresh::RefreshBounds;
 use keyherd_core::upstream::CooldownBounds;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 
 use super::ConfigError;
 use super::api::ApiKeys;
+use super::approvals::{ApprovalKeys, RuleKeys};
 use super::background::BackgroundKeys;
 use super::broker::{BrokerKeys, JournalKeys};
 use super::command::CommandBounds;
@@ -57,6 +59,10 @@ pub(super) struct FileSettings {
     pub(super) log: LogSettings,
     pub(super) command: CommandBounds,
     pub(super) client: ServerBounds,
+    // Rules and approvals.
+    #[serde(with = "ApprovalKeys")]
+    pub(super) approvals: ApprovalBounds,
+    pub(super) rules: RuleKeys,
 }
 
 /// Reads a file that was named: it must be there.

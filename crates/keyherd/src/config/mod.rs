@@ -3,6 +3,7 @@
 //! Owns what every setting is called, its bounds and its default. Never opens a store.
 
 mod api;
+mod approvals;
 mod background;
 mod broker;
 mod command;
@@ -93,6 +94,7 @@ impl Settings {
                 file.background,
                 &file.broker,
                 &file.journal,
+                (file.approvals.clone(), &file.rules),
             ),
             ca_bundle,
             log: log_settings(file.log, environment)?,

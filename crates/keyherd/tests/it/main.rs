@@ -44,3 +44,6 @@ mod signals;
 mod terminal;
 mod through;
 mod tls;
+// Rules and approvals.
+mod approvals;
+mod rules;
