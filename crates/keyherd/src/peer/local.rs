@@ -1,5 +1,7 @@
 //! The verbs on the store that this process has opened.
 
+mod access;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

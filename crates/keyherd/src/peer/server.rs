@@ -2,6 +2,8 @@
 //!
 //! Owns what a problem means for the exit code. The bearer is in no line, and nothing is asked twice.
 
+mod access;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
