@@ -102,6 +102,9 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
+    if let Command::Demo(_) = cli.command {
+        demo::Demo::refuse(&cli.flags)?;
+    }
     let environment = Environment::of_process();
     let settings = Settings::load(&cli.flags, &environment)?;
     let is_server = matches!(cli.command, Command::Serve(_) | Command::Demo(_));
