@@ -22,6 +22,7 @@ mod sweep;
 mod tenure;
 mod tidy;
 mod token;
+mod ungranted;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
