@@ -29,6 +29,7 @@ mod sweep;
 mod tenure;
 mod tidy;
 mod token;
+mod ungranted;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64};
