@@ -18,6 +18,7 @@ use arc_swap::ArcSwap;
 use self::changes::Changes;
 pub(super) use self::changes::Stamp;
 use self::pools::KnownPool;
+use self::rests::SetHere;
 use super::probe::Probe;
 use crate::credential::{Chain, Credential, Loaded};
 use crate::ids::{ChainId, CredentialId, Name};
@@ -31,6 +32,8 @@ pub(super) struct Snapshots {
     pools: Map<Name, KnownPool>,
     /// Ends of rests, and who tries first: kept also where the credential is read anew.
     probes: Map<(CredentialId, Option<String>), Probe>,
+    /// Rests that this process set: a reading that began before their commit knows nothing of them.
+    rests: Map<Name, Vec<SetHere>>,
     changes: Changes,
     /// Whether changes elsewhere reach this memory.
     watched: AtomicBool,
@@ -109,6 +112,7 @@ impl Snapshots {
             cells: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
             pools: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
             probes: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
+            rests: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
             changes: Changes::new(),
             watched: AtomicBool::new(false),
             max,
