@@ -1,5 +1,7 @@
 //! The verbs on the store that this process has opened.
 
+mod pools;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -86,8 +88,8 @@ impl Peer for Wired {
         Ok((self.show(name).await?, is_longer))
     }
 
-    async fn warm(&self, name: &Name, reason: &str) -> Result<bool, Failure> {
-        Ok(self.broker.clear(name, None, reason, &actor()).await?)
+    async fn warm(&self, name: &Name, reason: &str, scope: Option<&str>) -> Result<bool, Failure> {
+        Ok(self.broker.clear(name, scope, reason, &actor()).await?)
     }
 
     async fn clients(&self) -> Result<Vec<ClientView>, Failure> {
