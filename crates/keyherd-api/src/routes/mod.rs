@@ -10,7 +10,9 @@ mod credentials;
 mod events;
 mod extract;
 mod page;
+mod pools;
 mod providers;
+mod report;
 mod status;
 pub(crate) mod token;
 
@@ -70,6 +72,10 @@ fn quick() -> OpenApiRouter<State> {
         .routes(routes!(bindings::remove))
         .routes(routes!(audit::entries))
         .routes(routes!(providers::list))
+        // Pools.
+        .routes(routes!(pools::list, pools::create))
+        .routes(routes!(pools::show, pools::amend, pools::remove))
+        .routes(routes!(pools::rotate))
 }
 
 /// Routes that keep their caller waiting, within a bound of their own.
@@ -77,6 +83,7 @@ fn waiting() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(token::by_router))
         .routes(routes!(credentials::refresh))
+        .routes(routes!(report::tell))
         .routes(routes!(events::listen))
 }
 

@@ -18,7 +18,7 @@ use crate::problem::Problem;
 use crate::state::State;
 
 /// A token's answer, without the token and the name, in bytes.
-const FRAME_LEN: usize = 160;
+const FRAME_LEN: usize = 288;
 
 /// A valid access token
 ///

@@ -234,9 +234,10 @@ impl Broker {
         let (broker, wanted) = (self.clone(), name.clone());
         let (answer, _) = self.0.loads.board(name.clone(), || async move {
             let (stamp, read_at) = (broker.0.snapshots.stamp(), broker.now());
-            let loaded = broker.0.ports.store.credential(&wanted).await?;
-            match &loaded {
+            let mut loaded = broker.0.ports.store.credential(&wanted).await?;
+            match &mut loaded {
                 Some(loaded) => {
+                    broker.0.snapshots.resting(loaded, broker.now());
                     let window = broker.window(&loaded.chain.provider);
                     broker.0.snapshots.put(stamp, loaded, window, read_at);
                 }
@@ -262,6 +263,12 @@ impl Broker {
         }
         let resting = standing.credential.resting(ask.scope.as_deref(), self.now());
         let cooldown = resting.filter(|_| rest == Rest::Heeded)?;
+        // What has to be done comes before how long it rests for the lack of it.
+        if cooldown.reason == Cooldown::AUTHENTICATION
+            && let Some(verdict) = standing.chain.verdict()
+        {
+            return Some(Refusal::ReauthRequired { code: verdict.code.clone() });
+        }
         Some(Refusal::Cooling { until: cooldown.until, reason: cooldown.reason.clone() })
     }
 
@@ -300,7 +307,7 @@ impl Broker {
             end.chain.as_deref().filter(|chain| chain.id == standing.chain.id).unwrap_or(&standing.chain);
         let rejected = ask.rejected.as_ref().is_some_and(|token| chain.tokens.is_access_token(token));
         match &end.end {
-            End::Minted if rejected => Box::pin(self.rest(standing, actor)).await.map(Some),
+            End::Minted if rejected => Box::pin(self.rests(standing, actor)).await.map(Some),
             End::Minted | End::Found if !rejected && chain.tokens.is_valid(self.now()) => {
                 let rules = self.rules(&chain.provider)?;
                 let answers = suits || plan(chain, ask, &rules, self.now()) == Plan::Serve;
@@ -311,7 +318,7 @@ impl Broker {
                 retry_at: self.now() + self.0.options.refresh.backoff_first,
             }))),
             End::Minted | End::Found | End::Skipped => Ok(None),
-            End::Rest if rejected => Box::pin(self.rest(standing, actor)).await.map(Some),
+            End::Rest if rejected => Box::pin(self.rests(standing, actor)).await.map(Some),
             End::Rest => Ok(None),
             End::Refused(refusal) => Ok(Some(match self.still_valid(standing, chain, ask) {
                 Some(token) => Acquired::Token(token),
@@ -324,13 +331,18 @@ impl Broker {
         }
     }
 
+    async fn rests(&self, standing: &Loaded, actor: &Actor) -> Result<Acquired, AcquireError> {
+        let Cooldown { until, reason, .. } = self.rest(standing, actor).await?;
+        Ok(Acquired::Refused(Refusal::Cooling { until, reason }))
+    }
+
     /// Upstream refuses what cannot be cured by refreshing: the credential rests, once for all who found out.
-    async fn rest(&self, standing: &Loaded, actor: &Actor) -> Result<Acquired, AcquireError> {
+    pub(super) async fn rest(&self, standing: &Loaded, actor: &Actor) -> Result<Cooldown, AcquireError> {
         let end = self.now() + self.0.options.refresh.authentication_cooldown;
         let cooldown = Cooldown::whole(self.0.options.cooldown.rounded(end), Cooldown::AUTHENTICATION);
         let seen = json!({"generation": standing.chain.generation});
         let (cooldown, _) = self.cool_by_evidence(standing, cooldown, seen, actor).await?;
-        Ok(Acquired::Refused(Refusal::Cooling { until: cooldown.until, reason: cooldown.reason }))
+        Ok(cooldown)
     }
 
     /// The window of callers who name none. A profile that cannot be read is said when it is needed.

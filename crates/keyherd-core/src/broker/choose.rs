@@ -5,11 +5,14 @@
 use std::sync::Arc;
 
 use super::acquire::Rest;
+use super::flight::Answer;
+use super::report::needs_a_person;
 use super::{AcquireError, Acquired, Broker, Token};
 use crate::audit::Actor;
 use crate::credential::{Loaded, State};
 use crate::ids::{CredentialId, Name};
 use crate::pool::{Look, Member, Pick, Pool, Standing, Strategy, pick};
+use crate::ports::StoreError;
 use crate::refresh::{Ask, Refusal};
 use crate::time::Timestamp;
 
@@ -29,6 +32,10 @@ impl Broker {
     pub(super) fn hot_pooled(&self, name: &str, ask: &Ask, now: Timestamp) -> Option<Token> {
         self.0.snapshots.with_pool(name, now, |known| {
             let pool = &*known.pool;
+            if self.0.snapshots.is_aged_pool(known, now) {
+                // Nobody waits for it.
+                drop(self.load_pool(&pool.name));
+            }
             let serve =
                 |member: &Member| self.hot_credential(member.name.as_str(), Some(member.id), ask, now);
             let token = match pool.strategy {
@@ -60,6 +67,15 @@ impl Broker {
     }
 
     async fn read_pool(&self, name: &Name) -> Result<Option<Arc<Pool>>, AcquireError> {
+        match self.load_pool(name).await.map_err(AcquireError::Lost)? {
+            Ok(pool) => Ok(pool),
+            Err(error) => {
+                self.0.snapshots.old_pool(name.as_str()).map(Some).ok_or(AcquireError::Store(error))
+            }
+        }
+    }
+
+    fn load_pool(&self, name: &Name) -> Answer<Result<Option<Arc<Pool>>, StoreError>> {
         let (broker, wanted) = (self.clone(), name.clone());
         let (answer, _) = self.0.pool_loads.board(name.clone(), || async move {
             let (stamp, read_at) = (broker.0.snapshots.stamp(), broker.now());
@@ -70,12 +86,7 @@ impl Broker {
             }
             Ok(pool)
         });
-        match answer.await.map_err(AcquireError::Lost)? {
-            Ok(pool) => Ok(pool),
-            Err(error) => {
-                self.0.snapshots.old_pool(name.as_str()).map(Some).ok_or(AcquireError::Store(error))
-            }
-        }
+        answer
     }
 
     fn keep_pool(&self, stamp: super::snapshot::Stamp, pool: &Arc<Pool>, read_at: Timestamp) {
@@ -119,6 +130,10 @@ impl Broker {
                     if is_lasting(refusal) && !tried.contains(&chosen.member.id) =>
                 {
                     tried.push(chosen.member.id);
+                    if needs_a_person(refusal) && self.is_refused(&chosen.member, ask) {
+                        // The token that upstream refused is all it has: everyone is to leave it alone.
+                        self.rest(&*self.standing(&chosen.member.name).await?, actor).await?;
+                    }
                 }
                 // What cannot be helped now says nothing of the others.
                 Ok(Acquired::Refused(_)) => passed.push(chosen.member.id),

@@ -107,7 +107,11 @@ impl Broker {
 
     /// One pool with its members as they stand.
     pub async fn pool_status(&self, name: &Name) -> Result<PoolStatus, ManageError> {
-        let pool = self.pool(name).await?;
+        self.status_of(self.pool(name).await?).await
+    }
+
+    /// A pool that was just had, with its members as they stand.
+    pub async fn status_of(&self, pool: Pool) -> Result<PoolStatus, ManageError> {
         let members = self.read_members(&pool).await?;
         Ok(PoolStatus { pool, members })
     }

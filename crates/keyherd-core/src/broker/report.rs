@@ -3,12 +3,14 @@
 use serde_json::{Value, json};
 
 use super::acquire::Rest;
+use super::snapshot::Known;
 use super::{AcquireError, Acquired, Broker};
 use crate::audit::Actor;
-use crate::credential::{Cooldown, Loaded};
+use crate::credential::{Chain, Cooldown, Loaded};
 use crate::ids::{CredentialId, Name};
+use crate::provider::unless_echo;
 use crate::refresh::{Ask, Refusal};
-use crate::upstream::{Evidence, Seen};
+use crate::upstream::{Answer, Evidence, Seen, judge};
 
 /// One exchange's end, with proof of what was used in it.
 #[derive(Debug, Clone)]
@@ -58,6 +60,15 @@ pub enum Followed {
 }
 
 impl Broker {
+    /// What an answer proves that came now, by the rules of the credential's provider.
+    pub async fn evidence(&self, credential: &Name, answer: &Answer<'_>) -> Result<Evidence, AcquireError> {
+        let provider = match self.0.snapshots.with_old(credential.as_str(), provider_of) {
+            Some(provider) => provider,
+            None => self.standing(credential).await?.chain.provider.clone(),
+        };
+        Ok(judge(answer, &*self.profile(&provider)?, &self.0.options.cooldown, self.now()))
+    }
+
     /// Takes a report. However many tell of the same, it happens once; it is in force here when this returns.
     pub async fn report(&self, report: &Report, actor: &Actor) -> Result<Followed, AcquireError> {
         let standing = match self.attributed(report).await? {
@@ -74,7 +85,7 @@ impl Broker {
             Evidence::RateLimit { until, seen } => {
                 let scope = report.scope.clone();
                 let cooldown = Cooldown { scope, until: *until, reason: Cooldown::RATE_LIMIT.into() };
-                let detail = evidence(report, seen);
+                let detail = seen_in(report, seen, &standing.chain);
                 let (cooldown, is_news) = self.cool_by_evidence(&standing, cooldown, detail, actor).await?;
                 Ok(Followed::Cooled { cooldown, is_news })
             }
@@ -124,19 +135,34 @@ impl Broker {
             Acquired::Refused(Refusal::Cooling { until, reason }) => {
                 Followed::Cooled { cooldown: Cooldown::whole(until, reason), is_news: true }
             }
+            // The token is refused, and there will be no other one: everyone is to leave it alone.
+            Acquired::Refused(refusal) if needs_a_person(&refusal) => {
+                Followed::Cooled { cooldown: self.rest(standing, actor).await?, is_news: true }
+            }
             Acquired::Refused(refusal) => Followed::Refused(refusal),
         })
     }
 }
 
+fn provider_of(known: &Known) -> String {
+    known.cell.last().provider.clone()
+}
+
+/// Whether refreshing will not help before a person has acted.
+pub(super) fn needs_a_person(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::ReauthRequired { .. } | Refusal::Blocked { .. })
+}
+
 /// What was seen, for the audit.
-fn evidence(report: &Report, seen: &Seen) -> Value {
+fn seen_in(report: &Report, seen: &Seen, chain: &Chain) -> Value {
+    let tokens = [&chain.tokens.access_token, &chain.tokens.refresh_token];
+    let secrets: Vec<_> = tokens.into_iter().flatten().collect();
     json!({
         "name": report.name.as_str(),
         "generation": report.generation,
         "pool_epoch": report.pool_epoch,
         "status": seen.status,
-        "code": seen.code,
+        "code": seen.code.clone().map(|code| unless_echo(code, &secrets)),
         "pointer": seen.pointer,
         "header": seen.header,
     })

@@ -20,6 +20,7 @@ pub(super) use self::access::KnownAccess;
 use self::changes::Changes;
 pub(super) use self::changes::Stamp;
 use self::pools::KnownPool;
+use self::rests::SetHere;
 use super::probe::Probe;
 use crate::credential::{Chain, Credential, Loaded};
 use crate::ids::{ChainId, CredentialId, Name};
@@ -38,6 +39,8 @@ pub(super) struct Snapshots {
     access_changed: AtomicU64,
     /// The last time that one was gone.
     access_removed: AtomicU64,
+    /// Rests that this process set: a reading that began before their commit knows nothing of them.
+    rests: Map<Name, Vec<SetHere>>,
     changes: Changes,
     /// Whether changes elsewhere reach this memory.
     watched: AtomicBool,
@@ -119,6 +122,7 @@ impl Snapshots {
             access: ArcSwapOption::empty(),
             access_changed: AtomicU64::new(0),
             access_removed: AtomicU64::new(0),
+            rests: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
             changes: Changes::new(),
             watched: AtomicBool::new(false),
             max,
@@ -128,10 +132,14 @@ impl Snapshots {
 
     /// Whether this is to be read anew now, by who is told so: the next is told after as long again.
     pub(super) fn is_aged(&self, known: &Known, now: Timestamp) -> bool {
-        let due = known.reread_at.load(Ordering::Relaxed);
+        self.is_due(&known.reread_at, now)
+    }
+
+    fn is_due(&self, reread_at: &AtomicI64, now: Timestamp) -> bool {
+        let due = reread_at.load(Ordering::Relaxed);
         let next = || self.reread_at(now);
         now.as_millis() >= due
-            && known.reread_at.compare_exchange(due, next(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && reread_at.compare_exchange(due, next(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     fn reread_at(&self, from: Timestamp) -> i64 {

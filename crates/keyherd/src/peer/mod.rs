@@ -4,6 +4,7 @@
 
 mod access;
 mod local;
+mod pools;
 mod server;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use keyherd_core::refresh::Ask;
 use keyherd_core::time::Timestamp;
 
 pub(crate) use self::access::AccessPeer;
+pub(crate) use self::pools::PoolPeer;
 pub(crate) use self::server::ServerPeer;
 use crate::cli::Failure;
 
@@ -28,7 +30,7 @@ pub(crate) type Shown<'a> = &'a mut (dyn FnMut(&TokenView<'_>) -> Result<(), Fai
 
 /// Who does the work.
 #[async_trait]
-pub(crate) trait Peer: AccessPeer {
+pub(crate) trait Peer: AccessPeer + PoolPeer + Send + Sync {
     /// The time by which ends are shown.
     fn now(&self) -> Timestamp;
 
@@ -63,8 +65,8 @@ pub(crate) trait Peer: AccessPeer {
     /// Lets a credential rest; whether it rests longer now than before.
     async fn cool(&self, name: &Name, rest: CooldownDocument) -> Result<(CredentialView, bool), Failure>;
 
-    /// Ends a rest of that reason; whether there was one.
-    async fn warm(&self, name: &Name, reason: &str) -> Result<bool, Failure>;
+    /// Ends a rest of that reason, of the whole account or of just that scope; whether there was one.
+    async fn warm(&self, name: &Name, reason: &str, scope: Option<&str>) -> Result<bool, Failure>;
 
     /// The client apps.
     async fn clients(&self) -> Result<Vec<ClientView>, Failure>;

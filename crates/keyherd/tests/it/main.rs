@@ -26,6 +26,7 @@ mod keys;
 mod oauth;
 mod oidc;
 mod place;
+mod pools;
 mod profiles;
 mod provider;
 #[cfg_attr(
@@ -45,3 +46,4 @@ mod signals;
 mod terminal;
 mod through;
 mod tls;
+mod upstream;

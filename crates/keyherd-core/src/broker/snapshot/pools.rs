@@ -1,7 +1,7 @@
 //! Pools in memory: whose turn it is, without asking the store.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use super::{Snapshots, Stamp, UNWATCHED_MAX};
 use crate::pool::{Pool, Turns};
@@ -13,6 +13,8 @@ pub(in crate::broker) struct KnownPool {
     /// This process's turns; they outlive a reading that found the pool as it was.
     pub(in crate::broker) turns: Arc<Turns>,
     read_at: Timestamp,
+    /// When it is to be read anew, in milliseconds.
+    reread_at: AtomicI64,
     stamp: Stamp,
     /// It changed elsewhere.
     is_stale: AtomicBool,
@@ -32,6 +34,11 @@ impl Snapshots {
         let is_followed = self.watched.load(Ordering::Relaxed) || is_recent;
         let is_fresh = !known.is_stale.load(Ordering::Acquire) && self.changes.has_no_general(known.stamp);
         (is_followed && is_fresh).then(|| look(known))
+    }
+
+    /// As [`Snapshots::is_aged`].
+    pub(in crate::broker) fn is_aged_pool(&self, known: &KnownPool, now: Timestamp) -> bool {
+        self.is_due(&known.reread_at, now)
     }
 
     /// The pool of that name, however old what is known may be.
@@ -69,7 +76,9 @@ impl Snapshots {
             _ => Arc::new(turns_of(pool, first)),
         };
         let is_stale = AtomicBool::new(!self.changes.has_none_of(stamp, &pool.name));
-        let known = Arc::new(KnownPool { pool: Arc::clone(pool), turns, read_at, stamp, is_stale });
+        let reread_at = AtomicI64::new(self.reread_at(read_at));
+        let known =
+            Arc::new(KnownPool { pool: Arc::clone(pool), turns, read_at, reread_at, stamp, is_stale });
         pinned.insert(pool.name.clone(), Arc::clone(&known));
         // A change between the look and the insertion was noted before it marks pools.
         if !self.changes.has_none_of(stamp, &pool.name) {

@@ -16,7 +16,7 @@ use crate::ids::Name;
 use crate::pool::{Pool, Strategy};
 use crate::ports::Clock;
 use crate::ports::store::{AuditStore, PoolStore};
-use crate::refresh::Ask;
+use crate::refresh::{Ask, Refusal};
 use crate::time::Timestamp;
 use crate::upstream::{Evidence, Seen};
 

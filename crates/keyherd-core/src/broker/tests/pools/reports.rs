@@ -4,7 +4,8 @@ use futures_util::future::join_all;
 
 use super::*;
 use crate::broker::Broker;
-use crate::fakes::granted;
+use crate::broker::tests::bent;
+use crate::fakes::{granted, json_reply};
 use crate::pool::Edit;
 use crate::ports::store::{CredentialStore, PoolChange};
 
@@ -182,4 +183,88 @@ async fn a_token_refused_by_a_pools_caller_is_a_new_try_of_the_same_member() {
     let second = token(broker.acquire("pool", &ask("access-1"), &actor()).await);
     assert_eq!((second.credential(), second.expose(), second.pool_epoch()), ("b", "access-b", Some(1)));
     assert_eq!(stage.provider.calls(), 1);
+}
+
+/// A pool whose first member has a token that nobody can replace, and its refusal upstream.
+async fn with_a_dead_member() -> Stage {
+    let stage = stage(HOUR, [json_reply(400, &serde_json::json!({"error": "invalid_grant"}))]).await;
+    keys(&stage, "b").await;
+    watching(&stage.host).await;
+    let (pool, members, by) = (name("pool"), names("acme b"), actor());
+    stage.host.broker.create_pool(&pool, members, Strategy::Failover, &by).await.expect("made");
+    stage
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_refused_and_cannot_be_replaced_is_left_alone() {
+    let stage = with_a_dead_member().await;
+    let host = &stage.host;
+    assert_eq!(host.serves().await, "acme");
+    let rejected = told("acme", Evidence::Rejected { seen: seen(401) });
+    let followed = host.tells(&rejected).await;
+    assert!(
+        matches!(&followed, Followed::Cooled { cooldown, .. } if cooldown.reason == "authentication"),
+        "{followed:?}"
+    );
+    // By its own account the token is good for an hour.
+    assert_eq!([host.serves().await, host.serves().await], ["b", "b"]);
+    assert_eq!((stage.provider.calls(), host.entered("failover").await), (1, 1));
+    let alone = refusal(host.broker.acquire("acme", &plain(), &actor()).await);
+    assert!(matches!(alone, Refusal::ReauthRequired { .. }), "what is to be done: {alone:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_names_such_a_token_moves_everyone_on() {
+    let stage = with_a_dead_member().await;
+    let host = &stage.host;
+    let ask = Ask { rejected: Some("access-0".into()), ..plain() };
+    assert_eq!(token(host.broker.acquire("pool", &ask, &actor()).await).credential(), "b");
+    assert_eq!((host.serves().await.as_str(), host.pool().await.active), ("b", 1));
+    assert_eq!((stage.provider.calls(), host.entered("failover").await), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_judged_by_the_rules_of_its_provider() {
+    let stage = pooled("a", Strategy::Failover).await;
+    let headers = std::collections::BTreeMap::from([("retry-after".to_owned(), "7".to_owned())]);
+    let body = crate::provider::Body::from(r#"{"error":{"code":"insufficient_quota"}}"#);
+    let answer = crate::upstream::Answer { status: 403, headers: &headers, body: &body };
+    let evidence = stage.host.broker.evidence(&name("a"), &answer).await.expect("judged");
+    let Evidence::RateLimit { until, seen } = evidence else { panic!("{evidence:?}") };
+    assert_eq!((seen.pointer.as_deref(), seen.header), (Some("/error/code"), Some("retry-after")));
+    assert!(until >= later(&stage, 7 * SECOND));
+    assert!(stage.host.broker.evidence(&name("nobody"), &answer).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_repeats_the_key_is_not_quoted() {
+    let stage = pooled("a", Strategy::Failover).await;
+    let seen = Seen { code: Some("secret".into()), ..seen(429) };
+    let evidence = Evidence::RateLimit { until: later(&stage, HOUR), seen };
+    assert!(matches!(stage.host.tells(&told("a", evidence)).await, Followed::Cooled { .. }));
+    let log = stage.host.store.tail(1).await.expect("read");
+    let detail = &log[0].detail;
+    assert!(detail.contains("unprintable_code") && !detail.contains("secret"), "{detail}");
+}
+
+/// The store takes its time, and is read meanwhile: what is read then knows nothing of the rest.
+#[tokio::test(start_paused = true)]
+async fn a_rest_holds_while_it_is_written() {
+    let stage = pooled("a b", Strategy::Failover).await;
+    let (broker, store, _host) = bent::process(&stage, None, None);
+    drop(broker.events());
+    pass(SECOND).await;
+    *store.cools_for.lock().expect("sound") = SECOND;
+    let report = told("a", limit(later(&stage, HOUR)));
+    let (writer, told) = (broker.clone(), report.clone());
+    let writing = tokio::spawn(async move { writer.report(&told, &actor()).await });
+    pass(SECOND / 2).await;
+    broker.pool_status(&name("pool")).await.expect("read");
+    let again = broker.report(&report, &actor()).await;
+    assert!(matches!(again, Ok(Followed::Cooled { is_news: false, .. })), "{again:?}");
+    assert_eq!(token(broker.acquire("pool", &plain(), &actor()).await).credential(), "b");
+    assert!(!writing.is_finished());
+    assert!(matches!(writing.await.expect("ended"), Ok(Followed::Cooled { is_news: true, .. })));
+    assert!(broker.clear(&name("a"), None, "rate_limit", &actor()).await.expect("cleared"));
+    assert_eq!(token(broker.acquire("a", &plain(), &actor()).await).credential(), "a", "at once");
 }

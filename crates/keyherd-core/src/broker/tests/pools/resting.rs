@@ -33,10 +33,7 @@ async fn at_a_rest_s_end_one_tries_and_the_others_wait() {
     let host = &stage.host;
     watching(host).await;
     host.limited("a", later(&stage, MINUTE)).await;
-    assert!(matches!(
-        refusal(host.broker.acquire("a", &plain(), &actor()).await),
-        crate::refresh::Refusal::Cooling { .. }
-    ));
+    assert!(matches!(refusal(host.broker.acquire("a", &plain(), &actor()).await), Refusal::Cooling { .. }));
     pass(MINUTE).await;
     assert_eq!(at_once(host, 50).await, 1, "the others wait for its end, or a second");
     assert_eq!(at_once(host, 50).await, 50, "after that it is over");
@@ -81,7 +78,7 @@ async fn a_first_try_that_is_refused_again_rests_again() {
     let until = later(&stage, HOUR);
     host.limited("a", until).await;
     let refused = waiting.await.expect("ended");
-    assert_eq!(refused, crate::refresh::Refusal::Cooling { until, reason: "rate_limit".into() });
+    assert_eq!(refused, Refusal::Cooling { until, reason: "rate_limit".into() });
     assert_eq!(host.entered("cooldown.set").await, 2);
 }
 
@@ -121,10 +118,7 @@ async fn clearing_names_the_reason() {
     host.limited("a", later(&stage, HOUR)).await;
     let clear = async |reason| host.broker.clear(&name("a"), None, reason, &actor()).await.expect("asked");
     assert!(!clear("manual").await);
-    assert!(matches!(
-        refusal(host.broker.acquire("a", &plain(), &actor()).await),
-        crate::refresh::Refusal::Cooling { .. }
-    ));
+    assert!(matches!(refusal(host.broker.acquire("a", &plain(), &actor()).await), Refusal::Cooling { .. }));
     assert!(clear("rate_limit").await);
     token(host.broker.acquire("a", &plain(), &actor()).await);
 }

@@ -96,7 +96,7 @@ async fn a_scope_that_rests_is_passed_over_and_the_pointer_stays() {
     let soonest = token(host.broker.acquire("pool", &ask, &actor()).await);
     assert_eq!((soonest.credential(), soonest.rests_until()), ("a", Some(rest.until)));
     let alone = refusal(host.broker.acquire("a", &ask, &actor()).await);
-    assert_eq!(alone, crate::refresh::Refusal::Cooling { until: rest.until, reason: "rate_limit".into() });
+    assert_eq!(alone, Refusal::Cooling { until: rest.until, reason: "rate_limit".into() });
     assert_eq!(
         (host.pool().await.epoch, host.entered("failover").await, host.entered("pool.exhausted").await),
         (0, 0, 0)
