@@ -115,7 +115,7 @@ impl Caller {
 
 /// Routes that look at the caller themselves.
 fn is_for_agents(method: &Method, path: &str) -> bool {
-    matches!((method.as_str(), path), ("POST", "/v1/token"))
+    matches!((method.as_str(), path), ("POST", "/v1/token" | "/v1/report"))
 }
 
 /// The caller whom the door has recognised before any handler ran.

@@ -238,3 +238,39 @@ async fn known_keys_open_while_the_store_is_down() {
     let stranger = format!("kha_{}", "0".repeat(64));
     token(&world, &stranger, "acme-1").await.is_problem(401, "unauthorized");
 }
+
+#[tokio::test(start_paused = true)]
+async fn reports_are_for_who_may_have_the_token() {
+    let world = stocked().await;
+    let may = made(&world, json!({"name": "may", "allow": ["acme-1"], "may": ["token"]})).await;
+    let plain = made(&world, json!({"name": "plain", "allow": ["acme-1"]})).await;
+    let report = |name: &str, credential: &str| json!({"name": name, "credential": credential, "generation": 0, "status": 429, "headers": {"retry-after": "60"}});
+    let tell = async |key: &str, name: &str, credential: &str| {
+        with_key(&world, key, "POST", "/v1/report", Some(report(name, credential))).await
+    };
+    tell(&plain, "acme-1", "acme-1").await.is_problem(403, "denied");
+    tell(&may, "acme-2", "acme-2").await.is_problem(403, "denied");
+    // What it is allowed does not lead to what it is not.
+    assert_eq!(tell(&may, "acme-1", "acme-2").await.status, 200);
+    assert_eq!(world.read("/v1/credentials/acme-2").await["state"], "active");
+    assert_eq!(tell(&may, "acme-1", "acme-1").await.status, 200);
+    assert_eq!(world.read("/v1/credentials/acme-1").await["state"], "cooling");
+    let entries = world.host.store.tail(1).await.expect("entries");
+    assert_eq!(entries.first().map(|entry| entry.actor.as_str()), Some("agent:may"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_is_allowed_as_one() {
+    let world = stocked().await;
+    let pool = json!({"name": "pool", "members": ["acme-1", "acme-2"]});
+    assert_eq!(world.ask("POST", "/v1/pools", Some(pool)).await.status, 201);
+    let key = made(&world, json!({"name": "bot", "allow": ["pool"], "may": ["token"]})).await;
+    let answer = token(&world, &key, "pool").await;
+    assert_eq!((answer.status, answer.json()["credential"].as_str()), (200, Some("acme-1")));
+    token(&world, &key, "acme-1").await.is_problem(403, "denied");
+    let bound = json!({"name": "pool", "host": "a.b"});
+    assert_eq!(world.ask("POST", "/v1/bindings", Some(bound)).await.status, 201);
+    world.ask("DELETE", "/v1/pools/pool", None).await.is_problem(409, "in_use");
+    assert_eq!(world.ask("DELETE", "/v1/agents/bot", None).await.status, 204);
+    world.ask("DELETE", "/v1/pools/pool", None).await.is_problem(409, "in_use");
+}

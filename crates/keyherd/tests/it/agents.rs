@@ -71,10 +71,19 @@ fn an_agent_from_its_making_to_its_end(place: Place) {
     assert_eq!(provider.reuse(), 0);
 }
 
-/// Over PostgreSQL: the host that did not do it hears of it by a notice.
+/// The host that did not do it hears of it by a notice.
 #[test]
 fn a_key_that_one_host_takes_away_opens_nothing_on_the_other() {
-    let (here, provider) = (Place::Postgres.sandbox(), Provider::new());
+    one_host_takes_a_key_away(Place::Postgres);
+}
+
+#[test]
+fn a_key_that_one_host_takes_away_opens_nothing_on_the_other_with_redis() {
+    one_host_takes_a_key_away(Place::PostgresAndRedis);
+}
+
+fn one_host_takes_a_key_away(place: Place) {
+    let (here, provider) = (place.sandbox(), Provider::new());
     here.configure(NO_POLLS);
     here.import("a", &provider, &in_seconds(3_600));
     let there = here.peer();
