@@ -75,9 +75,9 @@ async fn wave(callers: usize, is_ours: bool) -> Outcome<Wave> {
         let installation = Arc::clone(&installation);
         wave.spawn(async move {
             if is_ours {
-                tell(&installation).await?
+                tell(&installation).await?;
             } else {
-                write(&installation).await?
+                write(&installation).await?;
             }
             Ok::<_, keyherd_bench::Trouble>(watch.elapsed())
         });

@@ -80,7 +80,7 @@ impl Snapshots {
         cooldown: &Cooldown,
         now: Timestamp,
     ) {
-        self.set_here(name, SetHere { id, cooldown: cooldown.clone(), at: now });
+        self.set_here(name, &SetHere { id, cooldown: cooldown.clone(), at: now });
         self.changes.of_name(name.as_str());
         let pinned = self.names.pin();
         pinned.update(name.clone(), |known| {
@@ -117,13 +117,13 @@ impl Snapshots {
         self.rests.pin().clear();
     }
 
-    fn set_here(&self, name: &Name, rest: SetHere) {
+    fn set_here(&self, name: &Name, rest: &SetHere) {
         let rests = self.rests.pin();
         if rests.len() >= self.max {
             rests.clear();
         }
         let first = || Arc::new(vec![rest.clone()]);
-        rests.update_or_insert_with(name.clone(), |known| Arc::new(with(known, &rest)), first);
+        rests.update_or_insert_with(name.clone(), |known| Arc::new(with(known, rest)), first);
     }
 
     /// A request in that scope went well: whoever waits for that need not wait any more.
