@@ -86,10 +86,14 @@ fn add(report: &mut Report, what: &str, rounds: &[Round], baseline: &[Round], ai
     let row = Row::new(format!("answer to last release, {what}"));
     let row = row.ours(format!("{:.1} ms ({:.1})", median(&ours), spread(&ours).1));
     let row = row.baseline(format!("{:.1} ms ({:.1})", median(&theirs), spread(&theirs).1));
-    report.row(row.ratio(ratio(median(&ours), median(&theirs))).aim(format!("<= {aim:.0} ms"), median(&ours) <= aim));
+    report.row(
+        row.ratio(ratio(median(&ours), median(&theirs))).aim(format!("<= {aim:.0} ms"), median(&ours) <= aim),
+    );
     let weigh = |rounds: &[Round]| median(&rounds.iter().map(|round| round.weight).collect::<Vec<_>>());
     let (ours, theirs) = (weigh(rounds), weigh(baseline));
-    let row = Row::new(format!("bytes a waiter, {what}")).ours(format!("{ours:.0}")).baseline(format!("{theirs:.0}"));
+    let row = Row::new(format!("bytes a waiter, {what}"))
+        .ours(format!("{ours:.0}"))
+        .baseline(format!("{theirs:.0}"));
     report.row(row.ratio(ratio(ours, theirs)).aim(format!("<= {WEIGHT_MAX:.0}"), ours <= WEIGHT_MAX));
 }
 

@@ -23,6 +23,33 @@ macro_rules! number_id {
     };
 }
 
+/// Ids that people type: random numbers of 40 bits, shown as ten hexadecimal digits.
+macro_rules! short_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        number_id! { $(#[$doc])* $name }
+
+        impl $name {
+            /// Of a random number.
+            pub const fn of_random(number: i64) -> Self {
+                Self(number & 0xff_ffff_ffff)
+            }
+
+            /// Reads what it is shown as.
+            pub fn parse(text: &str) -> Option<Self> {
+                let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+                let is_shown = text.len() == 10 && text.bytes().all(is_digit);
+                i64::from_str_radix(text, 16).ok().filter(|_| is_shown).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:010x}", self.0)
+            }
+        }
+    };
+}
+
 number_id! {
     /// One credential's incarnation. Random, never reused: a removed and re-added name is another credential.
     CredentialId
@@ -36,14 +63,6 @@ number_id! {
     PoolId
 }
 number_id! {
-    /// One agent's incarnation. Random, never reused.
-    AgentId
-}
-number_id! {
-    /// One binding. Random, never reused. People type it.
-    BindingId
-}
-number_id! {
     /// One claim: the right to spend one refresh token once.
     ClaimId
 }
@@ -52,41 +71,23 @@ number_id! {
     OwnerId
 }
 
-number_id! {
+short_id! {
+    /// One agent's incarnation. Random, never reused.
+    AgentId
+}
+short_id! {
+    /// One binding. Random, never reused.
+    BindingId
+}
+// Rules and approvals.
+short_id! {
     /// One rule. Random, never reused.
     RuleId
 }
-number_id! {
+short_id! {
     /// One approval: one question to a human. Random, never reused.
     ApprovalId
 }
-
-macro_rules! short_id {
-    ($($name:ident),+) => {$(
-        impl $name {
-            /// Of a random number, as short as people can type it: 40 bits.
-            pub const fn of_random(number: i64) -> Self {
-                Self(number & 0xff_ffff_ffff)
-            }
-
-            /// Reads what is displayed.
-            pub fn parse(text: &str) -> Option<Self> {
-                let is_hex =
-                    text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-                i64::from_str_radix(text, 16).ok().filter(|_| is_hex).map(Self)
-            }
-        }
-
-        /// Ten hexadecimal digits.
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:010x}", self.0)
-            }
-        }
-    )+};
-}
-
-short_id!(BindingId, RuleId, ApprovalId);
 
 /// The longest name, in bytes.
 pub const NAME_LEN_MAX: usize = 128;
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_bindings_id_displays_is_read() {
+    fn what_a_short_id_is_shown_as_is_read() {
         for number in [0, 1, 0xff_ffff_ffff, i64::MAX] {
             let id = BindingId::of_random(number);
             assert_eq!(BindingId::parse(&id.to_string()), Some(id));

@@ -75,6 +75,14 @@ pub(crate) trait Transaction: Send {
     /// How many rows it changed.
     async fn execute(&mut self, statement: Statement) -> Result<u64, Fault>;
 
+    /// How many rows each change changed, and the rows of a look after them all, in one trip to the database: for what
+    /// does not depend on what one before it did.
+    async fn execute_then_fetch(
+        &mut self,
+        changes: Vec<Statement>,
+        look: Statement,
+    ) -> Result<(Vec<u64>, Vec<Row>), Fault>;
+
     /// Where this transaction's audit entries go.
     fn lane(&mut self) -> &mut Lane;
 

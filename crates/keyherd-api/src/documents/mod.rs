@@ -1,9 +1,12 @@
 //! The JSON objects of the outside surface: what comes in (`…Document`, `…Ask`) and what goes out (`…View`).
 //!
 //! REST and the command line's `--json` share them. Documents refuse unknown fields by name and take secrets straight
-//! into types that redact them; no view but [`TokenView`] ever holds a secret. Nothing here decides or awaits.
+//! into types that redact them; no view but [`TokenView`] and [`AgentKeyView`] ever holds a
+//! secret. Nothing here decides or awaits.
 
+mod agent;
 mod audit;
+mod binding;
 mod change;
 mod client;
 mod connected;
@@ -13,9 +16,12 @@ mod event;
 mod moment;
 pub mod outgoing;
 mod parse;
+mod pool;
 mod provider;
+mod report;
 mod sensitive;
 mod status;
+mod ticket;
 mod token;
 mod trouble;
 // Rules and approvals.
@@ -25,7 +31,9 @@ mod rule;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::agent::{AgentDocument, AgentKeyView, AgentView};
 pub use self::audit::{AuditView, BrokenView, VerifyView};
+pub use self::binding::{BindingDocument, BindingView};
 pub use self::change::{NewTokensDocument, PatchDocument};
 pub use self::client::{ClientDocument, ClientSettingsDocument, ClientView, ambiguous_removal};
 pub use self::connected::ConnectedView;
@@ -35,9 +43,12 @@ pub use self::event::EventView;
 pub use self::moment::Moment;
 pub(crate) use self::parse::shown;
 pub use self::parse::{BadDocument, parse, parse_credentials, plain};
+pub use self::pool::{MemberView, PoolDocument, PoolPatchDocument, PoolView, PoolWish, RotateDocument};
 pub use self::provider::ProviderView;
+pub use self::report::{ReportDocument, ReportView, Told};
 pub use self::sensitive::SecretText;
 pub use self::status::{HealthView, ReadyView};
+pub use self::ticket::Ticket;
 pub use self::token::{
     MIN_VALID_SECONDS_MAX, RefreshAsk, TokenAsk, TokenView, WAIT_SECONDS_DEFAULT, WAIT_SECONDS_MAX,
 };

@@ -43,6 +43,8 @@ pub(super) struct WaitQuery {
 }
 
 /// The approvals, the oldest first
+///
+/// An agent's key shows its own. Where there is a `next`, there may be more behind it, although a part is short.
 #[utoipa::path(
     get,
     path = "/v1/approvals",
@@ -53,6 +55,7 @@ pub(super) struct WaitQuery {
 )]
 pub(super) async fn list(
     Extracted(state): Extracted<State>,
+    caller: Caller,
     Asked(asked): Asked<ApprovalsQuery>,
 ) -> Result<Response, Problem> {
     let stage = match asked.state.as_deref() {
@@ -65,7 +68,7 @@ pub(super) async fn list(
         asked.after.as_deref().map(|text| ApprovalId::parse(text).ok_or_else(no_cursor)).transpose()?;
     let limit = super::extract::limit(asked.limit)?;
     let page = state.broker.approvals(stage, after, limit).await?;
-    let items = page.items.iter().map(ApprovalView::new).collect();
+    let items = page.items.iter().filter(|one| caller.may_see(one)).map(ApprovalView::new).collect();
     Ok(json(StatusCode::OK, &ListView { items, next: page.next }))
 }
 
@@ -86,7 +89,9 @@ pub(super) async fn create(
     caller: Caller,
     Document(document): Document<ApprovalDocument>,
 ) -> Result<Response, Problem> {
-    let consent = state.broker.open(document.into_ask()?, &caller.actor()).await?;
+    let ask = document.into_ask()?;
+    caller.may_ask_as(&ask.question.agent)?;
+    let consent = state.broker.open(ask, &caller.actor()).await?;
     let view = ApprovalView::of(&consent).ok_or_else(Problem::internal)?;
     Ok(json(StatusCode::CREATED, &view))
 }
@@ -102,6 +107,7 @@ pub(super) async fn create(
 )]
 pub(super) async fn show(
     Extracted(state): Extracted<State>,
+    caller: Caller,
     Path(id): Path<String>,
     Asked(asked): Asked<WaitQuery>,
 ) -> Result<Response, Problem> {
@@ -111,13 +117,15 @@ pub(super) async fn show(
         let max = state.limits.wait_max.as_secs();
         return Err(Problem::invalid(format!("in the query: 'wait_seconds' is at most {max}")));
     }
+    // Whose it is before anything is waited for: an agent does not learn of others' by the time it takes.
+    let now = state.broker.approval(id).await?.filter(|approval| caller.may_see(approval));
+    let now = now.ok_or_else(|| unknown(&id.to_string()))?;
+    if now.answer.is_some() || wait.is_zero() {
+        return Ok(json(StatusCode::OK, &ApprovalView::new(&now)));
+    }
     let waited = state.closing.run_until_cancelled(state.broker.approval_ended(id, wait)).await;
-    let found = match waited {
-        Some(found) => found?,
-        None => state.broker.approval(id).await?,
-    };
-    let approval = found.ok_or_else(|| unknown(&id.to_string()))?;
-    Ok(json(StatusCode::OK, &ApprovalView::new(&approval)))
+    let ended = waited.transpose()?.flatten().unwrap_or(now);
+    Ok(json(StatusCode::OK, &ApprovalView::new(&ended)))
 }
 
 /// Answers, for all who wait

@@ -1,6 +1,8 @@
 //! The routes, in groups that share a bound on time.
 
+mod agents;
 mod audit;
+mod bindings;
 mod bounded;
 mod clients;
 mod cooldowns;
@@ -8,7 +10,9 @@ mod credentials;
 mod events;
 mod extract;
 mod page;
+mod pools;
 mod providers;
+mod report;
 mod status;
 pub(crate) mod token;
 // Rules and approvals.
@@ -66,8 +70,16 @@ fn quick() -> OpenApiRouter<State> {
         .routes(routes!(cooldowns::set, cooldowns::clear))
         .routes(routes!(clients::list, clients::create))
         .routes(routes!(clients::put, clients::remove))
+        .routes(routes!(agents::list, agents::create))
+        .routes(routes!(agents::revoke))
+        .routes(routes!(bindings::list, bindings::add))
+        .routes(routes!(bindings::remove))
         .routes(routes!(audit::entries))
         .routes(routes!(providers::list))
+        // Pools.
+        .routes(routes!(pools::list, pools::create))
+        .routes(routes!(pools::show, pools::amend, pools::remove))
+        .routes(routes!(pools::rotate))
 }
 
 /// Rules and approvals.
@@ -88,6 +100,7 @@ fn waiting() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(token::by_router))
         .routes(routes!(credentials::refresh))
+        .routes(routes!(report::tell))
         .routes(routes!(events::listen))
 }
 

@@ -18,7 +18,7 @@ use crate::problem::Problem;
 use crate::state::State;
 
 /// A token's answer, without the token and the name, in bytes.
-const FRAME_LEN: usize = 160;
+const FRAME_LEN: usize = 288;
 
 /// A valid access token
 ///
@@ -47,6 +47,7 @@ where
 {
     let bytes = body::read(body, state.limits.body_len_max, state.limits.request_timeout).await?;
     let (name, ask) = documents::parse::<TokenAsk>(&bytes)?.into_ask(state.limits.wait_max)?;
+    caller.may_fetch(&name)?;
     let begun = state.uptime();
     if let Some(token) = state.broker.hot(&name, &ask) {
         let response = show(&token);

@@ -59,7 +59,10 @@ async fn what_cannot_be_asked_or_answered_is_said() {
     ] {
         world.ask("POST", "/v1/approvals", Some(body)).await.is_problem(400, "invalid_request");
     }
-    let id = ask(&world, json!({"agent": "bot", "question": null})).await["id"].as_str().expect("an id").to_owned();
+    let id = ask(&world, json!({"agent": "bot", "question": null})).await["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
     for body in [
         json!({"decision": "maybe"}),
         json!({"decision": "allow_for"}),
@@ -74,7 +77,10 @@ async fn what_cannot_be_asked_or_answered_is_said() {
     world.ask("GET", "/v1/approvals/0000000000", None).await.is_problem(404, "not_found");
     world.ask("GET", "/v1/approvals/x", None).await.is_problem(404, "not_found");
     world.ask("GET", "/v1/approvals?state=ajar", None).await.is_problem(400, "invalid_request");
-    world.ask("GET", &format!("/v1/approvals/{id}?wait_seconds=301"), None).await.is_problem(400, "invalid_request");
+    world
+        .ask("GET", &format!("/v1/approvals/{id}?wait_seconds=301"), None)
+        .await
+        .is_problem(400, "invalid_request");
 }
 
 #[tokio::test(start_paused = true)]

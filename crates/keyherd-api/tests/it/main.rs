@@ -2,11 +2,13 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails here")]
 
+mod agents;
 mod asking;
 mod credentials;
 mod describes;
 mod events;
 mod faults;
+mod pools;
 mod problems;
 mod sockets;
 mod tls;

@@ -32,7 +32,8 @@ impl Scan {
                 continue;
             }
             let fits = fits(scope, target)
-                && (matches!(&scope.host, HostPattern::Name(name) if **name == *"**") || glob(1, host_glob, &host))
+                && (matches!(&scope.host, HostPattern::Name(name) if **name == *"**")
+                    || glob(1, host_glob, &host))
                 && (scope.path.is_none() || glob(0, path_glob, &path));
             match verdict {
                 Verdict::Deny if fits => return Verdict::Deny,
@@ -53,10 +54,11 @@ fn fits(scope: &Scope, target: &Target<'_>) -> bool {
 fn glob(deep_min: usize, pattern: &[String], text: &[&str]) -> bool {
     match (pattern.split_first(), text.split_first()) {
         (None, None) => true,
-        (Some((part, rest)), _) if part == "**" => {
-            (deep_min..=text.len()).any(|skip| text.get(skip..).is_some_and(|text| glob(deep_min, rest, text)))
+        (Some((part, rest)), _) if part == "**" => (deep_min..=text.len())
+            .any(|skip| text.get(skip..).is_some_and(|text| glob(deep_min, rest, text))),
+        (Some((part, rest)), Some((word, text))) => {
+            (part == "*" || part == word) && glob(deep_min, rest, text)
         }
-        (Some((part, rest)), Some((word, text))) => (part == "*" || part == word) && glob(deep_min, rest, text),
         _ => false,
     }
 }

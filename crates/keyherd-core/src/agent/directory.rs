@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Agent;
-use crate::ids::Name;
+use crate::ids::{AgentId, Name};
 use crate::secret::TokenHash;
 
 /// All agents.
@@ -41,13 +41,12 @@ impl Agents {
         self.by_name.get(name)
     }
 
-    /// All but the agent of that name.
+    /// All but that one.
     #[must_use]
-    pub fn without(&self, name: &str) -> Self {
+    pub fn without(&self, id: AgentId) -> Self {
         let mut rest = self.clone();
-        if let Some(gone) = rest.by_name.remove(name) {
-            rest.by_key.remove(&gone.key_hash);
-        }
+        rest.by_name.retain(|_, agent| agent.id != id);
+        rest.by_key.retain(|_, agent| agent.id != id);
         rest
     }
 

@@ -70,6 +70,14 @@ impl Agent {
     }
 }
 
+/// The word for having the tokens themselves.
+pub const RIGHT_TOKEN: &str = "token";
+
+/// What an agent may do beside using what it is allowed, in words.
+pub fn rights(agent: &Agent) -> Vec<&'static str> {
+    if agent.may_fetch_tokens { vec![RIGHT_TOKEN] } else { Vec::new() }
+}
+
 /// What an agent is allowed, in order; each once.
 pub fn allowed(mut names: Vec<Name>) -> Result<Vec<Name>, AgentConflict> {
     if names.len() > ALLOWED_MAX {

@@ -14,9 +14,9 @@ fn hasher() -> Hasher {
     Hasher::new([3; 32])
 }
 
-fn agent(label: &str, key: &Secret) -> Agent {
+fn agent(id: i64, label: &str, key: &Secret) -> Agent {
     Agent {
-        id: AgentId::from_i64(1),
+        id: AgentId::from_i64(id),
         name: name(label),
         key_hash: key_hash(&hasher(), key.expose().as_bytes()).expect("is a key"),
         allowed: allowed(vec![name("b"), name("a")]).expect("is sound"),
@@ -46,7 +46,7 @@ fn keys_are_long_random_and_known_by_their_shape() {
 fn a_key_opens_its_own_agent_only() {
     let entropy = SeededEntropy::new(1);
     let (one, two) = (new_key(&entropy), new_key(&entropy));
-    let agents = Agents::new([agent("one", &one), agent("two", &two)]);
+    let agents = Agents::new([agent(1, "one", &one), agent(2, "two", &two)]);
     let hash = |key: &Secret| key_hash(&hasher(), key.expose().as_bytes()).expect("is a key");
     let found = |key| agents.of_key(&hash(key)).map(|agent| agent.name.to_string());
     assert_eq!((found(&one).as_deref(), found(&two).as_deref()), (Some("one"), Some("two")));
@@ -54,14 +54,14 @@ fn a_key_opens_its_own_agent_only() {
     assert!(agents.of_name_and_key("one", &hash(&one)).is_some());
     assert!(agents.of_name_and_key("one", &hash(&two)).is_none(), "another one's key");
     assert!(agents.of_name_and_key("three", &hash(&one)).is_none());
-    let rest = agents.without("one");
+    let rest = agents.without(AgentId::from_i64(1));
     assert!(rest.of_key(&hash(&one)).is_none() && rest.named("one").is_none());
     assert!(rest.of_key(&hash(&two)).is_some() && rest.len() == 1 && !rest.is_empty());
 }
 
 #[test]
 fn allowed_is_what_was_named_once() {
-    let both = agent("one", &new_key(&SeededEntropy::new(1)));
+    let both = agent(1, "one", &new_key(&SeededEntropy::new(1)));
     assert!(both.is_allowed("a") && both.is_allowed("b"));
     assert!(!both.is_allowed("") && !both.is_allowed("c") && !both.is_allowed("A"));
     assert_eq!(both.actor().0, "agent:one");

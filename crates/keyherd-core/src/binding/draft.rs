@@ -97,7 +97,7 @@ impl BindingDraft {
         if self.port == Some(0) {
             return Err(BadBinding::Port);
         }
-        let injection = injection(self.header, self.query, self.template)?;
+        let injection = injection(self.header.as_deref(), self.query, self.template.as_deref())?;
         let upstream = self.upstream.as_deref().map(Upstream::parse).transpose()?;
         let binding = Binding { id, name: self.name, host, port: self.port, injection, upstream, created_at };
         match &binding.upstream {
@@ -115,12 +115,11 @@ impl BindingDraft {
 }
 
 fn injection(
-    header: Option<String>,
+    header: Option<&str>,
     query: Option<String>,
-    template: Option<String>,
+    template: Option<&str>,
 ) -> Result<Injection, BadBinding> {
-    let read =
-        |default: &str| Template::parse(template.as_deref().unwrap_or(default)).ok_or(BadBinding::Template);
+    let read = |default: &str| Template::parse(template.unwrap_or(default)).ok_or(BadBinding::Template);
     match (header, query) {
         (Some(_), Some(_)) => Err(BadBinding::HeaderAndQuery),
         (None, Some(parameter)) => {
@@ -131,7 +130,7 @@ fn injection(
             Ok(Injection::Query { parameter, template: read(TOKEN)? })
         }
         (header, None) => {
-            let name = header_name(header.unwrap_or_else(|| "authorization".into()))?;
+            let name = header_name(header.unwrap_or("authorization"))?;
             let template = read(if name == "authorization" { "Bearer {token}" } else { TOKEN })?;
             Ok(Injection::Header { name, template })
         }
@@ -139,7 +138,7 @@ fn injection(
 }
 
 /// A field name (RFC 9110, section 5.1), in lower case as HTTP/2 has it.
-fn header_name(text: String) -> Result<String, BadBinding> {
+fn header_name(text: &str) -> Result<String, BadBinding> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let name = text.to_ascii_lowercase();
     let fits = (1..=PLACE_LEN_MAX).contains(&name.len()) && name.bytes().all(is_token);

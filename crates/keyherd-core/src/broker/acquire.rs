@@ -234,9 +234,10 @@ impl Broker {
         let (broker, wanted) = (self.clone(), name.clone());
         let (answer, _) = self.0.loads.board(name.clone(), || async move {
             let (stamp, read_at) = (broker.0.snapshots.stamp(), broker.now());
-            let loaded = broker.0.ports.store.credential(&wanted).await?;
-            match &loaded {
+            let mut loaded = broker.0.ports.store.credential(&wanted).await?;
+            match &mut loaded {
                 Some(loaded) => {
+                    broker.0.snapshots.resting(loaded, broker.now());
                     let window = broker.window(&loaded.chain.provider);
                     broker.0.snapshots.put(stamp, loaded, window, read_at);
                 }

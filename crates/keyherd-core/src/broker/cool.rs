@@ -37,6 +37,7 @@ impl Broker {
         let detail = json!({"reason": reason, "scope": scope});
         let record = told(actor, "cooldown.clear", "cooldown_cleared", name, current.chain.id, detail);
         let cleared = self.0.ports.store.warm(current.credential.id, scope, reason, record).await?;
+        self.0.snapshots.warmed(name.as_str());
         self.changed(name);
         Ok(cleared)
     }
@@ -55,7 +56,7 @@ impl Broker {
         if let Some(known) = known.filter(|known| cooldown.until <= known.until + grain) {
             return Ok((known, false));
         }
-        self.0.snapshots.cooled(&standing.credential.name, standing.credential.id, &cooldown);
+        self.0.snapshots.cooled(&standing.credential.name, standing.credential.id, &cooldown, self.now());
         let is_news = self.cool_once(standing, &cooldown, seen, actor).await?;
         Ok((cooldown, is_news))
     }
@@ -96,8 +97,7 @@ impl Broker {
     ) -> Result<bool, StoreError> {
         let changed = self.0.ports.store.cool(id, cooldown, record).await?;
         if changed {
-            // Once more: what was read before the commit may have been kept since.
-            self.0.snapshots.cooled(name, id, cooldown);
+            self.0.snapshots.cooled(name, id, cooldown, self.now());
             metrics::counter!("keyherd_cooldowns_total", "reason" => reason_label(&cooldown.reason))
                 .increment(1);
             self.0.ports.coordinator.announce();

@@ -6,8 +6,9 @@ use super::acquire::Rest;
 use super::snapshot::Known;
 use super::{AcquireError, Acquired, Broker};
 use crate::audit::Actor;
-use crate::credential::{Cooldown, Loaded};
+use crate::credential::{Chain, Cooldown, Loaded};
 use crate::ids::{CredentialId, Name};
+use crate::provider::unless_echo;
 use crate::refresh::{Ask, Refusal};
 use crate::upstream::{Answer, Evidence, Seen, judge};
 
@@ -84,7 +85,7 @@ impl Broker {
             Evidence::RateLimit { until, seen } => {
                 let scope = report.scope.clone();
                 let cooldown = Cooldown { scope, until: *until, reason: Cooldown::RATE_LIMIT.into() };
-                let detail = seen_in(report, seen);
+                let detail = seen_in(report, seen, &standing.chain);
                 let (cooldown, is_news) = self.cool_by_evidence(&standing, cooldown, detail, actor).await?;
                 Ok(Followed::Cooled { cooldown, is_news })
             }
@@ -153,13 +154,15 @@ pub(super) fn needs_a_person(refusal: &Refusal) -> bool {
 }
 
 /// What was seen, for the audit.
-fn seen_in(report: &Report, seen: &Seen) -> Value {
+fn seen_in(report: &Report, seen: &Seen, chain: &Chain) -> Value {
+    let tokens = [&chain.tokens.access_token, &chain.tokens.refresh_token];
+    let secrets: Vec<_> = tokens.into_iter().flatten().collect();
     json!({
         "name": report.name.as_str(),
         "generation": report.generation,
         "pool_epoch": report.pool_epoch,
         "status": seen.status,
-        "code": seen.code,
+        "code": seen.code.clone().map(|code| unless_echo(code, &secrets)),
         "pointer": seen.pointer,
         "header": seen.header,
     })

@@ -132,8 +132,9 @@ impl Broker {
     /// The members as the store has them, which memory keeps.
     pub(super) async fn read_members(&self, pool: &Pool) -> Result<Vec<Loaded>, StoreError> {
         let (stamp, read_at) = (self.0.snapshots.stamp(), self.now());
-        let rows = self.0.ports.store.members(pool.id).await?;
-        for row in &rows {
+        let mut rows = self.0.ports.store.members(pool.id).await?;
+        for row in &mut rows {
+            self.0.snapshots.resting(row, self.now());
             self.0.snapshots.put(stamp, row, self.window(&row.chain.provider), read_at);
         }
         Ok(rows)

@@ -10,11 +10,11 @@ use super::lead::{End, Lead, Step, looked};
 use super::tenure::Tenure;
 use super::{Broker, crash};
 use crate::credential::{Chain, Purpose, Tokens, Trouble};
-use crate::ids::{ChainId, ClaimId};
+use crate::ids::ChainId;
 use crate::ports::store::{Event, Record, Settled, Settling};
-use crate::ports::{CallLimits, Delivery, JournalEntry, StoreError};
+use crate::ports::{CallLimits, Delivery, JournalEntry};
 use crate::provider::{Meaning, TokenRequest, classify, without_echo};
-use crate::refresh::{Happened, Plan, Refusal, Rules, Settlement, due_at, plan, settlement};
+use crate::refresh::{Happened, Rules, Settlement, due_at, settlement};
 use crate::secret::{Hasher, TokenHash};
 
 /// Hash of what the next call on these tokens spends; for grants without a refresh token a stand-in that differs by
@@ -118,30 +118,6 @@ impl Lead {
         })
     }
 
-    /// Nothing was sent under this claim, and nothing will be: given back, if it is still ours, and the row is looked at
-    /// anew. Nobody backs off for it, since no provider was asked.
-    pub(super) async fn let_go(&self, row: Box<Chain>, tenure: Tenure) -> Result<Step, AcquireError> {
-        tracing::warn!(credential = %self.name, "not sent: too late, or the claim might have ended before the answer");
-        tenure.count_lost();
-        tenure.ends();
-        self.sent_nothing(&row);
-        let (settling, record) = self.releasing(&row, tenure.claim, "claim_lost");
-        let settled = self.broker.0.ports.store.settle(settling.clone(), record.clone()).await;
-        match settled.inspect_err(|_| self.broker.settle_later(settling, record, Some(tenure)))? {
-            Settled::Superseded(newer) => Ok(looked(newer.map(|row| *row))),
-            Settled::Done(row) if self.broker.0.ports.clock.uptime() < self.wait_until => {
-                self.broker.publish(&row);
-                Ok(Step::Look(row))
-            }
-            Settled::Done(row) => {
-                self.broker.publish(&row);
-                let retry_at = self.broker.now() + self.rules.bounds.backoff_first;
-                let lost = Refusal::Unavailable { code: "claim_lost".into(), retry_at };
-                Ok(Step::End(Some(row), End::Refused(lost)))
-            }
-        }
-    }
-
     async fn settle(
         &self,
         row: Box<Chain>,
@@ -195,7 +171,7 @@ impl Lead {
         match ports.store.roll_forward(&spent, settling.clone(), self.granted_record(&next)).await {
             Ok(settled) => {
                 crash::point("committed");
-                self.conclude(settled, &spent, &tenure).await
+                Ok(self.conclude(settled, spent, &tenure))
             }
             Err(error) => {
                 tracing::error!(credential = %self.name, %error, is_journaled, "a granted token waits for the store");
@@ -204,24 +180,22 @@ impl Lead {
         }
     }
 
-    async fn conclude(
-        &self,
-        settled: Settled,
-        spent: &TokenHash,
-        tenure: &Tenure,
-    ) -> Result<Step, AcquireError> {
-        self.broker.settle_journal(spent).await;
-        match settled {
+    /// Nobody waits for the journal to be told: an entry that stays pending is found committed at the next look.
+    fn conclude(&self, settled: Settled, spent: TokenHash, tenure: &Tenure) -> Step {
+        let step = match settled {
             Settled::Done(row) => {
                 self.broker.publish(&row);
                 self.broker.tidy_once();
-                Ok(Step::End(Some(row), End::Minted))
+                Step::End(Some(row), End::Minted)
             }
             Settled::Superseded(newer) => {
                 tenure.count_lost();
-                Ok(looked(newer.map(|row| *row)))
+                looked(newer.map(|row| *row))
             }
-        }
+        };
+        let broker = self.broker.clone();
+        self.broker.0.tasks.spawn(async move { broker.settle_journal(&spent).await });
+        step
     }
 
     /// The store is down: callers get their token now, and the commit is tried until it is durable.
@@ -246,107 +220,16 @@ impl Lead {
         self.told("refresh", "refreshed", next.id, detail)
     }
 
-    fn told(&self, action: &'static str, kind: &'static str, chain: ChainId, detail: Value) -> Record {
+    pub(super) fn told(
+        &self,
+        action: &'static str,
+        kind: &'static str,
+        chain: ChainId,
+        detail: Value,
+    ) -> Record {
         let event =
             Event { kind, chain: Some(chain), subject: self.name.to_string(), detail: detail.clone() };
         Record { event: Some(event), ..self.record(action, detail) }
-    }
-
-    /// No grant: the row remembers why, for everyone.
-    pub(super) async fn fail(
-        &self,
-        row: Box<Chain>,
-        claim: ClaimId,
-        settlement: Settlement,
-        tenure: Option<Tenure>,
-    ) -> Result<Step, AcquireError> {
-        let (kind, code) = match &settlement {
-            Settlement::Blocked(block) => ("client_blocked", block.code.clone()),
-            Settlement::Troubled(Trouble::Verdict(verdict)) => ("reauth_required", verdict.code.clone()),
-            Settlement::Troubled(Trouble::Uncertain(uncertain)) => ("uncertain", uncertain.code.clone()),
-            Settlement::Troubled(Trouble::Backoff(backoff)) => ("unavailable", backoff.code.clone()),
-            _ => ("released", String::new()),
-        };
-        let mut after = Chain::clone(&row);
-        if let Settlement::Troubled(trouble) = &settlement {
-            after.trouble = trouble.clone();
-        }
-        let settling = Settling {
-            chain: row.id,
-            claim,
-            generation: row.generation,
-            due_at: match settlement {
-                // Looked at again now and then: a corrected client app wakes nobody by itself.
-                Settlement::Blocked(_) => Some(self.broker.now() + self.rules.bounds.verdict_probe_first),
-                _ => due_at(&after, &self.rules, self.broker.0.ports.entropy.share()),
-            },
-            settlement,
-            spend_hash: row.spend_hash,
-            minted_by_rejection: row.minted_by_rejection,
-        };
-        let detail = json!({"generation": row.generation, "code": code});
-        let record = self.told("refresh.failed", kind, row.id, detail);
-        if let Some(tenure) = &tenure {
-            tenure.ends();
-        }
-        let settled = self.broker.0.ports.store.settle(settling.clone(), record.clone()).await;
-        match settled.inspect_err(|_| self.broker.settle_later(settling, record, tenure))? {
-            Settled::Superseded(newer) => Ok(looked(newer.map(|row| *row))),
-            Settled::Done(row) => {
-                self.broker.publish(&row);
-                Ok(self.after_failure(row))
-            }
-        }
-    }
-
-    /// The claim's own reply was lost: if it was granted, nothing was sent under it, and it is given back. Where certainly
-    /// nothing was granted there is nothing to give.
-    pub(super) fn give_back(&self, row: &Chain, claim: ClaimId, error: &StoreError) {
-        if error.may_have_been_done() {
-            let (settling, record) = self.releasing(row, claim, "claim_unanswered");
-            self.broker.give_back_later(settling, record);
-        }
-    }
-
-    fn releasing(&self, row: &Chain, claim: ClaimId, code: &str) -> (Settling, Record) {
-        let settling = Settling {
-            chain: row.id,
-            claim,
-            generation: row.generation,
-            settlement: Settlement::Released,
-            spend_hash: row.spend_hash,
-            minted_by_rejection: row.minted_by_rejection,
-            due_at: row.due_at,
-        };
-        // Told like every other end of a claim: who waits for it on another host may try now.
-        let detail = json!({"generation": row.generation, "code": code});
-        (settling, self.told("refresh.released", "released", row.id, detail))
-    }
-
-    /// Inside a provider's grace an unknown outcome is probed at once; everything else ends the flight.
-    fn after_failure(&self, row: Box<Chain>) -> Step {
-        let now = self.broker.now();
-        if let Trouble::Uncertain(uncertain) = &row.trouble {
-            let first_inside_grace = uncertain.probes == 0 && now < uncertain.since + self.rules.reuse_grace;
-            if first_inside_grace {
-                return Step::Look(row);
-            }
-            let told =
-                Refusal::Uncertain { code: uncertain.code.clone(), retry_at: uncertain.retry_at.max(now) };
-            // The caller whose call was lost is told so; what may be probed already, the next one probes.
-            let refusal = match plan(&row, &self.ask, &self.rules, now) {
-                Plan::Refuse(refusal) => refusal,
-                _ => told,
-            };
-            return Step::End(Some(row), End::Refused(refusal));
-        }
-        match plan(&row, &self.ask, &self.rules, now) {
-            Plan::Refuse(refusal) => Step::End(Some(row), End::Refused(refusal)),
-            _ => {
-                let refusal = Refusal::Unavailable { code: "released".into(), retry_at: now };
-                Step::End(Some(row), End::Refused(refusal))
-            }
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Conditions (who may claim, which generation is current) are decided by the store, in the same statement that
 //! changes the row; outcomes that the domain expects are values, errors are for what went wrong.
 
+mod access;
 mod chains;
 mod clients;
 mod credentials;
@@ -13,6 +14,7 @@ mod profiles;
 mod approvals;
 mod rules;
 
+pub use self::access::{AccessStore, AgentCreated, BindingAdded, PoolRemoved};
 pub use self::chains::{ChainStore, ClaimAsk, Claimed, Due, Settled, Settling};
 pub use self::clients::{ClientRemoved, ClientStore, NamedClient};
 pub use self::credentials::{
@@ -65,6 +67,7 @@ pub trait Store:
     + ChainStore
     + ClientStore
     + ProfileStore
+    + AccessStore
     + AuditStore
     + EventStore
     + RuleStore
@@ -78,6 +81,7 @@ impl<T> Store for T where
         + ChainStore
         + ClientStore
         + ProfileStore
+        + AccessStore
         + AuditStore
         + EventStore
         + RuleStore

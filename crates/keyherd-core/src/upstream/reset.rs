@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::time::Timestamp;
 
 /// An answer's headers.
-pub trait Headers {
+pub trait Headers: Sync {
     /// The first value of that name, which is in lower case, if it is text.
     fn value(&self, name: &str) -> Option<&str>;
 }

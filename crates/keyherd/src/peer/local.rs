@@ -1,6 +1,8 @@
 //! The verbs on the store that this process has opened.
 
+mod access;
 mod asking;
+mod pools;
 
 use std::time::Duration;
 
@@ -88,8 +90,8 @@ impl Peer for Wired {
         Ok((self.show(name).await?, is_longer))
     }
 
-    async fn warm(&self, name: &Name, reason: &str) -> Result<bool, Failure> {
-        Ok(self.broker.clear(name, None, reason, &actor()).await?)
+    async fn warm(&self, name: &Name, reason: &str, scope: Option<&str>) -> Result<bool, Failure> {
+        Ok(self.broker.clear(name, scope, reason, &actor()).await?)
     }
 
     async fn clients(&self) -> Result<Vec<ClientView>, Failure> {

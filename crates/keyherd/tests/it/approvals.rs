@@ -88,7 +88,10 @@ fn a_thousand_ask_and_one_prompt_is_answered_once(place: Place) {
         let path = format!("/v1/approvals/{id}?wait_seconds=60");
         let waiting = scope.spawn(|| burst(&server, (0..50).map(|_| ("GET", path.clone(), String::new()))));
         let said = sandbox.run(&["--json", "approval", "allow", &id]).ok().json();
-        assert_eq!((said["decision"].as_str(), said["waiters"].as_u64()), (Some("allow_once"), Some(BURST as u64)));
+        assert_eq!(
+            (said["decision"].as_str(), said["waiters"].as_u64()),
+            (Some("allow_once"), Some(BURST as u64))
+        );
         waiting.join().unwrap()
     });
     assert!(answered.iter().all(|one| one["decision"] == "allow_once" && one["answered_by"] == "cli"));
@@ -121,7 +124,10 @@ fn an_answer_is_remembered_and_forgotten(place: Place) {
     let id = ask(&server, &question("builder"))["id"].as_str().unwrap().to_owned();
     sandbox.run(&["approval", "deny", &id, "--always"]).ok();
     let covered = ask(&server, &question("builder"));
-    assert_eq!((covered["state"].as_str(), covered["decision"].as_str()), (Some("answered"), Some("always_deny")));
+    assert_eq!(
+        (covered["state"].as_str(), covered["decision"].as_str()),
+        (Some("answered"), Some("always_deny"))
+    );
     assert_eq!(covered["id"], id.as_str(), "the approval whose answer it is");
     let rules = sandbox.run(&["--json", "rule", "list"]).ok().json();
     let [rule] = &rules["items"].as_array().unwrap()[..] else { panic!("not one rule: {rules}") };

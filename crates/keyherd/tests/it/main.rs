@@ -9,6 +9,7 @@
     reason = "in a test the panic is the report; this lint knows #[test] functions only"
 )]
 
+mod agents;
 mod audit;
 mod bad_input;
 mod commands;
@@ -25,6 +26,7 @@ mod keys;
 mod oauth;
 mod oidc;
 mod place;
+mod pools;
 mod profiles;
 mod provider;
 #[cfg_attr(
@@ -47,3 +49,4 @@ mod tls;
 // Rules and approvals.
 mod approvals;
 mod rules;
+mod upstream;

@@ -30,9 +30,32 @@ fn rules_are_written_tested_and_removed(place: Place) {
         rule["id"].as_str().unwrap().to_owned()
     };
     add(&["ask", "--host", "*.example.com"]);
-    let deny = add(&["deny", "--host", "api.example.com", "--method", "delete", "--path", "/v1/**", "--agent", "bot"]);
+    let deny = add(&[
+        "deny",
+        "--host",
+        "api.example.com",
+        "--method",
+        "delete",
+        "--path",
+        "/v1/**",
+        "--agent",
+        "bot",
+    ]);
     add(&["allow", "--host", "10.0.0.0/8", "--port", "443"]);
-    assert_eq!(add(&["deny", "--host", "API.example.com.", "--method", "DELETE", "--path", "/v1/**", "--agent", "bot"]), deny);
+    assert_eq!(
+        add(&[
+            "deny",
+            "--host",
+            "API.example.com.",
+            "--method",
+            "DELETE",
+            "--path",
+            "/v1/**",
+            "--agent",
+            "bot"
+        ]),
+        deny
+    );
     assert_eq!(verdict(&sandbox, &get), is("ask", "rule"));
     let delete = ["DELETE", "https://api.example.com/v1/things"];
     assert_eq!(verdict(&sandbox, &delete), is("ask", "rule"), "of no agent");
@@ -64,7 +87,10 @@ fn rules_move_as_toml(place: Place) {
     let file = sandbox.path("rules.toml");
     fs::write(&file, &exported).unwrap();
     let file = file.to_str().unwrap();
-    assert_eq!(sandbox.run(&["rule", "import", file]).ok().out, "0 rules added, 2 there already, 0 removed\n");
+    assert_eq!(
+        sandbox.run(&["rule", "import", file]).ok().out,
+        "0 rules added, 2 there already, 0 removed\n"
+    );
     let other = Sandbox::new();
     let done = other.run(&["--json", "rule", "import", file]).ok().json();
     assert_eq!((done["added"].as_u64(), done["default_changed"].as_bool()), (Some(2), Some(true)));
@@ -88,11 +114,14 @@ fn a_rule_counts_on_a_server_that_runs() {
     let sandbox = Sandbox::new();
     let server = Server::start(&sandbox);
     let test = json!({"method": "GET", "url": "http://a.example/"}).to_string();
-    let verdict = |word: &str| server.ask("POST", "/v1/rules/test", &test).1.contains(&format!("\"verdict\":\"{word}\""));
+    let verdict = |word: &str| {
+        server.ask("POST", "/v1/rules/test", &test).1.contains(&format!("\"verdict\":\"{word}\""))
+    };
     assert!(verdict("allow"));
     sandbox.run(&["rule", "add", "deny", "--host", "a.example"]).ok();
     until("the server knows", || verdict("deny"));
-    let (status, made) = server.ask("POST", "/v1/rules", &json!({"verdict": "ask", "host": "b.example"}).to_string());
+    let (status, made) =
+        server.ask("POST", "/v1/rules", &json!({"verdict": "ask", "host": "b.example"}).to_string());
     assert_eq!(status, 201, "{made}");
     assert_eq!(server.ask("PUT", "/v1/rules/default", &json!({"verdict": "maybe"}).to_string()).0, 400);
     assert_eq!(server.ask("PUT", "/v1/rules/default", &json!({"verdict": "deny"}).to_string()).0, 200);

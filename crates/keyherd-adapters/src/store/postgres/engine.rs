@@ -163,12 +163,14 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// `before`: so many of the statements travel ahead of the last one.
     async fn locked<T>(
         &mut self,
+        before: usize,
         statement: impl AsyncFnOnce(&Tx) -> Result<T, WireError>,
     ) -> Result<T, Fault> {
         let owed = std::mem::take(&mut self.owed);
-        self.tx.send_ahead(owed.len());
+        self.tx.send_ahead(owed.len() + before);
         let locks = join_all(owed.iter().map(|lock| self.tx.query(lock, &[])));
         let (locks, done) = join(locks, statement(&self.tx)).await;
         self.tx.send_ahead(0);
@@ -183,13 +185,30 @@ impl Turn<'_> {
 impl Transaction for Turn<'_> {
     async fn fetch(&mut self, statement: Statement) -> Result<Vec<Row>, Fault> {
         let (sql, params) = (statement.sql.postgres, params(&statement.values));
-        let rows = self.locked(async |tx| tx.query(sql, &params).await).await;
+        let rows = self.locked(0, async |tx| tx.query(sql, &params).await).await;
         rows.map(neutral)
     }
 
     async fn execute(&mut self, statement: Statement) -> Result<u64, Fault> {
         let (sql, params) = (statement.sql.postgres, params(&statement.values));
-        self.locked(async |tx| tx.execute(sql, &params).await).await
+        self.locked(0, async |tx| tx.execute(sql, &params).await).await
+    }
+
+    async fn execute_then_fetch(
+        &mut self,
+        changes: Vec<Statement>,
+        look: Statement,
+    ) -> Result<(Vec<u64>, Vec<Row>), Fault> {
+        let changes: Vec<_> = changes.iter().map(|one| (one.sql.postgres, params(&one.values))).collect();
+        let look = (look.sql.postgres, params(&look.values));
+        let done = self.locked(changes.len(), async |tx| {
+            let changed = join_all(changes.iter().map(|(sql, params)| tx.execute(sql, params)));
+            let (changed, rows) = join(changed, tx.query(look.0, &look.1)).await;
+            // The first that failed is why the others did.
+            Ok((changed.into_iter().collect::<Result<_, _>>()?, rows?))
+        });
+        let (changed, rows) = done.await?;
+        Ok((changed, neutral(rows)))
     }
 
     fn lane(&mut self) -> &mut Lane {
@@ -197,7 +216,7 @@ impl Transaction for Turn<'_> {
     }
 
     async fn commit(mut self: Box<Self>, last: Vec<Statement>) -> Result<(), Fault> {
-        self.locked(async |_| Ok(())).await?;
+        self.locked(0, async |_| Ok(())).await?;
         let Self { engine, tx, lane, taken, .. } = *self;
         let (number, session) = (tx.lane(), tx.session());
         let bound: Vec<_> = last.iter().map(|last| (last.sql.postgres, params(&last.values))).collect();

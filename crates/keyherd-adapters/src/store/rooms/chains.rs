@@ -86,11 +86,6 @@ impl SqlStore {
         row.map(|row| self.chain_row(&row)).transpose()
     }
 
-    pub(super) async fn chain_in(&self, write: &mut Write<'_>, id: i64) -> Result<Option<Chain>, Fault> {
-        let row = write.first(query(sql::CHAIN).bind(id)).await?;
-        row.map(|row| self.chain_row(&row)).transpose()
-    }
-
     /// For who decides by it what to write.
     pub(super) async fn chain_locked(&self, write: &mut Write<'_>, id: i64) -> Result<Option<Chain>, Fault> {
         let row = write.first(query(sql::CHAIN_LOCKED).bind(id)).await?;
@@ -112,8 +107,9 @@ impl SqlStore {
             .bind(ask.chain.as_i64())
             .bind(i64::try_from(ask.revision).unwrap_or(i64::MAX))
             .bind(self.engine.claim_life().map(millis));
-        let claimed = write.execute(update).await? == 1;
-        let row = write.first(query(sql::CHAIN_CLAIMED).bind(ask.chain.as_i64())).await?;
+        let look = query(sql::CHAIN_CLAIMED).bind(ask.chain.as_i64());
+        let (changed, row) = write.run_then_first(vec![update], look).await?;
+        let claimed = changed.last() == Some(&true);
         if let Some(row) = row.as_ref().filter(|_| claimed) {
             // Whoever could not write the answer down must not ask for it.
             self.vault.follow(key_in_force(row)?)?;

@@ -74,45 +74,46 @@ impl SqlStore {
         settling: &Settling,
     ) -> Result<(bool, Option<Box<Chain>>), Fault> {
         let chain = settling.chain.as_i64();
-        let mut settled = self.write_settlement(write, guard, settling).await?;
-        if !settled {
-            let row = self.chain_locked(write, chain).await?.map(Box::new);
-            let stands = row.as_ref().and_then(|row| row.claim.as_ref()).map(|claim| claim.id);
-            if stands != Some(settling.claim) {
-                return Ok((false, row));
-            }
-            settled = self.write_settlement(write, guard, settling).await?;
+        let first = self.write_settlement(write, guard, settling).await?;
+        if first.0 {
+            return Ok(first);
         }
-        Ok((settled, self.chain_in(write, chain).await?.map(Box::new)))
+        let row = self.chain_locked(write, chain).await?.map(Box::new);
+        let stands = row.as_ref().and_then(|row| row.claim.as_ref()).map(|claim| claim.id);
+        if stands != Some(settling.claim) {
+            return Ok((false, row));
+        }
+        self.write_settlement(write, guard, settling).await
     }
 
-    /// Whether the row was what the settlement is about; if not, nothing was written.
+    /// Whether the row was what the settlement is about, and the row after it; if not, nothing was written.
     async fn write_settlement(
         &self,
         write: &mut Write<'_>,
         guard: Guard,
         settling: &Settling,
-    ) -> Result<bool, Fault> {
+    ) -> Result<(bool, Option<Box<Chain>>), Fault> {
         let me = self.owner();
-        match &settling.settlement {
-            Settlement::Granted(tokens) => self.grant(write, guard, settling, tokens).await,
-            Settlement::Troubled(trouble) => write.run(trouble_statement(settling, trouble, me)).await,
+        let changes = match &settling.settlement {
+            Settlement::Granted(tokens) => self.grant(guard, settling, tokens)?,
+            Settlement::Troubled(trouble) => vec![trouble_statement(settling, trouble, me)],
+            // A client of whom nothing is known (a static key's) cannot be blocked: the claim ends all the same.
             Settlement::Blocked(block) => {
-                // A client of whom nothing is known (a static key's) cannot be blocked: the claim ends all the same.
-                write.run(block_statement(settling, block, me)).await?;
-                write.run(release_statement(settling, me)).await
+                vec![block_statement(settling, block, me), release_statement(settling, me)]
             }
-            Settlement::Released => write.run(release_statement(settling, me)).await,
+            Settlement::Released => vec![release_statement(settling, me)],
+        };
+        let look = query(sql::CHAIN).bind(settling.chain.as_i64());
+        let (changed, row) = write.run_then_first(changes, look).await?;
+        let settled = changed.last() == Some(&true);
+        if settled && matches!(settling.settlement, Settlement::Granted(_)) {
+            write.lastly(self.spent_trim(settling.chain, settling.generation));
         }
+        Ok((settled, row.map(|row| self.chain_row(&row)).transpose()?.map(Box::new)))
     }
 
-    async fn grant(
-        &self,
-        write: &mut Write<'_>,
-        guard: Guard,
-        settling: &Settling,
-        tokens: &Tokens,
-    ) -> Result<bool, Fault> {
+    /// The spent token's hash is kept, and the row has the new tokens.
+    fn grant(&self, guard: Guard, settling: &Settling, tokens: &Tokens) -> Result<Vec<Statement>, Fault> {
         let chain = settling.chain.as_i64();
         let next = settling.generation + 1;
         let (spend, grant) = match guard {
@@ -124,7 +125,6 @@ impl SqlStore {
             .bind(chain)
             .bind(signed(settling.generation))
             .bind(settling.spend_hash.map(|hash| hash.as_bytes().to_vec()));
-        write.run(guard.bind(spend)).await?;
         let sealed = self.seal_tokens(chain, next, tokens)?;
         let grant = query(grant)
             .bind(signed(next))
@@ -141,11 +141,7 @@ impl SqlStore {
             .bind(settling.due_at.map(Timestamp::as_millis))
             .bind(chain)
             .bind(signed(settling.generation));
-        let granted = write.run(guard.bind(grant)).await?;
-        if granted {
-            write.lastly(self.spent_trim(settling.chain, settling.generation));
-        }
-        Ok(granted)
+        Ok(vec![guard.bind(spend), guard.bind(grant)])
     }
 
     /// After a generation's token was spent or replaced. The oldest one that is still too young to go may well lie

@@ -69,6 +69,17 @@ impl Write<'_> {
         self.transaction.fetch(statement).await
     }
 
+    /// Whether each change changed a row, and the first row of a look after them all; in one trip, see
+    /// [`Transaction::execute_then_fetch`].
+    pub(super) async fn run_then_first(
+        &mut self,
+        changes: Vec<Statement>,
+        look: Statement,
+    ) -> Result<(Vec<bool>, Option<Row>), Fault> {
+        let (changed, rows) = self.transaction.execute_then_fetch(changes, look).await?;
+        Ok((changed.into_iter().map(|rows| rows > 0).collect(), rows.into_iter().next()))
+    }
+
     pub(super) async fn first(&mut self, statement: Statement) -> Result<Option<Row>, Fault> {
         Ok(self.fetch(statement).await?.into_iter().next())
     }

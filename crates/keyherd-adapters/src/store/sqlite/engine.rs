@@ -20,9 +20,10 @@ use super::fault::{FileFault, explain};
 use super::owners::Owners;
 use super::place::Place;
 use super::row::{FileRow, bound};
+use super::visit::{Done, run_all};
 use crate::store::engine::{Engine, Kind, Lane, Transaction};
 use crate::store::fault::Fault;
-use crate::store::statement::{Row, Statement};
+use crate::store::statement::{Row, Statement, query};
 
 /// One process's way into the file.
 pub(super) struct SqliteEngine {
@@ -88,15 +89,14 @@ impl SqliteEngine {
     async fn turn(&self) -> Result<Turn<'_>, FileFault> {
         let wait = tokio::time::timeout(self.bounds.queue_timeout, self.line.lock()).await;
         let mut place = wait.map_err(|_elapsed| Fault::Busy)?;
-        let mut line = match place.take() {
+        let line = match place.take() {
             Some(line) => line,
             None => Line {
                 connection: self.connect_options.connect().await?,
                 lane: Lane { chain: self.owners.me(), end: None },
             },
         };
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut line.connection).await?;
-        Ok(Turn { engine: self, place, line })
+        Ok(Turn { engine: self, place, line, has_begun: false })
     }
 }
 
@@ -160,23 +160,35 @@ impl Engine for SqliteEngine {
     }
 }
 
-/// The writer's turn: a transaction.
+/// The writer's turn: a transaction. It begins with its first statement, in the same visit.
 struct Turn<'a> {
     engine: &'a SqliteEngine,
     place: MutexGuard<'a, Option<Line>>,
     line: Line,
+    has_begun: bool,
 }
 
 impl Turn<'_> {
-    async fn run(&mut self, statement: Statement) -> Result<u64, FileFault> {
-        Ok(bound(statement).execute(&mut self.line.connection).await?.rows_affected())
+    /// What each statement did, in one visit.
+    async fn visit(
+        &mut self,
+        statements: impl IntoIterator<Item = Statement>,
+    ) -> Result<Vec<Done>, FileFault> {
+        let begins = !std::mem::replace(&mut self.has_begun, true);
+        let all = begins.then(|| query("BEGIN IMMEDIATE")).into_iter().chain(statements).collect();
+        let mut done = run_all(&mut self.line.connection, all).await?;
+        done.drain(..usize::from(begins));
+        Ok(done)
+    }
+
+    async fn only(&mut self, statement: Statement) -> Result<Done, FileFault> {
+        Ok(self.visit([statement]).await?.pop().unwrap_or_default())
     }
 
     async fn end(mut self, last: Vec<Statement>, end: &'static str) -> Result<(), FileFault> {
-        for statement in last {
-            self.run(statement).await?;
+        if self.has_begun || !last.is_empty() {
+            self.visit(last.into_iter().chain([query(end)])).await?;
         }
-        sqlx::query(end).execute(&mut self.line.connection).await?;
         *self.place = Some(self.line);
         Ok(())
     }
@@ -185,13 +197,24 @@ impl Turn<'_> {
 #[async_trait]
 impl Transaction for Turn<'_> {
     async fn fetch(&mut self, statement: Statement) -> Result<Vec<Row>, Fault> {
-        let rows = bound(statement).fetch_all(&mut self.line.connection).await;
-        self.engine.told(rows.map(neutral).map_err(FileFault::from))
+        let done = self.only(statement).await;
+        self.engine.told(done.map(|done| neutral(done.rows)))
     }
 
     async fn execute(&mut self, statement: Statement) -> Result<u64, Fault> {
-        let changed = self.run(statement).await;
-        self.engine.told(changed)
+        let done = self.only(statement).await;
+        self.engine.told(done.map(|done| done.changed))
+    }
+
+    async fn execute_then_fetch(
+        &mut self,
+        changes: Vec<Statement>,
+        look: Statement,
+    ) -> Result<(Vec<u64>, Vec<Row>), Fault> {
+        let done = self.visit(changes.into_iter().chain([look])).await;
+        let mut done = self.engine.told(done)?;
+        let rows = done.pop().unwrap_or_default().rows;
+        Ok((done.iter().map(|done| done.changed).collect(), neutral(rows)))
     }
 
     fn lane(&mut self) -> &mut Lane {

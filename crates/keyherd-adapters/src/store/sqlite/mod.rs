@@ -14,6 +14,7 @@ mod owners;
 mod place;
 mod row;
 mod schema;
+mod visit;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};

@@ -6,10 +6,15 @@ use sqlx::{Decode, Row as _, Sqlite, Type};
 use crate::store::fault::Fault;
 use crate::store::statement::{Columns, Statement, Value};
 
+pub(super) type Bound = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
+
 /// The statement in SQLite's dialect, with its values.
-pub(super) fn bound(statement: Statement) -> sqlx::query::Query<'static, Sqlite, SqliteArguments> {
-    let query = sqlx::query(statement.sql.sqlite);
-    statement.values.into_iter().fold(query, |query, value| match value {
+pub(super) fn bound(statement: Statement) -> Bound {
+    with_values(sqlx::query(statement.sql.sqlite), statement.values)
+}
+
+pub(super) fn with_values(query: Bound, values: Vec<Value>) -> Bound {
+    values.into_iter().fold(query, |query, value| match value {
         Value::Int(value) => query.bind(value),
         Value::Text(value) => query.bind(value),
         Value::Bytes(value) => query.bind(value),

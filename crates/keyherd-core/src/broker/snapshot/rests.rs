@@ -2,13 +2,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
-use super::{Known, Snapshots};
+use super::{Known, Snapshots, UNWATCHED_MAX};
 use crate::broker::probe::{Entry, Probe};
-use crate::credential::{Cooldown, Credential};
+use crate::credential::{Cooldown, Credential, Loaded};
 use crate::ids::{CredentialId, Name};
 use crate::time::Timestamp;
 use crate::upstream::CooldownBounds;
+
+/// A reading that began before a rest's commit has ended by then: what comes later has the rest in it, or its end.
+const SET_HERE_MAX: Duration = Duration::from_secs(30);
+
+/// A rest that this process set, and when.
+#[derive(Clone)]
+pub(super) struct SetHere {
+    id: CredentialId,
+    cooldown: Cooldown,
+    at: Timestamp,
+}
 
 impl Known {
     /// Whether a request in that scope may go now, the first one after a rest's end included.
@@ -46,13 +58,29 @@ impl Known {
     }
 }
 
+/// Those that hold yet, and this one.
+fn with(known: &[SetHere], rest: &SetHere) -> Vec<SetHere> {
+    let is_same = |other: &SetHere| other.id == rest.id && other.cooldown.scope == rest.cooldown.scope;
+    let is_over = |other: &SetHere| other.cooldown.until <= rest.at;
+    let others = known.iter().filter(|other| !is_over(other));
+    let is_longer = |other: &&SetHere| !is_same(other) || rest.cooldown.until < other.cooldown.until;
+    others.filter(is_longer).chain([rest]).cloned().collect()
+}
+
 fn is_wait(entry: &Entry) -> bool {
     matches!(entry, Entry::Wait(_))
 }
 
 impl Snapshots {
-    /// From now on it rests in this process. What is being read of it meanwhile is not kept.
-    pub(in crate::broker) fn cooled(&self, name: &Name, id: CredentialId, cooldown: &Cooldown) {
+    /// From now on it rests in this process, whatever is being read of it meanwhile.
+    pub(in crate::broker) fn cooled(
+        &self,
+        name: &Name,
+        id: CredentialId,
+        cooldown: &Cooldown,
+        now: Timestamp,
+    ) {
+        self.set_here(name, &SetHere { id, cooldown: cooldown.clone(), at: now });
         self.changes.of_name(name.as_str());
         let pinned = self.names.pin();
         pinned.update(name.clone(), |known| {
@@ -65,6 +93,37 @@ impl Snapshots {
             let reread_at = AtomicI64::new(known.reread_at.load(Ordering::Relaxed));
             Arc::new(Known { credential, probes, reread_at, cell: Arc::clone(&known.cell), ..**known })
         });
+    }
+
+    /// Puts the rests that were set here into what was read: it may be from before their commit.
+    pub(in crate::broker) fn resting(&self, loaded: &mut Loaded, now: Timestamp) {
+        let Some(rests) = self.rests.pin().get(&loaded.credential.name).map(Arc::clone) else { return };
+        // Where nobody watches, nobody is told either that somebody has ended one.
+        let is_watched = self.watched.load(Ordering::Relaxed);
+        let trust = if is_watched { SET_HERE_MAX } else { UNWATCHED_MAX };
+        let is_trusted = |rest: &&SetHere| rest.at <= now && now < rest.at + trust;
+        let holds = |rest: &&SetHere| rest.id == loaded.credential.id && now < rest.cooldown.until;
+        let rests: Vec<_> = rests.iter().filter(is_trusted).filter(holds).collect();
+        rests.into_iter().for_each(|rest| loaded.credential.take_rest(&rest.cooldown));
+    }
+
+    /// A rest was ended: only the store knows which ones are left.
+    pub(in crate::broker) fn warmed(&self, name: &str) {
+        self.rests.pin().remove(name);
+    }
+
+    /// What was set here may have been undone, without a word.
+    pub(in crate::broker) fn all_warmed(&self) {
+        self.rests.pin().clear();
+    }
+
+    fn set_here(&self, name: &Name, rest: &SetHere) {
+        let rests = self.rests.pin();
+        if rests.len() >= self.max {
+            rests.clear();
+        }
+        let first = || Arc::new(vec![rest.clone()]);
+        rests.update_or_insert_with(name.clone(), |known| Arc::new(with(known, rest)), first);
     }
 
     /// A request in that scope went well: whoever waits for that need not wait any more.

@@ -1,5 +1,6 @@
 //! A store whose claims expire and whose events come as scripted: in front of the memory store, which knows neither.
 
+mod access;
 mod approvals;
 mod pools;
 
@@ -42,6 +43,8 @@ pub(super) struct BentStore {
     pub(super) claims: AtomicU64,
     /// A claim's answer is lost, and it takes effect so much later.
     pub(super) claims_late: Mutex<Option<Duration>>,
+    /// How long a rest takes to be written.
+    pub(super) cools_for: Mutex<Duration>,
     panics_for: Mutex<Option<&'static str>>,
 }
 
@@ -57,6 +60,7 @@ impl BentStore {
             looks: none(),
             claims: none(),
             claims_late: Mutex::default(),
+            cools_for: Mutex::default(),
             panics_for: Mutex::default(),
         })
     }
@@ -249,6 +253,8 @@ impl CredentialStore for BentStore {
     }
 
     async fn cool(&self, id: CredentialId, cooldown: &Cooldown, record: Record) -> Result<bool, StoreError> {
+        let took = *self.cools_for.lock().unwrap_or_else(PoisonError::into_inner);
+        tokio::time::sleep(took).await;
         self.inner.cool(id, cooldown, record).await
     }
 

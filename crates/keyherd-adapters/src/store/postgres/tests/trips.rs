@@ -64,10 +64,10 @@ async fn every_verb_takes_no_more_round_trips_than_this() {
     trips.of("remove", store.remove(made.credential.id, None, record("remove"))).await.unwrap();
     let most = [
         ("credential", 1),
-        ("claim", 3),
-        ("claim, missed", 3),
+        ("claim", 2),
+        ("claim, missed", 2),
         ("renew", 2),
-        ("settle", 6),
+        ("settle", 4),
         ("cool", 2),
         ("reconnect", 11),
         ("create", 6),

@@ -32,7 +32,13 @@ SELECT nextval('upgrades');
 const NEXT_SCHEMA: Schema = Schema {
     version: NEXT,
     oldest: SCHEMA_VERSION,
-    migrations: &[SCHEMA.migrations[0], SCHEMA.migrations[1], SCHEMA.migrations[2], (NEXT, ADDS)],
+    migrations: &[
+        SCHEMA.migrations[0],
+        SCHEMA.migrations[1],
+        SCHEMA.migrations[2],
+        SCHEMA.migrations[3],
+        (NEXT, ADDS),
+    ],
 };
 
 /// Makes the store with this version, and upgrades it with the next one.
@@ -44,7 +50,13 @@ pub(super) async fn upgraded(bed: &Bed) {
 
 const BROKEN: &str = "ALTER TABLE chains ADD COLUMN later TEXT; SELECT 1 / 0";
 const BROKEN_SCHEMA: Schema = Schema {
-    migrations: &[SCHEMA.migrations[0], SCHEMA.migrations[1], SCHEMA.migrations[2], (NEXT, BROKEN)],
+    migrations: &[
+        SCHEMA.migrations[0],
+        SCHEMA.migrations[1],
+        SCHEMA.migrations[2],
+        SCHEMA.migrations[3],
+        (NEXT, BROKEN),
+    ],
     ..NEXT_SCHEMA
 };
 

@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 
 use super::*;
 use crate::broker::Broker;
+use crate::broker::tests::bent;
 use crate::fakes::{granted, json_reply};
 use crate::pool::Edit;
 use crate::ports::store::{CredentialStore, PoolChange};
@@ -233,4 +234,37 @@ async fn an_answer_is_judged_by_the_rules_of_its_provider() {
     assert_eq!((seen.pointer.as_deref(), seen.header), (Some("/error/code"), Some("retry-after")));
     assert!(until >= later(&stage, 7 * SECOND));
     assert!(stage.host.broker.evidence(&name("nobody"), &answer).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_repeats_the_key_is_not_quoted() {
+    let stage = pooled("a", Strategy::Failover).await;
+    let seen = Seen { code: Some("secret".into()), ..seen(429) };
+    let evidence = Evidence::RateLimit { until: later(&stage, HOUR), seen };
+    assert!(matches!(stage.host.tells(&told("a", evidence)).await, Followed::Cooled { .. }));
+    let log = stage.host.store.tail(1).await.expect("read");
+    let detail = &log[0].detail;
+    assert!(detail.contains("unprintable_code") && !detail.contains("secret"), "{detail}");
+}
+
+/// The store takes its time, and is read meanwhile: what is read then knows nothing of the rest.
+#[tokio::test(start_paused = true)]
+async fn a_rest_holds_while_it_is_written() {
+    let stage = pooled("a b", Strategy::Failover).await;
+    let (broker, store, _host) = bent::process(&stage, None, None);
+    drop(broker.events());
+    pass(SECOND).await;
+    *store.cools_for.lock().expect("sound") = SECOND;
+    let report = told("a", limit(later(&stage, HOUR)));
+    let (writer, told) = (broker.clone(), report.clone());
+    let writing = tokio::spawn(async move { writer.report(&told, &actor()).await });
+    pass(SECOND / 2).await;
+    broker.pool_status(&name("pool")).await.expect("read");
+    let again = broker.report(&report, &actor()).await;
+    assert!(matches!(again, Ok(Followed::Cooled { is_news: false, .. })), "{again:?}");
+    assert_eq!(token(broker.acquire("pool", &plain(), &actor()).await).credential(), "b");
+    assert!(!writing.is_finished());
+    assert!(matches!(writing.await.expect("ended"), Ok(Followed::Cooled { is_news: true, .. })));
+    assert!(broker.clear(&name("a"), None, "rate_limit", &actor()).await.expect("cleared"));
+    assert_eq!(token(broker.acquire("a", &plain(), &actor()).await).credential(), "a", "at once");
 }
