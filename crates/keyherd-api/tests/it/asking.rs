@@ -128,3 +128,32 @@ async fn rules_are_written_tested_and_removed() {
     let test = json!({"method": "GET", "url": "ftp://a/"});
     world.ask("POST", "/v1/rules/test", Some(test)).await.is_problem(400, "invalid_request");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_asks_for_itself_and_sees_its_own() {
+    let world = World::new([]);
+    let made = world.ask("POST", "/v1/agents", Some(json!({"name": "bot"}))).await.json();
+    let key = made["key"].as_str().expect("a key").to_owned();
+    let with_key = async |method: &str, path: &str, body: Option<Value>| {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost:8484")
+            .header("authorization", format!("Bearer {key}"));
+        world.raw(request.body(crate::world::body_of(body)).expect("is a request")).await
+    };
+    let own = with_key("POST", "/v1/approvals", Some(tool("bot"))).await;
+    assert_eq!(own.status, 201, "{own:?}");
+    let own = own.json()["id"].as_str().expect("an id").to_owned();
+    with_key("POST", "/v1/approvals", Some(tool("other"))).await.is_problem(403, "denied");
+    let foreign = ask(&world, tool("other")).await["id"].as_str().expect("an id").to_owned();
+    assert_eq!(with_key("GET", &format!("/v1/approvals/{own}"), None).await.status, 200);
+    with_key("GET", &format!("/v1/approvals/{foreign}?wait_seconds=30"), None)
+        .await
+        .is_problem(404, "not_found");
+    let list = with_key("GET", "/v1/approvals", None).await.json();
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(1), "{list}");
+    let body = Some(json!({"decision": "allow_once"}));
+    with_key("POST", &format!("/v1/approvals/{own}/answer"), body).await.is_problem(403, "denied");
+    with_key("GET", "/v1/rules", None).await.is_problem(403, "denied");
+}

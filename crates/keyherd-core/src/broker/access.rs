@@ -88,6 +88,7 @@ impl Broker {
         let revoked = self.0.ports.store.revoke_agent(agent.id, record).await;
         // Also where the answer was lost: who is not gone is read anew.
         self.0.snapshots.drop_agent(agent.id);
+        self.0.policy.changed();
         self.access_changed();
         if revoked? { Ok(()) } else { Err(no("agent", name, "agent list")) }
     }

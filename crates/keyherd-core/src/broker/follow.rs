@@ -195,6 +195,8 @@ impl Broker {
                 self.0.snapshots.pool_changed(&event.subject);
             }
             (kind, None) if kind.starts_with("agent_") || kind.starts_with("binding_") => {
+                // Answers to an agent go with it.
+                self.heard_of_asking(&event);
                 self.access_told(&event);
             }
             (_, None) => self.0.snapshots.mark_all_stale(),

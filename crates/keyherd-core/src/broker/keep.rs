@@ -226,7 +226,8 @@ impl Broker {
     /// Something was told of approvals or rules: the approval's room looks, and rules are read anew.
     pub(super) fn heard_of_asking(&self, event: &StoredEvent) {
         let is_answer = event.kind == APPROVAL_ANSWERED;
-        if event.kind == RULES_CHANGED || (is_answer && is_remembered(event)) {
+        let is_change = matches!(event.kind.as_str(), RULES_CHANGED | "agent_revoked");
+        if is_change || (is_answer && is_remembered(event)) {
             self.0.policy.changed();
         }
         if let Some(sign) = ApprovalId::parse(&event.subject).and_then(|id| self.0.asking.rooms.sign(id)) {

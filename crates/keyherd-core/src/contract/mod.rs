@@ -113,7 +113,7 @@ macro_rules! store_contract {
             listing: credentials_come_in_pages, the_longest_due_comes_first, who_is_switched_off_is_never_due,
                 a_chain_is_rescheduled_without_a_revision, a_due_time_that_changed_since_is_left_alone, the_census_counts_every_state;
             rules: rules_are_kept_whole, the_same_rule_is_there_once, one_of_many_writes_a_rule,
-                a_change_of_rules_is_whole, a_remembered_answer_is_kept_whole;
+                a_change_of_rules_is_whole, a_remembered_answer_is_kept_whole, answers_go_with_their_agent;
             approvals: the_same_question_is_open_once, one_of_many_opens, the_first_answer_wins,
                 an_answer_comes_in_time_and_a_timeout_does_not, an_answer_is_remembered_once,
                 what_is_remembered_gives_way_to_the_stronger_alone, prompts_are_bounded,

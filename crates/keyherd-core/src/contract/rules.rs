@@ -163,3 +163,33 @@ pub async fn a_remembered_answer_is_kept_whole(bed: &dyn Testbed) {
     let kept = process.store.rules().await.expect("rules").rules;
     assert_eq!(kept, new.map(|new| new.rule));
 }
+
+pub async fn answers_go_with_their_agent(bed: &dyn Testbed) {
+    let process = bed.open().await;
+    let store = &*process.store;
+    let agent = crate::agent::Agent {
+        id: crate::ids::AgentId::of_random(1),
+        name: name("bot"),
+        key_hash: super::fixtures::hash("key"),
+        allowed: Vec::new(),
+        may_fetch_tokens: false,
+        created_at: at(0),
+    };
+    let record = || Record { note: note("agent"), event: None };
+    store.create_agent(agent.clone(), 10, record()).await.expect("made");
+    let asked = |agent: &str, key: &str| {
+        let asked = Asked::Outside { key: Some(key.into()), text: "1".into() };
+        About::Answered(Question { agent: name(agent), asked })
+    };
+    let ruled = Scope { agent: Some(name("bot")), ..scope("a.example") };
+    let rules = [
+        made(1, Verdict::Allow, asked("bot", "rm")),
+        made(2, Verdict::Allow, asked("other", "rm")),
+        made(3, Verdict::Deny, About::Written(ruled)),
+    ];
+    edit(store, adding(rules)).await;
+    assert_eq!(store.revoke_agent(agent.id, record()).await, Ok(true));
+    let left: Vec<_> =
+        store.rules().await.expect("rules").rules.iter().map(|rule| rule.id.as_i64()).collect();
+    assert_eq!(left, [2, 3], "what was written stays, and what others were answered");
+}

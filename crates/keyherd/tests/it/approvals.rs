@@ -83,6 +83,11 @@ fn a_thousand_ask_and_one_prompt_is_answered_once(place: Place) {
     assert_eq!(prompt["question"], json!({"tool": "delete", "path": "/tmp/x"}));
     ask(&server, &question("other"));
     assert_eq!(open(&server).len(), 2, "another agent, its own prompt");
+    // A process tells the others how many wait with it, and not each time.
+    until("all are counted", || {
+        let list = sandbox.run(&["--json", "approval", "list"]).ok().json();
+        list["items"][0]["waiters"] == BURST
+    });
     // A person on the server's own machine answers, while requests wait.
     let answered = std::thread::scope(|scope| {
         let path = format!("/v1/approvals/{id}?wait_seconds=60");
@@ -160,8 +165,7 @@ fn asked_on_one_host_and_answered_on_the_other() {
     until("the other host hears of rules", || {
         here.run(&["rule", "add", "deny", "--host", "probe.example"]).ok();
         let test = json!({"method": "GET", "url": "http://probe.example/"}).to_string();
-        let heard = second.ask("POST", "/v1/rules/test", &test).1.contains("\"verdict\":\"deny\"");
-        heard
+        second.ask("POST", "/v1/rules/test", &test).1.contains("\"verdict\":\"deny\"")
     });
     let mut took = Vec::new();
     for round in 0..5 {

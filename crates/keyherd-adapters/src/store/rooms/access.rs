@@ -114,6 +114,7 @@ impl SqlStore {
 
     async fn drop_agent(&self, id: AgentId, record: Record) -> Result<bool, Fault> {
         let mut write = self.write().await?;
+        write.execute(query(sql::FORGET_ANSWERS).bind(id.as_i64())).await?;
         if !write.run(query(sql::REMOVE_AGENT).bind(id.as_i64())).await? {
             write.cancel().await?;
             return Ok(false);

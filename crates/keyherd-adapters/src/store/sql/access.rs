@@ -12,6 +12,10 @@ pub(in crate::store) const INSERT_ALLOWED: &str = "INSERT INTO agent_names (name
 
 pub(in crate::store) const REMOVE_AGENT: &str = "DELETE FROM agents WHERE id = $1";
 
+/// What humans answered to it: who has its name next was never answered. Before it is removed.
+pub(in crate::store) const FORGET_ANSWERS: &str = "DELETE FROM rules WHERE kind IS NOT NULL AND agent = \
+     (SELECT name FROM agents WHERE id = $1)";
+
 pub(in crate::store) const REMOVE_ALLOWED: &str = "DELETE FROM agent_names WHERE agent = $1";
 
 pub(in crate::store) const BINDINGS: &str = "SELECT id, name, doc FROM bindings";

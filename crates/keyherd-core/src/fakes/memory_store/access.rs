@@ -74,10 +74,12 @@ impl AccessStore for MemoryStore {
 
     async fn revoke_agent(&self, id: AgentId, record: Record) -> Result<bool, StoreError> {
         self.write(record, |rows| {
-            let before = rows.agents.len();
+            let gone = rows.agents.values().find(|agent| agent.id == id).map(|agent| agent.name.clone());
             rows.agents.retain(|_, agent| agent.id != id);
-            let was_there = rows.agents.len() < before;
-            (was_there, was_there)
+            if let Some(name) = &gone {
+                rows.rules.forget_answers_of(name);
+            }
+            (gone.is_some(), gone.is_some())
         })
     }
 

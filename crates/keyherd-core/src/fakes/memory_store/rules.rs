@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use super::{MemoryStore, Rows};
-use crate::policy::{Rule, Rulebook, stands_against};
+use crate::ids::Name;
+use crate::policy::{About, Rule, Rulebook, stands_against};
 use crate::ports::StoreError;
 use crate::ports::store::{NewRule, Record, RuleStore, RulesEdit, RulesEdited};
 use crate::secret::TokenHash;
@@ -35,6 +36,11 @@ impl Kept {
         let mut flags = kept.iter();
         self.book.rules.retain(|_| flags.next().copied().unwrap_or(true));
         before - self.book.rules.len()
+    }
+
+    /// Who has that name next was never answered.
+    pub(super) fn forget_answers_of(&mut self, agent: &Name) {
+        self.retain(|rule| !matches!(&rule.about, About::Answered(question) if question.agent == *agent));
     }
 
     /// Remembers an answer, unless what is remembered is as strong.

@@ -8,9 +8,10 @@ use crate::cli::Failure;
 
 /// Every rule is checked, and errors name the file and the line.
 pub(super) fn parse(text: &str, path: &Path) -> Result<RulesDocument, Failure> {
+    let name = if path.as_os_str() == "-" { "standard input".into() } else { path.display().to_string() };
     let at = |line: Option<usize>| match line {
-        Some(line) => format!("{}, line {line}", path.display()),
-        None => path.display().to_string(),
+        Some(line) => format!("{name}, line {line}"),
+        None => name.clone(),
     };
     let document: RulesDocument = toml::from_str(text).map_err(|error| {
         let line = error.span().map(|span| text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1);
