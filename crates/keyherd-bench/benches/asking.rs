@@ -45,7 +45,7 @@ async fn bench(arguments: &Arguments) -> Outcome {
     let installation = Installation::open(ground.path(), Arc::new(provider), Options::default()).await?;
     let baseline = watched(waiters, rounds).await;
     let one = played(&[&installation.broker], waiters, rounds).await?;
-    let opened = opened(&*installation.store).await?;
+    let opened = opened_by(&installation.broker).await?;
     installation.close().await;
     add(&mut report, "one host", &one, &baseline, 50.0);
     report.row(counted("approvals announced, one host", opened, rounds));
@@ -99,11 +99,6 @@ fn add(report: &mut Report, what: &str, rounds: &[Round], baseline: &[Round], ai
 
 fn counted(what: &str, count: usize, rounds: usize) -> Row {
     Row::new(what.to_owned()).ours(format!("{count} in {rounds} rounds")).aim("1 a round", count == rounds)
-}
-
-async fn opened(store: &dyn EventStore) -> Outcome<usize> {
-    let events = store.events(0, 100_000).await?;
-    Ok(events.iter().filter(|event| event.kind == APPROVAL_OPENED).count())
 }
 
 async fn opened_by(broker: &Broker) -> Outcome<usize> {

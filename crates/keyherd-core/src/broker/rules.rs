@@ -3,7 +3,7 @@
 //! A set that is known to be old judges nobody until it was read anew, except while the store cannot be asked.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -34,6 +34,8 @@ struct Held {
     as_of: u64,
     /// On the clock that counts suspend.
     read_at: Duration,
+    /// Somebody reads them anew, since they are old enough that something may have been missed.
+    is_reread: AtomicBool,
 }
 
 /// Why rules were not changed.
@@ -84,22 +86,33 @@ impl Policy {
         self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn fresh(&self, uptime: Duration, age_max: Option<Duration>) -> Option<Arc<RuleSet>> {
-        let held = self.held.load();
-        let held = held.as_ref()?;
-        let is_recent = age_max.is_none_or(|max| uptime.saturating_sub(held.read_at) < max);
-        (held.as_of == self.changes.load(Ordering::Acquire) && is_recent).then(|| Arc::clone(&held.set))
+    /// What is in memory, unless a change was told since it was read.
+    fn unchanged(&self) -> Option<Arc<Held>> {
+        let held = self.held.load_full()?;
+        (held.as_of == self.changes.load(Ordering::Acquire)).then_some(held)
     }
 }
 
 impl Broker {
     /// The rules in memory, if they are known to be those of the store: no wait, no reading.
     pub fn rules_at_hand(&self) -> Option<Arc<RuleSet>> {
-        let age_max = match self.is_watching() {
-            true => self.0.ports.store.latecomers().map(|_| self.0.options.memory_age_max),
-            false => Some(UNWATCHED_MAX),
-        };
-        self.0.policy.fresh(self.0.ports.clock.uptime(), age_max)
+        let held = self.0.policy.unchanged()?;
+        let age = self.0.ports.clock.uptime().saturating_sub(held.read_at);
+        if !self.is_watching() {
+            return (age < UNWATCHED_MAX).then(|| Arc::clone(&held.set));
+        }
+        // Where events may be missed: read anew now and then, while what is there serves on.
+        let is_aged = self.0.ports.store.latecomers().is_some() && age >= self.0.options.memory_age_max;
+        if is_aged && !held.is_reread.swap(true, Ordering::AcqRel) {
+            let (broker, old) = (self.clone(), Arc::clone(&held));
+            self.0.tasks.spawn(async move {
+                if let Err(error) = broker.read_rules(old.as_of).await {
+                    tracing::debug!(%error, "the rules cannot be read anew");
+                    old.is_reread.store(false, Ordering::Release);
+                }
+            });
+        }
+        Some(Arc::clone(&held.set))
     }
 
     /// The rules: from memory, or read anew, once for all who ask. Old ones while the store cannot be asked.
@@ -127,7 +140,8 @@ impl Broker {
         let read_at = self.0.ports.clock.uptime();
         let book = self.0.ports.store.rules().await?;
         let set = Arc::new(RuleSet::new(book, &self.0.ports.hasher));
-        let held = Arc::new(Held { set: Arc::clone(&set), as_of, read_at });
+        let is_reread = AtomicBool::new(false);
+        let held = Arc::new(Held { set: Arc::clone(&set), as_of, read_at, is_reread });
         self.0.policy.held.rcu(|old| match old {
             Some(old) if old.as_of > as_of => Some(Arc::clone(old)),
             _ => Some(Arc::clone(&held)),

@@ -89,8 +89,8 @@ fn a_thousand_ask_and_one_prompt_is_answered_once(place: Place) {
         list["items"][0]["waiters"] == BURST
     });
     // A person on the server's own machine answers, while requests wait.
+    let path = format!("/v1/approvals/{id}?wait_seconds=60");
     let answered = std::thread::scope(|scope| {
-        let path = format!("/v1/approvals/{id}?wait_seconds=60");
         let waiting = scope.spawn(|| burst(&server, (0..50).map(|_| ("GET", path.clone(), String::new()))));
         let said = sandbox.run(&["--json", "approval", "allow", &id]).ok().json();
         assert_eq!(
