@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use super::Broker;
 use super::flight::{Flights, Spawn};
@@ -133,9 +133,9 @@ impl Asking {
 impl Broker {
     /// Asks, and waits for the answer, at most so long.
     pub async fn ask(&self, ask: ApprovalAsk, wait: Duration, actor: &Actor) -> Result<Consent, AskError> {
-        let deadline = Instant::now() + wait;
+        let begun = self.0.ports.clock.uptime();
         // On the heap, and gone when the seat is there: what waits is small.
-        let taking = timeout_at(deadline, Box::pin(self.take_seat(ask, actor)));
+        let taking = timeout(wait, Box::pin(self.take_seat(ask, actor)));
         let (id, seat) = match taking.await {
             Err(_elapsed) => return Ok(Consent::Left(None)),
             Ok(taken) => match taken? {
@@ -145,7 +145,8 @@ impl Broker {
             },
         };
         let _counted = Counted::new();
-        match timeout_at(deadline, seat.told()).await {
+        let left = wait.saturating_sub(self.0.ports.clock.uptime().saturating_sub(begun));
+        match timeout(left, seat.told()).await {
             Ok(Some(Word::Ended(approval))) => Ok(Consent::Answered(approval)),
             Ok(Some(Word::Stopping) | None) => Err(AskError::Stopping),
             Err(_elapsed) => Ok(Consent::Left(Some(id))),
