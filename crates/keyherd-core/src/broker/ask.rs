@@ -25,6 +25,8 @@ use crate::secret::TokenHash;
 pub(super) const WAITERS: &str = "keyherd_approval_waiters";
 /// Prompts about one target are counted over so long.
 const MINUTE: Duration = Duration::from_secs(60);
+/// How much of a path is told in the log and in events, in characters.
+const PATH_SHOWN_MAX: usize = 256;
 /// How often somebody may find the room that it was sent to closed, before it is said that the answer was lost.
 const TRIES: usize = 8;
 
@@ -299,8 +301,13 @@ pub(super) fn told_of(question: &Question) -> Value {
     let agent = question.agent.as_str();
     match &question.asked {
         Asked::Target { host, port, method, path } => {
-            json!({"agent": agent, "host": **host, "port": port, "method": method.as_deref(), "path": path.as_deref()})
+            json!({"agent": agent, "host": **host, "port": port, "method": method.as_deref(), "path": path.as_deref().map(clipped)})
         }
         Asked::Outside { key, text: _ } => json!({"agent": agent, "key": key.as_deref()}),
     }
+}
+
+/// A path may be as long as a request's head.
+fn clipped(path: &str) -> String {
+    path.chars().filter(|c| !c.is_control()).take(PATH_SHOWN_MAX).collect()
 }
