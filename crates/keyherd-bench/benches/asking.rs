@@ -18,7 +18,7 @@ use keyherd_core::approval::{Approval, Decision, Question, Stage};
 use keyherd_core::audit::Actor;
 use keyherd_core::broker::{ApprovalAsk, Broker, Options};
 use keyherd_core::ids::Name;
-use keyherd_core::ports::store::{APPROVAL_OPENED, EventStore};
+use keyherd_core::ports::store::APPROVAL_OPENED;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::task::JoinSet;
 

@@ -47,7 +47,8 @@ type Make = fn(usize) -> Outcome<(Verdict, Scope)>;
 
 const KINDS: [(&str, Make); 3] = [
     ("a host each", |n| {
-        let host = if n % 2 == 0 { format!("*.h{n}.example.com") } else { format!("h{n}.example.com") };
+        let host =
+            if n.is_multiple_of(2) { format!("*.h{n}.example.com") } else { format!("h{n}.example.com") };
         scope(n, &host, None, None)
     }),
     ("a path each", |n| scope(n, "h1.example.com", None, Some(&format!("/v1/things/{n}/**")))),
@@ -59,8 +60,8 @@ fn scope(n: usize, host: &str, agent: Option<&str>, path: Option<&str>) -> Outco
     let scope = Scope {
         agent: agent.map(Name::parse).transpose()?,
         host: HostPattern::parse(host)?,
-        port: (n % 5 == 0).then_some(443),
-        method: (n % 7 == 0).then(|| MethodWord::parse("GET")).transpose()?,
+        port: (n.is_multiple_of(5)).then_some(443),
+        method: (n.is_multiple_of(7)).then(|| MethodWord::parse("GET")).transpose()?,
         path: path.map(PathPattern::parse).transpose()?,
     };
     Ok((verdict, scope))
@@ -132,8 +133,9 @@ fn rule(n: usize, make: Make) -> Outcome<Rule> {
 
 /// Every second one is about a rule that is there.
 fn request(n: usize, count: usize) -> Outcome<(String, Destination, RequestPath)> {
-    let at = if n % 2 == 0 { (n * 7_919) % count } else { count + n };
-    let host = if n % 4 == 0 { format!("x.h{at}.example.com") } else { format!("h{}.example.com", at | 1) };
+    let at = if n.is_multiple_of(2) { (n * 7_919) % count } else { count + n };
+    let host =
+        if n.is_multiple_of(4) { format!("x.h{at}.example.com") } else { format!("h{}.example.com", at | 1) };
     let destination = Destination::new(Host::parse(&host)?, 443);
     Ok((format!("agent-{at}"), destination, RequestPath::read(&format!("/v1/things/{at}/parts?x=1"))))
 }

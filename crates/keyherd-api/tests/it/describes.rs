@@ -126,6 +126,8 @@ async fn metrics_have_their_names() {
         "keyherd_journal_pending",
         "keyherd_claims_unresolved",
         "keyherd_claim_lost_total",
+        "keyherd_approvals_total",
+        "keyherd_approval_waiters",
     ] {
         assert!(answer.text.contains(name), "{name} in {}", answer.text);
     }
@@ -152,10 +154,13 @@ async fn no_planted_secret_is_shown() {
     assert_eq!(world.token(json!({"name": "acme-1"})).await.json()["access_token"], "planted-new-access");
     let pool = json!({"name": "pool", "members": ["acme-2", "key"]});
     assert_eq!(world.ask("POST", "/v1/pools", Some(pool)).await.status, 201);
+    let asked = json!({"agent": "bot", "question": "may I?"});
+    let asked = world.ask("POST", "/v1/approvals", Some(asked)).await.json();
+    let id = asked["id"].as_str().expect("an id");
     let paths = ROUTES.iter().filter(|(path, methods)| methods.contains(&"get") && *path != "/v1/events");
     for (path, _) in paths {
         let name = if path.contains("/pools/") { "pool" } else { "acme-1" };
-        let path = path.replace("{name}", name);
+        let path = path.replace("{name}", name).replace("{id}", id);
         let answer = world.ask("GET", &path, None).await;
         assert_eq!(answer.status, 200, "{path}");
         assert!(!answer.text.contains("planted"), "{path} shows a secret: {}", answer.text);

@@ -170,9 +170,8 @@ impl Broker {
         let (given, subject) = (new.rule.clone(), new.rule.id.to_string());
         let detail = told_of(&new.rule);
         let edit = RulesEdit { add: vec![new], ..self.bounded_edit() };
-        match self.edit(edit, actor, "rule.add", subject, detail).await? {
-            (there, added, ..) => Ok((there.into_iter().next().unwrap_or(given), added > 0)),
-        }
+        let (there, added, ..) = self.edit(edit, actor, "rule.add", subject, detail).await?;
+        Ok((there.into_iter().next().unwrap_or(given), added > 0))
     }
 
     /// Removes a rule, or forgets an answer.
