@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::Broker;
 use super::flight::{Flights, Spawn};
 use super::rooms::{NoSeat, Rooms, Seat};
-use crate::approval::{Approval, Asked, Question};
+use crate::approval::{Approval, Asked, Decision, Question};
 use crate::audit::{Actor, Note};
 use crate::ids::{ApprovalId, RuleId};
 use crate::policy::Rule;
@@ -124,11 +124,16 @@ pub(super) struct Sign {
 pub(super) struct Asking {
     pub(super) rooms: ApprovalRooms,
     openings: Openings,
+    looks: Flights<ApprovalId, Result<Option<Approval>, StoreError>>,
 }
 
 impl Asking {
     pub(super) fn new(spawn: Spawn) -> Self {
-        Self { rooms: Rooms::default(), openings: Flights::new(spawn) }
+        Self {
+            rooms: Rooms::default(),
+            openings: Flights::new(Arc::clone(&spawn)),
+            looks: Flights::new(spawn),
+        }
     }
 }
 
@@ -163,6 +168,9 @@ impl Broker {
                 Way::Room(approval) => approval,
                 Way::Remembered(rule) => return Ok(Consent::Remembered(rule)),
             };
+            if !self.is_still_open(approval.id).await? {
+                continue;
+            }
             match self.0.asking.rooms.leave_word(approval.id, max) {
                 Ok(()) => {
                     metrics::gauge!(WAITERS).increment(1.0);
@@ -176,6 +184,30 @@ impl Broker {
             }
         }
         Err(AskError::Stopping)
+    }
+
+    /// Whether no other process has answered it, which may not have been told here yet: who does not wait would be shown an
+    /// approval that has ended. One look for all who ask at once.
+    async fn is_still_open(&self, id: ApprovalId) -> Result<bool, AskError> {
+        let broker = self.clone();
+        let look = move || async move { broker.0.ports.store.approval(id).await };
+        let (looked, _) = self.0.asking.looks.board(id, look);
+        let found = looked.await.unwrap_or_else(|lost| Err(StoreError::Unavailable(lost.to_string())))?;
+        match found {
+            Some(ended) if ended.answer.is_some() => {
+                if ended
+                    .answer
+                    .as_ref()
+                    .and_then(|answer| answer.decision)
+                    .is_some_and(Decision::is_remembered)
+                {
+                    self.0.policy.changed();
+                }
+                self.release(&ended);
+                Ok(false)
+            }
+            _ => Ok(true),
+        }
     }
 
     async fn take_seat(

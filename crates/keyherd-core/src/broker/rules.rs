@@ -193,8 +193,14 @@ impl Broker {
 
     /// Adds the rules of a file, in one step; where it replaces, written rules that it lacks go. Remembered answers stay.
     pub async fn import_rules(&self, import: RulesImport, actor: &Actor) -> Result<RulesImported, RuleError> {
-        let add: Vec<_> =
+        let mut add: Vec<_> =
             import.rules.into_iter().map(|(verdict, scope)| self.new_rule(verdict, scope, actor)).collect();
+        // All of one time: their ids keep the file's order.
+        let mut ids: Vec<RuleId> = add.iter().map(|new| new.rule.id).collect();
+        ids.sort_unstable();
+        for (new, id) in add.iter_mut().zip(ids) {
+            new.rule.id = id;
+        }
         let mut edit = RulesEdit { default: import.default, ..self.bounded_edit() };
         if import.replaces {
             let book = self.0.ports.store.rules().await?;

@@ -243,6 +243,39 @@ async fn the_second_answer_is_told_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_does_not_wait_is_not_shown_what_has_ended() {
+    let stage = empty().await;
+    let (here, there) = (&stage.host.broker, stage.fleet.host().broker);
+    let Ok(Consent::Answered(approval)) = here.open(tool(), &actor()).await else { panic!("not open") };
+    answer(&there, approval.id, Decision::AllowOnce).await;
+    // Nothing was told here yet: no time has passed.
+    let Ok(Consent::Answered(next)) = here.open(tool(), &actor()).await else { panic!("not open") };
+    assert_ne!(next.id, approval.id, "the next question is a new one");
+    answer(&there, next.id, Decision::AlwaysDeny).await;
+    let covered = here.open(tool(), &actor()).await;
+    assert!(matches!(covered, Ok(Consent::Remembered(_))), "{covered:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_of_a_file_keep_its_order() {
+    let stage = empty().await;
+    let broker = &stage.host.broker;
+    let hosts: Vec<_> = (0..20).map(|n| format!("h{}.example", (n * 7) % 20)).collect();
+    let rules = hosts.iter().map(|host| (Verdict::Deny, scope(host, None))).collect();
+    let import = crate::broker::RulesImport { default: None, rules, replaces: false };
+    broker.import_rules(import, &actor()).await.expect("imported");
+    let kept = broker.rulebook().await.expect("rules").rules;
+    let kept: Vec<_> = kept
+        .iter()
+        .map(|rule| match &rule.about {
+            crate::policy::About::Written(scope) => scope.host.to_string(),
+            crate::policy::About::Answered(_) => panic!("nobody answered"),
+        })
+        .collect();
+    assert_eq!(kept, hosts);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_open_approval_outlives_the_process_that_asked() {
     let stage = empty().await;
     let asked = all_ask(&stage.host.broker, 3, &tool(), HOUR);
