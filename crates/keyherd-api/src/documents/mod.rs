@@ -49,7 +49,7 @@ pub use self::ticket::Ticket;
 pub use self::token::{
     MIN_VALID_SECONDS_MAX, RefreshAsk, TokenAsk, TokenView, WAIT_SECONDS_DEFAULT, WAIT_SECONDS_MAX,
 };
-pub use self::trouble::{TroubleView, refusal_line};
+pub use self::trouble::{TroubleView, pool_refusal_line, refusal_line};
 
 /// Part of a list, and where the next part begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -61,6 +61,9 @@ where
             caller.is_still(&state.broker).await?;
             show(&token)
         }
+        Acquired::Refused(refusal) if state.broker.knows_pool(&name) => {
+            Err(Problem::refused_pool(&name, &refusal, state.broker.now()))
+        }
         Acquired::Refused(refusal) => Err(Problem::refused(&name, &refusal, state.broker.now())),
     }
 }
