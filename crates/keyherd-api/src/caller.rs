@@ -100,6 +100,14 @@ impl Caller {
         self.may_use(name)
     }
 
+    /// Whether their key still opens anything, after they have waited: an agent may have been revoked meanwhile.
+    pub(crate) async fn is_still(&self, broker: &Broker) -> Result<(), Problem> {
+        match self {
+            Self::Agent(agent) if !broker.has_agent(agent).await? => Err(unknown_token()),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether they may use that credential or pool. Who may not is not told whether it exists.
     pub(crate) fn may_use(&self, name: &str) -> Result<(), Problem> {
         match self {

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::documents::{BadDocument, Moment, refusal_line};
+use crate::documents::{BadDocument, Moment, pool_refusal_line, refusal_line};
 
 /// What kind of problem: the `code` that programs look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -181,6 +181,13 @@ impl Problem {
             Refusal::ReauthRequired { code } | Refusal::Blocked { code } => problem.because(code),
             Refusal::Disabled | Refusal::TimedOut | Refusal::Removed => problem,
         }
+    }
+
+    /// The same, where `name` is a pool's.
+    pub fn refused_pool(name: &str, refusal: &Refusal, now: Timestamp) -> Self {
+        let mut problem = Self::refused(name, refusal, now);
+        problem.body.detail = pool_refusal_line(name, refusal);
+        problem
     }
 
     /// The code.

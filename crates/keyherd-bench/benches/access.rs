@@ -60,7 +60,7 @@ fn agents(report: &mut Report, count: u32, rounds: usize, calls: usize) -> Outco
 
 fn bindings(report: &mut Report, count: u32, rounds: usize, calls: usize) -> Outcome {
     let draft = |number: u32| -> Outcome<BindingDraft> {
-        let host = format!("{}.of-{number}.example.com", if number % 2 == 0 { "api" } else { "**" });
+        let host = format!("{}.of-{number}.example.com", if number.is_multiple_of(2) { "api" } else { "**" });
         let name = Name::parse(&format!("acme-{number}"))?;
         Ok(BindingDraft { name, host, port: None, header: None, query: None, template: None, upstream: None })
     };

@@ -52,7 +52,7 @@ pub use self::ticket::Ticket;
 pub use self::token::{
     MIN_VALID_SECONDS_MAX, RefreshAsk, TokenAsk, TokenView, WAIT_SECONDS_DEFAULT, WAIT_SECONDS_MAX,
 };
-pub use self::trouble::{TroubleView, refusal_line};
+pub use self::trouble::{TroubleView, pool_refusal_line, refusal_line};
 // Rules and approvals.
 pub use self::approval::{AnswerDocument, ApprovalDocument, ApprovalView};
 pub use self::rule::{

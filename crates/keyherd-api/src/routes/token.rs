@@ -57,7 +57,13 @@ where
     let outcome = state.broker.acquire(&name, &ask, &caller.actor()).await;
     state.metrics.acquired(Path::Flight, state.uptime().saturating_sub(begun));
     match outcome? {
-        Acquired::Token(token) => show(&token),
+        Acquired::Token(token) => {
+            caller.is_still(&state.broker).await?;
+            show(&token)
+        }
+        Acquired::Refused(refusal) if state.broker.knows_pool(&name) => {
+            Err(Problem::refused_pool(&name, &refusal, state.broker.now()))
+        }
         Acquired::Refused(refusal) => Err(Problem::refused(&name, &refusal, state.broker.now())),
     }
 }

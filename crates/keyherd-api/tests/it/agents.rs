@@ -131,6 +131,22 @@ async fn the_log_names_the_agent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_revoked_while_waiting_gets_nothing() {
+    let world = World::new([keyherd_core::fakes::granted("planted-new", "new-refresh")]);
+    world.provider.takes(std::time::Duration::from_secs(10));
+    world.credential("acme-1", -1).await;
+    let key = made(&world, json!({"name": "bot", "allow": ["acme-1"], "may": ["token"]})).await;
+    let revoke = async {
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+        assert_eq!(world.ask("DELETE", "/v1/agents/bot", None).await.status, 204);
+    };
+    let (answer, ()) = tokio::join!(token(&world, &key, "acme-1"), revoke);
+    answer.is_problem(401, "unauthorized");
+    let admin = world.token(json!({"name": "acme-1"})).await;
+    assert_eq!(admin.json()["access_token"], "planted-new", "the refresh itself was not in vain");
+}
+
+#[tokio::test(start_paused = true)]
 async fn agents_that_cannot_be() {
     let world = stocked().await;
     let ask = async |document: Value| world.ask("POST", "/v1/agents", Some(document)).await;

@@ -233,3 +233,16 @@ async fn a_report_that_is_none() {
     }
     assert_eq!(world.serves().await.0, "a");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_of_which_nobody_serves_says_so() {
+    let world = World::new([]);
+    world.pool(&["a", "b"]).await;
+    for name in ["a", "b"] {
+        world.ask("PATCH", &format!("/v1/credentials/{name}"), Some(json!({"disabled": true}))).await;
+    }
+    let answer = world.token(json!({"name": "pool"})).await;
+    answer.is_problem(403, "denied");
+    assert!(answer.text.contains("no member of pool 'pool'"), "{}", answer.text);
+    assert_eq!(world.read("/v1/pools/pool").await["members"][1]["state"], "disabled");
+}

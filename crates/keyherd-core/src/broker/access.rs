@@ -143,6 +143,13 @@ impl Broker {
         self.find_agent(|agents| agents.of_name_and_key(name, &hash).cloned()).await
     }
 
+    /// Whether that agent still is one: for who has waited since it was recognised.
+    pub async fn has_agent(&self, agent: &Agent) -> Result<bool, StoreError> {
+        let same =
+            |agents: &Agents| agents.of_key(&agent.key_hash).filter(|found| found.id == agent.id).cloned();
+        Ok(self.find_agent(same).await?.is_some())
+    }
+
     /// Agents and bindings as they stand: from memory, where it may be trusted. While the store is down, as they stood.
     pub async fn access(&self) -> Result<Arc<Access>, StoreError> {
         if let Some(access) = self.with_access(|known| Arc::clone(&known.access)) {

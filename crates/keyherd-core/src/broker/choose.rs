@@ -57,6 +57,11 @@ impl Broker {
         self.standing_here(member, ask, now).is_some_and(|standing| standing != Standing::Ready)
     }
 
+    /// Whether that was a pool's name when it was last asked for here.
+    pub fn knows_pool(&self, name: &str) -> bool {
+        self.0.snapshots.old_pool(name).is_some()
+    }
+
     /// The pool of that name as it is known here, or as the store has it. With the store gone, as it last was.
     pub(super) async fn pool_standing(&self, name: &Name) -> Result<Option<Arc<Pool>>, AcquireError> {
         let known = self.0.snapshots.with_pool(name.as_str(), self.now(), |known| Arc::clone(&known.pool));

@@ -38,6 +38,9 @@ impl Peer for Wired {
     async fn token(&self, name: &str, ask: &Ask, show: Shown<'_>) -> Result<(), Failure> {
         match self.broker.acquire(name, ask, &actor()).await? {
             Acquired::Token(token) => show(&TokenView::new(&token)),
+            Acquired::Refused(refusal) if self.broker.knows_pool(name) => {
+                Err(Failure::refused_pool(name, &refusal))
+            }
             Acquired::Refused(refusal) => Err(Failure::refused(name, &refusal)),
         }
     }

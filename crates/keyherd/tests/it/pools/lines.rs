@@ -101,3 +101,16 @@ fn what_cannot_be_is_refused_with_the_reason() {
         run(&["token", "nobody"]).failed(1, &["no credential or pool is named 'nobody'"]);
     });
 }
+
+#[test]
+fn a_pool_of_which_nobody_serves_says_so() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    for name in ["a", "b"] {
+        sandbox.import(name, &provider, &in_seconds(3_600));
+    }
+    sandbox.run(&["pool", "create", "p", "--members", "a,b"]).ok();
+    for name in ["a", "b"] {
+        sandbox.run(&["cred", "disable", name]).ok();
+    }
+    sandbox.token(&["p"]).failed(5, &["no member of pool 'p'", "switched off", "pool status p"]);
+}
