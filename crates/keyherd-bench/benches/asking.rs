@@ -48,7 +48,7 @@ async fn bench(arguments: &Arguments) -> Outcome {
     let opened = opened_by(&installation.broker).await?;
     installation.close().await;
     add(&mut report, "one host", &one, &baseline, 50.0);
-    report.row(counted("approvals announced, one host", opened, rounds));
+    report.row(counted("approvals announced, one host", opened, rounds + 1));
     let mut postgres = PrivatePostgres::start(PostgresOptions { fsync: true, ..PostgresOptions::default() })?;
     let ground = Ground::new()?;
     let place = Place {
@@ -60,12 +60,12 @@ async fn bench(arguments: &Arguments) -> Outcome {
     let (here, there) = (Host::open(&place, 0).await?, Host::open(&place, 1).await?);
     let two = played(&[&here.broker, &there.broker], waiters, rounds).await?;
     add(&mut report, "two hosts", &two, &baseline, 150.0);
-    report.row(counted("approvals announced, two hosts", opened_by(&here.broker).await?, rounds));
+    report.row(counted("approvals announced, two hosts", opened_by(&here.broker).await?, rounds + 1));
     here.close().await;
     there.close().await;
     postgres.stop()?;
     report.note(format!(
-        "{waiters} waiters, {rounds} rounds, each a question of its own; from the call that answers to the last release; \
+        "{waiters} waiters, {rounds} rounds, and one before them, each a question of its own; from the call that answers to the last release; \
          medians, and the slowest in brackets. Both hosts are in this process."
     ));
     report.note("a waiter's weight: bytes held by the whole process with all waiting, its task included.");
