@@ -40,6 +40,7 @@ pub(super) struct BentStore {
     /// A claim's answer is lost, and it takes effect so much later.
     pub(super) claims_late: Mutex<Option<Duration>>,
     panics_for: Mutex<Option<&'static str>>,
+    events_hang: AtomicBool,
 }
 
 impl BentStore {
@@ -55,6 +56,7 @@ impl BentStore {
             claims: none(),
             claims_late: Mutex::default(),
             panics_for: Mutex::default(),
+            events_hang: AtomicBool::new(false),
         })
     }
 
@@ -70,6 +72,11 @@ impl BentStore {
     /// Whoever reads that credential panics.
     pub(super) fn panic_for(&self, name: Option<&'static str>) {
         *self.panics_for.lock().unwrap_or_else(PoisonError::into_inner) = name;
+    }
+
+    /// From now on the outbox never answers.
+    pub(super) fn hang_events(&self) {
+        self.events_hang.store(true, Ordering::Relaxed);
     }
 
     fn look(&self) -> &MemoryStore {
@@ -328,6 +335,9 @@ impl EventStore for BentStore {
     }
 
     async fn events(&self, after: i64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        if self.events_hang.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         self.inner.events(after, limit).await
     }
 

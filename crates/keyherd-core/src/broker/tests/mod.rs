@@ -8,6 +8,7 @@ mod found;
 mod herd;
 mod left;
 mod logged;
+mod named;
 mod rejected;
 mod sweeping;
 mod switches;
