@@ -12,6 +12,7 @@ use http::{HeaderValue, StatusCode};
 use keyherd_core::broker::{AcquireError, ConnectError, ManageError};
 use keyherd_core::credential::DraftError;
 use keyherd_core::ids::BadName;
+use keyherd_core::pool::PoolConflict;
 use keyherd_core::ports::{JournalError, StoreError};
 use keyherd_core::refresh::Refusal;
 use keyherd_core::time::Timestamp;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::documents::{BadDocument, Moment, refusal_line};
+use crate::documents::{BadDocument, Moment, pool_refusal_line, refusal_line};
 
 /// What kind of problem: the `code` that programs look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -177,6 +178,13 @@ impl Problem {
         }
     }
 
+    /// The same, where `name` is a pool's.
+    pub fn refused_pool(name: &str, refusal: &Refusal, now: Timestamp) -> Self {
+        let mut problem = Self::refused(name, refusal, now);
+        problem.body.detail = pool_refusal_line(name, refusal);
+        problem
+    }
+
     /// The code.
     pub fn code(&self) -> Code {
         self.code
@@ -259,11 +267,23 @@ impl From<ManageError> for Problem {
         let code = match &error {
             ManageError::NotFound { .. } => Code::NotFound,
             ManageError::InUse { .. } | ManageError::Refreshing(_) => Code::InUse,
+            ManageError::Pooled { .. } => Code::InUse,
+            ManageError::Pool { conflict, .. } => refused_pool(conflict),
             ManageError::Conflict { .. } => Code::Conflict,
             ManageError::Unfit(_) => Code::InvalidRequest,
             ManageError::Store(_) => Code::StoreUnavailable,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+fn refused_pool(conflict: &PoolConflict) -> Code {
+    match conflict {
+        PoolConflict::UnknownMember(_) | PoolConflict::NotAMember(_) => Code::NotFound,
+        PoolConflict::Duplicate(_) | PoolConflict::Empty | PoolConflict::TooMany => Code::InvalidRequest,
+        PoolConflict::NameOfCredential(_) | PoolConflict::NameOfPool(_) | PoolConflict::Pooled { .. } => {
+            Code::Conflict
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A store that counts what the broker asks of it, and hands everything on.
 
+mod pools;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -116,8 +118,14 @@ impl CredentialStore for CountingStore {
         self.write().cool(id, cooldown, record).await
     }
 
-    async fn warm(&self, id: CredentialId, reason: &str, record: Record) -> Result<bool, StoreError> {
-        self.write().warm(id, reason, record).await
+    async fn warm(
+        &self,
+        id: CredentialId,
+        scope: Option<&str>,
+        reason: &str,
+        record: Record,
+    ) -> Result<bool, StoreError> {
+        self.write().warm(id, scope, reason, record).await
     }
 
     async fn remove(

@@ -14,6 +14,7 @@ mod heat;
 mod installation;
 mod loopback;
 pub mod pgbench;
+pub mod pools;
 pub mod process;
 mod report;
 mod stopwatch;

@@ -32,6 +32,10 @@ number_id! {
     ChainId
 }
 number_id! {
+    /// One pool's incarnation. Random, never reused.
+    PoolId
+}
+number_id! {
     /// One claim: the right to spend one refresh token once.
     ClaimId
 }

@@ -1,6 +1,6 @@
 //! keyherd's domain, its verbs and its ports.
 //!
-//! Pure rooms ([`credential`], [`provider`], [`refresh`], [`audit`]) take data and give data; `now` is a parameter.
+//! Pure rooms ([`credential`], [`provider`], [`refresh`], [`pool`], [`upstream`], [`audit`]) take data and give data; `now` is a parameter.
 //! Above them [`broker`] holds the verbs, which alone await. [`ports`] are what the verbs need of the world; adapters
 //! implement them. Nothing here opens a socket, speaks SQL or HTTP, or reads a clock.
 
@@ -12,9 +12,11 @@ pub mod credential;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
 pub mod ids;
+pub mod pool;
 pub mod ports;
 pub mod provider;
 pub mod refresh;
 pub mod secret;
 pub mod spell;
 pub mod time;
+pub mod upstream;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keyherd_core::credential::Cooldown;
+use keyherd_core::credential::{Cooldown, Loaded};
 use keyherd_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,6 +14,8 @@ use super::{BadDocument, Moment};
 pub const COOLDOWN_SECONDS_MAX: u64 = 366 * 24 * 3600;
 /// The longest reason, in bytes.
 const REASON_LEN_MAX: usize = 128;
+/// The longest scope, in bytes.
+const SCOPE_LEN_MAX: usize = 256;
 
 /// Lets a credential rest, for `POST /v1/credentials/{name}/cooldown`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
@@ -28,7 +30,7 @@ pub struct CooldownDocument {
     pub until: Option<Moment>,
     /// `rate_limit`, `authentication`, `manual`, or a word of your own; clearing names it again.
     pub reason: String,
-    /// Part of the credential, such as a model. Not supported yet: the whole credential rests.
+    /// The part of the account that rests, such as a model; without it the whole account does.
     #[serde(default)]
     pub scope: Option<String>,
 }
@@ -37,11 +39,8 @@ impl CooldownDocument {
     /// The cooldown it stands for, counted from `now`.
     pub fn into_cooldown(self, now: Timestamp) -> Result<Cooldown, BadDocument> {
         check_text_within("reason", &self.reason, REASON_LEN_MAX)?;
-        if self.scope.is_some() {
-            return Err(BadDocument::field(
-                "scope",
-                "is not supported yet: leave it out to rest the whole credential",
-            ));
+        if let Some(scope) = &self.scope {
+            check_scope(scope)?;
         }
         let until = match (self.for_seconds, self.until) {
             (Some(seconds), None) => {
@@ -53,8 +52,13 @@ impl CooldownDocument {
             }
             (None, None) => return Err(BadDocument::field("for_seconds", "is missing: give it, or 'until'")),
         };
-        Ok(Cooldown { until, reason: self.reason })
+        Ok(Cooldown { scope: self.scope, until, reason: self.reason })
     }
+}
+
+/// A scope is compared by its exact text: short, and without control characters.
+pub(crate) fn check_scope(scope: &str) -> Result<(), BadDocument> {
+    check_text_within("scope", scope, SCOPE_LEN_MAX)
 }
 
 fn within_a_year(until: Timestamp, now: Timestamp) -> Result<Timestamp, BadDocument> {
@@ -74,11 +78,21 @@ pub struct CoolingView {
     pub until: Moment,
     /// Why; clearing names it.
     pub reason: String,
+    /// The part that rests; absent: the whole account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
 }
 
 impl CoolingView {
     /// Of the domain's.
     pub fn new(cooldown: &Cooldown) -> Self {
-        Self { until: cooldown.until.into(), reason: cooldown.reason.clone() }
+        let (until, reason) = (cooldown.until.into(), cooldown.reason.clone());
+        Self { until, reason, scope: cooldown.scope.clone() }
+    }
+
+    /// Of the parts of an account that rest at `now`.
+    pub fn of_scopes(loaded: &Loaded, now: Timestamp) -> Vec<Self> {
+        let holds = |cooldown: &&Cooldown| now < cooldown.until;
+        loaded.credential.scoped.iter().filter(holds).map(Self::new).collect()
     }
 }

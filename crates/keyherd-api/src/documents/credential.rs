@@ -134,6 +134,9 @@ pub struct CredentialView {
     /// The cooldown that holds now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cooling: Option<CoolingView>,
+    /// Parts of it that rest now, while others do not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cooling_scopes: Vec<CoolingView>,
     /// What stands in the way of the next refresh, and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<TroubleView>,
@@ -170,6 +173,7 @@ impl CredentialView {
             resource: chain.resource.clone(),
             disabled: credential.disabled,
             cooling: loaded.cooling(now).map(CoolingView::new),
+            cooling_scopes: CoolingView::of_scopes(loaded, now),
             trouble: TroubleView::new(loaded),
             attributes: credential.attributes.clone(),
             created_at: credential.created_at.into(),

@@ -11,13 +11,13 @@ use super::audit::value;
 /// Something that was committed, in any process on the store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EventView {
-    /// `refreshed`, `reauth_required`, `cooldown`, `credential_created`, …
+    /// `refreshed`, `reauth_required`, `cooldown`, `failover`, `credential_created`, …
     pub event: String,
     /// Rising; `Last-Event-ID` resumes after it.
     pub seq: i64,
     /// When, on the store's clock.
     pub at: Moment,
-    /// The credential or client by name.
+    /// The credential, pool or client by name.
     pub subject: String,
     /// What belongs to it. Never a secret.
     #[schema(value_type = Object)]

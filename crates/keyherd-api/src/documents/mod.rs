@@ -13,9 +13,12 @@ mod event;
 mod moment;
 pub mod outgoing;
 mod parse;
+mod pool;
 mod provider;
+mod report;
 mod sensitive;
 mod status;
+mod ticket;
 mod token;
 mod trouble;
 
@@ -32,13 +35,16 @@ pub use self::event::EventView;
 pub use self::moment::Moment;
 pub(crate) use self::parse::shown;
 pub use self::parse::{BadDocument, parse, parse_credentials, plain};
+pub use self::pool::{MemberView, PoolDocument, PoolPatchDocument, PoolView, PoolWish, RotateDocument};
 pub use self::provider::ProviderView;
+pub use self::report::{ReportDocument, ReportView, Told};
 pub use self::sensitive::SecretText;
 pub use self::status::{HealthView, ReadyView};
+pub use self::ticket::Ticket;
 pub use self::token::{
     MIN_VALID_SECONDS_MAX, RefreshAsk, TokenAsk, TokenView, WAIT_SECONDS_DEFAULT, WAIT_SECONDS_MAX,
 };
-pub use self::trouble::{TroubleView, refusal_line};
+pub use self::trouble::{TroubleView, pool_refusal_line, refusal_line};
 
 /// Part of a list, and where the next part begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

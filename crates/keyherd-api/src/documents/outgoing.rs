@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 
+use keyherd_core::refresh::Ask;
 use keyherd_core::secret::Secret;
 use serde::Serialize;
 use serde_json::Value;
@@ -22,17 +23,19 @@ struct TokenAskOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     rejected: Option<&'a str>,
     wait_seconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a str>,
 }
 
-/// The body of `POST /v1/token`.
-pub fn token_ask(
-    name: &str,
-    min_valid_seconds: Option<u64>,
-    rejected: Option<&Secret>,
-    wait_seconds: u64,
-) -> Outgoing {
-    let rejected = rejected.map(Secret::expose);
-    written(&TokenAskOut { name, min_valid_seconds, rejected, wait_seconds })
+/// The body of `POST /v1/token`, whose caller waits for so many seconds.
+pub fn token_ask(name: &str, ask: &Ask, wait_seconds: u64) -> Outgoing {
+    written(&TokenAskOut {
+        name,
+        min_valid_seconds: ask.min_valid.map(|time| time.as_secs()),
+        rejected: ask.rejected.as_ref().map(Secret::expose),
+        wait_seconds,
+        scope: ask.scope.as_deref(),
+    })
 }
 
 #[derive(Serialize)]
@@ -181,6 +184,8 @@ impl Write for Len {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::documents::parse;
 
@@ -199,7 +204,8 @@ mod tests {
         let app: ClientSettingsDocument =
             parse(br#"{"provider":"generic","client_id":"c","client_secret":"s"}"#).expect("is one");
         assert_eq!(parse::<ClientSettingsDocument>(&client_settings(&app)).as_ref(), Ok(&app));
-        let ask = token_ask("a", None, Some(&Secret::from("old")), 30);
+        let rejecting = Ask { rejected: Some("old".into()), ..Ask::foreground(Duration::ZERO) };
+        let ask = token_ask("a", &rejecting, 30);
         assert_eq!(&**ask, br#"{"name":"a","rejected":"old","wait_seconds":30}"#);
     }
 }

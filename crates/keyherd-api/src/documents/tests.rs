@@ -26,7 +26,7 @@ fn errors_name_the_field_and_repeat_no_value() {
     refused::<TokenAsk>("{\"name\":\"a\"} x", "trailing characters (line 1, column 14)");
     refused::<TokenAsk>(
         "{\"name\":\"a\",\n\"wait\":1}",
-        "unknown field `wait`, expected one of `name`, `min_valid_seconds`, `rejected`, `wait_seconds` (line 2, column 6)",
+        "unknown field `wait`, expected one of `name`, `min_valid_seconds`, `rejected`, `wait_seconds`, `scope` (line 2, column 6)",
     );
     refused::<TokenAsk>("{\"name\":\"a\",\"name\":\"b\"}", "duplicate field `name` (line 1, column 18)");
     refused::<TokenAsk>(
@@ -148,7 +148,7 @@ fn cooldowns_keep_their_bounds() {
         "{\"until\":\"1970-01-01T00:00:01Z\",\"reason\":\"manual\"}",
         "{\"until\":\"2970-01-01T00:00:01Z\",\"reason\":\"manual\"}",
         "{\"for_seconds\":1,\"reason\":\"\"}",
-        "{\"for_seconds\":1,\"reason\":\"manual\",\"scope\":\"gpt\"}",
+        "{\"for_seconds\":1,\"reason\":\"manual\",\"scope\":\"\"}",
         "{\"for_seconds\":99999999999,\"reason\":\"manual\"}",
     ] {
         assert!(cool(bad).is_err(), "{bad}");

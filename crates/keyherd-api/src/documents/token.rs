@@ -9,8 +9,9 @@ use keyherd_core::refresh::Ask;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::cooldown::check_scope;
 use super::parse::at_most;
-use super::{BadDocument, Moment, SecretText};
+use super::{BadDocument, Moment, SecretText, Ticket};
 
 /// How long a caller waits who does not say, in seconds.
 pub const WAIT_SECONDS_DEFAULT: u64 = 30;
@@ -23,7 +24,7 @@ pub const MIN_VALID_SECONDS_MAX: u64 = 30 * 24 * 3600;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenAsk {
-    /// The credential's name.
+    /// The credential's or the pool's name.
     #[schema(example = "acme-1")]
     pub name: String,
     /// How long the token must live on, in seconds, at most 30 days; never more than half of a token's lifetime counts.
@@ -37,6 +38,9 @@ pub struct TokenAsk {
     #[serde(default)]
     #[schema(maximum = 300, default = 30)]
     pub wait_seconds: Option<u64>,
+    /// The part of the account that the token is for, such as a model: it may rest while others do not.
+    #[serde(default)]
+    pub scope: Option<String>,
 }
 
 impl TokenAsk {
@@ -48,8 +52,12 @@ impl TokenAsk {
                 at_most("min_valid_seconds", seconds, MIN_VALID_SECONDS_MAX).map(Duration::from_secs)
             })
             .transpose()?;
+        if let Some(scope) = &self.scope {
+            check_scope(scope)?;
+        }
         let ask = Ask {
             min_valid,
+            scope: self.scope,
             rejected: self.rejected.map(SecretText::into_secret),
             ..Ask::foreground(wait(self.wait_seconds, wait_max)?)
         };
@@ -93,11 +101,17 @@ pub struct TokenView<'a> {
     pub token_type: Cow<'a, str>,
     /// When it ends; null: it does not.
     pub expires_at: Option<Moment>,
-    /// Whose it is: the credential's name.
+    /// Whose it is: the credential's name, also where a pool was asked for.
     #[schema(value_type = String)]
     pub credential: Cow<'a, str>,
     /// Which generation of its chain it belongs to.
     pub generation: u64,
+    /// All members of the pool rest: this one, the first to recover, until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cooling_until: Option<Moment>,
+    /// For reports: where it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<Ticket>,
 }
 
 impl<'a> TokenView<'a> {
@@ -109,6 +123,8 @@ impl<'a> TokenView<'a> {
             expires_at: token.expires_at().map(Moment::from),
             credential: token.credential().into(),
             generation: token.generation(),
+            cooling_until: token.rests_until().map(Moment::from),
+            ticket: Some(Ticket::of(token)),
         }
     }
 }

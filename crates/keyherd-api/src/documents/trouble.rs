@@ -147,6 +147,25 @@ pub fn refusal_line(name: &str, refusal: &Refusal) -> String {
     }
 }
 
+/// Why a caller of a pool gets no token now: the same, of the member that was tried last.
+pub fn pool_refusal_line(name: &str, refusal: &Refusal) -> String {
+    let last = match refusal {
+        Refusal::Disabled => "is switched off".to_owned(),
+        Refusal::Cooling { until, reason } => format!("rests until {} ({reason})", Moment::from(*until)),
+        Refusal::ReauthRequired { code } => format!("needs a new login ({code})"),
+        Refusal::Blocked { code } => format!("has a client app that the provider refuses ({code})"),
+        Refusal::Unavailable { code, .. } => format!("has a provider that does not answer well ({code})"),
+        Refusal::Uncertain { code, .. } => {
+            format!("has a refresh token of which it is unknown whether it was rotated ({code})")
+        }
+        Refusal::TimedOut => "had no new token within the caller's time".to_owned(),
+        Refusal::Removed => "was removed meanwhile".to_owned(),
+    };
+    format!(
+        "no member of pool '{name}' has a token now; the last one that was tried {last}: see 'keyherd pool status {name}'"
+    )
+}
+
 fn log_in_again(name: &str) -> String {
     format!(
         "log in again and hand in the new tokens: 'keyherd cred import FILE --replace' or PUT /v1/credentials/{name}/tokens"

@@ -19,7 +19,7 @@ const BUCKETS: [f64; 15] =
     [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 
 /// Name, type and meaning of every metric that there is.
-const NAMES: [(&str, &str, &str); 10] = [
+const NAMES: [(&str, &str, &str); 11] = [
     ("keyherd_refresh_total", "counter", "Provider calls to refresh a token, by provider and outcome."),
     ("keyherd_refresh_joined_total", "counter", "Callers who joined a refresh that was under way."),
     ("keyherd_provider_call_seconds", "histogram", "How long the provider's token endpoint took."),
@@ -30,6 +30,11 @@ const NAMES: [(&str, &str, &str); 10] = [
     ),
     ("keyherd_credentials", "gauge", "Credentials by state."),
     ("keyherd_cooldowns_total", "counter", "Cooldowns that were set or extended, by reason."),
+    (
+        "keyherd_failovers_total",
+        "counter",
+        "Moves of a pool's pointer because its active member rests, by pool.",
+    ),
     ("keyherd_journal_pending", "gauge", "Provider answers that are in no store yet."),
     ("keyherd_coordinator_up", "gauge", "1 while the coordinator is well, 0 while it is in trouble."),
     ("keyherd_claims_unresolved", "gauge", "Claims whose outcome is not recorded yet."),

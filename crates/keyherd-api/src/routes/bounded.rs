@@ -33,7 +33,7 @@ pub(super) async fn bounded(Extracted(state): Extracted<State>, request: Request
 /// How long it may take; `None`: the handler holds a bound of its own.
 fn patience(state: &State, request: &Request) -> Option<Duration> {
     match request.extensions().get::<MatchedPath>().map(MatchedPath::as_str) {
-        Some("/v1/token" | "/v1/events" | "/v1/credentials/{name}/refresh") => None,
+        Some("/v1/token" | "/v1/report" | "/v1/events" | "/v1/credentials/{name}/refresh") => None,
         Some("/v1/audit/verify") => Some(state.limits.verify_timeout),
         _ => Some(state.limits.request_timeout * 2),
     }

@@ -21,9 +21,11 @@ use crate::state::State;
 pub(super) struct ReasonQuery {
     /// The reason it was set for.
     reason: String,
+    /// The part of the account; without it the whole account's rest is meant.
+    scope: Option<String>,
 }
 
-/// Lets a credential rest; only ever extends
+/// Lets a credential rest, or a part of it; only ever extends
 #[utoipa::path(
     post,
     path = "/v1/credentials/{name}/cooldown",
@@ -59,7 +61,7 @@ pub(super) async fn clear(
     NamePath(name): NamePath,
     Asked(asked): Asked<ReasonQuery>,
 ) -> Result<StatusCode, Problem> {
-    if state.broker.warm(&name, &asked.reason, &caller.actor()).await? {
+    if state.broker.clear(&name, asked.scope.as_deref(), &asked.reason, &caller.actor()).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(Problem::new(Code::NotFound, format!("credential '{name}' does not rest for that reason")))

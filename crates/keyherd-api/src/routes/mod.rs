@@ -8,7 +8,9 @@ mod credentials;
 mod events;
 mod extract;
 mod page;
+mod pools;
 mod providers;
+mod report;
 mod status;
 pub(crate) mod token;
 
@@ -64,6 +66,10 @@ fn quick() -> OpenApiRouter<State> {
         .routes(routes!(clients::put, clients::remove))
         .routes(routes!(audit::entries))
         .routes(routes!(providers::list))
+        // Pools.
+        .routes(routes!(pools::list, pools::create))
+        .routes(routes!(pools::show, pools::amend, pools::remove))
+        .routes(routes!(pools::rotate))
 }
 
 /// Routes that keep their caller waiting, within a bound of their own.
@@ -71,6 +77,7 @@ fn waiting() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(token::by_router))
         .routes(routes!(credentials::refresh))
+        .routes(routes!(report::tell))
         .routes(routes!(events::listen))
 }
 

@@ -18,7 +18,7 @@ use crate::problem::Problem;
 use crate::state::State;
 
 /// A token's answer, without the token and the name, in bytes.
-const FRAME_LEN: usize = 160;
+const FRAME_LEN: usize = 288;
 
 /// A valid access token
 ///
@@ -57,6 +57,9 @@ where
     state.metrics.acquired(Path::Flight, state.uptime().saturating_sub(begun));
     match outcome? {
         Acquired::Token(token) => show(&token),
+        Acquired::Refused(refusal) if state.broker.knows_pool(&name) => {
+            Err(Problem::refused_pool(&name, &refusal, state.broker.now()))
+        }
         Acquired::Refused(refusal) => Err(Problem::refused(&name, &refusal, state.broker.now())),
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::world::World;
 
 /// The routes of the outside surface that exist now.
-const ROUTES: [(&str, &[&str]); 17] = [
+const ROUTES: [(&str, &[&str]); 21] = [
     ("/", &["get"]),
     ("/healthz", &["get"]),
     ("/readyz", &["get"]),
@@ -24,6 +24,10 @@ const ROUTES: [(&str, &[&str]); 17] = [
     ("/v1/audit/verify", &["get"]),
     ("/v1/providers", &["get"]),
     ("/v1/events", &["get"]),
+    ("/v1/report", &["post"]),
+    ("/v1/pools", &["get", "post"]),
+    ("/v1/pools/{name}", &["get", "patch", "delete"]),
+    ("/v1/pools/{name}/rotate", &["post"]),
 ];
 
 #[tokio::test(start_paused = true)]
@@ -105,6 +109,8 @@ async fn metrics_have_their_names() {
         "keyherd_credentials{state=\"active\"}",
         "keyherd_credentials{state=\"reauth_required\"}",
         "keyherd_cooldowns_total",
+        "keyherd_cooldowns_total",
+        "keyherd_failovers_total",
         "keyherd_journal_pending",
         "keyherd_claims_unresolved",
         "keyherd_claim_lost_total",
@@ -132,9 +138,12 @@ async fn no_planted_secret_is_shown() {
     let key = json!({"name": "key", "provider": "generic", "kind": "static", "secret": "planted-key"});
     assert_eq!(world.ask("POST", "/v1/credentials", Some(key)).await.status, 201);
     assert_eq!(world.token(json!({"name": "acme-1"})).await.json()["access_token"], "planted-new-access");
+    let pool = json!({"name": "pool", "members": ["acme-2", "key"]});
+    assert_eq!(world.ask("POST", "/v1/pools", Some(pool)).await.status, 201);
     let paths = ROUTES.iter().filter(|(path, methods)| methods.contains(&"get") && *path != "/v1/events");
     for (path, _) in paths {
-        let path = path.replace("{name}", "acme-1");
+        let name = if path.contains("/pools/") { "pool" } else { "acme-1" };
+        let path = path.replace("{name}", name);
         let answer = world.ask("GET", &path, None).await;
         assert_eq!(answer.status, 200, "{path}");
         assert!(!answer.text.contains("planted"), "{path} shows a secret: {}", answer.text);

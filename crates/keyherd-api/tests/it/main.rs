@@ -6,6 +6,7 @@ mod credentials;
 mod describes;
 mod events;
 mod faults;
+mod pools;
 mod problems;
 mod sockets;
 mod tls;

@@ -7,27 +7,50 @@ use serde_json::json;
 
 use super::flight::Answer;
 use super::lead::{End, FlightEnd};
+use super::probe::{Entry, Probe};
+use super::snapshot::Known;
 use super::{AcquireError, Acquired, Broker, Token};
-use crate::audit::{Actor, Note};
+use crate::audit::Actor;
 use crate::credential::{Chain, Cooldown, Loaded};
-use crate::ids::Name;
+use crate::ids::{CredentialId, Name};
 use crate::ports::StoreError;
-use crate::ports::store::{Event, Record};
 use crate::refresh::{Ask, Plan, Refusal, Rules, plan};
+use crate::time::Timestamp;
 
 /// Flights a caller sits through at most: one that began before it came, and two that did not suit its window.
 const ROUNDS_MAX: usize = 3;
+
+/// Whether a credential's rest keeps a caller from its token. All of a pool's members may rest; then one is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    Heeded,
+    Ignored,
+}
 
 impl Broker {
     /// The hot path: the token in memory, if it answers this caller. No lock, no I/O, one allocation.
     pub fn hot(&self, name: &str, ask: &Ask) -> Option<Token> {
         let now = self.0.ports.clock.now();
+        self.hot_credential(name, None, ask, now).or_else(|| self.hot_pooled(name, ask, now))
+    }
+
+    /// The same of just a credential; `id` where it must be that incarnation.
+    pub(super) fn hot_credential(
+        &self,
+        name: &str,
+        id: Option<CredentialId>,
+        ask: &Ask,
+        now: Timestamp,
+    ) -> Option<Token> {
+        let scope = ask.scope.as_deref();
         self.0.snapshots.with(name, now, |known| {
             let chain = known.cell.fresh()?;
             let window = ask.min_valid.unwrap_or(known.window);
-            let plain = ask.rejected.is_none() && !ask.forced && !known.is_resting(now);
-            let token = (plain && chain.tokens.outlasts(window, now))
-                .then(|| Token::of(&known.credential, &chain))?;
+            let plain = ask.rejected.is_none() && !ask.forced && !known.is_resting(scope, now);
+            let serves =
+                plain && chain.tokens.outlasts(window, now) && id.is_none_or(|id| id == known.credential.id);
+            let may_go = serves && known.enter(scope, now, &self.0.options.cooldown) == Entry::Go;
+            let token = may_go.then(|| Token::of(&known.credential, &chain))?;
             if self.0.snapshots.is_aged(known, now) {
                 // Nobody waits for it.
                 drop(self.load(&known.credential.name));
@@ -42,27 +65,70 @@ impl Broker {
             return Ok(Acquired::Token(token));
         }
         let name = Name::parse(name)?;
-        match tokio::time::timeout(ask.wait, self.acquire_cold(&name, ask, actor)).await {
+        let begun = self.0.ports.clock.uptime();
+        // A name is a credential's or a pool's. Where nobody knows yet it is asked for as what most names are.
+        if self.0.snapshots.old_pool(name.as_str()).is_none() {
+            match tokio::time::timeout(ask.wait, self.acquire_one(&name, ask, actor, Rest::Heeded)).await {
+                Ok(Err(AcquireError::NotFound(_))) => {}
+                Ok(outcome) => return outcome,
+                Err(_elapsed) => return Ok(self.at_deadline(&name, ask)),
+            }
+        }
+        // Set aside: the many who wait for a credential must stay small.
+        Box::pin(self.acquire_by_pool(&name, ask, actor, begun)).await
+    }
+
+    /// The same for a name that is, or was, a pool's.
+    async fn acquire_by_pool(
+        &self,
+        name: &Name,
+        ask: &Ask,
+        actor: &Actor,
+        begun: Duration,
+    ) -> Result<Acquired, AcquireError> {
+        let acquired = async {
+            match self.pool_standing(name).await? {
+                Some(pool) => self.acquire_pooled(pool, ask, actor).await,
+                None => self.acquire_one(name, ask, actor, Rest::Heeded).await,
+            }
+        };
+        let left = ask.wait.saturating_sub(self.0.ports.clock.uptime().saturating_sub(begun));
+        match tokio::time::timeout(left, acquired).await {
             Ok(outcome) => outcome,
-            Err(_elapsed) => Ok(self.at_deadline(&name, ask)),
+            Err(_elapsed) => Ok(self.at_deadline(name, ask)),
         }
     }
 
     /// The caller's time is over: a token that is still valid is better than none.
     fn at_deadline(&self, name: &Name, ask: &Ask) -> Acquired {
-        let valid = self.last_known(name).filter(|standing| self.gate(standing).is_none());
+        let valid = self.last_known(name).filter(|standing| self.gate(standing, ask, Rest::Heeded).is_none());
         let token = valid.and_then(|standing| self.still_valid(&standing, &standing.chain, ask));
         token.map_or(Acquired::Refused(Refusal::TimedOut), Acquired::Token)
     }
 
-    async fn acquire_cold(&self, name: &Name, ask: &Ask, actor: &Actor) -> Result<Acquired, AcquireError> {
+    /// A token of just this credential.
+    pub(super) async fn acquire_one(
+        &self,
+        name: &Name,
+        ask: &Ask,
+        actor: &Actor,
+        rest: Rest,
+    ) -> Result<Acquired, AcquireError> {
+        let mut may_go = rest == Rest::Ignored || self.waited_for_probe(name, ask).await;
         for round in 0..ROUNDS_MAX {
             let (answer, led) = match self.board_known(name, ask, actor) {
                 Some(boarded) => boarded,
                 None => {
                     let standing = self.standing(name).await?;
-                    if let Some(refusal) = self.gate(&standing) {
+                    if let Some(refusal) = self.gate(&standing, ask, rest) {
                         return Ok(Acquired::Refused(refusal));
+                    }
+                    if !may_go {
+                        // Known only now: whoever came with it waits as the others do.
+                        may_go = self.waited_for_probe(name, ask).await;
+                        if let Some(refusal) = self.rests_here(name, ask) {
+                            return Ok(Acquired::Refused(refusal));
+                        }
                     }
                     if let Some(token) = self.without_flight(&standing, ask)? {
                         return Ok(Acquired::Token(token));
@@ -71,13 +137,13 @@ impl Broker {
                 }
             };
             let end = answer.await.unwrap_or_else(FlightEnd::lost);
-            if let Some(token) = self.hot(name.as_str(), ask) {
+            if let Some(token) = self.hot_credential(name.as_str(), None, ask, self.now()) {
                 return Ok(Acquired::Token(token));
             }
             let suits = led || round > 0;
             // Switched off or removed while the flight was under way: acted on as it is now.
             let standing = self.standing(name).await?;
-            if let Some(refusal) = self.gate(&standing) {
+            if let Some(refusal) = self.gate(&standing, ask, rest) {
                 return Ok(Acquired::Refused(refusal));
             }
             if let Some(outcome) = self.judge(&standing, &end, ask, suits, actor).await? {
@@ -90,13 +156,54 @@ impl Broker {
         }))
     }
 
+    /// Waits while another caller tries whether a rest that has ended really has, for so long as that may take. `false`:
+    /// the credential is not known here yet.
+    async fn waited_for_probe(&self, name: &Name, ask: &Ask) -> bool {
+        match self.probe_in_the_way(name, ask) {
+            None => false,
+            Some(None) => true,
+            Some(Some(probe)) => Box::pin(self.wait_for_probes(name, ask, probe)).await,
+        }
+    }
+
+    fn probe_in_the_way(&self, name: &Name, ask: &Ask) -> Option<Option<Arc<Probe>>> {
+        let (scope, now) = (ask.scope.as_deref(), self.now());
+        let look = |known: &Known| known.waits_for(scope, now, &self.0.options.cooldown);
+        self.0.snapshots.with(name.as_str(), now, look)
+    }
+
+    async fn wait_for_probes(&self, name: &Name, ask: &Ask, first: Arc<Probe>) -> bool {
+        let mut next = Some(first);
+        while let Some(probe) = next {
+            let told = probe.told.notified();
+            tokio::pin!(told);
+            told.as_mut().enable();
+            // Once more: what was told before this caller listened is not told again.
+            if let Entry::Wait(left) = probe.look(self.now(), &self.0.options.cooldown) {
+                let _ = tokio::time::timeout(left, told).await;
+            }
+            next = self.probe_in_the_way(name, ask).flatten();
+        }
+        true
+    }
+
+    /// The rest that began while this caller waited.
+    fn rests_here(&self, name: &Name, ask: &Ask) -> Option<Refusal> {
+        let now = self.now();
+        self.0.snapshots.with(name.as_str(), now, |known| {
+            let rest = known.credential.resting(ask.scope.as_deref(), now)?;
+            Some(Refusal::Cooling { until: rest.until, reason: rest.reason.clone() })
+        })?
+    }
+
     /// Boards straight from memory where nothing else could follow: a caller without a wish of its own, and a token
     /// that has ended. So of a herd each copies no row.
     fn board_known(&self, name: &Name, ask: &Ask, actor: &Actor) -> Option<(Answer<FlightEnd>, bool)> {
         let now = self.now();
         self.0.snapshots.with(name.as_str(), now, |known| {
             let chain = known.cell.fresh()?;
-            let is_plain = ask.rejected.is_none() && !ask.forced && !known.is_resting(now);
+            let is_plain =
+                ask.rejected.is_none() && !ask.forced && !known.is_resting(ask.scope.as_deref(), now);
             (is_plain && !chain.tokens.is_valid(now)).then(|| self.board(name, &chain, ask, actor))
         })?
     }
@@ -127,9 +234,10 @@ impl Broker {
         let (broker, wanted) = (self.clone(), name.clone());
         let (answer, _) = self.0.loads.board(name.clone(), || async move {
             let (stamp, read_at) = (broker.0.snapshots.stamp(), broker.now());
-            let loaded = broker.0.ports.store.credential(&wanted).await?;
-            match &loaded {
+            let mut loaded = broker.0.ports.store.credential(&wanted).await?;
+            match &mut loaded {
                 Some(loaded) => {
+                    broker.0.snapshots.resting(loaded, broker.now());
                     let window = broker.window(&loaded.chain.provider);
                     broker.0.snapshots.put(stamp, loaded, window, read_at);
                 }
@@ -149,11 +257,18 @@ impl Broker {
     }
 
     /// The switches that stand before any token.
-    pub(super) fn gate(&self, standing: &Loaded) -> Option<Refusal> {
+    fn gate(&self, standing: &Loaded, ask: &Ask, rest: Rest) -> Option<Refusal> {
         if standing.credential.disabled {
             return Some(Refusal::Disabled);
         }
-        let cooldown = standing.cooling(self.now())?;
+        let resting = standing.credential.resting(ask.scope.as_deref(), self.now());
+        let cooldown = resting.filter(|_| rest == Rest::Heeded)?;
+        // What has to be done comes before how long it rests for the lack of it.
+        if cooldown.reason == Cooldown::AUTHENTICATION
+            && let Some(verdict) = standing.chain.verdict()
+        {
+            return Some(Refusal::ReauthRequired { code: verdict.code.clone() });
+        }
         Some(Refusal::Cooling { until: cooldown.until, reason: cooldown.reason.clone() })
     }
 
@@ -192,7 +307,7 @@ impl Broker {
             end.chain.as_deref().filter(|chain| chain.id == standing.chain.id).unwrap_or(&standing.chain);
         let rejected = ask.rejected.as_ref().is_some_and(|token| chain.tokens.is_access_token(token));
         match &end.end {
-            End::Minted if rejected => self.rest(standing, actor).await.map(Some),
+            End::Minted if rejected => Box::pin(self.rests(standing, actor)).await.map(Some),
             End::Minted | End::Found if !rejected && chain.tokens.is_valid(self.now()) => {
                 let rules = self.rules(&chain.provider)?;
                 let answers = suits || plan(chain, ask, &rules, self.now()) == Plan::Serve;
@@ -203,7 +318,7 @@ impl Broker {
                 retry_at: self.now() + self.0.options.refresh.backoff_first,
             }))),
             End::Minted | End::Found | End::Skipped => Ok(None),
-            End::Rest if rejected => self.rest(standing, actor).await.map(Some),
+            End::Rest if rejected => Box::pin(self.rests(standing, actor)).await.map(Some),
             End::Rest => Ok(None),
             End::Refused(refusal) => Ok(Some(match self.still_valid(standing, chain, ask) {
                 Some(token) => Acquired::Token(token),
@@ -216,56 +331,18 @@ impl Broker {
         }
     }
 
+    async fn rests(&self, standing: &Loaded, actor: &Actor) -> Result<Acquired, AcquireError> {
+        let Cooldown { until, reason, .. } = self.rest(standing, actor).await?;
+        Ok(Acquired::Refused(Refusal::Cooling { until, reason }))
+    }
+
     /// Upstream refuses what cannot be cured by refreshing: the credential rests, once for all who found out.
-    async fn rest(&self, standing: &Loaded, actor: &Actor) -> Result<Acquired, AcquireError> {
-        let (broker, name, by) = (self.clone(), standing.credential.name.clone(), actor.clone());
-        let (answer, _) =
-            self.0.rests.board(standing.credential.id, || async move { broker.rest_once(&name, &by).await });
-        let cooldown = answer.await.map_err(AcquireError::Lost)??;
-        Ok(Acquired::Refused(Refusal::Cooling { until: cooldown.until, reason: cooldown.reason }))
-    }
-
-    async fn rest_once(&self, name: &Name, actor: &Actor) -> Result<Cooldown, AcquireError> {
-        let standing = self.read(name).await?;
-        if let Some(cooldown) = standing.cooling(self.now()) {
-            return Ok(cooldown.clone());
-        }
-        let until = self.now() + self.0.options.refresh.authentication_cooldown;
-        let cooldown = Cooldown { until, reason: "authentication".into() };
-        self.cool_loaded(&standing, &cooldown, actor).await?;
+    pub(super) async fn rest(&self, standing: &Loaded, actor: &Actor) -> Result<Cooldown, AcquireError> {
+        let end = self.now() + self.0.options.refresh.authentication_cooldown;
+        let cooldown = Cooldown::whole(self.0.options.cooldown.rounded(end), Cooldown::AUTHENTICATION);
+        let seen = json!({"generation": standing.chain.generation});
+        let (cooldown, _) = self.cool_by_evidence(standing, cooldown, seen, actor).await?;
         Ok(cooldown)
-    }
-
-    pub(super) async fn cool_loaded(
-        &self,
-        standing: &Loaded,
-        cooldown: &Cooldown,
-        actor: &Actor,
-    ) -> Result<bool, StoreError> {
-        let name = standing.credential.name.to_string();
-        let detail = json!({"reason": cooldown.reason, "until_ms": cooldown.until.as_millis()});
-        let record = Record {
-            note: Note {
-                action: "cooldown.set",
-                actor: actor.clone(),
-                subject: name.clone(),
-                detail: detail.clone(),
-            },
-            event: Some(Event {
-                kind: "cooldown",
-                chain: Some(standing.chain.id),
-                subject: name.clone(),
-                detail,
-            }),
-        };
-        let changed = self.0.ports.store.cool(standing.credential.id, cooldown, record).await?;
-        self.0.snapshots.forget(&name);
-        if changed {
-            metrics::counter!("keyherd_cooldowns_total", "reason" => reason_label(&cooldown.reason))
-                .increment(1);
-            self.0.ports.coordinator.announce();
-        }
-        Ok(changed)
     }
 
     /// The window of callers who name none. A profile that cannot be read is said when it is needed.
@@ -286,15 +363,5 @@ impl Broker {
             ))),
             Err(error) => Err(AcquireError::Unusable(error.to_string())),
         }
-    }
-}
-
-/// Metrics have a bounded set of labels: a caller's own word counts as `other`.
-fn reason_label(reason: &str) -> &'static str {
-    match reason {
-        "rate_limit" => "rate_limit",
-        "authentication" => "authentication",
-        "manual" => "manual",
-        _ => "other",
     }
 }

@@ -20,8 +20,8 @@ pub enum AcquireError {
     /// The name is none.
     #[error(transparent)]
     BadName(#[from] BadName),
-    /// No credential of that name.
-    #[error("no credential is named '{0}': see 'keyherd cred list'")]
+    /// Nothing of that name.
+    #[error("no credential or pool is named '{0}': see 'keyherd cred list' and 'keyherd pool list'")]
     NotFound(Name),
     /// The store failed, and no valid token is at hand.
     #[error(transparent)]

@@ -162,16 +162,26 @@ impl Broker {
 
     /// Something may have happened that will not be told.
     fn distrust(&self) {
+        self.0.snapshots.all_warmed();
         self.0.snapshots.mark_all_stale();
         self.0.notices.wake_all();
     }
 
     fn apply(&self, event: StoredEvent) {
         match (event.kind.as_str(), event.chain) {
+            // A rest is the credential's own: its tokens are what they were.
+            ("cooldown", Some(_)) => self.0.snapshots.forget(&event.subject),
+            ("cooldown_cleared", Some(_)) => {
+                self.0.snapshots.warmed(&event.subject);
+                self.0.snapshots.forget(&event.subject);
+            }
             ("refreshed", Some(chain)) => self.0.snapshots.chain_changed(chain, generation(&event)),
             (_, Some(chain)) => {
                 self.0.snapshots.chain_changed(chain, None);
                 self.0.snapshots.forget(&event.subject);
+            }
+            (kind, None) if kind == "failover" || kind.starts_with("pool_") => {
+                self.0.snapshots.pool_changed(&event.subject);
             }
             (_, None) => self.0.snapshots.mark_all_stale(),
         }
@@ -229,8 +239,10 @@ impl Broker {
     /// The credential as the store has it now, which memory keeps. `None`: it is gone, or on another chain.
     pub(super) async fn look(&self, name: &Name, chain: ChainId) -> Result<Option<Loaded>, StoreError> {
         let (stamp, read_at) = (self.0.snapshots.stamp(), self.now());
-        let loaded = self.0.ports.store.credential(name).await?.filter(|loaded| loaded.chain.id == chain);
-        if let Some(loaded) = &loaded {
+        let loaded = self.0.ports.store.credential(name).await?;
+        let mut loaded = loaded.filter(|loaded| loaded.chain.id == chain);
+        if let Some(loaded) = &mut loaded {
+            self.0.snapshots.resting(loaded, self.now());
             self.0.snapshots.put(stamp, loaded, self.window(&loaded.chain.provider), read_at);
         }
         Ok(loaded)

@@ -1,4 +1,4 @@
-//! Looking after credentials and client apps: list, show, switch, amend, rest, remove.
+//! Looking after credentials and client apps: list, show, switch, amend, remove.
 
 use std::time::Duration;
 
@@ -8,8 +8,9 @@ use super::Broker;
 use super::connect::told;
 use super::{AcquireError, Acquired};
 use crate::audit::{Actor, Note};
-use crate::credential::{Amendment, Chain, Cooldown, Loaded};
+use crate::credential::{Amendment, Chain, Loaded};
 use crate::ids::Name;
+use crate::pool::PoolConflict;
 use crate::ports::StoreError;
 use crate::ports::store::{Amended, Change, ClientRemoved, Conflict, Event, NamedClient, Record, Removed};
 use crate::refresh::{Ask, due_at};
@@ -35,7 +36,7 @@ pub enum ManageError {
     /// Nothing of that name.
     #[error("no {what} is named '{name}': see 'keyherd {list}'")]
     NotFound {
-        /// `credential` or `client`.
+        /// `credential`, `pool` or `client`.
         what: &'static str,
         /// Its name.
         name: Name,
@@ -51,6 +52,24 @@ pub enum ManageError {
         name: Name,
         /// Who uses it.
         by: Name,
+    },
+    /// It is a member of a pool.
+    #[error(
+        "credential '{name}' is a member of pool '{pool}': drop it there first, with 'keyherd pool drop {pool} {name}'"
+    )]
+    Pooled {
+        /// Which credential.
+        name: Name,
+        /// Which pool.
+        pool: Name,
+    },
+    /// A pool cannot be made or changed like that.
+    #[error("pool '{name}': {conflict}")]
+    Pool {
+        /// Which pool.
+        name: Name,
+        /// Why.
+        conflict: PoolConflict,
     },
     /// Its token is being spent, and that takes long.
     #[error(
@@ -158,6 +177,7 @@ impl Broker {
                 Removed::Done => return Ok(()),
                 Removed::NotFound => return Err(no_credential(name)),
                 Removed::Claimed => {}
+                Removed::Pooled(pool) => return Err(ManageError::Pooled { name: name.clone(), pool }),
             }
         }
         Err(ManageError::Refreshing(name.clone()))
@@ -174,22 +194,6 @@ impl Broker {
             Ok(found) => found?.ok_or_else(|| no_credential(name)),
             Err(_elapsed) => Err(ManageError::Refreshing(name.clone())),
         }
-    }
-
-    /// Lets a credential rest; only ever extends. `false`: it rests longer already.
-    pub async fn cool(&self, name: &Name, cooldown: &Cooldown, actor: &Actor) -> Result<bool, ManageError> {
-        let current = self.show(name).await?;
-        Ok(self.cool_loaded(&current, cooldown, actor).await?)
-    }
-
-    /// Ends a rest of that reason. `false`: there was none.
-    pub async fn warm(&self, name: &Name, reason: &str, actor: &Actor) -> Result<bool, ManageError> {
-        let current = self.show(name).await?;
-        let detail = json!({"reason": reason});
-        let record = told(actor, "cooldown.clear", "cooldown_cleared", name, current.chain.id, detail);
-        let warmed = self.0.ports.store.warm(current.credential.id, reason, record).await?;
-        self.changed(name);
-        Ok(warmed)
     }
 
     /// The client apps.
@@ -258,9 +262,13 @@ fn client_record(actor: &Actor, action: &'static str, name: &Name, detail: serde
 }
 
 fn no_client(name: &Name) -> ManageError {
-    ManageError::NotFound { what: "client", name: name.clone(), list: "client list" }
+    no("client", name, "client list")
 }
 
-fn no_credential(name: &Name) -> ManageError {
-    ManageError::NotFound { what: "credential", name: name.clone(), list: "cred list" }
+pub(super) fn no_credential(name: &Name) -> ManageError {
+    no("credential", name, "cred list")
+}
+
+pub(super) fn no(what: &'static str, name: &Name, list: &'static str) -> ManageError {
+    ManageError::NotFound { what, name: name.clone(), list }
 }

@@ -5,7 +5,9 @@
 
 mod acquire;
 mod acquired;
+mod choose;
 mod connect;
+mod cool;
 mod crash;
 mod doubt;
 mod flight;
@@ -15,7 +17,11 @@ mod lead;
 mod manage;
 mod mutant;
 mod outbox;
+mod pools;
+mod probe;
 mod recover;
+mod report;
+mod settle;
 mod snapshot;
 mod spend;
 mod sweep;
@@ -36,17 +42,21 @@ use tokio_util::task::TaskTracker;
 
 pub use self::acquired::{AcquireError, Acquired};
 pub use self::connect::{ConnectError, ConnectMode, Connected, NewTokens};
+use self::cool::CoolKey;
 pub use self::flight::{Flights, Lost, Spawn};
 use self::follow::Notices;
 use self::lead::FlightEnd;
 pub use self::manage::{ManageError, PAGE_MAX, Page};
 #[cfg(feature = "mutants")]
 pub use self::mutant::set_window_in_key;
+pub use self::pools::PoolStatus;
+pub use self::report::{Followed, Report};
 use self::snapshot::Snapshots;
 pub use self::sweep::BackgroundBounds;
 pub use self::token::Token;
-use crate::credential::{Cooldown, Loaded};
-use crate::ids::{ChainId, ClaimId, CredentialId, Name};
+use crate::credential::Loaded;
+use crate::ids::{ChainId, ClaimId, Name, PoolId};
+use crate::pool::Pool;
 use crate::ports::store::{Record, Settling, StoredEvent};
 use crate::ports::{
     Clock, Coordinator, Entropy, Journal, JournalEntry, Profiles, ProviderClient, Store, StoreError,
@@ -54,6 +64,7 @@ use crate::ports::{
 use crate::refresh::RefreshBounds;
 use crate::secret::{Hasher, TokenHash};
 use crate::spell::Spell;
+use crate::upstream::CooldownBounds;
 
 /// Everything a broker needs of the world.
 #[derive(Clone)]
@@ -75,6 +86,8 @@ pub struct Ports {
 pub struct Options {
     /// Of the refresh engine.
     pub refresh: RefreshBounds,
+    /// Of cooldowns.
+    pub cooldown: CooldownBounds,
     /// Of the sweep.
     pub background: BackgroundBounds,
     /// The most credentials kept in memory; past it the memory starts anew.
@@ -101,6 +114,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             refresh: RefreshBounds::default(),
+            cooldown: CooldownBounds::default(),
             background: BackgroundBounds::default(),
             snapshots_max: 100_000,
             events_lag_max: 1_024,
@@ -125,7 +139,9 @@ struct Inner {
     snapshots: Snapshots,
     loads: Flights<Name, Result<Option<Arc<Loaded>>, StoreError>>,
     flights: Flights<mutant::FlightKey, FlightEnd>,
-    rests: Flights<CredentialId, Result<Cooldown, AcquireError>>,
+    cools: Flights<CoolKey, Result<bool, StoreError>>,
+    pool_loads: Flights<Name, Result<Option<Arc<Pool>>, StoreError>>,
+    settles: Flights<PoolId, Result<Arc<Pool>, AcquireError>>,
     notices: Notices,
     /// Answers that neither journal nor store could take yet: this process's memory is all there is of them.
     homeless: Mutex<HashMap<TokenHash, JournalEntry>>,
@@ -157,7 +173,9 @@ impl Broker {
             ),
             loads: Flights::new(Arc::clone(&spawn)),
             flights: Flights::new(Arc::clone(&spawn)),
-            rests: Flights::new(spawn),
+            cools: Flights::new(Arc::clone(&spawn)),
+            pool_loads: Flights::new(Arc::clone(&spawn)),
+            settles: Flights::new(spawn),
             notices: Notices::default(),
             homeless: Mutex::default(),
             unjournaled: Mutex::default(),

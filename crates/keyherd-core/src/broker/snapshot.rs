@@ -5,6 +5,8 @@
 //! keeps from memory what was read of that name or chain meanwhile, and nothing else.
 
 mod changes;
+mod pools;
+mod rests;
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -13,9 +15,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use self::changes::{Changes, Stamp};
+use self::changes::Changes;
+pub(super) use self::changes::Stamp;
+use self::pools::KnownPool;
+use self::rests::SetHere;
+use super::probe::Probe;
 use crate::credential::{Chain, Credential, Loaded};
-use crate::ids::{ChainId, Name};
+use crate::ids::{ChainId, CredentialId, Name};
 use crate::time::Timestamp;
 
 type Map<K, V> = papaya::HashMap<K, Arc<V>, foldhash::fast::RandomState>;
@@ -23,6 +29,11 @@ type Map<K, V> = papaya::HashMap<K, Arc<V>, foldhash::fast::RandomState>;
 pub(super) struct Snapshots {
     names: Map<Name, Known>,
     cells: Map<ChainId, Cell>,
+    pools: Map<Name, KnownPool>,
+    /// Ends of rests, and who tries first: kept also where the credential is read anew.
+    probes: Map<(CredentialId, Option<String>), Probe>,
+    /// Rests that this process set: a reading that began before their commit knows nothing of them.
+    rests: Map<Name, Vec<SetHere>>,
     changes: Changes,
     /// Whether changes elsewhere reach this memory.
     watched: AtomicBool,
@@ -46,6 +57,8 @@ pub(super) struct Known {
     /// The same, among the changes.
     stamp: Stamp,
     pub(super) cell: Arc<Cell>,
+    /// The ends of its rests.
+    probes: Vec<Arc<Probe>>,
 }
 
 /// One chain's last known state.
@@ -91,10 +104,9 @@ impl Deref for Held {
 }
 
 impl Known {
-    /// Whether it is switched off, or rests now: then no token of it is given.
-    pub(super) fn is_resting(&self, now: Timestamp) -> bool {
-        let credential = &self.credential;
-        credential.disabled || credential.cooldown.as_ref().is_some_and(|cooldown| now < cooldown.until)
+    /// Whether it is switched off, or rests now for requests in that scope: then no token of it is given.
+    pub(super) fn is_resting(&self, scope: Option<&str>, now: Timestamp) -> bool {
+        self.credential.disabled || self.credential.resting(scope, now).is_some()
     }
 }
 
@@ -119,6 +131,9 @@ impl Snapshots {
         Self {
             names: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
             cells: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
+            pools: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
+            probes: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
+            rests: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
             changes: Changes::new(),
             watched: AtomicBool::new(false),
             max,
@@ -128,10 +143,14 @@ impl Snapshots {
 
     /// Whether this is to be read anew now, by who is told so: the next is told after as long again.
     pub(super) fn is_aged(&self, known: &Known, now: Timestamp) -> bool {
-        let due = known.reread_at.load(Ordering::Relaxed);
+        self.is_due(&known.reread_at, now)
+    }
+
+    fn is_due(&self, reread_at: &AtomicI64, now: Timestamp) -> bool {
+        let due = reread_at.load(Ordering::Relaxed);
         let next = || self.reread_at(now);
         now.as_millis() >= due
-            && known.reread_at.compare_exchange(due, next(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && reread_at.compare_exchange(due, next(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     fn reread_at(&self, from: Timestamp) -> i64 {
@@ -176,9 +195,10 @@ impl Snapshots {
             self.changes.has_none(stamp, loaded.chain.id, name, has)
         };
         if is_fresh() {
+            let probes = self.probes_at_ends(&credential);
             let reread_at = AtomicI64::new(self.reread_at(read_at));
             let cell = Arc::clone(&cell);
-            let known = Arc::new(Known { credential, window, read_at, reread_at, stamp, cell });
+            let known = Arc::new(Known { credential, window, read_at, reread_at, stamp, cell, probes });
             self.names.pin().insert(name.clone(), known);
             // A change between the look and the insertion was noted before it removes names.
             if !is_fresh() {
@@ -231,6 +251,7 @@ impl Snapshots {
         self.changes.of_all();
         self.names.pin().clear();
         self.cells.pin().clear();
+        self.pools.pin().clear();
     }
 
     /// Everything must be read anew, name by name, but may serve while the store cannot be asked.

@@ -5,6 +5,7 @@ use std::fmt;
 use zeroize::optimization_barrier;
 
 use crate::credential::{Chain, Credential};
+use crate::ids::CredentialId;
 use crate::time::Timestamp;
 
 /// A valid access token of one credential. `Debug` shows no part of it; the memory is wiped on drop.
@@ -16,6 +17,9 @@ pub struct Token {
     name_at: u32,
     expires_at: Option<Timestamp>,
     generation: u64,
+    credential_id: CredentialId,
+    pool_epoch: Option<u64>,
+    cooling_until: Option<Timestamp>,
 }
 
 /// A text whose memory is wiped on drop, all at once: `Zeroizing` goes byte by byte, which for a long token takes longer
@@ -47,7 +51,18 @@ impl Token {
             name_at: u32::try_from(token.len() + kind.len()).ok()?,
             expires_at: chain.tokens.expires_at,
             generation: chain.generation,
+            credential_id: credential.id,
+            pool_epoch: None,
+            cooling_until: None,
         })
+    }
+
+    pub(crate) fn of_pool(self, epoch: u64) -> Self {
+        Self { pool_epoch: Some(epoch), ..self }
+    }
+
+    pub(crate) fn cooling_until(self, until: Option<Timestamp>) -> Self {
+        Self { cooling_until: until, ..self }
     }
 
     /// The access token itself.
@@ -68,6 +83,21 @@ impl Token {
     /// When it ends; `None`: it does not.
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.expires_at
+    }
+
+    /// Whose it is, for reports: a name may be used again.
+    pub fn credential_id(&self) -> CredentialId {
+        self.credential_id
+    }
+
+    /// The pool's epoch, where a pool was asked for.
+    pub fn pool_epoch(&self) -> Option<u64> {
+        self.pool_epoch
+    }
+
+    /// Set where all of a pool's members rest: this one until then.
+    pub fn rests_until(&self) -> Option<Timestamp> {
+        self.cooling_until
     }
 
     /// Which generation of its chain it belongs to.

@@ -7,7 +7,7 @@ use super::fixtures::{
     at, client, create, fields, load, name, new, oauth, refresh, row, silent, told, written,
 };
 use super::fixtures::{claim, claim_id, settle, settling};
-use crate::credential::{DraftFields, Kind, Trouble, Verdict, VerdictReason};
+use crate::credential::{Cooldown, DraftFields, Kind, Trouble, Verdict, VerdictReason};
 use crate::ports::Store;
 use crate::ports::store::{Conflict, Created, NewCredential, Removed};
 use crate::refresh::Settlement;
@@ -174,7 +174,7 @@ pub async fn a_used_again_name_sees_nothing_of_the_old(bed: &dyn Testbed) {
     let young = create(&*process.store, oauth("acme-1", "r1")).await;
     assert_ne!((young.credential.id, young.chain.id), (old.credential.id, old.chain.id));
     settle(&*process.store, answer).await;
-    let rest = crate::credential::Cooldown { until: at(9_000), reason: "manual".into() };
+    let rest = Cooldown::whole(at(9_000), "manual");
     assert_eq!(process.store.cool(old.credential.id, &rest, silent("cool")).await, Ok(false));
     assert_eq!(load(&*process.store, "acme-1").await, young);
 }

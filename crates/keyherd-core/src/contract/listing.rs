@@ -134,7 +134,7 @@ pub async fn the_census_counts_every_state(bed: &dyn Testbed) {
     settle(store, settling(&claimed, block)).await;
     for (name, until) in [("cooling", 100), ("cooled", 50)] {
         let id = create(store, oauth(name, &format!("token of {name}"))).await.credential.id;
-        let rest = Cooldown { until: at(until), reason: "manual".into() };
+        let rest = Cooldown::whole(at(until), "manual");
         store.cool(id, &rest, silent("cool")).await.expect("cool");
     }
     create(store, oauth("off", "token of off")).await;

@@ -28,7 +28,7 @@ pub async fn every_change_is_entered_once(bed: &dyn Testbed) {
     let made = create(store, oauth("acme-1", "r1")).await;
     let claimed = claim(&process, &made.chain).await;
     settle(store, granting(&claimed, "r2")).await;
-    let rest = Cooldown { until: at(9_000), reason: "manual".into() };
+    let rest = Cooldown::whole(at(9_000), "manual");
     store.cool(made.credential.id, &rest, told("cool", made.chain.id)).await.expect("cool");
     let off = Change { disabled: Some(true), ..Change::default() };
     store.amend(&name("acme-1"), off, silent("amend")).await.expect("amend");

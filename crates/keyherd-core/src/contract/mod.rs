@@ -12,6 +12,7 @@ pub mod creating;
 mod fixtures;
 pub mod listing;
 pub mod logging;
+pub mod pools;
 pub mod profiles;
 pub mod reconnecting;
 pub mod recovering;
@@ -91,7 +92,11 @@ macro_rules! store_contract {
                 a_block_on_yesterdays_client_holds_nobody, a_used_client_is_not_removed,
                 another_providers_client_of_that_name_is_left_alone, clients_come_in_order;
             profiles: profiles_are_kept_as_they_were_given, a_profile_that_does_not_change_tells_nothing;
-            switching: a_cooldown_only_extends, a_rest_ends_by_its_reason, an_amendment_moves_the_row,
+            pools: a_pool_is_kept_whole, pools_come_in_pages, pools_and_credentials_share_their_names,
+                what_does_not_fit_changes_nothing, an_edit_keeps_the_pointer, the_pointer_moves_once,
+                exhaustion_is_said_once, a_pooled_credential_is_not_removed, one_of_many_pools_gets_a_credential;
+            switching: a_cooldown_only_extends, a_rest_ends_by_its_reason, scopes_rest_beside_the_account,
+                one_of_many_cools, an_amendment_moves_the_row,
                 an_amendment_that_changes_nothing_says_nothing, a_chain_goes_with_its_last_member,
                 a_token_that_is_being_spent_is_not_forgotten, nobody_is_not_amended;
             logging: every_change_is_entered_once, what_did_not_happen_is_not_told, events_come_in_order,

@@ -148,7 +148,7 @@ pub async fn unrelated_state_survives_a_refresh(bed: &dyn Testbed) {
     let process = bed.open().await;
     let made = create(&*process.store, oauth("acme-1", "r1")).await;
     let claimed = claim(&process, &made.chain).await;
-    let rest = Cooldown { until: at(9_000), reason: "rate_limit".into() };
+    let rest = Cooldown::whole(at(9_000), "rate_limit");
     process.store.cool(made.credential.id, &rest, silent("cool")).await.expect("cool");
     settle(&*process.store, granting(&claimed, "r2")).await;
     let after = load(&*process.store, "acme-1").await;

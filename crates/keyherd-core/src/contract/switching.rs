@@ -9,11 +9,11 @@ use super::fixtures::{
 };
 use crate::credential::{ClientChoice, Cooldown, DraftFields};
 use crate::ids::CredentialId;
-use crate::ports::store::{Amended, Change, Conflict, Removed};
+use crate::ports::store::{Amended, Change, Conflict, Removed, SCOPES_RESTING_MAX};
 use crate::refresh::Settlement;
 
 fn rest(until: i64, reason: &str) -> Cooldown {
-    Cooldown { until: at(until), reason: reason.into() }
+    Cooldown::whole(at(until), reason)
 }
 
 pub async fn a_cooldown_only_extends(bed: &dyn Testbed) {
@@ -39,14 +39,83 @@ pub async fn a_cooldown_only_extends(bed: &dyn Testbed) {
 pub async fn a_rest_ends_by_its_reason(bed: &dyn Testbed) {
     let process = bed.open().await;
     let id = create(&*process.store, oauth("acme-1", "r1")).await.credential.id;
-    let rest = Cooldown { until: bed.now() + std::time::Duration::from_secs(3_600), reason: "manual".into() };
+    let rest = Cooldown::whole(bed.now() + std::time::Duration::from_secs(3_600), "manual");
     process.store.cool(id, &rest, silent("cool")).await.expect("cool");
     let before = written(&*process.store).await;
-    assert_eq!(process.store.warm(id, "rate_limit", silent("warm")).await, Ok(false));
+    assert_eq!(process.store.warm(id, None, "rate_limit", silent("warm")).await, Ok(false));
     assert_eq!(written(&*process.store).await, before);
-    assert_eq!(process.store.warm(id, "manual", silent("warm")).await, Ok(true));
+    assert_eq!(process.store.warm(id, None, "manual", silent("warm")).await, Ok(true));
     assert_eq!(load(&*process.store, "acme-1").await.credential.cooldown, None);
-    assert_eq!(process.store.warm(id, "manual", silent("warm")).await, Ok(false));
+    assert_eq!(process.store.warm(id, None, "manual", silent("warm")).await, Ok(false));
+}
+
+pub async fn scopes_rest_beside_the_account(bed: &dyn Testbed) {
+    let process = bed.open().await;
+    let store = &*process.store;
+    let id = create(store, oauth("acme-1", "r1")).await.credential.id;
+    let other = create(store, oauth("acme-2", "r2")).await.credential.id;
+    let hour = bed.now() + std::time::Duration::from_secs(3_600);
+    let of = |scope: Option<&str>, until, reason: &str| Cooldown {
+        scope: scope.map(str::to_owned),
+        ..Cooldown::whole(until, reason)
+    };
+    let cool = async |rest: &Cooldown| store.cool(id, rest, silent("cool")).await.expect("cool");
+    let (large, small) =
+        (of(Some("large \"model\""), hour, "rate_limit"), of(Some("small"), at(200), "rate_limit"));
+    assert!(cool(&small).await && cool(&large).await);
+    let before = written(store).await;
+    assert!(!cool(&large).await && !cool(&of(Some("small"), at(100), "manual")).await, "only ever longer");
+    assert_eq!(written(store).await, before);
+    let loaded = load(store, "acme-1").await.credential;
+    assert_eq!((&loaded.cooldown, &loaded.scoped), (&None, &vec![large.clone(), small.clone()]));
+    assert_eq!(load(store, "acme-2").await.credential.scoped, []);
+    assert!(cool(&of(None, hour, "manual")).await);
+    let loaded = load(store, "acme-1").await.credential;
+    assert_eq!(loaded.cooldown, Some(of(None, hour, "manual")));
+    let page = store.credentials(None, 10).await.expect("page");
+    assert_eq!(page.first().map(|first| &first.credential), Some(&loaded));
+    let warm = async |scope, reason| store.warm(id, scope, reason, silent("warm")).await.expect("warm");
+    assert!(!warm(Some("large \"model\""), "manual").await && !warm(Some("other"), "rate_limit").await);
+    assert!(warm(Some("large \"model\""), "rate_limit").await);
+    assert!(!warm(Some("large \"model\""), "rate_limit").await);
+    let loaded = load(store, "acme-1").await.credential;
+    assert_eq!((loaded.cooldown, loaded.scoped), (Some(of(None, hour, "manual")), vec![small]));
+    for n in 0..2 * SCOPES_RESTING_MAX {
+        let rest = of(Some(&format!("model-{n}")), hour, "rate_limit");
+        store.cool(other, &rest, silent("cool")).await.expect("cool");
+    }
+    assert_eq!(load(store, "acme-2").await.credential.scoped.len(), SCOPES_RESTING_MAX, "bounded");
+    assert!(
+        store
+            .cool(
+                other,
+                &of(Some("model-0"), hour + std::time::Duration::from_secs(1), "manual"),
+                silent("cool")
+            )
+            .await
+            .expect("cool")
+    );
+}
+
+pub async fn one_of_many_cools(bed: &dyn Testbed) {
+    let (one, two) = (bed.open().await, bed.open().await);
+    let made = create(&*one.store, oauth("acme-1", "r1")).await;
+    let before = written(&*one.store).await;
+    let cool = |n: usize| {
+        let (store, mut rest) = (
+            if n.is_multiple_of(2) { one.store.clone() } else { two.store.clone() },
+            rest(100, "rate_limit"),
+        );
+        rest.scope = (n < 10).then(|| "model".to_owned());
+        async move { store.cool(made.credential.id, &rest, told("cool", made.chain.id)).await.expect("cool") }
+    };
+    let cooled = futures_util::future::join_all((0..20).map(cool)).await;
+    assert_eq!(
+        cooled.into_iter().filter(|cooled| *cooled).count(),
+        2,
+        "one of the account, one of the scope"
+    );
+    assert_eq!(written(&*one.store).await, (before.0 + 2, before.1 + 2));
 }
 
 pub async fn an_amendment_moves_the_row(bed: &dyn Testbed) {

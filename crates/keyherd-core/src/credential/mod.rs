@@ -207,19 +207,49 @@ impl Chain {
         self.claim.as_ref().is_some_and(|claim| claim.holder != Holder::Gone)
     }
 
+    /// No token any more, and nothing to get another one with.
+    fn has_ended(&self, now: Timestamp) -> bool {
+        let tokens = &self.tokens;
+        self.kind == Kind::OAuth2 && tokens.refresh_token.is_none() && !tokens.is_valid(now)
+    }
+
     /// Whether another process, which lives or may live, is at it.
     pub fn is_held(&self) -> bool {
         self.claim.as_ref().is_some_and(|claim| claim.holder == Holder::Alive)
     }
 }
 
-/// Why a credential rests.
+/// Why a credential rests, or a part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cooldown {
+    /// The part that rests, such as a model or a path, by its exact text; `None`: the whole account.
+    pub scope: Option<String>,
     /// Until when; only ever extended.
     pub until: Timestamp,
     /// `rate_limit`, `authentication`, `manual`, or the caller's word.
     pub reason: String,
+}
+
+impl Cooldown {
+    /// The reason of a used-up limit.
+    pub const RATE_LIMIT: &str = "rate_limit";
+    /// The reason of a secret that upstream refuses.
+    pub const AUTHENTICATION: &str = "authentication";
+
+    /// A whole account's.
+    pub fn whole(until: Timestamp, reason: impl Into<String>) -> Self {
+        Self { scope: None, until, reason: reason.into() }
+    }
+
+    /// Whether a request in that scope is concerned: a whole account's rest concerns every one.
+    pub fn concerns(&self, scope: Option<&str>) -> bool {
+        self.scope.is_none() || self.scope.as_deref() == scope
+    }
+
+    /// Whether upstream was the reason. Then the end is a guess, and one caller tries first.
+    pub fn is_evidence(&self) -> bool {
+        [Self::RATE_LIMIT, Self::AUTHENTICATION].contains(&self.reason.as_str())
+    }
 }
 
 /// One account's name and switches.
@@ -235,10 +265,46 @@ pub struct Credential {
     pub disabled: bool,
     /// Whatever the owner wants to keep with it.
     pub attributes: Value,
-    /// Rests until then.
+    /// The whole account rests until then.
     pub cooldown: Option<Cooldown>,
+    /// Parts of it rest until then: one at most for each scope.
+    pub scoped: Vec<Cooldown>,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+impl Credential {
+    /// What was ever said of the whole account's or that scope's rest, ended or not.
+    pub fn rests(&self, scope: Option<&str>) -> impl Iterator<Item = &Cooldown> {
+        self.cooldown.iter().chain(&self.scoped).filter(move |cooldown| cooldown.concerns(scope))
+    }
+
+    /// The rest that keeps a request in that scope waiting longest.
+    pub fn resting(&self, scope: Option<&str>, now: Timestamp) -> Option<&Cooldown> {
+        self.rests(scope).filter(|cooldown| now < cooldown.until).max_by_key(|cooldown| cooldown.until)
+    }
+
+    /// The rest of just that scope, or of just the whole account, ended or not.
+    pub fn rest_of(&self, scope: Option<&str>) -> Option<&Cooldown> {
+        self.rests(scope).find(|cooldown| cooldown.scope.as_deref() == scope)
+    }
+
+    /// Takes a rest in, unless there is a longer one of the same scope.
+    pub fn take_rest(&mut self, cooldown: &Cooldown) {
+        let known = match &cooldown.scope {
+            None => self.cooldown.as_mut(),
+            Some(scope) => self.scoped.iter_mut().find(|known| known.scope.as_deref() == Some(scope)),
+        };
+        match (known, &cooldown.scope) {
+            (Some(known), _) if known.until < cooldown.until => known.clone_from(cooldown),
+            (Some(_), _) => {}
+            (None, None) => self.cooldown = Some(cooldown.clone()),
+            (None, Some(_)) => {
+                let at = self.scoped.partition_point(|known| known.scope < cooldown.scope);
+                self.scoped.insert(at, cooldown.clone());
+            }
+        }
+    }
 }
 
 /// A credential together with its chain: what one read of the store gives.
@@ -285,32 +351,31 @@ impl State {
 }
 
 impl Loaded {
-    /// The cooldown that holds now, if one does.
+    /// The whole account's cooldown that holds now, if one does.
     pub fn cooling(&self, now: Timestamp) -> Option<&Cooldown> {
         self.credential.cooldown.as_ref().filter(|cooldown| now < cooldown.until)
     }
 
     /// How it stands now.
     pub fn state(&self, now: Timestamp) -> State {
-        if self.credential.disabled {
-            return State::Disabled;
-        }
-        if self.cooling(now).is_some() {
-            return State::Cooling;
-        }
-        match &self.chain.trouble {
-            _ if self.chain.verdict().is_some() => State::ReauthRequired,
-            _ if self.chain.block.is_some() => State::Blocked,
-            Trouble::Uncertain(_) => State::Uncertain,
-            Trouble::Backoff(backoff) if now < backoff.retry_at => State::Unavailable,
-            _ if self.has_ended(now) => State::ReauthRequired,
-            _ => State::Active,
-        }
+        Self::state_of(&self.credential, &self.chain, now)
     }
 
-    /// No token any more, and nothing to get another one with.
-    fn has_ended(&self, now: Timestamp) -> bool {
-        let tokens = &self.chain.tokens;
-        self.chain.kind == Kind::OAuth2 && tokens.refresh_token.is_none() && !tokens.is_valid(now)
+    /// The same, where the two are not together.
+    pub fn state_of(credential: &Credential, chain: &Chain, now: Timestamp) -> State {
+        if credential.disabled {
+            return State::Disabled;
+        }
+        if credential.resting(None, now).is_some() {
+            return State::Cooling;
+        }
+        match &chain.trouble {
+            _ if chain.verdict().is_some() => State::ReauthRequired,
+            _ if chain.block.is_some() => State::Blocked,
+            Trouble::Uncertain(_) => State::Uncertain,
+            Trouble::Backoff(backoff) if now < backoff.retry_at => State::Unavailable,
+            _ if chain.has_ended(now) => State::ReauthRequired,
+            _ => State::Active,
+        }
     }
 }

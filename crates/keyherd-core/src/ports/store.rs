@@ -7,14 +7,17 @@ mod chains;
 mod clients;
 mod credentials;
 mod logs;
+mod pools;
 mod profiles;
 
 pub use self::chains::{ChainStore, ClaimAsk, Claimed, Due, Settled, Settling};
 pub use self::clients::{ClientRemoved, ClientStore, NamedClient};
 pub use self::credentials::{
     Amended, Change, Conflict, Created, CredentialStore, NewCredential, Reconnected, Removed,
+    SCOPES_RESTING_MAX,
 };
 pub use self::logs::{AuditStore, Event, EventStore, Record, StoredEvent, Verified};
+pub use self::pools::{NewPool, PoolChange, PoolChanged, PoolCreated, PoolStore, PoolTurn, PoolTurned};
 pub use self::profiles::{PROFILE_CHANGED, ProfileStore, StoredProfile};
 
 /// What went wrong with the store.
@@ -48,6 +51,12 @@ impl StoreError {
 }
 
 /// Everything the broker keeps.
-pub trait Store: CredentialStore + ChainStore + ClientStore + ProfileStore + AuditStore + EventStore {}
+pub trait Store:
+    CredentialStore + PoolStore + ChainStore + ClientStore + ProfileStore + AuditStore + EventStore
+{
+}
 
-impl<T: CredentialStore + ChainStore + ClientStore + ProfileStore + AuditStore + EventStore> Store for T {}
+impl<T> Store for T where
+    T: CredentialStore + PoolStore + ChainStore + ClientStore + ProfileStore + AuditStore + EventStore
+{
+}

@@ -14,10 +14,16 @@ pub fn without_echo(mut meaning: Meaning, secrets: &[&Secret]) -> Meaning {
         Meaning::Terminal { code, .. } | Meaning::ClientApp { code } => code,
         Meaning::Transient { code, .. } | Meaning::Unknown { code } => code,
     };
-    if secrets.iter().any(|secret| echoes(code, secret.expose())) {
-        *code = "unprintable_code".to_owned();
-    }
+    *code = unless_echo(std::mem::take(code), secrets);
     meaning
+}
+
+/// A code, or what stands for one that repeats one of these secrets, or a good part of it.
+pub fn unless_echo(code: String, secrets: &[&Secret]) -> String {
+    match secrets.iter().any(|secret| echoes(&code, secret.expose())) {
+        true => "unprintable_code".to_owned(),
+        false => code,
+    }
 }
 
 fn echoes(code: &str, secret: &str) -> bool {

@@ -18,7 +18,7 @@ pub use codes::{
     CODE_LEN_MAX, clip_code, is_reuse_code, standard_client_codes, standard_quota_codes,
     standard_terminal_codes,
 };
-pub use echo::without_echo;
+pub use echo::{unless_echo, without_echo};
 pub use endpoint::{BadEndpoint, ENDPOINT_LEN_MAX, check_endpoint, is_loopback, origin};
 pub use profile::{BodyFormat, ClientAuth, LIFETIME_MAX, Method, Profile, Rotates, TokenPlace};
 pub use reply::{Body, Reply};

@@ -25,6 +25,8 @@ pub struct Ask {
     pub rejected: Option<Secret>,
     /// Refresh although the token is valid (coalesced, see [`RefreshBounds::forced_apart`]).
     pub forced: bool,
+    /// The part of the account that the token is for, such as a model: it may rest while others do not.
+    pub scope: Option<String>,
     /// How long this caller waits.
     pub wait: Duration,
 }
@@ -32,7 +34,7 @@ pub struct Ask {
 impl Ask {
     /// A valid token, within `wait`.
     pub fn foreground(wait: Duration) -> Self {
-        Self { policy: Policy::Foreground, min_valid: None, rejected: None, forced: false, wait }
+        Self { policy: Policy::Foreground, min_valid: None, rejected: None, forced: false, scope: None, wait }
     }
 
     /// A token that outlasts the background's window.

@@ -3,6 +3,7 @@
 //! Owns the faults of the way there. What the store does is the memory store's.
 
 mod chains;
+mod pools;
 mod rooms;
 
 use std::future::Future;

@@ -25,6 +25,9 @@ pub(crate) enum Cooldown {
         /// Why; clearing names it again
         #[arg(long, value_name = "REASON", default_value = "manual")]
         reason: String,
+        /// Just that part of the account, such as a model
+        #[arg(long, value_name = "S")]
+        scope: Option<String>,
     },
     /// End a rest
     Clear {
@@ -34,41 +37,52 @@ pub(crate) enum Cooldown {
         /// The reason it was set for
         #[arg(long, value_name = "REASON", default_value = "manual")]
         reason: String,
+        /// Just that part of the account, such as a model
+        #[arg(long, value_name = "S")]
+        scope: Option<String>,
     },
 }
 
 impl Cooldown {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
         match self {
-            Self::Set { name, time, reason } => set(&context, &name, time, reason).await,
-            Self::Clear { name, reason } => clear(&context, &name, &reason).await,
+            Self::Set { name, time, reason, scope } => {
+                let for_seconds = Some(time.as_secs().max(1));
+                let document = CooldownDocument { for_seconds, until: None, reason, scope };
+                set(&context, &name, document).await
+            }
+            Self::Clear { name, reason, scope } => clear(&context, &name, &reason, scope.as_deref()).await,
         }
     }
 }
 
-async fn set(context: &Context, name: &Name, time: Duration, reason: String) -> Result<(), Failure> {
-    let document =
-        CooldownDocument { for_seconds: Some(time.as_secs().max(1)), until: None, reason, scope: None };
+async fn set(context: &Context, name: &Name, document: CooldownDocument) -> Result<(), Failure> {
+    let scope = document.scope.clone();
     let work = async |peer: &dyn Peer| {
         let (view, extended) = peer.cool(name, document).await?;
         if context.out.is_json() {
             return context.out.json(&view);
         }
-        let until = view.cooling.map_or_else(String::new, |cooling| format!(" until {}", cooling.until));
+        let mut rests = view.cooling.into_iter().chain(view.cooling_scopes);
+        let until = rests.find(|rest| rest.scope == scope).map(|rest| format!(" until {}", rest.until));
         let how = if extended { "rests" } else { "rests longer already:" };
-        context.out.line(format!("{name} {how}{until}"))
+        context.out.line(format!("{} {how}{}", part(name, scope.as_deref()), until.unwrap_or_default()))
     };
     context.peer(work).await
 }
 
-async fn clear(context: &Context, name: &Name, reason: &str) -> Result<(), Failure> {
+async fn clear(context: &Context, name: &Name, reason: &str, scope: Option<&str>) -> Result<(), Failure> {
     let work = async |peer: &dyn Peer| {
-        let cleared = peer.warm(name, reason).await?;
+        let cleared = peer.warm(name, reason, scope).await?;
         if context.out.is_json() {
             return context.out.json(&peer.show(name).await?);
         }
         let how = if cleared { "rests no more" } else { "was not resting for that reason" };
-        context.out.line(format!("{name} {how}"))
+        context.out.line(format!("{} {how}", part(name, scope)))
     };
     context.peer(work).await
+}
+
+fn part(name: &Name, scope: Option<&str>) -> String {
+    scope.map_or_else(|| name.to_string(), |scope| format!("{name} ({scope})"))
 }

@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::peer::{self, Context};
 use super::signals::Signals;
 use crate::config::{Environment, Flags, ListenFlags, Settings};
-use crate::demo::{Outcome, Screen, Stage};
+use crate::demo::{Failover, Outcome, Screen, Stage};
 use crate::wire::{self, ADMIN_TOKEN_FILE, Door, Wired, admin_token};
 
 /// Where the demo's API listens unless it is told otherwise: any free port, beside a real server.
@@ -19,8 +19,9 @@ const LISTEN: &str = "127.0.0.1:0";
 /// See it work: a rotating provider, a thousand tasks, one refresh.
 ///
 /// Everything happens in a temporary data folder with a provider of its own; nothing of yours is touched. Shows 1,000
-/// tasks and 24 processes that ask for one expiring token, three times, and the same herd without keyherd. Then it goes
-/// on serving until Ctrl-C.
+/// tasks and 24 processes that ask for one expiring token, three times, and the same herd without keyherd; then 1,000
+/// requests through a pool of two accounts, of which the first is used up on the way. Then it goes on serving until
+/// Ctrl-C.
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// End after the scenes, with 0 if all held and 1 if not
@@ -42,7 +43,7 @@ struct Serving {
 
 #[derive(Serialize)]
 struct Shown<'a> {
-    scenes: [&'a Outcome; 1],
+    scenes: (&'a Outcome, &'a Failover),
     api: &'a str,
     data: String,
     ok: bool,
@@ -62,7 +63,7 @@ impl Demo {
             ended => ended,
         };
         serving.end().await;
-        match outcome?.is_ok() {
+        match outcome? {
             true => Ok(()),
             false => Err(Failure::failed("the demo did not hold what it promises: see its lines")),
         }
@@ -95,15 +96,18 @@ impl Serving {
     }
 }
 
-async fn show(context: &Context, stage: &Stage, serving: &Serving) -> Result<Outcome, Failure> {
+/// All scenes: whether each held.
+async fn show(context: &Context, stage: &Stage, serving: &Serving) -> Result<bool, Failure> {
     let screen = Screen::new(context.out);
     screen.opening()?;
-    let outcome = stage.refresh_once(&serving.wired, &screen).await?;
+    let refreshed = stage.refresh_once(&serving.wired, &screen).await?;
+    let moved = stage.fail_over_once(&serving.wired, &screen).await?;
+    let ok = refreshed.is_ok() && moved.is_ok();
     if context.out.is_json() {
-        let (data, ok) = (stage.data().display().to_string(), outcome.is_ok());
-        context.out.json(&Shown { scenes: [&outcome], api: &serving.url, data, ok })?;
+        let data = stage.data().display().to_string();
+        context.out.json(&Shown { scenes: (&refreshed, &moved), api: &serving.url, data, ok })?;
     }
-    Ok(outcome)
+    Ok(ok)
 }
 
 /// From here on the token is refreshed ahead of time, as a server does.
@@ -117,6 +121,7 @@ async fn stay(context: &Context, serving: &Serving, signals: &mut Signals) -> Re
         "\nThe server stays up at {url}, and its provider with it. Try, in another terminal:\n\n  \
          curl -H \"Authorization: Bearer $(cat {data}/{ADMIN_TOKEN_FILE})\" -d '{{\"name\": \"demo\"}}' {url}/v1/token\n  \
          {program} --data {data} cred show demo\n  \
+         {program} --data {data} pool status demo-pool\n  \
          {program} --data {data} audit tail\n\n\
          Ctrl-C ends it and removes {data}."
     ))?;

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use keyherd_api::documents::{BadDocument, refusal_line};
+use keyherd_api::documents::{BadDocument, pool_refusal_line, refusal_line};
 use keyherd_core::broker::{AcquireError, ConnectError, ManageError};
 use keyherd_core::credential::DraftError;
 use keyherd_core::ports::{JournalError, ProfileError, StoreError};
@@ -42,6 +42,19 @@ impl Exit {
             Self::NotNow => 4,
             Self::Denied => 5,
             Self::Signal(number) => 128_u8.saturating_add(number),
+        }
+    }
+
+    fn of(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::Disabled => Self::Denied,
+            Refusal::ReauthRequired { .. } => Self::Reauth,
+            Refusal::Removed => Self::Failed,
+            Refusal::Cooling { .. }
+            | Refusal::Blocked { .. }
+            | Refusal::Unavailable { .. }
+            | Refusal::Uncertain { .. }
+            | Refusal::TimedOut => Self::NotNow,
         }
     }
 }
@@ -106,17 +119,12 @@ impl Failure {
 
     /// A credential's refusal: what, which, what to do.
     pub(crate) fn refused(name: &str, refusal: &Refusal) -> Self {
-        let exit = match refusal {
-            Refusal::Disabled => Exit::Denied,
-            Refusal::ReauthRequired { .. } => Exit::Reauth,
-            Refusal::Removed => Exit::Failed,
-            Refusal::Cooling { .. }
-            | Refusal::Blocked { .. }
-            | Refusal::Unavailable { .. }
-            | Refusal::Uncertain { .. }
-            | Refusal::TimedOut => Exit::NotNow,
-        };
-        Self::new(exit, refusal_line(name, refusal))
+        Self::new(Exit::of(refusal), refusal_line(name, refusal))
+    }
+
+    /// A pool's.
+    pub(crate) fn refused_pool(name: &str, refusal: &Refusal) -> Self {
+        Self::new(Exit::of(refusal), pool_refusal_line(name, refusal))
     }
 }
 

@@ -17,6 +17,7 @@ mod migrate;
 mod output;
 mod parse;
 mod peer;
+mod pool;
 mod progress;
 mod provider;
 mod serve;
@@ -68,6 +69,9 @@ enum Command {
     /// Let a credential rest, or end its rest
     #[command(subcommand)]
     Cooldown(cooldown::Cooldown),
+    /// Pools: credentials that stand in for one another under one name
+    #[command(subcommand)]
+    Pool(pool::Pool),
     /// Provider profiles: how each provider behaves
     #[command(subcommand)]
     Provider(provider::Provider),
@@ -115,6 +119,7 @@ async fn dispatch(command: Command, context: Context) -> Result<(), Failure> {
         Command::Cred(command) => command.run(context).await,
         Command::Client(command) => command.run(context).await,
         Command::Cooldown(command) => command.run(context).await,
+        Command::Pool(command) => command.run(context).await,
         Command::Provider(command) => command.run(context).await,
         Command::Audit(command) => command.run(context).await,
         Command::Key(command) => command.run(context).await,

@@ -14,13 +14,13 @@ use super::peer::Context;
 use super::{input, progress};
 use crate::peer::Peer;
 
-/// Print a valid access token of a credential, and nothing else.
+/// Print a valid access token of a credential or pool, and nothing else.
 ///
 /// Refreshes it first where it has ended; however many ask at once, the provider is called once. With a failure nothing
 /// is printed on standard output.
 #[derive(Debug, Args)]
 pub(crate) struct TokenOf {
-    /// The credential
+    /// The credential or pool
     #[arg(value_parser = Name::parse)]
     name: Name,
     /// How long the token must live on; at most half its lifetime counts
@@ -32,12 +32,16 @@ pub(crate) struct TokenOf {
     /// How long to wait for a refresh; default: 30, or the configured wait_seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=WAIT_SECONDS_MAX))]
     wait: Option<u64>,
+    /// The part of the account that the token is for, such as a model: it may rest while others do not
+    #[arg(long, value_name = "S")]
+    scope: Option<String>,
 }
 
 impl TokenOf {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
         let ask = Ask {
             min_valid: self.min_valid.map(Duration::from_secs),
+            scope: self.scope,
             rejected: if self.rejected_stdin { Some(input::secret_line()?) } else { None },
             ..Ask::foreground(self.wait.map_or(context.settings.command.wait, Duration::from_secs))
         };

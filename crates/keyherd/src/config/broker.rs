@@ -5,6 +5,7 @@ use std::time::Duration;
 use keyherd_adapters::coordinator::BellOptions;
 use keyherd_core::broker::{BackgroundBounds, Options};
 use keyherd_core::refresh::RefreshBounds;
+use keyherd_core::upstream::CooldownBounds;
 use serde::Deserialize;
 
 use super::number::{count, milliseconds, seconds};
@@ -68,12 +69,14 @@ impl Default for JournalKeys {
 /// The broker's options. Naming every field here makes a bound without a key a compile error.
 pub(super) fn options(
     refresh: RefreshBounds,
+    cooldown: CooldownBounds,
     background: BackgroundBounds,
     broker: &BrokerKeys,
     journal: &JournalKeys,
 ) -> Options {
     Options {
         refresh,
+        cooldown,
         background,
         snapshots_max: broker.snapshots_max,
         events_lag_max: broker.events_lag_max,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use keyherd_api::documents::plain;
 use keyherd_core::broker::BackgroundBounds;
 use keyherd_core::refresh::RefreshBounds;
+use keyherd_core::upstream::CooldownBounds;
 use serde::Deserialize;
 
 use super::ConfigError;
@@ -14,11 +15,13 @@ use super::api::ApiKeys;
 use super::background::BackgroundKeys;
 use super::broker::{BrokerKeys, JournalKeys};
 use super::command::CommandBounds;
+use super::cooldown::CooldownKeys;
 use super::fleet::{self, ListenKeys, PostgresKeys, RedisKeys};
 use super::log::LogSettings;
-use super::refresh::{RefreshKeys, contradiction};
+use super::refresh::RefreshKeys;
 use super::server::ServerBounds;
 use super::store::StoreKeys;
+use super::{cooldown, refresh};
 
 /// The largest configuration file, in bytes.
 const FILE_LEN_MAX: u64 = 1024 * 1024;
@@ -40,6 +43,8 @@ pub(super) struct FileSettings {
     pub(super) egress_proxy: Option<String>,
     #[serde(with = "RefreshKeys")]
     pub(super) refresh: RefreshBounds,
+    #[serde(with = "CooldownKeys")]
+    pub(super) cooldown: CooldownBounds,
     #[serde(with = "BackgroundKeys")]
     pub(super) background: BackgroundBounds,
     pub(super) broker: BrokerKeys,
@@ -85,7 +90,9 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<FileSettings, ConfigError
         let key = line.and_then(|line| key_on(text, line));
         wrong(line, key, problem(error.message()))
     })?;
-    let wrong_bound = contradiction(&settings.refresh).or_else(|| fleet::contradiction(&settings.redis));
+    let wrong_bound = refresh::contradiction(&settings.refresh)
+        .or_else(|| cooldown::contradiction(&settings.cooldown))
+        .or_else(|| fleet::contradiction(&settings.redis));
     match wrong_bound {
         Some((key, why)) => Err(wrong(line_of(text, key), Some(key), why.into())),
         None => Ok(settings),

@@ -6,6 +6,7 @@ mod api;
 mod background;
 mod broker;
 mod command;
+mod cooldown;
 mod database;
 mod environment;
 mod error;
@@ -86,7 +87,13 @@ impl Settings {
             master_key: master_key(flags, &file, environment, &data)?,
             egress_proxy: egress_proxy(&file, environment)?,
             listening: Listening::of(&file),
-            options: broker::options(file.refresh, file.background, &file.broker, &file.journal),
+            options: broker::options(
+                file.refresh,
+                file.cooldown,
+                file.background,
+                &file.broker,
+                &file.journal,
+            ),
             ca_bundle,
             log: log_settings(file.log, environment)?,
             command: file.command,

@@ -78,8 +78,8 @@ pub(super) async fn ask(
     let before = provider.counts(CREDENTIAL);
     let mut herd = JoinSet::new();
     for _ in 0..PROCESSES {
-        let command =
-            command(data).map_err(|error| Failure::failed(format!("no process can be started: {error}")))?;
+        let command = command(data, CREDENTIAL)
+            .map_err(|error| Failure::failed(format!("no process can be started: {error}")))?;
         herd.spawn(process(command));
     }
     for _ in 0..TASKS {
@@ -121,9 +121,9 @@ async fn process(mut command: Command) -> Served {
 }
 
 /// `keyherd token` by this very program, with nothing of the user's settings.
-fn command(data: &Path) -> io::Result<Command> {
+pub(super) fn command(data: &Path, name: &str) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("--data").arg(data).args(["token", CREDENTIAL]);
+    command.arg("--data").arg(data).args(["token", name]);
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     Ok(command)
 }

@@ -42,8 +42,18 @@ pub(crate) async fn read(stream: &mut TcpStream) -> Option<Asked> {
 
 /// Answers, and closes.
 pub(crate) async fn answer(stream: &mut TcpStream, status: &str, body: &str) -> io::Result<()> {
+    answer_with(stream, status, "", body).await
+}
+
+/// The same, with further lines of headers.
+pub(crate) async fn answer_with(
+    stream: &mut TcpStream,
+    status: &str,
+    headers: &str,
+    body: &str,
+) -> io::Result<()> {
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n\
+        "HTTP/1.1 {status}\r\n{headers}Content-Type: application/json\r\nCache-Control: no-store\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
@@ -60,7 +70,8 @@ fn whole(bytes: &[u8]) -> Option<Asked> {
     Some(Asked { head: head.to_owned(), body: String::from_utf8_lossy(body).into_owned() })
 }
 
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+/// The value of a header; its name in any case.
+pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = head.lines().skip(1).filter_map(|line| line.split_once(':'));
     lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }

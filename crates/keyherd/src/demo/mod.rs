@@ -1,16 +1,18 @@
-//! `keyherd demo`: what happens when a thousand ask at once, with keyherd and without.
+//! `keyherd demo`: what happens when a thousand ask at once, with keyherd and without; and when an account is used up.
 //!
 //! Owns the stage: a provider of its own that rotates refresh tokens and revokes an account whose spent token comes
 //! back, a server in a temporary data folder, and a herd of tasks and real processes. Touches nothing of the user's,
 //! and prints no token.
 
 mod account;
+mod failover;
 mod folder;
 mod herd;
 mod http;
 mod naive;
 mod provider;
 mod screen;
+mod upstream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +25,7 @@ use keyherd_core::ports::Clock;
 use keyherd_core::secret::Secret;
 use serde::Serialize;
 
+pub(crate) use self::failover::Failover;
 use self::folder::TemporaryFolder;
 use self::herd::Round;
 use self::naive::Naive;
@@ -80,7 +83,12 @@ impl Stage {
         self.folder.path()
     }
 
-    /// Goes through the scene.
+    /// Goes through scene 2.
+    pub(crate) async fn fail_over_once(&self, wired: &Wired, screen: &Screen) -> Result<Failover, Failure> {
+        failover::play(wired, self.data(), screen).await
+    }
+
+    /// Goes through scene 1.
     pub(crate) async fn refresh_once(&self, wired: &Wired, screen: &Screen) -> Result<Outcome, Failure> {
         let account = self.provider.open_account(CREDENTIAL);
         connect(wired, &self.provider, account).await?;

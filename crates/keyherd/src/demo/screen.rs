@@ -16,7 +16,7 @@ const TURN: Duration = Duration::from_millis(120);
 
 /// The demo's screen.
 pub(crate) struct Screen {
-    out: Output,
+    pub(super) out: Output,
 }
 
 /// One herd under way.
@@ -126,6 +126,10 @@ impl Live {
         bar.set_message(text);
         bar.enable_steady_tick(TURN);
         Self(bar)
+    }
+
+    pub(super) fn at(&self, done: usize) {
+        self.0.set_position(done as u64);
     }
 
     pub(super) fn reach(&self, done: usize, counts: Counts, slowest_ms: u64) {

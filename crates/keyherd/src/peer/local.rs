@@ -1,5 +1,7 @@
 //! The verbs on the store that this process has opened.
 
+mod pools;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -34,6 +36,9 @@ impl Peer for Wired {
     async fn token(&self, name: &str, ask: &Ask, show: Shown<'_>) -> Result<(), Failure> {
         match self.broker.acquire(name, ask, &actor()).await? {
             Acquired::Token(token) => show(&TokenView::new(&token)),
+            Acquired::Refused(refusal) if self.broker.knows_pool(name) => {
+                Err(Failure::refused_pool(name, &refusal))
+            }
             Acquired::Refused(refusal) => Err(Failure::refused(name, &refusal)),
         }
     }
@@ -86,8 +91,8 @@ impl Peer for Wired {
         Ok((self.show(name).await?, is_longer))
     }
 
-    async fn warm(&self, name: &Name, reason: &str) -> Result<bool, Failure> {
-        Ok(self.broker.warm(name, reason, &actor()).await?)
+    async fn warm(&self, name: &Name, reason: &str, scope: Option<&str>) -> Result<bool, Failure> {
+        Ok(self.broker.clear(name, scope, reason, &actor()).await?)
     }
 
     async fn clients(&self) -> Result<Vec<ClientView>, Failure> {

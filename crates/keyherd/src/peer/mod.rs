@@ -3,6 +3,7 @@
 //! Owns the one shape that both have: documents in, views out, failures with their exit codes. Decides nothing.
 
 mod local;
+mod pools;
 mod server;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ use keyherd_core::ids::Name;
 use keyherd_core::refresh::Ask;
 use keyherd_core::time::Timestamp;
 
+pub(crate) use self::pools::PoolPeer;
 pub(crate) use self::server::ServerPeer;
 use crate::cli::Failure;
 
@@ -26,7 +28,7 @@ pub(crate) type Shown<'a> = &'a mut (dyn FnMut(&TokenView<'_>) -> Result<(), Fai
 
 /// Who does the work.
 #[async_trait]
-pub(crate) trait Peer: Send + Sync {
+pub(crate) trait Peer: PoolPeer + Send + Sync {
     /// The time by which ends are shown.
     fn now(&self) -> Timestamp;
 
@@ -61,8 +63,8 @@ pub(crate) trait Peer: Send + Sync {
     /// Lets a credential rest; whether it rests longer now than before.
     async fn cool(&self, name: &Name, rest: CooldownDocument) -> Result<(CredentialView, bool), Failure>;
 
-    /// Ends a rest of that reason; whether there was one.
-    async fn warm(&self, name: &Name, reason: &str) -> Result<bool, Failure>;
+    /// Ends a rest of that reason, of the whole account or of just that scope; whether there was one.
+    async fn warm(&self, name: &Name, reason: &str, scope: Option<&str>) -> Result<bool, Failure>;
 
     /// The client apps.
     async fn clients(&self) -> Result<Vec<ClientView>, Failure>;

@@ -2,6 +2,8 @@
 //!
 //! Owns what a problem means for the exit code. The bearer is in no line, and nothing is asked twice.
 
+mod pools;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -224,8 +226,7 @@ impl Peer for ServerPeer {
 
     async fn token(&self, name: &str, ask: &Ask, show: Shown<'_>) -> Result<(), Failure> {
         let seconds = wait_seconds(ask.wait);
-        let min_valid = ask.min_valid.map(|time| time.as_secs());
-        let body = outgoing::token_ask(name, min_valid, ask.rejected.as_ref(), seconds);
+        let body = outgoing::token_ask(name, ask, seconds);
         let whole = self.patient(seconds);
         let said = self.ask(Method::POST, &["v1", "token"], &[], Some(body), whole).await;
         let mut view: TokenView<'_> = self.parsed(&said.map_err(|refused| self.failure(refused))?)?;
@@ -291,20 +292,22 @@ impl Peer for ServerPeer {
     }
 
     async fn cool(&self, name: &Name, rest: CooldownDocument) -> Result<(CredentialView, bool), Failure> {
-        let before = self.show(name).await?.cooling;
+        let before = self.show(name).await?;
         let CooldownDocument { for_seconds, until, reason, scope } = rest;
         let body = json!({"for_seconds": for_seconds, "until": until, "reason": reason, "scope": scope});
         let path = ["v1", "credentials", name.as_str(), "cooldown"];
         let view: CredentialView = self.change(Method::POST, &path, plain(&body)).await?;
-        let is_longer = view.cooling != before;
+        let is_longer = (&view.cooling, &view.cooling_scopes) != (&before.cooling, &before.cooling_scopes);
         Ok((view, is_longer))
     }
 
-    async fn warm(&self, name: &Name, reason: &str) -> Result<bool, Failure> {
+    async fn warm(&self, name: &Name, reason: &str, scope: Option<&str>) -> Result<bool, Failure> {
         // Not found may be the credential or the rest: the first is a failure.
         self.show(name).await?;
         let path = ["v1", "credentials", name.as_str(), "cooldown"];
-        match self.ask(Method::DELETE, &path, &[("reason", reason)], None, self.brief()).await {
+        let mut query = vec![("reason", reason)];
+        query.extend(scope.map(|scope| ("scope", scope)));
+        match self.ask(Method::DELETE, &path, &query, None, self.brief()).await {
             Ok(_) => Ok(true),
             Err(Refused::Problem(problem)) if problem.code == "not_found" => Ok(false),
             Err(refused) => Err(self.failure(refused)),

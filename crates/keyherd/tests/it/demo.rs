@@ -14,6 +14,11 @@ fn once_for_programs() {
         assert_eq!((expiry["provider_calls"].as_u64(), expiry["failed"].as_u64()), (Some(1), Some(0)));
     }
     assert_eq!(scene["without"]["account_revoked"], true);
+    let scene = &shown["scenes"][1];
+    assert_eq!((&scene["scene"], &scene["served"]), (&"fail_over_once".into(), &scene["tasks"]));
+    assert_eq!((scene["cooldowns"].as_u64(), scene["failovers"].as_u64()), (Some(1), Some(1)), "{scene}");
+    assert_eq!(scene["processes_moved"], scene["processes"]);
+    assert!(scene["refused"].as_u64() < scene["without"]["refused"].as_u64(), "{scene}");
     let data = std::path::PathBuf::from(shown["data"].as_str().unwrap());
     assert!(!data.exists(), "the demo leaves nothing behind");
     assert!(!sandbox.data().exists(), "the user's data folder is not touched");

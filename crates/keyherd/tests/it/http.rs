@@ -21,6 +21,7 @@ pub(crate) struct Request {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: String,
+    head: String,
 }
 
 impl Request {
@@ -63,6 +64,12 @@ impl Request {
 }
 
 impl Answer {
+    /// The headers, as a report takes them.
+    pub(crate) fn headers(&self) -> Value {
+        let pairs = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        pairs.map(|(name, value)| (name.to_owned(), Value::from(value))).collect()
+    }
+
     /// The body as JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
@@ -76,7 +83,7 @@ fn parse(bytes: &[u8]) -> io::Result<Answer> {
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(broken)?;
     let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
     let body = if is_chunked { joined(body).ok_or_else(broken)? } else { body.to_owned() };
-    Ok(Answer { status, body })
+    Ok(Answer { status, body, head: head.to_owned() })
 }
 
 /// RFC 9112, section 7.1, for texts of ASCII.

@@ -25,6 +25,7 @@ mod keys;
 mod oauth;
 mod oidc;
 mod place;
+mod pools;
 mod profiles;
 mod provider;
 #[cfg_attr(
@@ -44,3 +45,4 @@ mod signals;
 mod terminal;
 mod through;
 mod tls;
+mod upstream;

@@ -44,11 +44,20 @@ fn no_planted_secret_turns_up_anywhere(place: Place) {
         &["key", "rotate"],
         &["cred", "disable", "a"],
         &["token", "a"],
+        &["pool", "create", "p", "--members", "b"],
+        &["token", "p"],
+        &["pool", "status", "p"],
+        &["--json", "pool", "list"],
         &["cred", "remove", "a"],
     ] {
         quiet(args, "");
     }
     let server = Server::start(&sandbox);
+    // An upstream that says the token as its code.
+    let code = json!({"error": {"code": crate::provider::access_token("b", 0)}});
+    let report = json!({"name": "p", "credential": "b", "generation": 0, "status": 429, "body": code});
+    let (_, body) = server.ask("POST", "/v1/report", &report.to_string());
+    assert!(body.contains("cooled") && !body.contains(MARKER), "{body}");
     for path in [
         "/v1/credentials",
         "/v1/clients",
@@ -57,6 +66,8 @@ fn no_planted_secret_turns_up_anywhere(place: Place) {
         "/readyz",
         "/openapi.json",
         "/v1/credentials/b",
+        "/v1/pools",
+        "/v1/pools/p",
     ] {
         let (_, body) = server.ask("GET", path, "");
         assert!(!body.contains(MARKER), "{path}: {body}");

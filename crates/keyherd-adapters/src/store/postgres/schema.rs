@@ -8,7 +8,7 @@
 //! Never runs outside the upgrade's lock.
 
 /// The schema this program works on: the same numbers as SQLite's.
-pub const SCHEMA_VERSION: i64 = 3;
+pub const SCHEMA_VERSION: i64 = 4;
 
 /// What a program knows of schemas.
 #[derive(Debug, Clone, Copy)]
@@ -21,8 +21,9 @@ pub(super) struct Schema {
     pub(super) migrations: &'static [(i64, &'static str)],
 }
 
-/// This program's.
-pub(super) const SCHEMA: Schema = Schema { version: SCHEMA_VERSION, oldest: 3, migrations: &[(3, V3)] };
+/// This program's. Programs that know nothing of pools would give their names away, and remove their members.
+pub(super) const SCHEMA: Schema =
+    Schema { version: SCHEMA_VERSION, oldest: 4, migrations: &[(3, V3), (4, V4)] };
 
 /// What the fences raise.
 pub(super) const RETIRED_KEY: &str = "KH001";
@@ -230,4 +231,32 @@ END $$;
 CREATE TRIGGER profiles_fence_insert BEFORE INSERT ON profiles FOR EACH ROW EXECUTE FUNCTION keyherd_fence_profiles();
 CREATE TRIGGER profiles_fence_update BEFORE UPDATE OF text ON profiles
 FOR EACH ROW EXECUTE FUNCTION keyherd_fence_profiles();
+"#;
+
+/// Pools, and rests of parts of an account. A credential is in one pool at most: `pool_members` is keyed by it.
+const V4: &str = r#"
+CREATE TABLE pools (
+  id BIGINT PRIMARY KEY,
+  name TEXT COLLATE "C" NOT NULL UNIQUE,
+  strategy TEXT NOT NULL,
+  active BIGINT NOT NULL,
+  rotated BOOLEAN NOT NULL,
+  epoch BIGINT NOT NULL,
+  exhausted_until BIGINT,
+  created_at BIGINT NOT NULL
+);
+CREATE TABLE pool_members (
+  credential BIGINT PRIMARY KEY,
+  pool BIGINT NOT NULL,
+  place BIGINT NOT NULL
+);
+CREATE INDEX pool_members_pool ON pool_members (pool, place);
+CREATE TABLE scoped_cooldowns (
+  credential BIGINT NOT NULL,
+  scope TEXT COLLATE "C" NOT NULL,
+  until BIGINT NOT NULL,
+  reason TEXT NOT NULL,
+  PRIMARY KEY (credential, scope)
+);
+CREATE INDEX scoped_cooldowns_until ON scoped_cooldowns (until);
 "#;

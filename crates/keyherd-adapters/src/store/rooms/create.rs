@@ -25,6 +25,7 @@ const FIRST_GENERATION: u64 = 0;
 /// What stands in the way, as ids.
 pub(super) struct Obstacles {
     pub(super) named: Option<i64>,
+    pub(super) pool: Option<i64>,
     pub(super) chain: Option<i64>,
     pub(super) holder: Option<i64>,
     pub(super) spender: Option<i64>,
@@ -68,6 +69,9 @@ impl SqlStore {
         let obstacles = write.obstacles(&new.draft, new.spend_hash.as_ref(), NO_CHAIN).await?;
         if obstacles.named.is_some() {
             return Ok(Made::NameTaken);
+        }
+        if obstacles.pool.is_some() {
+            return Ok(Made::Conflict(Conflict::NameOfPool { pool: new.draft.name.to_string() }));
         }
         let config = Configuration::of_draft(&new.draft);
         if let Some(conflict) = write.missing_client(&config).await? {
@@ -208,6 +212,7 @@ impl Write<'_> {
         let row = self.one(look).await?;
         Ok(Obstacles {
             named: row.try_get("named")?,
+            pool: row.try_get("pool")?,
             chain: row.try_get("chain")?,
             holder: row.try_get("holder")?,
             spender: row.try_get("spender")?,

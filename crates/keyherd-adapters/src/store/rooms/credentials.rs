@@ -6,10 +6,12 @@ use keyherd_core::ids::{ClaimId, CredentialId, Name};
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{
     Amended, Change, Created, CredentialStore, NewCredential, Reconnected, Record, Removed,
+    SCOPES_RESTING_MAX,
 };
 use keyherd_core::time::Timestamp;
 
 use super::SqlStore;
+use super::row::name;
 use super::write::Write;
 use crate::store::fault::Fault;
 use crate::store::sql;
@@ -42,14 +44,32 @@ impl CredentialStore for SqlStore {
     }
 
     async fn cool(&self, id: CredentialId, cooldown: &Cooldown, record: Record) -> Result<bool, StoreError> {
-        let update =
-            query(sql::COOL).bind(cooldown.until.as_millis()).bind(cooldown.reason.clone()).bind(id.as_i64());
+        let (until, reason) = (cooldown.until.as_millis(), cooldown.reason.clone());
+        let update = match &cooldown.scope {
+            None => query(sql::COOL).bind(until).bind(reason).bind(id.as_i64()),
+            Some(scope) => query(sql::COOL_SCOPE)
+                .bind(id.as_i64())
+                .bind(scope)
+                .bind(until)
+                .bind(reason)
+                .bind(self.clock.now().as_millis())
+                .bind(signed(SCOPES_RESTING_MAX)),
+        };
         self.told(self.change(update, record).await)
     }
 
-    async fn warm(&self, id: CredentialId, reason: &str, record: Record) -> Result<bool, StoreError> {
-        let update =
-            query(sql::WARM).bind(id.as_i64()).bind(reason.to_owned()).bind(self.clock.now().as_millis());
+    async fn warm(
+        &self,
+        id: CredentialId,
+        scope: Option<&str>,
+        reason: &str,
+        record: Record,
+    ) -> Result<bool, StoreError> {
+        let update = match scope {
+            None => query(sql::WARM).bind(id.as_i64()),
+            Some(scope) => query(sql::WARM_SCOPE).bind(id.as_i64()).bind(scope),
+        };
+        let update = update.bind(reason).bind(self.clock.now().as_millis());
         self.told(self.change(update, record).await)
     }
 
@@ -131,8 +151,13 @@ impl SqlStore {
             write.cancel().await?;
             return Ok(Removed::Claimed);
         }
+        if row.try_get::<Option<&str>>("pool")?.is_some() {
+            write.cancel().await?;
+            return Ok(Removed::Pooled(name(&row, "pool")?));
+        }
         let chain = row.try_get("id")?;
         write.execute(query(sql::REMOVE).bind(id.as_i64())).await?;
+        write.execute(query(sql::REMOVE_SCOPES).bind(id.as_i64())).await?;
         if write.number(sql::MEMBERS, chain).await? == Some(0) {
             // The chain first: a refresh that is just being committed is then either gone or all there.
             write.execute(query(sql::REMOVE_CHAIN).bind(chain)).await?;

@@ -49,6 +49,7 @@ impl SqlStore {
         self.engine.tidy();
         let mut trimmed = self.trim_by(query(sql::BLOCKS_TRIM)).await?;
         let oldest = now - self.bounds.events_keep;
+        trimmed += self.trim_by(query(sql::SCOPES_TRIM).bind(oldest.as_millis())).await?;
         let first = self.read_last_event().await? - i64::from(self.bounds.events_max);
         for _ in 0..self.bounds.trim_batches_max {
             let batch = self.bounds.trim_batch;

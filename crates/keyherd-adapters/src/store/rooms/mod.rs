@@ -15,6 +15,7 @@ mod create;
 mod credentials;
 mod events;
 pub(super) mod installation;
+mod pools;
 mod profiles;
 mod reconnect;
 mod rekey;

@@ -94,7 +94,7 @@ impl SqlStore {
 fn credential(row: &Row) -> Result<Credential, Fault> {
     let attributes: &str = row.try_get("attributes")?;
     let cooldown = match (time(row, "cooldown_until")?, row.try_get::<Option<String>>("cooldown_reason")?) {
-        (Some(until), Some(reason)) => Some(Cooldown { until, reason }),
+        (Some(until), Some(reason)) => Some(Cooldown::whole(until, reason)),
         _ => None,
     };
     Ok(Credential {
@@ -104,8 +104,25 @@ fn credential(row: &Row) -> Result<Credential, Fault> {
         disabled: row.try_get("disabled")?,
         attributes: serde_json::from_str(attributes).map_err(|_| unreadable("attributes"))?,
         cooldown,
+        scoped: scoped(row)?,
         created_at: Timestamp::from_millis(row.try_get("created_at")?),
     })
+}
+
+/// Where there is none the engines say so in different ways.
+fn scoped(row: &Row) -> Result<Vec<Cooldown>, Fault> {
+    let Some(text) = row.try_get::<Option<&str>>("scoped")?.filter(|text| *text != "[]") else {
+        return Ok(Vec::new());
+    };
+    let rests: Vec<(String, i64, String)> = serde_json::from_str(text).map_err(|_| unreadable("scoped"))?;
+    let rest = |(scope, until, reason)| Cooldown {
+        scope: Some(scope),
+        until: Timestamp::from_millis(until),
+        reason,
+    };
+    let mut rests: Vec<Cooldown> = rests.into_iter().map(rest).collect();
+    rests.sort_by(|one, other| one.scope.cmp(&other.scope));
+    Ok(rests)
 }
 
 /// What stands in the way of a chain, spread over its columns.

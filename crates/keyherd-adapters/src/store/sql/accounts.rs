@@ -7,6 +7,7 @@ use crate::store::statement::Sql;
 /// next hash, `$4` the chain that may hold it.
 pub(in crate::store) const OBSTACLES: &str = "SELECT \
      (SELECT n.id FROM credentials n WHERE n.name = $1) AS named, \
+     (SELECT p.id FROM pools p WHERE p.name = $1) AS pool, \
      (SELECT c.id FROM chains c WHERE c.name = $2) AS chain, \
      (SELECT c.id FROM chains c WHERE c.spend_hash = $3 AND c.kind = 'oauth2' AND c.id <> $4 LIMIT 1) AS holder, \
      (SELECT c.id FROM spent_tokens s JOIN chains c ON c.id = s.chain WHERE s.hash = $3 \
@@ -64,13 +65,30 @@ pub(in crate::store) const AMEND_CREDENTIAL: &str =
 pub(in crate::store) const COOL: &str = "UPDATE credentials SET cooldown_until = $1, cooldown_reason = $2 \
      WHERE id = $3 AND (cooldown_until IS NULL OR cooldown_until < $1)";
 
+/// `$1` credential, `$2` scope, `$3` until, `$4` reason, `$5` now, `$6` the most scopes that rest at once.
+pub(in crate::store) const COOL_SCOPE: &str = "INSERT INTO scoped_cooldowns (credential, scope, until, reason) \
+     SELECT n.id, CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS TEXT) FROM credentials n WHERE n.id = $1 AND \
+     ((SELECT COUNT(*) FROM scoped_cooldowns s WHERE s.credential = $1 AND s.until > $5) < $6 OR EXISTS \
+     (SELECT 1 FROM scoped_cooldowns s WHERE s.credential = $1 AND s.scope = $2)) \
+     ON CONFLICT (credential, scope) DO UPDATE SET until = excluded.until, reason = excluded.reason \
+     WHERE scoped_cooldowns.until < excluded.until";
+
+pub(in crate::store) const WARM_SCOPE: &str = "DELETE FROM scoped_cooldowns \
+     WHERE credential = $1 AND scope = $2 AND reason = $3 AND until > $4";
+
+pub(in crate::store) const REMOVE_SCOPES: &str = "DELETE FROM scoped_cooldowns WHERE credential = $1";
+
+/// Those that ended before `$1`.
+pub(in crate::store) const SCOPES_TRIM: &str = "DELETE FROM scoped_cooldowns WHERE until < $1";
+
 pub(in crate::store) const WARM: &str = "UPDATE credentials SET cooldown_until = NULL, cooldown_reason = NULL \
      WHERE id = $1 AND cooldown_reason = $2 AND cooldown_until > $3";
 
 macro_rules! chain_of_locked {
-    ($clock:literal, $lock:literal) => {
+    ($clock:literal, $lock:literal, $scopes:literal) => {
         concat!(
-            "SELECT c.id, c.claim_id FROM credentials n JOIN chains c ON c.id = n.chain WHERE n.id = $1",
+            "SELECT c.id, c.claim_id, (SELECT p.name FROM pool_members m JOIN pools p ON p.id = m.pool \
+             WHERE m.credential = n.id) AS pool FROM credentials n JOIN chains c ON c.id = n.chain WHERE n.id = $1",
             $lock
         )
     };

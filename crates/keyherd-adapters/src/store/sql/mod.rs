@@ -8,6 +8,7 @@ use super::statement::Sql;
 
 pub(super) use self::accounts::*;
 pub(super) use self::logs::*;
+pub(super) use self::pools::*;
 
 /// A chain with its client and its block, with the names that `chain_joins` gives its tables.
 macro_rules! chain_columns {
@@ -32,10 +33,12 @@ macro_rules! chain_joins {
 }
 
 macro_rules! loaded_select {
-    ($clock:literal) => {
+    ($clock:literal, $scopes:literal) => {
         concat!(
             "SELECT n.id AS credential_id, n.name AS credential_name, n.disabled, n.attributes, n.cooldown_until, \
              n.cooldown_reason, n.created_at, ",
+            $scopes,
+            " AS scoped, ",
             chain_columns!($clock),
             " FROM credentials n JOIN chains c ON c.id = n.chain",
             chain_joins!()
@@ -74,13 +77,13 @@ macro_rules! may_end {
 }
 
 macro_rules! chain {
-    ($clock:literal, $lock:literal) => {
+    ($clock:literal, $lock:literal, $scopes:literal) => {
         concat!("SELECT ", chain_columns!($clock), " FROM chains c", chain_joins!(), "WHERE c.id = $1")
     };
 }
 
 macro_rules! chain_claimed {
-    ($clock:literal, $lock:literal) => {
+    ($clock:literal, $lock:literal, $scopes:literal) => {
         concat!(
             "SELECT (SELECT i.key_id FROM installation i) AS key_id, ",
             chain_columns!($clock),
@@ -92,26 +95,36 @@ macro_rules! chain_claimed {
 }
 
 macro_rules! chain_locked {
-    ($clock:literal, $lock:literal) => {
-        concat!(chain!($clock, $lock), $lock)
+    ($clock:literal, $lock:literal, $scopes:literal) => {
+        concat!(chain!($clock, $lock, $scopes), $lock)
     };
 }
 
 macro_rules! loaded {
-    ($clock:literal, $lock:literal) => {
-        concat!(loaded_select!($clock), "WHERE n.name = $1")
+    ($clock:literal, $lock:literal, $scopes:literal) => {
+        concat!(loaded_select!($clock, $scopes), "WHERE n.name = $1")
     };
 }
 
 macro_rules! loaded_locked {
-    ($clock:literal, $lock:literal) => {
-        concat!(loaded!($clock, $lock), $lock)
+    ($clock:literal, $lock:literal, $scopes:literal) => {
+        concat!(loaded!($clock, $lock, $scopes), $lock)
     };
 }
 
 macro_rules! loaded_page {
-    ($clock:literal, $lock:literal) => {
-        concat!(loaded_select!($clock), "WHERE n.name > $1 ORDER BY n.name LIMIT $2")
+    ($clock:literal, $lock:literal, $scopes:literal) => {
+        concat!(loaded_select!($clock, $scopes), "WHERE n.name > $1 ORDER BY n.name LIMIT $2")
+    };
+}
+
+/// A pool's members, in its order.
+macro_rules! loaded_members {
+    ($clock:literal, $lock:literal, $scopes:literal) => {
+        concat!(
+            loaded_select!($clock, $scopes),
+            "JOIN pool_members m ON m.credential = n.id WHERE m.pool = $1 ORDER BY m.place"
+        )
     };
 }
 
@@ -124,12 +137,13 @@ pub(super) const LOADED: Sql = dialects!(loaded);
 /// As [`CHAIN_LOCKED`].
 pub(super) const LOADED_LOCKED: Sql = dialects!(loaded_locked);
 pub(super) const LOADED_PAGE: Sql = dialects!(loaded_page);
+pub(super) const LOADED_MEMBERS: Sql = dialects!(loaded_members);
 
 // --- claims ---
 
 /// `$7` is the claim's life in milliseconds, NULL where its owner's process is its life.
 macro_rules! claim {
-    ($clock:literal, $lock:literal) => {
+    ($clock:literal, $lock:literal, $scopes:literal) => {
         concat!(
             "UPDATE chains SET revision = revision + 1, claim_id = $1, claim_owner = $2, claim_purpose = $3, \
              claim_at = $4, claim_until = $7 + ",
@@ -145,7 +159,7 @@ macro_rules! claim {
 }
 
 macro_rules! renew_claim {
-    ($clock:literal, $lock:literal) => {
+    ($clock:literal, $lock:literal, $scopes:literal) => {
         concat!(
             "UPDATE chains SET claim_until = $1 + ",
             $clock,
@@ -174,7 +188,7 @@ macro_rules! grant {
 }
 
 macro_rules! grant_claimed {
-    ($clock:literal, $lock:literal) => {
+    ($clock:literal, $lock:literal, $scopes:literal) => {
         grant!("claim_id = $15 AND ", may_end!($clock, "$16"))
     };
 }
@@ -198,7 +212,7 @@ macro_rules! spend {
 }
 
 macro_rules! spend_claimed {
-    ($clock:literal, $lock:literal) => {
+    ($clock:literal, $lock:literal, $scopes:literal) => {
         spend!("claim_id = $5 AND ", may_end!($clock, "$6"))
     };
 }
@@ -209,7 +223,7 @@ pub(super) const SPEND_SPENT: &str = spend!("spend_hash = $5");
 pub(super) const SPENT_TRIM: &str = "DELETE FROM spent_tokens WHERE chain = $1 AND generation <= $2";
 
 macro_rules! trouble {
-    ($clock:literal, $lock:literal) => {
+    ($clock:literal, $lock:literal, $scopes:literal) => {
         concat!(
             "UPDATE chains SET revision = revision + 1, trouble = $1, trouble_code = $2, trouble_at = $3, \
              trouble_count = $4, trouble_until = $5, verdict_hash = $6, verdict_reason = $7, due_at = $8, ",
@@ -221,7 +235,7 @@ macro_rules! trouble {
 }
 
 macro_rules! release {
-    ($clock:literal, $lock:literal) => {
+    ($clock:literal, $lock:literal, $scopes:literal) => {
         concat!(
             "UPDATE chains SET revision = revision + 1, due_at = $1, ",
             no_claim!(),
@@ -233,7 +247,7 @@ macro_rules! release {
 
 /// The block is on the client that the claim was taken with, which need not be the one the chain has by now.
 macro_rules! block {
-    ($clock:literal, $lock:literal) => {
+    ($clock:literal, $lock:literal, $scopes:literal) => {
         concat!(
             "INSERT INTO client_blocks (client_hash, origin, code, at) \
              SELECT claim_client, claim_origin, $1, $2 FROM chains \
@@ -278,3 +292,4 @@ pub(super) const RESCHEDULE_SEEN: &str =
 // Below the macros, which they use.
 mod accounts;
 mod logs;
+mod pools;

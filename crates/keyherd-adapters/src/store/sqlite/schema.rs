@@ -14,7 +14,7 @@ pub(super) const APPLICATION_ID: i64 = 0x6b79_6864;
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// The n-th one makes version n + 1. Never edited once released: a store that ran it does not run it again.
-const MIGRATIONS: [&str; 3] = [V1, V2, V3];
+const MIGRATIONS: [&str; 4] = [V1, V2, V3, V4];
 
 /// `chains`: sealed columns are BLOBs that name their key in bytes 2 to 9, which is what the fences look at.
 /// `chains_spend` is not unique: what a provider grants is committed, even should another chain hold the same token.
@@ -182,6 +182,34 @@ BEGIN SELECT RAISE(ABORT, 'retired master key'); END;
 CREATE TRIGGER profiles_fence_update BEFORE UPDATE OF text ON profiles
 WHEN NEW.text IS NOT OLD.text AND substr(NEW.text, 2, 8) <> (SELECT key_id FROM installation)
 BEGIN SELECT RAISE(ABORT, 'retired master key'); END;
+";
+
+/// Pools, and rests of parts of an account. A credential is in one pool at most: `pool_members` is keyed by it.
+const V4: &str = "
+CREATE TABLE pools (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  strategy TEXT NOT NULL,
+  active BIGINT NOT NULL,
+  rotated BOOLEAN NOT NULL,
+  epoch BIGINT NOT NULL,
+  exhausted_until BIGINT,
+  created_at BIGINT NOT NULL
+);
+CREATE TABLE pool_members (
+  credential INTEGER PRIMARY KEY,
+  pool BIGINT NOT NULL,
+  place BIGINT NOT NULL
+);
+CREATE INDEX pool_members_pool ON pool_members (pool, place);
+CREATE TABLE scoped_cooldowns (
+  credential BIGINT NOT NULL,
+  scope TEXT NOT NULL,
+  until BIGINT NOT NULL,
+  reason TEXT NOT NULL,
+  PRIMARY KEY (credential, scope)
+) WITHOUT ROWID;
+CREATE INDEX scoped_cooldowns_until ON scoped_cooldowns (until);
 ";
 
 /// Whose file it is, and at which schema.

@@ -73,6 +73,12 @@ impl Changes {
         last(self.place(name.as_str())) <= stamp.0 && (of_chain <= stamp.0 || has(of_chain))
     }
 
+    /// Whether what belongs to that name is not known to have changed since `stamp`: as [`Changes::has_none`].
+    pub(super) fn has_none_of(&self, stamp: Stamp, name: &Name) -> bool {
+        fence(Ordering::SeqCst);
+        self.place(name.as_str()).is_none_or(|place| place.load(Ordering::Acquire) <= stamp.0)
+    }
+
     /// Whether nothing has happened since `stamp` that may have been of anything: the hot path's look.
     pub(super) fn has_no_general(&self, stamp: Stamp) -> bool {
         self.all.load(Ordering::Acquire) <= stamp.0

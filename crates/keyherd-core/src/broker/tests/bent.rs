@@ -1,5 +1,7 @@
 //! A store whose claims expire and whose events come as scripted: in front of the memory store, which knows neither.
 
+mod pools;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -39,6 +41,8 @@ pub(super) struct BentStore {
     pub(super) claims: AtomicU64,
     /// A claim's answer is lost, and it takes effect so much later.
     pub(super) claims_late: Mutex<Option<Duration>>,
+    /// How long a rest takes to be written.
+    pub(super) cools_for: Mutex<Duration>,
     panics_for: Mutex<Option<&'static str>>,
     events_hang: AtomicBool,
 }
@@ -55,6 +59,7 @@ impl BentStore {
             looks: none(),
             claims: none(),
             claims_late: Mutex::default(),
+            cools_for: Mutex::default(),
             panics_for: Mutex::default(),
             events_hang: AtomicBool::new(false),
         })
@@ -253,11 +258,19 @@ impl CredentialStore for BentStore {
     }
 
     async fn cool(&self, id: CredentialId, cooldown: &Cooldown, record: Record) -> Result<bool, StoreError> {
+        let took = *self.cools_for.lock().unwrap_or_else(PoisonError::into_inner);
+        tokio::time::sleep(took).await;
         self.inner.cool(id, cooldown, record).await
     }
 
-    async fn warm(&self, id: CredentialId, reason: &str, record: Record) -> Result<bool, StoreError> {
-        self.inner.warm(id, reason, record).await
+    async fn warm(
+        &self,
+        id: CredentialId,
+        scope: Option<&str>,
+        reason: &str,
+        record: Record,
+    ) -> Result<bool, StoreError> {
+        self.inner.warm(id, scope, reason, record).await
     }
 
     async fn remove(

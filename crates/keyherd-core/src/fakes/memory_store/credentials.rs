@@ -8,11 +8,12 @@ use crate::ids::{ClaimId, CredentialId, Name};
 use crate::ports::StoreError;
 use crate::ports::store::{
     Amended, Change, Conflict, Created, CredentialStore, NewCredential, Reconnected, Record, Removed,
+    SCOPES_RESTING_MAX,
 };
 use crate::time::Timestamp;
 
 impl MemoryStore {
-    fn loaded(&self, rows: &Rows, name: &Name) -> Option<Loaded> {
+    pub(super) fn loaded(&self, rows: &Rows, name: &Name) -> Option<Loaded> {
         let credential = rows.credentials.get(name)?.clone();
         let chain = self.view(rows, rows.chains.get(&credential.chain)?);
         Some(Loaded { credential, chain })
@@ -22,6 +23,9 @@ impl MemoryStore {
         let name = new.draft.name.clone();
         if let Some(loaded) = self.loaded(rows, &name) {
             return Created::NameTaken(Box::new(loaded));
+        }
+        if rows.pools.contains_key(&name) {
+            return Created::Conflict(Conflict::NameOfPool { pool: name.to_string() });
         }
         let shared = match shared_chain(rows, &new.draft) {
             Some((row, Some(field))) => return Created::Conflict(differs(row, field)),
@@ -236,6 +240,7 @@ fn credential_of(new: &NewCredential, chain: crate::ids::ChainId, created_at: Ti
         disabled: false,
         attributes: new.draft.attributes.clone(),
         cooldown: None,
+        scoped: Vec::new(),
         created_at,
     }
 }
@@ -284,28 +289,44 @@ impl CredentialStore for MemoryStore {
     }
 
     async fn cool(&self, id: CredentialId, cooldown: &Cooldown, record: Record) -> Result<bool, StoreError> {
+        let now = self.shared.clock.now();
         self.write(record, |rows| {
             let Some(name) = rows.by_id(id).map(|credential| credential.name.clone()) else {
                 return (false, false);
             };
             let Some(credential) = rows.credentials.get_mut(&name) else { return (false, false) };
-            let extends = credential.cooldown.as_ref().is_none_or(|old| old.until < cooldown.until);
+            let scope = cooldown.scope.as_deref();
+            let resting = credential.scoped.iter().filter(|rest| now < rest.until).count();
+            let extends = match credential.rest_of(scope) {
+                Some(old) => old.until < cooldown.until,
+                None => scope.is_none() || resting < SCOPES_RESTING_MAX,
+            };
             if extends {
-                credential.cooldown = Some(cooldown.clone());
+                credential.take_rest(cooldown);
             }
             (extends, extends)
         })
     }
 
-    async fn warm(&self, id: CredentialId, reason: &str, record: Record) -> Result<bool, StoreError> {
+    async fn warm(
+        &self,
+        id: CredentialId,
+        scope: Option<&str>,
+        reason: &str,
+        record: Record,
+    ) -> Result<bool, StoreError> {
+        let now = self.shared.clock.now();
         self.write(record, |rows| {
             let Some(name) = rows.by_id(id).map(|credential| credential.name.clone()) else {
                 return (false, false);
             };
             let Some(credential) = rows.credentials.get_mut(&name) else { return (false, false) };
-            let warms = credential.cooldown.as_ref().is_some_and(|old| old.reason == reason);
-            if warms {
-                credential.cooldown = None;
+            let rests = |old: &Cooldown| old.reason == reason && now < old.until;
+            let warms = credential.rest_of(scope).is_some_and(rests);
+            match scope {
+                _ if !warms => {}
+                None => credential.cooldown = None,
+                Some(_) => credential.scoped.retain(|old| old.scope.as_deref() != scope),
             }
             (warms, warms)
         })
@@ -319,6 +340,9 @@ impl CredentialStore for MemoryStore {
     ) -> Result<Removed, StoreError> {
         self.write(record, |rows| {
             let Some(credential) = rows.by_id(id).cloned() else { return (Removed::NotFound, false) };
+            if let Some(pool) = rows.pool_of(&credential.name) {
+                return (Removed::Pooled(pool.name.clone()), false);
+            }
             let claim = rows.chains.get(&credential.chain).and_then(|row| row.chain.claim.as_ref());
             if claim.map(|claim| claim.id) != seen {
                 return (Removed::Claimed, false);

@@ -6,6 +6,7 @@ mod chains;
 mod clients;
 mod credentials;
 mod logs;
+mod pools;
 mod profiles;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 use crate::audit::{ChainKey, Entry, Link, Note};
 use crate::credential::{Block, Chain, ClientChoice, Credential, Holder};
 use crate::ids::{ChainId, CredentialId, Name, OwnerId};
+use crate::pool::Pool;
 use crate::ports::store::{NamedClient, Record, StoredEvent};
 use crate::ports::{Clock, Coordinator, StoreError};
 use crate::secret::{Hasher, TokenHash};
@@ -53,6 +55,7 @@ struct Counts {
 struct Rows {
     chains: BTreeMap<ChainId, ChainRow>,
     credentials: BTreeMap<Name, Credential>,
+    pools: BTreeMap<Name, Pool>,
     clients: BTreeMap<(String, Name), NamedClient>,
     profiles: BTreeMap<String, String>,
     blocks: HashMap<TokenHash, Block>,
@@ -105,6 +108,7 @@ impl Installation {
         let rows = Rows {
             chains: BTreeMap::new(),
             credentials: BTreeMap::new(),
+            pools: BTreeMap::new(),
             clients: BTreeMap::new(),
             profiles: BTreeMap::new(),
             blocks: HashMap::new(),

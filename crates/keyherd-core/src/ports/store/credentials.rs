@@ -75,6 +75,12 @@ pub enum Conflict {
         /// The first field that differs.
         field: &'static str,
     },
+    /// A pool has the name.
+    #[error("a pool is named '{pool}': pools and credentials share one namespace")]
+    NameOfPool {
+        /// Its name.
+        pool: String,
+    },
     /// The named client app does not exist for this provider.
     #[error(
         "client '{client}' of provider '{provider}' does not exist: make it with 'keyherd client set {client} --provider {provider}'"
@@ -110,7 +116,7 @@ pub enum Amended {
 }
 
 /// What became of a removal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Removed {
     /// It is gone.
     Done,
@@ -118,7 +124,12 @@ pub enum Removed {
     NotFound,
     /// Its chain's claim is not the one that was seen: nothing was changed.
     Claimed,
+    /// It is a member of that pool: nothing was changed.
+    Pooled(Name),
 }
+
+/// The most scopes of one credential that rest at once.
+pub const SCOPES_RESTING_MAX: usize = 256;
 
 /// An amendment, ready to be written.
 #[derive(Debug, Clone, Default)]
@@ -159,11 +170,18 @@ pub trait CredentialStore: Send + Sync + 'static {
     /// Changes switches, attributes or the client.
     async fn amend(&self, name: &Name, change: Change, record: Record) -> Result<Amended, StoreError>;
 
-    /// Lets a credential rest: only ever extends. `false`: nothing changed, and no event was written.
+    /// Lets a credential rest, or that scope of it: only ever extends. `false`: nothing changed, and no event was written.
+    /// Of scopes that rest at once a credential has [`SCOPES_RESTING_MAX`] at most; no more are taken.
     async fn cool(&self, id: CredentialId, cooldown: &Cooldown, record: Record) -> Result<bool, StoreError>;
 
-    /// Ends a rest of that reason. `false`: there was none.
-    async fn warm(&self, id: CredentialId, reason: &str, record: Record) -> Result<bool, StoreError>;
+    /// Ends the rest of that reason, of the whole account or of just that scope. `false`: there was none.
+    async fn warm(
+        &self,
+        id: CredentialId,
+        scope: Option<&str>,
+        reason: &str,
+        record: Record,
+    ) -> Result<bool, StoreError>;
 
     /// Removes a credential; its chain goes with its last member. Only while the chain's claim is the one that was
     /// `seen` (none, or one whose owner is gone): a token that is being spent is not forgotten.

@@ -89,6 +89,7 @@ pub trait EventStore: Send + Sync + 'static {
         None
     }
 
-    /// Drops what is older than its time to keep: events, spent hashes, blocks nobody has. Returns how many rows.
+    /// Drops what is older than its time to keep: events, spent hashes, blocks nobody has, rests of
+    /// scopes that have ended. Returns how many rows.
     async fn trim(&self, now: Timestamp) -> Result<u64, StoreError>;
 }

@@ -81,8 +81,14 @@ impl CredentialStore for SimStore {
         self.step("cool", None, self.inner.cool(id, cooldown, record), |_| None).await
     }
 
-    async fn warm(&self, id: CredentialId, reason: &str, record: Record) -> Result<bool, StoreError> {
-        self.step("warm", None, self.inner.warm(id, reason, record), |_| None).await
+    async fn warm(
+        &self,
+        id: CredentialId,
+        scope: Option<&str>,
+        reason: &str,
+        record: Record,
+    ) -> Result<bool, StoreError> {
+        self.step("warm", None, self.inner.warm(id, scope, reason, record), |_| None).await
     }
 
     async fn remove(

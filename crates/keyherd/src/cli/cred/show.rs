@@ -1,7 +1,7 @@
 //! `keyherd cred show`: one credential, everything but its secrets.
 
 use clap::Args;
-use keyherd_api::documents::CredentialView;
+use keyherd_api::documents::{CoolingView, CredentialView};
 use keyherd_core::ids::Name;
 use keyherd_core::time::Timestamp;
 
@@ -45,6 +45,9 @@ fn print(out: Output, view: CredentialView, now: Timestamp) -> Result<(), Failur
     line("trouble", view.trouble.as_ref().map(|trouble| format!("{} ({})", trouble.kind, trouble.code)));
     line("what to do", view.trouble.map(|trouble| trouble.what_to_do));
     line("cooling", view.cooling.map(|cooling| format!("until {} ({})", cooling.until, cooling.reason)));
+    for CoolingView { until, reason, scope } in view.cooling_scopes {
+        line("cooling", scope.map(|scope| format!("{scope} until {until} ({reason})")));
+    }
     line("generation", Some(view.generation.to_string()));
     let assumed = if view.expires_assumed { " (assumed: the provider did not say)" } else { "" };
     line("token ends", Some(format!("{ends}{assumed}")));

@@ -25,6 +25,12 @@ INSERT INTO clients (id, provider, name, client_id, client_hash, version)
 SELECT n, 'acme', 'app-' || n, 'id', sha256('client'), 1 FROM generate_series(1, 1000) n;
 INSERT INTO client_blocks (client_hash, origin, code, at)
 SELECT sha256(('b' || n)::bytea), '', 'c', 0 FROM generate_series(1, 1000) n;
+INSERT INTO pools (id, name, strategy, active, rotated, epoch, created_at)
+SELECT n, 'pool-' || n, 'failover', n * 10, FALSE, 0, 0 FROM generate_series(1, 10000) n;
+INSERT INTO pool_members (credential, pool, place)
+SELECT n, 1 + (n - 1) / 10, n % 10 FROM generate_series(1, 100000) n;
+INSERT INTO scoped_cooldowns (credential, scope, until, reason)
+SELECT n, 'large', n, 'rate_limit' FROM generate_series(1, 100000) n;
 ANALYZE;
 ";
 
@@ -51,7 +57,7 @@ fn literal(kind: &str) -> &'static str {
     }
 }
 
-const HOT: [Sql; 30] = [
+const HOT: [Sql; 45] = [
     sql::CHAIN,
     sql::CHAIN_LOCKED,
     sql::LOADED,
@@ -73,6 +79,10 @@ const HOT: [Sql; 30] = [
     same(sql::MEMBERS),
     same(sql::A_MEMBER),
     same(sql::COOL),
+    same(sql::COOL_SCOPE),
+    same(sql::WARM_SCOPE),
+    same(sql::REMOVE_SCOPES),
+    same(sql::SCOPES_TRIM),
     same(sql::WARM),
     same(sql::DUE),
     same(sql::EVENTS),
@@ -82,13 +92,34 @@ const HOT: [Sql; 30] = [
     same(sql::AUDIT_TAIL),
     same(sql::AUDIT_END),
     same(sql::CLAIMED_BEFORE),
+    sql::LOADED_MEMBERS,
+    same(sql::POOL),
+    same(sql::POOL_BY_ID),
+    same(sql::POOL_NAME),
+    same(sql::CANDIDATE),
+    same(sql::INSERT_MEMBER),
+    same(sql::REMOVE_MEMBERS),
+    same(sql::CHANGE_POOL),
+    same(sql::TURN_POOL),
+    same(sql::EXHAUST_POOL),
+    same(sql::REMOVE_POOL),
 ];
 
 const fn same(text: &'static str) -> Sql {
     Sql { sqlite: text, postgres: text }
 }
 
-const LARGE: [&str; 6] = ["chains", "credentials", "spent_tokens", "events", "audit", "audit_heads"];
+const LARGE: [&str; 9] = [
+    "chains",
+    "credentials",
+    "spent_tokens",
+    "events",
+    "audit",
+    "audit_heads",
+    "pools",
+    "pool_members",
+    "scoped_cooldowns",
+];
 
 #[tokio::test]
 async fn nothing_hot_scans_a_table() {

@@ -23,14 +23,17 @@ ALTER TABLE profiles ADD COLUMN later TEXT NOT NULL DEFAULT '';
 ALTER TABLE spent_tokens ADD COLUMN later TEXT;
 ALTER TABLE events ADD COLUMN later TEXT;
 ALTER TABLE audit ADD COLUMN later TEXT;
-CREATE TABLE pools (id BIGINT PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE herds (id BIGINT PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE INDEX credentials_later ON credentials (later);
 CREATE SEQUENCE IF NOT EXISTS upgrades;
 SELECT nextval('upgrades');
 ";
 
-const NEXT_SCHEMA: Schema =
-    Schema { version: NEXT, oldest: SCHEMA_VERSION, migrations: &[SCHEMA.migrations[0], (NEXT, ADDS)] };
+const NEXT_SCHEMA: Schema = Schema {
+    version: NEXT,
+    oldest: SCHEMA_VERSION,
+    migrations: &[SCHEMA.migrations[0], SCHEMA.migrations[1], (NEXT, ADDS)],
+};
 
 /// Makes the store with this version, and upgrades it with the next one.
 pub(super) async fn upgraded(bed: &Bed) {
@@ -40,7 +43,8 @@ pub(super) async fn upgraded(bed: &Bed) {
 }
 
 const BROKEN: &str = "ALTER TABLE chains ADD COLUMN later TEXT; SELECT 1 / 0";
-const BROKEN_SCHEMA: Schema = Schema { migrations: &[SCHEMA.migrations[0], (NEXT, BROKEN)], ..NEXT_SCHEMA };
+const BROKEN_SCHEMA: Schema =
+    Schema { migrations: &[SCHEMA.migrations[0], SCHEMA.migrations[1], (NEXT, BROKEN)], ..NEXT_SCHEMA };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn eight_newer_programs_at_once_upgrade_it_once_while_an_older_one_works() {

@@ -20,7 +20,7 @@ async fn nothing_hot_scans_a_table() {
     let store = bed.store().await;
     let many: Vec<_> = (0..50).map(|n| new(&store, &format!("acme-{n}"), &format!("t{n}"))).collect();
     assert_eq!(store.import_many(&many, record("import")).await, Ok(50));
-    let hot: [Sql; 41] = [
+    let hot: [Sql; 55] = [
         sql::CHAIN,
         sql::LOADED,
         sql::LOADED_PAGE,
@@ -49,6 +49,20 @@ async fn nothing_hot_scans_a_table() {
         sql::RENEW.into(),
         sql::COOL.into(),
         sql::WARM.into(),
+        sql::LOADED_MEMBERS,
+        sql::COOL_SCOPE.into(),
+        sql::WARM_SCOPE.into(),
+        sql::REMOVE_SCOPES.into(),
+        sql::SCOPES_TRIM.into(),
+        sql::POOL.into(),
+        sql::POOL_BY_ID.into(),
+        sql::POOL_NAME.into(),
+        sql::CANDIDATE.into(),
+        sql::REMOVE_MEMBERS.into(),
+        sql::CHANGE_POOL.into(),
+        sql::TURN_POOL.into(),
+        sql::EXHAUST_POOL.into(),
+        sql::REMOVE_POOL.into(),
         sql::CHAIN_OF_LOCKED,
         sql::PROFILE.into(),
         sql::REMOVE_PROFILE.into(),

@@ -1,0 +1,40 @@
+//! `POST /v1/report`: what upstream answered, from callers that use tokens themselves.
+
+use axum::extract::State as Extracted;
+use axum::response::Response;
+use http::StatusCode;
+use keyherd_core::broker::Report;
+use keyherd_core::upstream::Answer;
+
+use super::json;
+use crate::body::Document;
+use crate::caller::Caller;
+use crate::documents::{ReportDocument, ReportView};
+use crate::openapi::Problems;
+use crate::problem::Problem;
+use crate::state::State;
+
+/// Tells what upstream answered
+///
+/// A used-up limit lets the credential rest, for everyone and once; a refused token is refreshed first. Whoever was not
+/// used is never blamed. It holds when this answers: ask for a token again.
+#[utoipa::path(
+    post,
+    path = "/v1/report",
+    operation_id = "report",
+    tag = "tokens",
+    request_body = ReportDocument,
+    responses((status = 200, description = "What followed", body = ReportView), Problems)
+)]
+pub(super) async fn tell(
+    Extracted(state): Extracted<State>,
+    caller: Caller,
+    Document(document): Document<ReportDocument>,
+) -> Result<Response, Problem> {
+    let told = document.into_told()?;
+    let answer = Answer { status: told.status, headers: &told.headers, body: &told.body };
+    let evidence = state.broker.evidence(&told.report.credential, &answer).await?;
+    let report = Report { evidence, ..told.report };
+    let followed = state.broker.report(&report, &caller.actor()).await?;
+    Ok(json(StatusCode::OK, &ReportView::new(&report.credential, followed)))
+}

@@ -1,0 +1,157 @@
+//! Rests in memory: effective before the store has them, and how they end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use super::{Known, Snapshots, UNWATCHED_MAX};
+use crate::broker::probe::{Entry, Probe};
+use crate::credential::{Cooldown, Credential, Loaded};
+use crate::ids::{CredentialId, Name};
+use crate::time::Timestamp;
+use crate::upstream::CooldownBounds;
+
+/// A reading that began before a rest's commit has ended by then: what comes later has the rest in it, or its end.
+const SET_HERE_MAX: Duration = Duration::from_secs(30);
+
+/// A rest that this process set, and when.
+#[derive(Clone)]
+pub(super) struct SetHere {
+    id: CredentialId,
+    cooldown: Cooldown,
+    at: Timestamp,
+}
+
+impl Known {
+    /// Whether a request in that scope may go now, the first one after a rest's end included.
+    pub(in crate::broker) fn enter(
+        &self,
+        scope: Option<&str>,
+        now: Timestamp,
+        bounds: &CooldownBounds,
+    ) -> Entry {
+        self.probes_of(scope).map(|probe| probe.enter(now, bounds)).find(is_wait).unwrap_or(Entry::Go)
+    }
+
+    /// Whether another one is trying just now. Takes nothing.
+    pub(in crate::broker) fn is_probed(
+        &self,
+        scope: Option<&str>,
+        now: Timestamp,
+        bounds: &CooldownBounds,
+    ) -> bool {
+        self.probes_of(scope).map(|probe| probe.look(now, bounds)).any(|entry| is_wait(&entry))
+    }
+
+    /// The try that a request in that scope has to wait for, where it does not go itself.
+    pub(in crate::broker) fn waits_for(
+        &self,
+        scope: Option<&str>,
+        now: Timestamp,
+        bounds: &CooldownBounds,
+    ) -> Option<Arc<Probe>> {
+        self.probes_of(scope).find(|probe| is_wait(&probe.enter(now, bounds))).cloned()
+    }
+
+    fn probes_of(&self, scope: Option<&str>) -> impl Iterator<Item = &Arc<Probe>> {
+        self.probes.iter().filter(move |probe| probe.concerns(scope))
+    }
+}
+
+/// Those that hold yet, and this one.
+fn with(known: &[SetHere], rest: &SetHere) -> Vec<SetHere> {
+    let is_same = |other: &SetHere| other.id == rest.id && other.cooldown.scope == rest.cooldown.scope;
+    let is_over = |other: &SetHere| other.cooldown.until <= rest.at;
+    let others = known.iter().filter(|other| !is_over(other));
+    let is_longer = |other: &&SetHere| !is_same(other) || rest.cooldown.until < other.cooldown.until;
+    others.filter(is_longer).chain([rest]).cloned().collect()
+}
+
+fn is_wait(entry: &Entry) -> bool {
+    matches!(entry, Entry::Wait(_))
+}
+
+impl Snapshots {
+    /// From now on it rests in this process, whatever is being read of it meanwhile.
+    pub(in crate::broker) fn cooled(
+        &self,
+        name: &Name,
+        id: CredentialId,
+        cooldown: &Cooldown,
+        now: Timestamp,
+    ) {
+        self.set_here(name, &SetHere { id, cooldown: cooldown.clone(), at: now });
+        self.changes.of_name(name.as_str());
+        let pinned = self.names.pin();
+        pinned.update(name.clone(), |known| {
+            if known.credential.id != id {
+                return Arc::clone(known);
+            }
+            let mut credential = known.credential.clone();
+            credential.take_rest(cooldown);
+            let probes = self.probes_at_ends(&credential);
+            let reread_at = AtomicI64::new(known.reread_at.load(Ordering::Relaxed));
+            Arc::new(Known { credential, probes, reread_at, cell: Arc::clone(&known.cell), ..**known })
+        });
+    }
+
+    /// Puts the rests that were set here into what was read: it may be from before their commit.
+    pub(in crate::broker) fn resting(&self, loaded: &mut Loaded, now: Timestamp) {
+        let Some(rests) = self.rests.pin().get(&loaded.credential.name).map(Arc::clone) else { return };
+        // Where nobody watches, nobody is told either that somebody has ended one.
+        let is_watched = self.watched.load(Ordering::Relaxed);
+        let trust = if is_watched { SET_HERE_MAX } else { UNWATCHED_MAX };
+        let is_trusted = |rest: &&SetHere| rest.at <= now && now < rest.at + trust;
+        let holds = |rest: &&SetHere| rest.id == loaded.credential.id && now < rest.cooldown.until;
+        let rests: Vec<_> = rests.iter().filter(is_trusted).filter(holds).collect();
+        rests.into_iter().for_each(|rest| loaded.credential.take_rest(&rest.cooldown));
+    }
+
+    /// A rest was ended: only the store knows which ones are left.
+    pub(in crate::broker) fn warmed(&self, name: &str) {
+        self.rests.pin().remove(name);
+    }
+
+    /// What was set here may have been undone, without a word.
+    pub(in crate::broker) fn all_warmed(&self) {
+        self.rests.pin().clear();
+    }
+
+    fn set_here(&self, name: &Name, rest: &SetHere) {
+        let rests = self.rests.pin();
+        if rests.len() >= self.max {
+            rests.clear();
+        }
+        let first = || Arc::new(vec![rest.clone()]);
+        rests.update_or_insert_with(name.clone(), |known| Arc::new(with(known, rest)), first);
+    }
+
+    /// A request in that scope went well: whoever waits for that need not wait any more.
+    pub(in crate::broker) fn proven(&self, name: &Name, id: CredentialId, scope: Option<&str>) {
+        self.with_old(name.as_str(), |known| {
+            if known.credential.id == id {
+                known.probes_of(scope).for_each(|probe| probe.prove());
+            }
+        });
+    }
+
+    /// What is known of its rests' ends in this process, also where the credential was read anew meanwhile.
+    pub(super) fn probes_at_ends(&self, credential: &Credential) -> Vec<Arc<Probe>> {
+        let ends = credential.cooldown.iter().chain(&credential.scoped).filter(|rest| rest.is_evidence());
+        ends.map(|rest| self.probe_of(credential.id, rest)).collect()
+    }
+
+    fn probe_of(&self, id: CredentialId, rest: &Cooldown) -> Arc<Probe> {
+        let probes = self.probes.pin();
+        let key = (id, rest.scope.clone());
+        match probes.get(&key) {
+            Some(probe) if probe.is_of(rest) => return Arc::clone(probe),
+            Some(other) => other.end(),
+            None if probes.len() >= self.max => probes.clear(),
+            None => {}
+        }
+        let probe = Arc::new(Probe::new(rest));
+        probes.insert(key, Arc::clone(&probe));
+        probe
+    }
+}
