@@ -1,29 +1,36 @@
-//! Who calls: the bearer of a key. For now the administrator alone; agents with keys of their own belong here.
+//! Who calls: the bearer of a key, the administrator's or an agent's; and what an agent's key opens here.
+//!
+//! Never keeps a key. Who has which one the broker knows.
 
 use std::fmt;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::{HeaderMap, Method};
+use keyherd_core::agent::Agent;
 use keyherd_core::audit::Actor;
+use keyherd_core::broker::Broker;
 use keyherd_core::secret::Secret;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::problem::{Code, Problem};
 
-/// The keys this server knows, as hashes. Keys are random and long, so that a plain hash gives nothing away.
+/// The keys this server knows itself, as hashes. Keys are random and long, so that a plain hash gives nothing away.
 #[derive(Clone)]
 pub struct Callers {
     admin: [u8; 32],
 }
 
 /// Somebody who has shown a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     /// Holds the admin token: may do everything.
     Admin,
+    /// A program, which may use what it was allowed.
+    Agent(Arc<Agent>),
 }
 
 impl Callers {
@@ -33,11 +40,14 @@ impl Callers {
     }
 
     /// Who shows this request's bearer token (RFC 6750, section 2.1). Compared in constant time, hash by hash.
-    pub(crate) fn recognise(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+    pub(crate) async fn recognise(&self, headers: &HeaderMap, broker: &Broker) -> Result<Caller, Problem> {
         let token =
             headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes())).ok_or_else(no_token)?;
         let hash: [u8; 32] = Sha256::digest(token).into();
-        if self.admin.ct_eq(&hash).into() { Ok(Caller::Admin) } else { Err(unknown_token()) }
+        if self.admin.ct_eq(&hash).into() {
+            return Ok(Caller::Admin);
+        }
+        broker.agent_of(token).await?.map(Caller::Agent).ok_or_else(unknown_token)
     }
 }
 
@@ -49,11 +59,71 @@ impl fmt::Debug for Callers {
 
 impl Caller {
     /// As the audit log names them.
-    pub fn actor(self) -> Actor {
+    pub fn actor(&self) -> Actor {
         match self {
             Self::Admin => Actor::new("admin"),
+            Self::Agent(agent) => agent.actor(),
         }
     }
+
+    /// Whether this is for them at all. What an agent's key opens is named here; all else, also what is nowhere, is the
+    /// administrator's.
+    pub(crate) fn may_reach(&self, method: &Method, path: &str) -> Result<(), Problem> {
+        match self {
+            Self::Admin => Ok(()),
+            Self::Agent(_) if is_for_agents(method, path) => Ok(()),
+            Self::Agent(agent) => Err(Problem::new(
+                Code::Denied,
+                format!(
+                    "this is not for agents: the key of '{}' opens the gateway and the proxy, and asks for approval; use the \
+                     admin token",
+                    agent.name
+                ),
+            )),
+        }
+    }
+
+    /// Whether they may have tokens of that credential or pool themselves, and report on them. Who may not is not told
+    /// whether it exists.
+    pub(crate) fn may_fetch(&self, name: &str) -> Result<(), Problem> {
+        let Self::Agent(agent) = self else { return Ok(()) };
+        if !agent.may_fetch_tokens {
+            let detail = format!(
+                "agent '{}' may not have tokens themselves: use the gateway or the proxy, or make the agent anew with \
+                 '--may token'",
+                agent.name
+            );
+            return Err(Problem::new(Code::Denied, detail));
+        }
+        self.may_use(name)
+    }
+
+    /// Whether their key still opens anything, after they have waited: an agent may have been revoked meanwhile.
+    pub(crate) async fn is_still(&self, broker: &Broker) -> Result<(), Problem> {
+        match self {
+            Self::Agent(agent) if !broker.has_agent(agent).await? => Err(unknown_token()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether they may use that credential or pool. Who may not is not told whether it exists.
+    pub(crate) fn may_use(&self, name: &str) -> Result<(), Problem> {
+        match self {
+            Self::Agent(agent) if !agent.is_allowed(name) => Err(Problem::new(
+                Code::Denied,
+                format!(
+                    "agent '{}' is not allowed what it asks for: make it anew with '--allow'",
+                    agent.name
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Routes that look at the caller themselves.
+fn is_for_agents(method: &Method, path: &str) -> bool {
+    matches!((method.as_str(), path), ("POST", "/v1/token" | "/v1/report"))
 }
 
 /// The caller whom the door has recognised before any handler ran.
@@ -61,7 +131,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        parts.extensions.get::<Self>().copied().ok_or_else(no_token)
+        parts.extensions.get::<Self>().cloned().ok_or_else(no_token)
     }
 }
 
@@ -73,42 +143,46 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 fn no_token() -> Problem {
     Problem::new(
         Code::Unauthorized,
-        "no bearer token was sent: send 'Authorization: Bearer …' with the admin token",
+        "no bearer token was sent: send 'Authorization: Bearer …' with the admin token, or with an agent's key",
     )
 }
 
 fn unknown_token() -> Problem {
     Problem::new(
         Code::Unauthorized,
-        "this bearer token is not known here: the admin token is in the file 'admin.token' of the server's data folder",
+        "this bearer token is not known here: the admin token is in the file 'admin.token' of the server's data folder; an \
+         agent's key is worthless once it was revoked",
     )
 }
 
 #[cfg(test)]
 mod tests {
+    use keyherd_core::fakes::{Fleet, ScriptedProvider};
+    use keyherd_core::provider::Profile;
+
     use super::*;
 
-    #[track_caller]
-    fn check(value: Option<&str>, expected: bool) {
+    async fn check(value: Option<&str>, expected: bool) {
+        let fleet = Fleet::new(Arc::new(ScriptedProvider::new([])), [Profile::default()]);
         let callers = Callers::new(&Secret::from("right"));
         let mut headers = HeaderMap::new();
         if let Some(value) = value {
             headers.insert(AUTHORIZATION, value.parse().expect("is a value"));
         }
-        let got = callers.recognise(&headers);
+        let got = callers.recognise(&headers, &fleet.host().broker).await;
         assert_eq!(got.is_ok(), expected, "{value:?}");
         assert!(!format!("{got:?}{callers:?}").contains("right"));
     }
 
-    #[test]
-    fn only_the_right_bearer() {
-        check(Some("Bearer right"), true);
-        check(Some("bearer right"), true);
+    #[tokio::test(start_paused = true)]
+    async fn only_the_right_bearer() {
+        check(Some("Bearer right"), true).await;
+        check(Some("bearer right"), true).await;
         for bad in
             ["Bearer wrong", "Bearer ", "Bearer", "Basic right", "right", "Bearer right ", "Bearer  right"]
         {
-            check(Some(bad), false);
+            check(Some(bad), false).await;
         }
-        check(None, false);
+        check(None, false).await;
     }
 }

@@ -70,12 +70,13 @@ impl Api {
         let state = &self.0.state;
         state.hosts.check(request.uri(), request.headers(), arrival)?;
         if request.method() == Method::POST && request.uri().path() == "/v1/token" {
-            let caller = state.callers.recognise(request.headers())?;
+            let caller = state.callers.recognise(request.headers(), &state.broker).await?;
             return routes::token::answer(state, caller, request.into_body()).await;
         }
         let mut request = request.map(Body::new);
         if !is_open(request.uri().path()) {
-            let caller = state.callers.recognise(request.headers())?;
+            let caller = state.callers.recognise(request.headers(), &state.broker).await?;
+            caller.may_reach(request.method(), request.uri().path())?;
             request.extensions_mut().insert(caller);
         }
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());

@@ -18,7 +18,7 @@ const BEARER: &str = "bearer";
 pub(crate) fn base() -> OpenApi {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("The admin token: the file `admin.token` of the server's data folder"))
+        .description(Some("The admin token: the file `admin.token` of the server's data folder. An agent's key opens few routes only"))
         .build();
     let components = ComponentsBuilder::new()
         .schema(ProblemView::name(), ProblemView::schema())
@@ -44,9 +44,10 @@ pub(crate) struct Problems;
 /// Those, and the ones of asking for a token.
 pub(crate) struct EngineProblems;
 
-const COMMON: [Code; 12] = [
+const COMMON: [Code; 13] = [
     Code::InvalidRequest,
     Code::Unauthorized,
+    Code::Denied,
     Code::NotFound,
     Code::RequestTimeout,
     Code::Conflict,
@@ -59,14 +60,8 @@ const COMMON: [Code; 12] = [
     Code::Timeout,
 ];
 
-const ENGINE: [Code; 6] = [
-    Code::Denied,
-    Code::ReauthRequired,
-    Code::Cooling,
-    Code::ProviderUnavailable,
-    Code::ProviderBlocked,
-    Code::Uncertain,
-];
+const ENGINE: [Code; 5] =
+    [Code::ReauthRequired, Code::Cooling, Code::ProviderUnavailable, Code::ProviderBlocked, Code::Uncertain];
 
 impl IntoResponses for Problems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {

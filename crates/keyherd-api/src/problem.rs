@@ -9,6 +9,8 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
+use keyherd_core::agent::AgentConflict;
+use keyherd_core::binding::BindingConflict;
 use keyherd_core::broker::{AcquireError, ConnectError, ManageError};
 use keyherd_core::credential::DraftError;
 use keyherd_core::ids::BadName;
@@ -269,6 +271,11 @@ impl From<ManageError> for Problem {
             ManageError::InUse { .. } | ManageError::Refreshing(_) => Code::InUse,
             ManageError::Pooled { .. } => Code::InUse,
             ManageError::Pool { conflict, .. } => refused_pool(conflict),
+            ManageError::Used { .. } => Code::InUse,
+            ManageError::NoBinding(_) => Code::NotFound,
+            ManageError::Agent { conflict, .. } => refused_agent(conflict),
+            ManageError::Binding { conflict, .. } => refused_binding(conflict),
+            ManageError::BadBinding(_) => Code::InvalidRequest,
             ManageError::Conflict { .. } => Code::Conflict,
             ManageError::Unfit(_) => Code::InvalidRequest,
             ManageError::Store(_) => Code::StoreUnavailable,
@@ -282,6 +289,23 @@ fn refused_pool(conflict: &PoolConflict) -> Code {
         PoolConflict::UnknownMember(_) | PoolConflict::NotAMember(_) => Code::NotFound,
         PoolConflict::Duplicate(_) | PoolConflict::Empty | PoolConflict::TooMany => Code::InvalidRequest,
         PoolConflict::NameOfCredential(_) | PoolConflict::NameOfPool(_) | PoolConflict::Pooled { .. } => {
+            Code::Conflict
+        }
+    }
+}
+
+fn refused_agent(conflict: &AgentConflict) -> Code {
+    match conflict {
+        AgentConflict::UnknownName(_) => Code::NotFound,
+        AgentConflict::Duplicate(_) | AgentConflict::TooManyAllowed => Code::InvalidRequest,
+        AgentConflict::NameTaken | AgentConflict::TooMany(_) => Code::Conflict,
+    }
+}
+
+fn refused_binding(conflict: &BindingConflict) -> Code {
+    match conflict {
+        BindingConflict::UnknownName(_) => Code::NotFound,
+        BindingConflict::Duplicate(_) | BindingConflict::SecondUpstream(_) | BindingConflict::TooMany(_) => {
             Code::Conflict
         }
     }

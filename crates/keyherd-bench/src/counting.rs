@@ -1,5 +1,6 @@
 //! A store that counts what the broker asks of it, and hands everything on.
 
+mod access;
 mod pools;
 
 use std::sync::Arc;

@@ -23,6 +23,33 @@ macro_rules! number_id {
     };
 }
 
+/// Ids that people type: random numbers of 40 bits, shown as ten hexadecimal digits.
+macro_rules! short_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        number_id! { $(#[$doc])* $name }
+
+        impl $name {
+            /// Of a random number.
+            pub const fn of_random(number: i64) -> Self {
+                Self(number & 0xff_ffff_ffff)
+            }
+
+            /// Reads what it is shown as.
+            pub fn parse(text: &str) -> Option<Self> {
+                let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+                let is_shown = text.len() == 10 && text.bytes().all(is_digit);
+                i64::from_str_radix(text, 16).ok().filter(|_| is_shown).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:010x}", self.0)
+            }
+        }
+    };
+}
+
 number_id! {
     /// One credential's incarnation. Random, never reused: a removed and re-added name is another credential.
     CredentialId
@@ -42,6 +69,15 @@ number_id! {
 number_id! {
     /// One process at work on a store: the owner of claims and of an audit chain.
     OwnerId
+}
+
+short_id! {
+    /// One agent's incarnation. Random, never reused.
+    AgentId
+}
+short_id! {
+    /// One binding. Random, never reused.
+    BindingId
 }
 
 /// The longest name, in bytes.
@@ -95,6 +131,17 @@ impl std::borrow::Borrow<str> for Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_short_id_is_shown_as_is_read() {
+        for number in [0, 1, 0xff_ffff_ffff, i64::MAX] {
+            let id = BindingId::of_random(number);
+            assert_eq!(BindingId::parse(&id.to_string()), Some(id));
+        }
+        for bad in ["", "1", "00000000zz", "000000000A", "+000000001", "00000000001"] {
+            assert_eq!(BindingId::parse(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn names() {

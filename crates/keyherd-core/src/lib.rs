@@ -4,13 +4,16 @@
 //! Above them [`broker`] holds the verbs, which alone await. [`ports`] are what the verbs need of the world; adapters
 //! implement them. Nothing here opens a socket, speaks SQL or HTTP, or reads a clock.
 
+pub mod agent;
 pub mod audit;
+pub mod binding;
 pub mod broker;
 #[cfg(any(test, feature = "fakes"))]
 pub mod contract;
 pub mod credential;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;
+pub mod host;
 pub mod ids;
 pub mod pool;
 pub mod ports;

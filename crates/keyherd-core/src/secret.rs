@@ -72,6 +72,11 @@ impl TokenHash {
         &self.0
     }
 
+    /// Whether both are the same, compared in constant time: for whoever lets in by it.
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+
     /// Lower-case hexadecimal, 64 characters.
     pub fn to_hex(self) -> String {
         use fmt::Write;

@@ -1,13 +1,16 @@
 //! The shortest way to rows in a store, for the tests of every engine.
 
+use keyherd_core::agent::Agent;
 use keyherd_core::audit::{Actor, Note};
+use keyherd_core::binding::BindingDraft;
 use keyherd_core::credential::{Chain, Draft, DraftFields, Loaded, Purpose, Tokens};
-use keyherd_core::ids::{ChainId, ClaimId, CredentialId, Name};
+use keyherd_core::ids::{AgentId, BindingId, ChainId, ClaimId, CredentialId, Name};
 use keyherd_core::ports::store::{
-    ChainStore, ClaimAsk, Claimed, Created, CredentialStore, Event, NewCredential, Record, Settled, Settling,
+    AccessStore, AgentCreated, BindingAdded, ChainStore, ClaimAsk, Claimed, Created, CredentialStore, Event,
+    NewCredential, Record, Settled, Settling,
 };
 use keyherd_core::refresh::Settlement;
-use keyherd_core::secret::Secret;
+use keyherd_core::secret::{Secret, TokenHash};
 use keyherd_core::time::Timestamp;
 use serde_json::json;
 
@@ -97,3 +100,38 @@ pub(in crate::store) async fn refresh(store: &SqlStore, chain: &Chain, text: &st
         Settled::Superseded(row) => panic!("superseded: {row:?}"),
     }
 }
+
+/// An agent and a binding for each of two credentials: `one` and `two`.
+pub(in crate::store) async fn fill_access(store: &SqlStore) {
+    for (n, label) in [(1, "one"), (2, "two")] {
+        create(store, label, &format!("t-{label}")).await;
+        let agent = Agent {
+            id: AgentId::of_random(n),
+            name: name(&format!("bot-{label}")),
+            key_hash: TokenHash::from_bytes([u8::try_from(n).unwrap(); 32]),
+            allowed: vec![name(label)],
+            may_fetch_tokens: false,
+            created_at: Timestamp::from_millis(n),
+        };
+        assert_eq!(store.create_agent(agent, 9, record("agent")).await, Ok(AgentCreated::Done));
+        let draft = BindingDraft {
+            name: name(label),
+            host: format!("{label}.example"),
+            port: None,
+            header: None,
+            query: None,
+            template: Some("planted-{token}".into()),
+            upstream: Some(format!("https://{label}.example/planted")),
+        };
+        let binding = draft.check(BindingId::of_random(n), Timestamp::from_millis(n)).unwrap();
+        assert_eq!(store.add_binding(binding, 9, record("binding")).await, Ok(BindingAdded::Done));
+    }
+}
+
+/// What somebody may do who can write to the database and has no key, and which column reads as damage then.
+pub(in crate::store) const DAMAGE_TO_ACCESS: [(&str, &str); 4] = [
+    ("UPDATE agents SET doc = (SELECT a.doc FROM agents a WHERE a.name = 'bot-one')", "agents.doc"),
+    ("UPDATE agents SET name = 'x' || name", "agents.doc"),
+    ("UPDATE bindings SET doc = (SELECT b.doc FROM bindings b WHERE b.name = 'one')", "bindings.doc"),
+    ("UPDATE bindings SET name = 'one'", "bindings.doc"),
+];

@@ -1,9 +1,12 @@
 //! The JSON objects of the outside surface: what comes in (`…Document`, `…Ask`) and what goes out (`…View`).
 //!
 //! REST and the command line's `--json` share them. Documents refuse unknown fields by name and take secrets straight
-//! into types that redact them; no view but [`TokenView`] ever holds a secret. Nothing here decides or awaits.
+//! into types that redact them; no view but [`TokenView`] and [`AgentKeyView`] ever holds a
+//! secret. Nothing here decides or awaits.
 
+mod agent;
 mod audit;
+mod binding;
 mod change;
 mod client;
 mod connected;
@@ -25,7 +28,9 @@ mod trouble;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::agent::{AgentDocument, AgentKeyView, AgentView};
 pub use self::audit::{AuditView, BrokenView, VerifyView};
+pub use self::binding::{BindingDocument, BindingView};
 pub use self::change::{NewTokensDocument, PatchDocument};
 pub use self::client::{ClientDocument, ClientSettingsDocument, ClientView, ambiguous_removal};
 pub use self::connected::ConnectedView;

@@ -1,6 +1,8 @@
 //! The routes, in groups that share a bound on time.
 
+mod agents;
 mod audit;
+mod bindings;
 mod bounded;
 mod clients;
 mod cooldowns;
@@ -64,6 +66,10 @@ fn quick() -> OpenApiRouter<State> {
         .routes(routes!(cooldowns::set, cooldowns::clear))
         .routes(routes!(clients::list, clients::create))
         .routes(routes!(clients::put, clients::remove))
+        .routes(routes!(agents::list, agents::create))
+        .routes(routes!(agents::revoke))
+        .routes(routes!(bindings::list, bindings::add))
+        .routes(routes!(bindings::remove))
         .routes(routes!(audit::entries))
         .routes(routes!(providers::list))
         // Pools.

@@ -32,6 +32,8 @@ pub(super) async fn tell(
     Document(document): Document<ReportDocument>,
 ) -> Result<Response, Problem> {
     let told = document.into_told()?;
+    // Whose token it was is proven by the report: the credential itself, or a member of the pool.
+    caller.may_fetch(told.report.name.as_str())?;
     let answer = Answer { status: told.status, headers: &told.headers, body: &told.body };
     let evidence = state.broker.evidence(&told.report.credential, &answer).await?;
     let report = Report { evidence, ..told.report };

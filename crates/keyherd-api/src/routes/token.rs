@@ -47,6 +47,7 @@ where
 {
     let bytes = body::read(body, state.limits.body_len_max, state.limits.request_timeout).await?;
     let (name, ask) = documents::parse::<TokenAsk>(&bytes)?.into_ask(state.limits.wait_max)?;
+    caller.may_fetch(&name)?;
     let begun = state.uptime();
     if let Some(token) = state.broker.hot(&name, &ask) {
         let response = show(&token);
@@ -56,7 +57,10 @@ where
     let outcome = state.broker.acquire(&name, &ask, &caller.actor()).await;
     state.metrics.acquired(Path::Flight, state.uptime().saturating_sub(begun));
     match outcome? {
-        Acquired::Token(token) => show(&token),
+        Acquired::Token(token) => {
+            caller.is_still(&state.broker).await?;
+            show(&token)
+        }
         Acquired::Refused(refusal) if state.broker.knows_pool(&name) => {
             Err(Problem::refused_pool(&name, &refusal, state.broker.now()))
         }

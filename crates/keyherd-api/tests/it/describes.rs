@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::world::World;
 
 /// The routes of the outside surface that exist now.
-const ROUTES: [(&str, &[&str]); 21] = [
+const ROUTES: [(&str, &[&str]); 25] = [
     ("/", &["get"]),
     ("/healthz", &["get"]),
     ("/readyz", &["get"]),
@@ -20,6 +20,10 @@ const ROUTES: [(&str, &[&str]); 21] = [
     ("/v1/credentials/{name}/cooldown", &["post", "delete"]),
     ("/v1/clients", &["get", "post"]),
     ("/v1/clients/{name}", &["put", "delete"]),
+    ("/v1/agents", &["get", "post"]),
+    ("/v1/agents/{name}", &["delete"]),
+    ("/v1/bindings", &["get", "post"]),
+    ("/v1/bindings/{id}", &["delete"]),
     ("/v1/audit", &["get"]),
     ("/v1/audit/verify", &["get"]),
     ("/v1/providers", &["get"]),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails here")]
 
+mod agents;
 mod credentials;
 mod describes;
 mod events;

@@ -6,7 +6,7 @@ use keyherd_core::ids::{Name, PoolId};
 use keyherd_core::pool::Pool;
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{
-    NewPool, PoolChange, PoolChanged, PoolCreated, PoolStore, PoolTurn, PoolTurned, Record,
+    NewPool, PoolChange, PoolChanged, PoolCreated, PoolRemoved, PoolStore, PoolTurn, PoolTurned, Record,
 };
 use keyherd_core::time::Timestamp;
 
@@ -53,7 +53,7 @@ impl PoolStore for CountingStore {
         self.write().exhaust_pool(pool, epoch, until, record).await
     }
 
-    async fn remove_pool(&self, name: &Name, record: Record) -> Result<bool, StoreError> {
+    async fn remove_pool(&self, name: &Name, record: Record) -> Result<PoolRemoved, StoreError> {
         self.write().remove_pool(name, record).await
     }
 }

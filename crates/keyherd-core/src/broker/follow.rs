@@ -183,6 +183,9 @@ impl Broker {
             (kind, None) if kind == "failover" || kind.starts_with("pool_") => {
                 self.0.snapshots.pool_changed(&event.subject);
             }
+            (kind, None) if kind.starts_with("agent_") || kind.starts_with("binding_") => {
+                self.access_told(&event);
+            }
             (_, None) => self.0.snapshots.mark_all_stale(),
         }
         if let Some(chain) = event.chain {

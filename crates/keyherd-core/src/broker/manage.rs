@@ -7,9 +7,11 @@ use serde_json::json;
 use super::Broker;
 use super::connect::told;
 use super::{AcquireError, Acquired};
+use crate::agent::AgentConflict;
 use crate::audit::{Actor, Note};
+use crate::binding::{BadBinding, BindingConflict, User};
 use crate::credential::{Amendment, Chain, Loaded};
-use crate::ids::Name;
+use crate::ids::{BindingId, Name};
 use crate::pool::PoolConflict;
 use crate::ports::StoreError;
 use crate::ports::store::{Amended, Change, ClientRemoved, Conflict, Event, NamedClient, Record, Removed};
@@ -36,7 +38,7 @@ pub enum ManageError {
     /// Nothing of that name.
     #[error("no {what} is named '{name}': see 'keyherd {list}'")]
     NotFound {
-        /// `credential`, `pool` or `client`.
+        /// `credential`, `pool`, `agent` or `client`.
         what: &'static str,
         /// Its name.
         name: Name,
@@ -63,6 +65,38 @@ pub enum ManageError {
         /// Which pool.
         pool: Name,
     },
+    /// An agent is allowed it, or a binding is of it.
+    #[error("{what} '{name}' is in use: {user}")]
+    Used {
+        /// `credential` or `pool`.
+        what: &'static str,
+        /// Its name.
+        name: Name,
+        /// Who would miss it.
+        user: User,
+    },
+    /// An agent cannot be made like that.
+    #[error("agent '{name}': {conflict}")]
+    Agent {
+        /// Which agent.
+        name: Name,
+        /// Why.
+        conflict: AgentConflict,
+    },
+    /// A binding cannot be added like that.
+    #[error("binding of '{name}': {conflict}")]
+    Binding {
+        /// The credential or pool that it is of.
+        name: Name,
+        /// Why.
+        conflict: BindingConflict,
+    },
+    /// What was handed in is no binding.
+    #[error(transparent)]
+    BadBinding(#[from] BadBinding),
+    /// No binding has that id.
+    #[error("no binding is {0}: see 'keyherd binding list'")]
+    NoBinding(BindingId),
     /// A pool cannot be made or changed like that.
     #[error("pool '{name}': {conflict}")]
     Pool {
@@ -177,6 +211,9 @@ impl Broker {
                 Removed::Done => return Ok(()),
                 Removed::NotFound => return Err(no_credential(name)),
                 Removed::Claimed => {}
+                Removed::Used(user) => {
+                    return Err(ManageError::Used { what: "credential", name: name.clone(), user });
+                }
                 Removed::Pooled(pool) => return Err(ManageError::Pooled { name: name.clone(), pool }),
             }
         }

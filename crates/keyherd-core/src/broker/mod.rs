@@ -3,6 +3,7 @@
 //! A [`Broker`] is one process's view of one store. Every process is a peer: a server, a command, an embedding
 //! program; each opens the same store through this same code.
 
+mod access;
 mod acquire;
 mod acquired;
 mod choose;
@@ -31,7 +32,7 @@ mod token;
 mod ungranted;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::access::Loading;
+pub use self::access::{Access, NewAgent};
 pub use self::acquired::{AcquireError, Acquired};
 pub use self::connect::{ConnectError, ConnectMode, Connected, NewTokens};
 use self::cool::CoolKey;
@@ -104,6 +107,10 @@ pub struct Options {
     pub event_holes_max: usize,
     /// Where events may be missed: what memory serves is read anew when it is older than this, while it serves on.
     pub memory_age_max: Duration,
+    /// The most agents of an installation: all are in memory.
+    pub agents_max: usize,
+    /// The most bindings of an installation: likewise.
+    pub bindings_max: usize,
     /// How long a removal waits for a refresh that is under way.
     pub remove_wait: Duration,
     /// How long journal entries stay after their commit, at least.
@@ -123,6 +130,8 @@ impl Default for Options {
             turn_wait: Duration::from_millis(100),
             event_holes_max: 1_024,
             memory_age_max: Duration::from_secs(60),
+            agents_max: 10_000,
+            bindings_max: 10_000,
             remove_wait: Duration::from_secs(10),
             journal_keep: Duration::from_secs(24 * 3600),
         }
@@ -137,6 +146,9 @@ struct Inner {
     ports: Ports,
     options: Options,
     snapshots: Snapshots,
+    access_loads: Flights<(), Loading>,
+    /// Until when, in nanoseconds, readings for keys that nobody has are paid for.
+    strangers: AtomicU64,
     loads: Flights<Name, Result<Option<Arc<Loaded>>, StoreError>>,
     flights: Flights<mutant::FlightKey, FlightEnd>,
     cools: Flights<CoolKey, Result<bool, StoreError>>,
@@ -171,6 +183,8 @@ impl Broker {
                 options.snapshots_max,
                 ports.store.latecomers().map(|_| options.memory_age_max),
             ),
+            strangers: AtomicU64::new(0),
+            access_loads: Flights::new(Arc::clone(&spawn)),
             loads: Flights::new(Arc::clone(&spawn)),
             flights: Flights::new(Arc::clone(&spawn)),
             cools: Flights::new(Arc::clone(&spawn)),

@@ -11,7 +11,9 @@ use crate::audit::Actor;
 use crate::credential::Loaded;
 use crate::ids::{Name, PoolId};
 use crate::pool::{Edit, Pool, PoolConflict, Strategy};
-use crate::ports::store::{NewPool, PoolChange, PoolChanged, PoolCreated, PoolTurn, PoolTurned, Record};
+use crate::ports::store::{
+    NewPool, PoolChange, PoolChanged, PoolCreated, PoolRemoved, PoolTurn, PoolTurned, Record,
+};
 
 /// How often a rotation looks anew because the pointer moved between its look and its write.
 const ROTATE_TRIES: u32 = 8;
@@ -88,11 +90,14 @@ impl Broker {
     /// Removes a pool; its members stay as credentials.
     pub async fn remove_pool(&self, name: &Name, actor: &Actor) -> Result<(), ManageError> {
         let record = pool_record(name, "pool.remove", "pool_removed", json!({}), actor);
-        let was_there = self.0.ports.store.remove_pool(name, record).await?;
+        let removed = self.0.ports.store.remove_pool(name, record).await?;
+        if let PoolRemoved::Used(user) = removed {
+            return Err(ManageError::Used { what: "pool", name: name.clone(), user });
+        }
         self.0.snapshots.pool_changed(name.as_str());
         self.0.snapshots.drop_pool(name.as_str());
         self.0.ports.coordinator.announce();
-        if was_there { Ok(()) } else { Err(no_pool(name)) }
+        if removed == PoolRemoved::Done { Ok(()) } else { Err(no_pool(name)) }
     }
 
     /// One pool as the store has it.

@@ -4,6 +4,7 @@
 //! credentials of a chain follow together. A cell that is stale serves nobody until it was read anew. A change elsewhere
 //! keeps from memory what was read of that name or chain meanwhile, and nothing else.
 
+mod access;
 mod changes;
 mod pools;
 mod rests;
@@ -13,8 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
+pub(super) use self::access::KnownAccess;
 use self::changes::Changes;
 pub(super) use self::changes::Stamp;
 use self::pools::KnownPool;
@@ -32,6 +34,11 @@ pub(super) struct Snapshots {
     pools: Map<Name, KnownPool>,
     /// Ends of rests, and who tries first: kept also where the credential is read anew.
     probes: Map<(CredentialId, Option<String>), Probe>,
+    access: ArcSwapOption<KnownAccess>,
+    /// The last change of an agent or binding, but for those that are gone.
+    access_changed: AtomicU64,
+    /// The last time that one was gone.
+    access_removed: AtomicU64,
     /// Rests that this process set: a reading that began before their commit knows nothing of them.
     rests: Map<Name, Vec<SetHere>>,
     changes: Changes,
@@ -133,6 +140,9 @@ impl Snapshots {
             cells: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
             pools: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
             probes: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
+            access: ArcSwapOption::empty(),
+            access_changed: AtomicU64::new(0),
+            access_removed: AtomicU64::new(0),
             rests: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
             changes: Changes::new(),
             watched: AtomicBool::new(false),

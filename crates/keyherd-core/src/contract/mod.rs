@@ -6,6 +6,7 @@
 #![expect(clippy::expect_used, reason = "a suite is made of tests; it is compiled outside of them too")]
 #![expect(missing_docs, reason = "each case is named for what it checks")]
 
+pub mod access;
 pub mod blocks;
 pub mod claiming;
 pub mod creating;
@@ -95,6 +96,11 @@ macro_rules! store_contract {
             pools: a_pool_is_kept_whole, pools_come_in_pages, pools_and_credentials_share_their_names,
                 what_does_not_fit_changes_nothing, an_edit_keeps_the_pointer, the_pointer_moves_once,
                 exhaustion_is_said_once, a_pooled_credential_is_not_removed, one_of_many_pools_gets_a_credential;
+            access: agents_are_kept_whole, a_taken_name_of_an_agent_is_left_alone,
+                an_agent_is_allowed_what_is_there, one_of_many_makes_an_agent, a_revoked_agent_is_gone,
+                bindings_are_kept_whole, a_binding_is_of_what_is_there, what_is_bound_already_is_left_alone,
+                a_removed_binding_is_gone, there_are_no_more_than_there_may_be, what_is_used_is_not_removed,
+                a_use_and_a_removal_do_not_both_happen;
             switching: a_cooldown_only_extends, a_rest_ends_by_its_reason, scopes_rest_beside_the_account,
                 one_of_many_cools, an_amendment_moves_the_row,
                 an_amendment_that_changes_nothing_says_nothing, a_chain_goes_with_its_last_member,

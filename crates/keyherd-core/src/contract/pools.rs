@@ -10,8 +10,8 @@ use crate::ids::{CredentialId, Name, PoolId};
 use crate::pool::{Edit, Pool, PoolConflict, Strategy};
 use crate::ports::Store;
 use crate::ports::store::{
-    Conflict, Created, Event, NewPool, PoolChange, PoolChanged, PoolCreated, PoolTurn, PoolTurned, Record,
-    Removed,
+    Conflict, Created, Event, NewPool, PoolChange, PoolChanged, PoolCreated, PoolRemoved, PoolTurn,
+    PoolTurned, Record, Removed,
 };
 
 fn names(text: &str) -> Vec<Name> {
@@ -117,7 +117,7 @@ pub async fn pools_and_credentials_share_their_names(bed: &dyn Testbed) {
     let taken = store.create(oauth("pool", "t9"), silent("create")).await.expect("create");
     assert_eq!(taken, Created::Conflict(Conflict::NameOfPool { pool: "pool".into() }));
     assert_eq!(written(store).await, before);
-    assert_eq!(store.remove_pool(&name("pool"), told("pool_removed")).await, Ok(true));
+    assert_eq!(store.remove_pool(&name("pool"), told("pool_removed")).await, Ok(PoolRemoved::Done));
     create(store, oauth("pool", "t9")).await;
 }
 
@@ -150,7 +150,7 @@ pub async fn what_does_not_fit_changes_nothing(bed: &dyn Testbed) {
         assert_eq!(edited(store, "pool", edit).await, PoolChanged::Conflict(conflict));
     }
     assert_eq!(edited(store, "third", Edit::Add(name("d"))).await, PoolChanged::NotFound);
-    assert_eq!(store.remove_pool(&name("third"), told("x")).await, Ok(false));
+    assert_eq!(store.remove_pool(&name("third"), told("x")).await, Ok(PoolRemoved::NotFound));
     assert_eq!(done(edited(store, "pool", Edit::Replace(names("a b"))).await), pool, "as it is");
     assert_eq!(written(store).await, before);
     assert_eq!(store.pool(&name("pool")).await, Ok(Some(pool)));
@@ -239,7 +239,7 @@ pub async fn a_pooled_credential_is_not_removed(bed: &dyn Testbed) {
     assert_eq!(written(store).await, before);
     done(edited(store, "pool", Edit::Drop(name("a"))).await);
     assert_eq!(remove(ids[0]).await, Removed::Done);
-    assert_eq!(store.remove_pool(&name("pool"), told("pool_removed")).await, Ok(true));
+    assert_eq!(store.remove_pool(&name("pool"), told("pool_removed")).await, Ok(PoolRemoved::Done));
     assert_eq!(remove(ids[1]).await, Removed::Done);
 }
 

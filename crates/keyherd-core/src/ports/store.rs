@@ -3,6 +3,7 @@
 //! Conditions (who may claim, which generation is current) are decided by the store, in the same statement that
 //! changes the row; outcomes that the domain expects are values, errors are for what went wrong.
 
+mod access;
 mod chains;
 mod clients;
 mod credentials;
@@ -10,6 +11,7 @@ mod logs;
 mod pools;
 mod profiles;
 
+pub use self::access::{AccessStore, AgentCreated, BindingAdded, PoolRemoved};
 pub use self::chains::{ChainStore, ClaimAsk, Claimed, Due, Settled, Settling};
 pub use self::clients::{ClientRemoved, ClientStore, NamedClient};
 pub use self::credentials::{
@@ -52,11 +54,18 @@ impl StoreError {
 
 /// Everything the broker keeps.
 pub trait Store:
-    CredentialStore + PoolStore + ChainStore + ClientStore + ProfileStore + AuditStore + EventStore
+    CredentialStore + PoolStore + ChainStore + ClientStore + ProfileStore + AccessStore + AuditStore + EventStore
 {
 }
 
 impl<T> Store for T where
-    T: CredentialStore + PoolStore + ChainStore + ClientStore + ProfileStore + AuditStore + EventStore
+    T: CredentialStore
+        + PoolStore
+        + ChainStore
+        + ClientStore
+        + ProfileStore
+        + AccessStore
+        + AuditStore
+        + EventStore
 {
 }

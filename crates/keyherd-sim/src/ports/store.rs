@@ -2,6 +2,7 @@
 //!
 //! Owns the faults of the way there. What the store does is the memory store's.
 
+mod access;
 mod chains;
 mod pools;
 mod rooms;

@@ -50,6 +50,22 @@ struct Shown<'a> {
 }
 
 impl Demo {
+    /// What was asked for in so many words, and would not be done. The environment is another matter: it is there for all
+    /// commands, and the demo takes nothing of it.
+    pub(super) fn refuse(flags: &Flags) -> Result<(), Failure> {
+        let given = [
+            ("--database-url", flags.database_url.is_some()),
+            ("--redis-url", flags.redis_url.is_some()),
+            ("--master-key-file", flags.master_key_file.is_some()),
+            ("--server", flags.server.is_some()),
+        ];
+        given.into_iter().find(|(_, is_given)| *is_given).map_or(Ok(()), |(flag, _)| {
+            Err(Failure::usage(format!(
+                "'keyherd demo' works in a temporary folder with a store, a key and a server of its own: run it without {flag}"
+            )))
+        })
+    }
+
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
         let stage = Stage::set().await?;
         let serving = Serving::start(&stage, self.api).await?;

@@ -2,7 +2,9 @@
 //!
 //! Owns arguments, exit codes and what is printed. Never decides about a token: the broker does.
 
+mod agent;
 mod audit;
+mod binding;
 mod client;
 mod cooldown;
 mod cred;
@@ -52,7 +54,7 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 usage; 3 reauthorization needed; \
-     4 not now, try again (cooling, blocked, uncertain, unavailable, timeout); 5 denied (disabled).";
+     4 not now, try again (cooling, blocked, uncertain, unavailable, timeout); 5 denied (disabled, not allowed).";
 
 /// A command's own type has its help, where it has no further commands.
 #[derive(Debug, Subcommand)]
@@ -66,6 +68,12 @@ enum Command {
     /// Client apps that credentials share by name
     #[command(subcommand)]
     Client(client::Client),
+    /// Agents: programs with keys of their own, and what each may use
+    #[command(subcommand)]
+    Agent(agent::Agent),
+    /// Bindings: where credentials and pools may go, and how they are injected there
+    #[command(subcommand)]
+    Binding(binding::Binding),
     /// Let a credential rest, or end its rest
     #[command(subcommand)]
     Cooldown(cooldown::Cooldown),
@@ -98,6 +106,9 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
+    if let Command::Demo(_) = cli.command {
+        demo::Demo::refuse(&cli.flags)?;
+    }
     let environment = Environment::of_process();
     let settings = Settings::load(&cli.flags, &environment)?;
     let is_server = matches!(cli.command, Command::Serve(_) | Command::Demo(_));
@@ -118,6 +129,8 @@ async fn dispatch(command: Command, context: Context) -> Result<(), Failure> {
         Command::Token(command) => command.run(context).await,
         Command::Cred(command) => command.run(context).await,
         Command::Client(command) => command.run(context).await,
+        Command::Agent(command) => command.run(context).await,
+        Command::Binding(command) => command.run(context).await,
         Command::Cooldown(command) => command.run(context).await,
         Command::Pool(command) => command.run(context).await,
         Command::Provider(command) => command.run(context).await,

@@ -8,6 +8,7 @@ use keyherd_core::refresh::RefreshBounds;
 use keyherd_core::upstream::CooldownBounds;
 use serde::Deserialize;
 
+use super::access::AccessKeys;
 use super::number::{count, milliseconds, seconds};
 
 /// `[broker]`.
@@ -71,6 +72,7 @@ pub(super) fn options(
     refresh: RefreshBounds,
     cooldown: CooldownBounds,
     background: BackgroundBounds,
+    access: &AccessKeys,
     broker: &BrokerKeys,
     journal: &JournalKeys,
 ) -> Options {
@@ -85,6 +87,8 @@ pub(super) fn options(
         turn_wait: broker.turn_wait,
         event_holes_max: broker.event_holes_max,
         memory_age_max: broker.memory_age_max,
+        agents_max: access.agents_max,
+        bindings_max: access.bindings_max,
         remove_wait: broker.remove_wait,
         journal_keep: journal.keep,
     }

@@ -11,6 +11,7 @@ use keyherd_core::upstream::CooldownBounds;
 use serde::Deserialize;
 
 use super::ConfigError;
+use super::access::AccessKeys;
 use super::api::ApiKeys;
 use super::background::BackgroundKeys;
 use super::broker::{BrokerKeys, JournalKeys};
@@ -47,6 +48,7 @@ pub(super) struct FileSettings {
     pub(super) cooldown: CooldownBounds,
     #[serde(with = "BackgroundKeys")]
     pub(super) background: BackgroundBounds,
+    pub(super) access: AccessKeys,
     pub(super) broker: BrokerKeys,
     pub(super) journal: JournalKeys,
     pub(super) store: StoreKeys,

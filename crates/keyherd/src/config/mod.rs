@@ -2,6 +2,7 @@
 //!
 //! Owns what every setting is called, its bounds and its default. Never opens a store.
 
+mod access;
 mod api;
 mod background;
 mod broker;
@@ -91,6 +92,7 @@ impl Settings {
                 file.refresh,
                 file.cooldown,
                 file.background,
+                &file.access,
                 &file.broker,
                 &file.journal,
             ),

@@ -52,6 +52,7 @@ fn the_sample_has_every_key_with_its_default() {
     assert_eq!(format!("{sample:?}"), format!("{:?}", FileSettings::default()));
     for section in [
         "refresh",
+        "access",
         "cooldown",
         "background",
         "broker",

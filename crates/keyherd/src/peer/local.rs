@@ -1,5 +1,6 @@
 //! The verbs on the store that this process has opened.
 
+mod access;
 mod pools;
 
 use std::time::Duration;

@@ -2,6 +2,7 @@
 //!
 //! Owns the one shape that both have: documents in, views out, failures with their exit codes. Decides nothing.
 
+mod access;
 mod local;
 mod pools;
 mod server;
@@ -19,6 +20,7 @@ use keyherd_core::ids::Name;
 use keyherd_core::refresh::Ask;
 use keyherd_core::time::Timestamp;
 
+pub(crate) use self::access::AccessPeer;
 pub(crate) use self::pools::PoolPeer;
 pub(crate) use self::server::ServerPeer;
 use crate::cli::Failure;
@@ -28,7 +30,7 @@ pub(crate) type Shown<'a> = &'a mut (dyn FnMut(&TokenView<'_>) -> Result<(), Fai
 
 /// Who does the work.
 #[async_trait]
-pub(crate) trait Peer: PoolPeer + Send + Sync {
+pub(crate) trait Peer: AccessPeer + PoolPeer + Send + Sync {
     /// The time by which ends are shown.
     fn now(&self) -> Timestamp;
 

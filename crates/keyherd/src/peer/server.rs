@@ -2,6 +2,7 @@
 //!
 //! Owns what a problem means for the exit code. The bearer is in no line, and nothing is asked twice.
 
+mod access;
 mod pools;
 
 use std::time::Duration;

@@ -279,7 +279,11 @@ fn the_journal_lies_beside_the_store() {
 
 fn migrate_says_the_schema(place: Place) {
     let sandbox = place.sandbox();
-    assert_eq!(sandbox.run(&["--json", "migrate"]).ok().json()["schema_version"], 3);
+    // Both engines number their schemas alike.
+    let versions =
+        [keyherd_adapters::store::sqlite::SCHEMA_VERSION, keyherd_adapters::store::postgres::SCHEMA_VERSION];
+    let said = sandbox.run(&["--json", "migrate"]).ok().json()["schema_version"].as_i64();
+    assert_eq!(versions.map(Some), [said; 2]);
 }
 
 #[test]

@@ -23,3 +23,18 @@ fn once_for_programs() {
     assert!(!data.exists(), "the demo leaves nothing behind");
     assert!(!sandbox.data().exists(), "the user's data folder is not touched");
 }
+
+/// What is not done is not passed over in silence.
+#[test]
+fn it_works_on_nothing_but_its_own() {
+    let sandbox = Sandbox::new();
+    for (flag, value) in [
+        ("--database-url", "postgres://nobody@127.0.0.1:1/none"),
+        ("--redis-url", "redis://127.0.0.1:1"),
+        ("--master-key-file", "/nowhere"),
+        ("--server", "http://127.0.0.1:1"),
+    ] {
+        sandbox.run(&[flag, value, "demo", "--once"]).failed(2, &["demo", "of its own", flag]);
+    }
+    assert!(!sandbox.data().exists());
+}

@@ -9,6 +9,7 @@
     reason = "in a test the panic is the report; this lint knows #[test] functions only"
 )]
 
+mod agents;
 mod audit;
 mod bad_input;
 mod commands;

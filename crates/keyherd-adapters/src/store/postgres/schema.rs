@@ -8,7 +8,7 @@
 //! Never runs outside the upgrade's lock.
 
 /// The schema this program works on: the same numbers as SQLite's.
-pub const SCHEMA_VERSION: i64 = 4;
+pub const SCHEMA_VERSION: i64 = 5;
 
 /// What a program knows of schemas.
 #[derive(Debug, Clone, Copy)]
@@ -21,9 +21,10 @@ pub(super) struct Schema {
     pub(super) migrations: &'static [(i64, &'static str)],
 }
 
-/// This program's. Programs that know nothing of pools would give their names away, and remove their members.
+/// This program's. Programs that know nothing of pools would give their names away, and remove their members; those
+/// that know nothing of agents and bindings would remove what these are of.
 pub(super) const SCHEMA: Schema =
-    Schema { version: SCHEMA_VERSION, oldest: 4, migrations: &[(3, V3), (4, V4)] };
+    Schema { version: SCHEMA_VERSION, oldest: 5, migrations: &[(3, V3), (4, V4), (5, V5)] };
 
 /// What the fences raise.
 pub(super) const RETIRED_KEY: &str = "KH001";
@@ -259,4 +260,36 @@ CREATE TABLE scoped_cooldowns (
   PRIMARY KEY (credential, scope)
 );
 CREATE INDEX scoped_cooldowns_until ON scoped_cooldowns (until);
+"#;
+
+/// Agents and bindings, sealed but for what is searched for. `agent_names`: what each agent is allowed.
+const V5: &str = r#"
+CREATE TABLE agents (
+  id BIGINT PRIMARY KEY,
+  name TEXT COLLATE "C" NOT NULL UNIQUE,
+  doc BYTEA NOT NULL
+);
+CREATE TABLE agent_names (
+  name TEXT COLLATE "C" NOT NULL,
+  agent BIGINT NOT NULL,
+  PRIMARY KEY (name, agent)
+);
+CREATE INDEX agent_names_agent ON agent_names (agent);
+CREATE TABLE bindings (
+  id BIGINT PRIMARY KEY,
+  name TEXT COLLATE "C" NOT NULL,
+  doc BYTEA NOT NULL
+);
+CREATE INDEX bindings_name ON bindings (name);
+CREATE FUNCTION keyherd_fence_docs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'INSERT' OR NEW.doc IS DISTINCT FROM OLD.doc THEN
+    PERFORM keyherd_fence(NEW.doc);
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER agents_fence_insert BEFORE INSERT ON agents FOR EACH ROW EXECUTE FUNCTION keyherd_fence_docs();
+CREATE TRIGGER agents_fence_update BEFORE UPDATE OF doc ON agents FOR EACH ROW EXECUTE FUNCTION keyherd_fence_docs();
+CREATE TRIGGER bindings_fence_insert BEFORE INSERT ON bindings FOR EACH ROW EXECUTE FUNCTION keyherd_fence_docs();
+CREATE TRIGGER bindings_fence_update BEFORE UPDATE OF doc ON bindings FOR EACH ROW EXECUTE FUNCTION keyherd_fence_docs();
 "#;

@@ -1,5 +1,6 @@
 //! The store on a real PostgreSQL: the contract, births and upgrades, and what only a fleet meets.
 
+mod access;
 mod bed;
 mod broken;
 mod contract;

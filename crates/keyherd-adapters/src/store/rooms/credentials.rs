@@ -11,6 +11,7 @@ use keyherd_core::ports::store::{
 use keyherd_core::time::Timestamp;
 
 use super::SqlStore;
+use super::access::user;
 use super::row::name;
 use super::write::Write;
 use crate::store::fault::Fault;
@@ -154,6 +155,10 @@ impl SqlStore {
         if row.try_get::<Option<&str>>("pool")?.is_some() {
             write.cancel().await?;
             return Ok(Removed::Pooled(name(&row, "pool")?));
+        }
+        if let Some(user) = user(&row)? {
+            write.cancel().await?;
+            return Ok(Removed::Used(user));
         }
         let chain = row.try_get("id")?;
         write.execute(query(sql::REMOVE).bind(id.as_i64())).await?;

@@ -3,6 +3,7 @@
 //! Owns what a change is: one transaction with its conditions, its audit entry and its event. Never names a driver;
 //! what differs between engines stands behind [`Engine`] and in the two texts of a [`super::statement::Sql`].
 
+mod access;
 mod amend;
 mod audit;
 mod bulk;

@@ -6,7 +6,7 @@ use keyherd_core::ids::{CredentialId, Name, PoolId};
 use keyherd_core::pool::{Edit, Member, Pool, PoolConflict, Strategy, successor};
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{
-    NewPool, PoolChange, PoolChanged, PoolCreated, PoolStore, PoolTurn, PoolTurned, Record,
+    NewPool, PoolChange, PoolChanged, PoolCreated, PoolRemoved, PoolStore, PoolTurn, PoolTurned, Record,
 };
 use keyherd_core::time::Timestamp;
 
@@ -68,7 +68,7 @@ impl PoolStore for SqlStore {
         self.told(self.change(update, record).await)
     }
 
-    async fn remove_pool(&self, name: &Name, record: Record) -> Result<bool, StoreError> {
+    async fn remove_pool(&self, name: &Name, record: Record) -> Result<PoolRemoved, StoreError> {
         self.told(self.insist(|| self.drop_pool(name, record.clone())).await)
     }
 }
@@ -156,17 +156,21 @@ impl SqlStore {
         Ok(PoolTurned::Done(Box::new(pool.ok_or_else(vanished)?)))
     }
 
-    async fn drop_pool(&self, name: &Name, record: Record) -> Result<bool, Fault> {
+    async fn drop_pool(&self, name: &Name, record: Record) -> Result<PoolRemoved, Fault> {
         let mut write = self.administer().await?;
         let rows = write.fetch(query(sql::POOL).bind(name.as_str())).await?;
         let Some(pool) = pools(&rows)?.into_iter().next() else {
             write.cancel().await?;
-            return Ok(false);
+            return Ok(PoolRemoved::NotFound);
         };
+        if let Some(user) = write.user_of(name).await? {
+            write.cancel().await?;
+            return Ok(PoolRemoved::Used(user));
+        }
         write.execute(query(sql::REMOVE_POOL).bind(pool.id.as_i64())).await?;
         write.execute(query(sql::REMOVE_MEMBERS).bind(pool.id.as_i64())).await?;
         write.commit(record).await?;
-        Ok(true)
+        Ok(PoolRemoved::Done)
     }
 }
 

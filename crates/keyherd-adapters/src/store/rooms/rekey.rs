@@ -11,7 +11,8 @@ use super::SqlStore;
 use super::installation::Sealed;
 use super::row::unsigned;
 use super::vault::{
-    ACCESS_TOKEN, AUDIT_KEY, CLIENT_SECRET, HASH_KEY, NAMED_SECRET, PROFILE_TEXT, REFRESH_TOKEN, Slot,
+    ACCESS_TOKEN, AGENT_DOC, AUDIT_KEY, BINDING_DOC, CLIENT_SECRET, HASH_KEY, NAMED_SECRET, PROFILE_TEXT,
+    REFRESH_TOKEN, Slot,
 };
 use super::write::Write;
 use crate::seal::{KeyId, Keyring};
@@ -69,7 +70,7 @@ impl SqlStore {
         }
         let total = self.count(query(sql::SEALED_ROWS)).await?;
         let (mut sealed, mut looked) = (0, 0);
-        for table in [Table::CLIENTS, Table::PROFILES, Table::CHAINS] {
+        for table in [Table::CLIENTS, Table::PROFILES, Table::AGENTS, Table::BINDINGS, Table::CHAINS] {
             let (more, seen) = self.reseal(&table, looked, total, progress).await?;
             (sealed, looked) = (sealed + more, seen);
         }
@@ -153,6 +154,8 @@ impl Table {
     const CHAINS: Self = Self { select: sql::SEALED_CHAINS, reseal: chain };
     const CLIENTS: Self = Self { select: sql::SEALED_CLIENTS, reseal: client };
     const PROFILES: Self = Self { select: sql::SEALED_PROFILES, reseal: profile };
+    const AGENTS: Self = Self { select: sql::SEALED_AGENTS, reseal: agent };
+    const BINDINGS: Self = Self { select: sql::SEALED_BINDINGS, reseal: binding };
 }
 
 fn chain(store: &SqlStore, row: &Row) -> Result<Option<Statement>, Fault> {
@@ -180,4 +183,23 @@ fn profile(store: &SqlStore, row: &Row) -> Result<Option<Statement>, Fault> {
     let (id, version) = (row.try_get("id")?, unsigned(row, "version")?);
     let text = store.resealed(Slot::of(PROFILE_TEXT, id, version), row.try_get("text")?)?;
     Ok(text.map(|text| query(sql::RESEAL_PROFILE).bind(text).bind(id)))
+}
+
+fn agent(store: &SqlStore, row: &Row) -> Result<Option<Statement>, Fault> {
+    document(store, row, AGENT_DOC, sql::RESEAL_AGENT)
+}
+
+fn binding(store: &SqlStore, row: &Row) -> Result<Option<Statement>, Fault> {
+    document(store, row, BINDING_DOC, sql::RESEAL_BINDING)
+}
+
+fn document(
+    store: &SqlStore,
+    row: &Row,
+    column: &'static str,
+    reseal: &'static str,
+) -> Result<Option<Statement>, Fault> {
+    let id = row.try_get("id")?;
+    let doc = store.resealed(Slot::of(column, id, 0), row.try_get("doc")?)?;
+    Ok(doc.map(|doc| query(reseal).bind(doc).bind(id)))
 }

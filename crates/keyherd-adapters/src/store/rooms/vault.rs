@@ -24,6 +24,8 @@ pub(in crate::store) const REFRESH_TOKEN: &str = "chains.refresh_token";
 pub(in crate::store) const CLIENT_SECRET: &str = "chains.client_secret";
 pub(in crate::store) const NAMED_SECRET: &str = "clients.secret";
 pub(in crate::store) const PROFILE_TEXT: &str = "profiles.text";
+pub(in crate::store) const AGENT_DOC: &str = "agents.doc";
+pub(in crate::store) const BINDING_DOC: &str = "bindings.doc";
 pub(in crate::store) const HASH_KEY: &str = "installation.hash_key";
 pub(in crate::store) const AUDIT_KEY: &str = "installation.audit_key";
 

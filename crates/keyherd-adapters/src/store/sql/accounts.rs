@@ -88,7 +88,9 @@ macro_rules! chain_of_locked {
     ($clock:literal, $lock:literal, $scopes:literal) => {
         concat!(
             "SELECT c.id, c.claim_id, (SELECT p.name FROM pool_members m JOIN pools p ON p.id = m.pool \
-             WHERE m.credential = n.id) AS pool FROM credentials n JOIN chains c ON c.id = n.chain WHERE n.id = $1",
+             WHERE m.credential = n.id) AS pool, ",
+            users!("n.name"),
+            " FROM credentials n JOIN chains c ON c.id = n.chain WHERE n.id = $1",
             $lock
         )
     };

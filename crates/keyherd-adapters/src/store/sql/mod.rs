@@ -6,6 +6,7 @@
 use super::dialect::dialects;
 use super::statement::Sql;
 
+pub(super) use self::access::*;
 pub(super) use self::accounts::*;
 pub(super) use self::logs::*;
 pub(super) use self::pools::*;
@@ -289,7 +290,21 @@ pub(super) const RESCHEDULE: &str = "UPDATE chains SET due_at = $1 WHERE id = $2
 pub(super) const RESCHEDULE_SEEN: &str =
     "UPDATE chains SET due_at = $1 WHERE id = $2 AND due_at IS NOT DISTINCT FROM $3";
 
+/// Who would miss the credential or pool of that name.
+macro_rules! users {
+    ($name:literal) => {
+        concat!(
+            "(SELECT MIN(a.name) FROM agent_names u JOIN agents a ON a.id = u.agent WHERE u.name = ",
+            $name,
+            ") AS user_agent, (SELECT MIN(b.id) FROM bindings b WHERE b.name = ",
+            $name,
+            ") AS user_binding"
+        )
+    };
+}
+
 // Below the macros, which they use.
+mod access;
 mod accounts;
 mod logs;
 mod pools;

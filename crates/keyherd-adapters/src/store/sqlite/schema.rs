@@ -14,7 +14,7 @@ pub(super) const APPLICATION_ID: i64 = 0x6b79_6864;
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// The n-th one makes version n + 1. Never edited once released: a store that ran it does not run it again.
-const MIGRATIONS: [&str; 4] = [V1, V2, V3, V4];
+const MIGRATIONS: [&str; 5] = [V1, V2, V3, V4, V5];
 
 /// `chains`: sealed columns are BLOBs that name their key in bytes 2 to 9, which is what the fences look at.
 /// `chains_spend` is not unique: what a provider grants is committed, even should another chain hold the same token.
@@ -210,6 +210,39 @@ CREATE TABLE scoped_cooldowns (
   PRIMARY KEY (credential, scope)
 ) WITHOUT ROWID;
 CREATE INDEX scoped_cooldowns_until ON scoped_cooldowns (until);
+";
+
+/// Agents and bindings, sealed but for what is searched for. `agent_names`: what each agent is allowed.
+const V5: &str = "
+CREATE TABLE agents (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  doc BLOB NOT NULL
+);
+CREATE TABLE agent_names (
+  name TEXT NOT NULL,
+  agent BIGINT NOT NULL,
+  PRIMARY KEY (name, agent)
+) WITHOUT ROWID;
+CREATE INDEX agent_names_agent ON agent_names (agent);
+CREATE TABLE bindings (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL,
+  doc BLOB NOT NULL
+);
+CREATE INDEX bindings_name ON bindings (name);
+CREATE TRIGGER agents_fence_insert BEFORE INSERT ON agents
+WHEN substr(NEW.doc, 2, 8) <> (SELECT key_id FROM installation)
+BEGIN SELECT RAISE(ABORT, 'retired master key'); END;
+CREATE TRIGGER agents_fence_update BEFORE UPDATE OF doc ON agents
+WHEN NEW.doc IS NOT OLD.doc AND substr(NEW.doc, 2, 8) <> (SELECT key_id FROM installation)
+BEGIN SELECT RAISE(ABORT, 'retired master key'); END;
+CREATE TRIGGER bindings_fence_insert BEFORE INSERT ON bindings
+WHEN substr(NEW.doc, 2, 8) <> (SELECT key_id FROM installation)
+BEGIN SELECT RAISE(ABORT, 'retired master key'); END;
+CREATE TRIGGER bindings_fence_update BEFORE UPDATE OF doc ON bindings
+WHEN NEW.doc IS NOT OLD.doc AND substr(NEW.doc, 2, 8) <> (SELECT key_id FROM installation)
+BEGIN SELECT RAISE(ABORT, 'retired master key'); END;
 ";
 
 /// Whose file it is, and at which schema.

@@ -1,5 +1,6 @@
 //! The contract on SQLite, and what only files and processes can do wrong.
 
+mod access;
 mod bed;
 mod broken;
 mod contract;

@@ -50,6 +50,11 @@ impl Changes {
         self.note(self.place(name));
     }
 
+    /// An agent or binding changed. Returns when.
+    pub(super) fn of_access(&self) -> Stamp {
+        self.note(None)
+    }
+
     /// Anything may have changed.
     pub(super) fn of_all(&self) {
         self.note(Some(&self.all));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::broker::tests::{HOUR, Stage, acme, actor, stage};
+use crate::ids::{AgentId, BindingId};
 
 const WINDOW: Duration = Duration::from_secs(1);
 
@@ -200,4 +201,25 @@ async fn an_uncommitted_answer_stays_until_the_store_has_settled_it() {
     assert_eq!(revision(&snapshots), granted.chain.revision);
     snapshots.publish_settled(&row.chain, granted.chain.generation);
     assert_eq!(revision(&snapshots), row.chain.revision, "the store's word, also where it went another way");
+}
+
+/// Whether a reading of agents and bindings is in memory when `change` came while it was under way.
+fn keeps_access(change: impl FnOnce(&Snapshots)) -> (bool, bool) {
+    let (snapshots, now) = (Snapshots::new(8, None), Timestamp::from_millis(0));
+    snapshots.watched();
+    let stamp = snapshots.stamp();
+    change(&snapshots);
+    let is_kept = snapshots.keep_access(stamp, Arc::default(), now).is_some();
+    (is_kept, snapshots.with_access(now, |_| ()).is_some())
+}
+
+#[test]
+fn a_reading_of_agents_does_not_bring_back_who_was_revoked_meanwhile() {
+    assert_eq!(keeps_access(|_| {}), (true, true));
+    assert_eq!(keeps_access(|snapshots| snapshots.drop_agent(AgentId::from_i64(1))), (false, false));
+    assert_eq!(keeps_access(|snapshots| snapshots.drop_binding(BindingId::from_i64(1))), (false, false));
+    assert_eq!(keeps_access(Snapshots::drop_access), (false, false));
+    assert_eq!(keeps_access(Snapshots::access_changed), (true, false), "it is there when the store goes");
+    assert_eq!(keeps_access(Snapshots::mark_all_stale), (true, false));
+    assert_eq!(keeps_access(|snapshots| snapshots.forget("acme")), (true, true));
 }

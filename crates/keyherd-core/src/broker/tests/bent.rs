@@ -1,5 +1,6 @@
 //! A store whose claims expire and whose events come as scripted: in front of the memory store, which knows neither.
 
+mod access;
 mod pools;
 
 use std::collections::VecDeque;

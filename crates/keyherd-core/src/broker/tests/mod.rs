@@ -1,5 +1,6 @@
 //! The engine on fakes, in paused time: every row of the failure table, and what must hold around it.
 
+mod agents;
 mod bent;
 mod crash;
 mod doubtful;

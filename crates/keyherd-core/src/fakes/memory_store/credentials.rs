@@ -343,6 +343,9 @@ impl CredentialStore for MemoryStore {
             if let Some(pool) = rows.pool_of(&credential.name) {
                 return (Removed::Pooled(pool.name.clone()), false);
             }
+            if let Some(user) = rows.user_of(&credential.name) {
+                return (Removed::Used(user), false);
+            }
             let claim = rows.chains.get(&credential.chain).and_then(|row| row.chain.claim.as_ref());
             if claim.map(|claim| claim.id) != seen {
                 return (Removed::Claimed, false);

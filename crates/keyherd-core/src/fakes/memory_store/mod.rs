@@ -2,6 +2,7 @@
 //!
 //! Every mutating call is one step under one lock: change, audit entry and event together or not at all.
 
+mod access;
 mod chains;
 mod clients;
 mod credentials;
@@ -17,7 +18,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
+use crate::agent::Agent;
 use crate::audit::{ChainKey, Entry, Link, Note};
+use crate::binding::Binding;
 use crate::credential::{Block, Chain, ClientChoice, Credential, Holder};
 use crate::ids::{ChainId, CredentialId, Name, OwnerId};
 use crate::pool::Pool;
@@ -58,6 +61,8 @@ struct Rows {
     pools: BTreeMap<Name, Pool>,
     clients: BTreeMap<(String, Name), NamedClient>,
     profiles: BTreeMap<String, String>,
+    agents: BTreeMap<Name, Agent>,
+    bindings: Vec<Binding>,
     blocks: HashMap<TokenHash, Block>,
     spent: HashMap<TokenHash, (ChainId, u64)>,
     events: Vec<logs::Kept>,
@@ -111,6 +116,8 @@ impl Installation {
             pools: BTreeMap::new(),
             clients: BTreeMap::new(),
             profiles: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            bindings: Vec::new(),
             blocks: HashMap::new(),
             spent: HashMap::new(),
             events: Vec::new(),

@@ -8,7 +8,7 @@ use crate::ids::{Name, PoolId};
 use crate::pool::{Edit, Member, Pool, PoolConflict, successor};
 use crate::ports::StoreError;
 use crate::ports::store::{
-    NewPool, PoolChange, PoolChanged, PoolCreated, PoolStore, PoolTurn, PoolTurned, Record,
+    NewPool, PoolChange, PoolChanged, PoolCreated, PoolRemoved, PoolStore, PoolTurn, PoolTurned, Record,
 };
 use crate::time::Timestamp;
 
@@ -152,10 +152,11 @@ impl PoolStore for MemoryStore {
         })
     }
 
-    async fn remove_pool(&self, name: &Name, record: Record) -> Result<bool, StoreError> {
-        self.write(record, |rows| {
-            let was_there = rows.pools.remove(name).is_some();
-            (was_there, was_there)
+    async fn remove_pool(&self, name: &Name, record: Record) -> Result<PoolRemoved, StoreError> {
+        self.write(record, |rows| match rows.user_of(name) {
+            Some(user) if rows.pools.contains_key(name) => (PoolRemoved::Used(user), false),
+            _ if rows.pools.remove(name).is_some() => (PoolRemoved::Done, true),
+            _ => (PoolRemoved::NotFound, false),
         })
     }
 }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{Record, StoreError};
+use crate::binding::User;
 use crate::credential::{ClientChoice, Cooldown, Draft, Loaded, Tokens};
 use crate::ids::{ChainId, ClaimId, CredentialId, Name};
 use crate::secret::TokenHash;
@@ -122,6 +123,8 @@ pub enum Removed {
     Done,
     /// It was not there.
     NotFound,
+    /// It would be missed: nothing was changed.
+    Used(User),
     /// Its chain's claim is not the one that was seen: nothing was changed.
     Claimed,
     /// It is a member of that pool: nothing was changed.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Record, StoreError};
+use super::{PoolRemoved, Record, StoreError};
 use crate::credential::Loaded;
 use crate::ids::{CredentialId, Name, PoolId};
 use crate::pool::{Edit, Pool, PoolConflict, Strategy};
@@ -108,6 +108,6 @@ pub trait PoolStore: Send + Sync + 'static {
         record: Record,
     ) -> Result<bool, StoreError>;
 
-    /// Removes a pool; its members stay as credentials. `false`: there was none.
-    async fn remove_pool(&self, name: &Name, record: Record) -> Result<bool, StoreError>;
+    /// Removes a pool that nobody would miss; its members stay as credentials.
+    async fn remove_pool(&self, name: &Name, record: Record) -> Result<PoolRemoved, StoreError>;
 }

@@ -32,7 +32,7 @@ SELECT nextval('upgrades');
 const NEXT_SCHEMA: Schema = Schema {
     version: NEXT,
     oldest: SCHEMA_VERSION,
-    migrations: &[SCHEMA.migrations[0], SCHEMA.migrations[1], (NEXT, ADDS)],
+    migrations: &[SCHEMA.migrations[0], SCHEMA.migrations[1], SCHEMA.migrations[2], (NEXT, ADDS)],
 };
 
 /// Makes the store with this version, and upgrades it with the next one.
@@ -43,8 +43,10 @@ pub(super) async fn upgraded(bed: &Bed) {
 }
 
 const BROKEN: &str = "ALTER TABLE chains ADD COLUMN later TEXT; SELECT 1 / 0";
-const BROKEN_SCHEMA: Schema =
-    Schema { migrations: &[SCHEMA.migrations[0], SCHEMA.migrations[1], (NEXT, BROKEN)], ..NEXT_SCHEMA };
+const BROKEN_SCHEMA: Schema = Schema {
+    migrations: &[SCHEMA.migrations[0], SCHEMA.migrations[1], SCHEMA.migrations[2], (NEXT, BROKEN)],
+    ..NEXT_SCHEMA
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn eight_newer_programs_at_once_upgrade_it_once_while_an_older_one_works() {

@@ -20,7 +20,7 @@ async fn nothing_hot_scans_a_table() {
     let store = bed.store().await;
     let many: Vec<_> = (0..50).map(|n| new(&store, &format!("acme-{n}"), &format!("t{n}"))).collect();
     assert_eq!(store.import_many(&many, record("import")).await, Ok(50));
-    let hot: [Sql; 55] = [
+    let hot: [Sql; 61] = [
         sql::CHAIN,
         sql::LOADED,
         sql::LOADED_PAGE,
@@ -63,6 +63,12 @@ async fn nothing_hot_scans_a_table() {
         sql::TURN_POOL.into(),
         sql::EXHAUST_POOL.into(),
         sql::REMOVE_POOL.into(),
+        sql::USER_OF_NAME.into(),
+        sql::AGENT_OF_NAME.into(),
+        sql::BINDINGS_OF.into(),
+        sql::REMOVE_AGENT.into(),
+        sql::REMOVE_ALLOWED.into(),
+        sql::REMOVE_BINDING.into(),
         sql::CHAIN_OF_LOCKED,
         sql::PROFILE.into(),
         sql::REMOVE_PROFILE.into(),

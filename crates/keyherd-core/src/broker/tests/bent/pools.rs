@@ -5,7 +5,7 @@ use crate::ids::{Name, PoolId};
 use crate::pool::Pool;
 use crate::ports::StoreError;
 use crate::ports::store::{
-    NewPool, PoolChange, PoolChanged, PoolCreated, PoolStore, PoolTurn, PoolTurned, Record,
+    NewPool, PoolChange, PoolChanged, PoolCreated, PoolRemoved, PoolStore, PoolTurn, PoolTurned, Record,
 };
 use crate::time::Timestamp;
 use async_trait::async_trait;
@@ -53,7 +53,7 @@ impl PoolStore for BentStore {
         self.inner.exhaust_pool(pool, epoch, until, record).await
     }
 
-    async fn remove_pool(&self, name: &Name, record: Record) -> Result<bool, StoreError> {
+    async fn remove_pool(&self, name: &Name, record: Record) -> Result<PoolRemoved, StoreError> {
         self.inner.remove_pool(name, record).await
     }
 }
