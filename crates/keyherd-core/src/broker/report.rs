@@ -79,7 +79,7 @@ impl Broker {
         match &report.evidence {
             Evidence::Nothing => Ok(Followed::Nothing),
             Evidence::Works => {
-                self.0.snapshots.proven(&report.credential, id, scope);
+                self.0.snapshots.proven(report.credential.as_str(), id, scope);
                 Ok(Followed::Nothing)
             }
             Evidence::RateLimit { until, seen } => {
