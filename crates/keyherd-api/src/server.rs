@@ -112,7 +112,7 @@ impl Server {
         let limits = &self.api.state().limits;
         let service = TowerToHyperService::new(seat.clone());
         let stream = TokioIo::new(Pressed::new(stream, limits.write_timeout));
-        let mut spoken = pin!(self.http.serve_connection(stream, service));
+        let mut spoken = pin!(self.http.serve_connection_with_upgrades(stream, service));
         let first = idle(&seat, limits.header_timeout);
         let ended = tokio::select! {
             ended = spoken.as_mut() => ended,
