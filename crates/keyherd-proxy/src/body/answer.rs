@@ -20,6 +20,8 @@ use crate::upstream::Lease;
 /// Upstream's answer on its way to the caller. Dropped before its end, it ends the request upstream too.
 pub struct AnswerBody {
     ahead: VecDeque<Frame<Bytes>>,
+    /// How it broke off while it was read ahead: what passes breaks off in the same place.
+    broken: Option<BodyError>,
     rest: Option<hyper::body::Incoming>,
     lease: Option<Lease>,
     idle_timeout: Duration,
@@ -51,6 +53,7 @@ impl AnswerBody {
     pub(crate) fn new(rest: hyper::body::Incoming, lease: Lease, idle_timeout: Duration) -> Self {
         let mut body = Self {
             ahead: VecDeque::new(),
+            broken: None,
             rest: Some(rest),
             lease: Some(lease),
             idle_timeout,
@@ -65,6 +68,7 @@ impl AnswerBody {
     pub(crate) fn empty() -> Self {
         Self {
             ahead: VecDeque::new(),
+            broken: None,
             rest: None,
             lease: None,
             idle_timeout: Duration::MAX,
@@ -82,7 +86,11 @@ impl AnswerBody {
                 self.ahead.push_back(frame);
                 (Ahead::Data, data)
             }
-            Some(Err(_)) => (Ahead::Broken, Bytes::new()),
+            Some(Err(error)) => {
+                self.give_up();
+                self.broken = Some(error.into());
+                (Ahead::Broken, Bytes::new())
+            }
             None => {
                 self.end();
                 (Ahead::End, Bytes::new())
@@ -174,22 +182,24 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        match this.ahead.pop_front() {
-            Some(frame) => {
-                this.passing(&frame);
-                Poll::Ready(Some(Ok(frame)))
-            }
+        if let Some(frame) = this.ahead.pop_front() {
+            this.passing(&frame);
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        match this.broken.take() {
+            Some(error) => Poll::Ready(Some(Err(error))),
             None => this.poll_rest(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ahead.is_empty() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+        self.ahead.is_empty() && self.broken.is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
         let ahead: u64 = self.ahead.iter().filter_map(Frame::data_ref).map(|data| data.len() as u64).sum();
-        let rest = self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        let none = || if self.broken.is_some() { SizeHint::new() } else { SizeHint::with_exact(0) };
+        let rest = self.rest.as_ref().map_or_else(none, Body::size_hint);
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower() + ahead);
         if let Some(upper) = rest.upper() {

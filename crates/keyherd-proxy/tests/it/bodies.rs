@@ -113,3 +113,13 @@ async fn an_answer_that_breaks_off_breaks_off() {
     let answer = Stage::at(&upstream).await.open(get("/gateway/lone/")).await.expect("is answered");
     assert!(answer.into_body().collect().await.is_err());
 }
+
+#[tokio::test]
+async fn so_does_one_that_was_read_ahead() {
+    let said = b"HTTP/1.1 429 Too Many\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+    let answer = Stage::at(&Upstream::raw(said).await).await.open(get("/gateway/lone/")).await;
+    let mut body = answer.expect("is answered").into_body();
+    let frame = body.frame().await.expect("is there").expect("came");
+    assert_eq!(frame.into_data().expect("is data"), "half");
+    assert!(body.frame().await.expect("does not end well").is_err());
+}
