@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::snapshot::Known;
 use super::{AcquireError, Broker, Token};
 use crate::ids::Name;
 use crate::provider::Profile;
@@ -18,8 +19,11 @@ pub struct Judge {
 impl Broker {
     /// The judge of that credential's upstream answers.
     pub async fn judge_of(&self, credential: &Name) -> Result<Judge, AcquireError> {
-        let standing = self.standing(credential).await?;
-        let profile = self.profile(&standing.chain.provider)?;
+        let provider = match self.0.snapshots.with_old(credential.as_str(), provider_of) {
+            Some(provider) => provider,
+            None => self.standing(credential).await?.chain.provider.clone(),
+        };
+        let profile = self.profile(&provider)?;
         Ok(Judge { profile, bounds: self.0.options.cooldown.clone(), broker: self.clone() })
     }
 
@@ -28,6 +32,10 @@ impl Broker {
     pub fn works(&self, token: &Token, scope: Option<&str>) {
         self.0.snapshots.proven(token.credential(), token.credential_id(), scope);
     }
+}
+
+fn provider_of(known: &Known) -> String {
+    known.cell.last().provider.clone()
 }
 
 impl Judge {
