@@ -2,21 +2,26 @@
 //!
 //! Owns the cutting of a stream into events, within a bound. Never holds anything back.
 
-use std::collections::BTreeMap;
-
 use keyherd_core::broker::Judge;
 use keyherd_core::provider::Body;
-use keyherd_core::upstream::{Answer, Evidence, FIRST_EVENT_LEN_MAX};
+use keyherd_core::upstream::{Answer, Evidence, FIRST_EVENT_LEN_MAX, Headers};
 use memchr::memchr;
 use memchr::memmem;
 
 use crate::body::Watch;
 
-/// Sees the events of one answer, and tells once.
+/// What matters of the head of a stream by the time that an event comes.
+struct OfEvents;
+
+impl Headers for OfEvents {
+    fn value(&self, name: &str) -> Option<&str> {
+        (name == "content-type").then_some("text/event-stream")
+    }
+}
+
+/// Sees the events of one answer, and tells once. Streams are many, and most say nothing most of the time: it is small.
 pub(crate) struct EventWatch<T> {
     judge: Judge,
-    words: Vec<memmem::Finder<'static>>,
-    headers: BTreeMap<String, String>,
     event: Vec<u8>,
     /// Nothing stands in the line so far.
     is_blank: bool,
@@ -27,9 +32,8 @@ pub(crate) struct EventWatch<T> {
 
 impl<T: FnMut(Evidence) + Send> EventWatch<T> {
     /// Tells of a used-up limit that an event speaks of.
-    pub(crate) fn new(judge: Judge, headers: BTreeMap<String, String>, tell: T) -> Self {
-        let words = judge.words().map(|word| memmem::Finder::new(word).into_owned()).collect();
-        Self { judge, words, headers, event: Vec::new(), is_blank: true, is_long: false, tell }
+    pub(crate) fn new(judge: Judge, tell: T) -> Self {
+        Self { judge, event: Vec::new(), is_blank: true, is_long: false, tell }
     }
 
     fn push(&mut self, piece: &[u8]) {
@@ -55,11 +59,11 @@ impl<T: FnMut(Evidence) + Send> EventWatch<T> {
     }
 
     fn inspect(&mut self, event: &[u8]) -> bool {
-        if !self.words.iter().any(|word| word.find(event).is_some()) {
+        if !self.judge.words().any(|word| memmem::find(event, word.as_bytes()).is_some()) {
             return false;
         }
         let body = Body::from(event.to_vec());
-        let evidence = self.judge.judge(&Answer { status: 200, headers: &self.headers, body: &body });
+        let evidence = self.judge.judge(&Answer { status: 200, headers: &OfEvents, body: &body });
         let is_limit = matches!(evidence, Evidence::RateLimit { .. });
         if is_limit {
             (self.tell)(evidence);

@@ -183,6 +183,10 @@ impl Body for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         if let Some(frame) = this.ahead.pop_front() {
+            if this.ahead.is_empty() {
+                // A stream may live for long: the room is not kept.
+                this.ahead = VecDeque::new();
+            }
             this.passing(&frame);
             return Poll::Ready(Some(Ok(frame)));
         }

@@ -1,9 +1,8 @@
 //! The tries of one request: with whose token, and after which answer there is another.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::HeaderValue;
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
@@ -215,9 +214,7 @@ impl<'a> Tries<'a> {
                 }
             });
         };
-        let kind = come.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let headers = BTreeMap::from([("content-type".to_owned(), kind.unwrap_or_default().to_owned())]);
-        come.body.watched_by(Box::new(EventWatch::new(judge, headers, tell)));
+        come.body.watched_by(Box::new(EventWatch::new(judge, tell)));
     }
 
     /// The answer as the caller gets it.
