@@ -8,6 +8,7 @@ use keyherd_api::documents::plain;
 use keyherd_core::broker::BackgroundBounds;
 use keyherd_core::refresh::RefreshBounds;
 use keyherd_core::upstream::CooldownBounds;
+use keyherd_proxy::ExchangeLimits;
 use serde::Deserialize;
 
 use super::ConfigError;
@@ -22,6 +23,7 @@ use super::log::LogSettings;
 use super::refresh::RefreshKeys;
 use super::server::ServerBounds;
 use super::store::StoreKeys;
+use super::upstream::UpstreamKeys;
 use super::{cooldown, refresh};
 
 /// The largest configuration file, in bytes.
@@ -59,6 +61,8 @@ pub(super) struct FileSettings {
     pub(super) log: LogSettings,
     pub(super) command: CommandBounds,
     pub(super) client: ServerBounds,
+    #[serde(with = "UpstreamKeys")]
+    pub(super) upstream: ExchangeLimits,
 }
 
 /// Reads a file that was named: it must be there.
