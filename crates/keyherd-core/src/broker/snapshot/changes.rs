@@ -51,8 +51,8 @@ impl Changes {
     }
 
     /// An agent or binding changed. Returns when.
-    pub(super) fn of_access(&self) -> Stamp {
-        self.note(None)
+    pub(super) fn of_access(&self) -> u64 {
+        self.note(None).1
     }
 
     /// Anything may have changed.

@@ -2,7 +2,7 @@
 
 use keyherd_core::ids::PoolId;
 use keyherd_core::pool::Strategy;
-use keyherd_core::ports::store::{Created, CredentialStore, NewPool, PoolCreated, PoolStore};
+use keyherd_core::ports::store::{Created, CredentialStore, NewPool, PoolCreated, PoolRemoved, PoolStore};
 
 use super::bed::{Bed, create, name, new, record};
 
@@ -23,6 +23,7 @@ async fn a_name_is_given_once() {
         let is_credential = matches!(made.unwrap(), Created::Done { .. });
         let is_pool = matches!(pooled.unwrap(), PoolCreated::Done(_));
         assert_ne!(is_credential, is_pool, "{both}");
-        assert_eq!(there.remove_pool(&name(&both), record("pool.remove")).await, Ok(is_pool));
+        let removed = if is_pool { PoolRemoved::Done } else { PoolRemoved::NotFound };
+        assert_eq!(there.remove_pool(&name(&both), record("pool.remove")).await, Ok(removed));
     }
 }
