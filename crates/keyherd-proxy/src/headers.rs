@@ -69,8 +69,11 @@ fn strip_connection(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in OF_CONNECTION {
-        headers.remove(name);
+    // Most messages have none of them.
+    if headers.keys().any(|name| OF_CONNECTION.contains(name)) {
+        for name in OF_CONNECTION {
+            headers.remove(name);
+        }
     }
 }
 

@@ -99,10 +99,8 @@ impl Lane {
     /// A connection that is there.
     fn at_hand(&self) -> Option<Sender> {
         let mut kept = self.kept();
-        while let Some(spare) = kept.spare.pop() {
-            if spare.sender.is_ready() {
-                return Some(Sender::Http1(spare.sender));
-            }
+        if let Some(at) = kept.spare.iter().rposition(|spare| spare.sender.is_ready()) {
+            return Some(Sender::Http1(kept.spare.remove(at).sender));
         }
         if kept.shared.is_empty() {
             return None;
@@ -149,7 +147,8 @@ impl Lane {
         })
     }
 
-    /// Keeps a connection whose answer has ended, unless there are enough.
+    /// Keeps a connection whose answer has ended, unless there are enough. It need not be ready yet: the rest of its request
+    /// may be on its way.
     pub(super) fn keep(self: &Arc<Self>, sender: http1::SendRequest<Outgoing>) {
         let mut kept = self.kept();
         if kept.spare.len() < self.way.limits.spare_connections_max {
@@ -171,7 +170,7 @@ impl Lane {
         let mut kept = self.kept();
         kept.sweep += 1;
         let oldest = kept.sweep.saturating_sub(u64::from(SWEEPS));
-        kept.spare.retain(|spare| spare.since > oldest && spare.sender.is_ready());
+        kept.spare.retain(|spare| spare.since > oldest && !spare.sender.is_closed());
         kept.shared.retain(|shared| {
             let is_used = shared.requests.load(Ordering::Relaxed) > 0;
             (is_used || shared.since > oldest) && !shared.sender.is_closed()

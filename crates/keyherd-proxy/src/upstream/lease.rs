@@ -8,14 +8,10 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
 
 use super::lane::{Lane, Stream};
 use crate::body::Outgoing;
 use crate::target::Target;
-
-/// How long a connection may take to be ready again once its answer has ended: the rest of a request may be on its way.
-const READY_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
 
 pub(super) enum Sender {
     Http1(http1::SendRequest<Outgoing>),
@@ -26,7 +22,8 @@ pub(super) enum Sender {
 pub(crate) struct Lease {
     lane: Arc<Lane>,
     sender: Sender,
-    place: OwnedSemaphorePermit,
+    /// Free again with it.
+    _place: OwnedSemaphorePermit,
     is_reused: bool,
 }
 
@@ -39,7 +36,7 @@ pub(crate) struct Unsent {
 
 impl Lease {
     pub(super) fn new(lane: Arc<Lane>, sender: Sender, place: OwnedSemaphorePermit, is_reused: bool) -> Self {
-        Self { lane, sender, place, is_reused }
+        Self { lane, sender, _place: place, is_reused }
     }
 
     /// Whether something was sent on it before: upstream may have closed it since.
@@ -66,17 +63,10 @@ impl Lease {
 
     /// The answer has ended.
     pub(crate) fn give_back(self) {
-        let Self { lane, sender, place, .. } = self;
-        let Sender::Http1(mut sender) = sender else { return };
-        if sender.is_ready() {
-            lane.keep(sender);
-        } else if !sender.is_closed() {
-            tokio::spawn(async move {
-                if matches!(timeout(READY_WAIT, sender.ready()).await, Ok(Ok(()))) {
-                    lane.keep(sender);
-                }
-                drop(place);
-            });
+        if let Sender::Http1(sender) = self.sender
+            && !sender.is_closed()
+        {
+            self.lane.keep(sender);
         }
     }
 }
