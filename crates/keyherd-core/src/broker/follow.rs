@@ -108,8 +108,10 @@ impl Broker {
             }
             let _ = timeout(CHANGED_MAX, self.0.ports.coordinator.changed()).await;
             // Who waits for these looks at the store by itself, and before this does.
-            let named = self.0.ports.coordinator.named();
-            let is_awaited = named.into_iter().fold(false, |any, chain| self.0.notices.wake(chain) || any);
+            let mut is_awaited = false;
+            for chain in self.0.ports.coordinator.named() {
+                is_awaited |= self.0.notices.wake(chain);
+            }
             if is_awaited {
                 tokio::time::sleep(NAMED_FIRST).await;
             }

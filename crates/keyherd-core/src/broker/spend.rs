@@ -42,12 +42,10 @@ pub(super) fn spend_hash(
 /// begins to live when it is made, and would otherwise be asked for again and again.
 fn since_sent(meaning: Meaning, took: Duration, in_time: Duration) -> Meaning {
     let Meaning::Granted(mut grant) = meaning else { return meaning };
-    let left = |life: Duration| {
-        let least = if took <= in_time { life / 2 } else { Duration::ZERO };
-        life.saturating_sub(took).max(least)
-    };
-    grant.expires_in = left(grant.expires_in);
-    grant.refresh_expires_in = grant.refresh_expires_in.map(left);
+    let share = if took <= in_time { 2 } else { u32::MAX };
+    let left = |life: Duration| life.saturating_sub(took).max(life / share);
+    (grant.expires_in, grant.refresh_expires_in) =
+        (left(grant.expires_in), grant.refresh_expires_in.map(left));
     Meaning::Granted(grant)
 }
 
