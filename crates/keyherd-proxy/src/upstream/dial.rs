@@ -67,12 +67,12 @@ pub(super) enum Fresh {
 
 impl Way {
     pub(super) fn new(reach: Arc<dyn Reach>, tls: ClientConfig, limits: ExchangeLimits) -> Self {
-        let offering = |protocols: &[&[u8]]| {
-            let mut config = tls.clone();
+        let offering = |mut config: ClientConfig, protocols: &[&[u8]]| {
             config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
             Arc::new(config)
         };
-        let (any, only_http1) = (offering(&[b"h2", b"http/1.1"]), offering(&[b"http/1.1"]));
+        let any = offering(tls.clone(), &[b"h2", b"http/1.1"]);
+        let only_http1 = offering(tls, &[b"http/1.1"]);
         Self { reach, any, only_http1, limits }
     }
 
