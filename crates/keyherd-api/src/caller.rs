@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use keyherd_core::agent::Agent;
@@ -19,6 +19,9 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::problem::{Code, Problem};
+
+/// Where some clients put their key.
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The keys this server knows itself, as hashes. Keys are random and long, so that a plain hash gives nothing away.
 #[derive(Clone)]
@@ -41,10 +44,23 @@ impl Callers {
         Self { admin: Sha256::digest(admin_token.expose().as_bytes()).into() }
     }
 
-    /// Who shows this request's bearer token (RFC 6750, section 2.1). Compared in constant time, hash by hash.
+    /// Who shows this request's bearer token (RFC 6750, section 2.1).
     pub(crate) async fn recognise(&self, headers: &HeaderMap, broker: &Broker) -> Result<Caller, Problem> {
-        let token =
-            headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes())).ok_or_else(no_token)?;
+        self.whose(shown_bearer(headers).ok_or_else(no_token)?, broker).await
+    }
+
+    /// The same for a door behind this one, whose clients may know of no bearers: then the key stands in `x-api-key`.
+    pub(crate) async fn recognise_at_annex(
+        &self,
+        headers: &HeaderMap,
+        broker: &Broker,
+    ) -> Result<Caller, Problem> {
+        let key = || headers.get(API_KEY).map(HeaderValue::as_bytes).filter(|key| !key.is_empty());
+        self.whose(shown_bearer(headers).or_else(key).ok_or_else(no_token)?, broker).await
+    }
+
+    /// Compared in constant time, hash by hash.
+    async fn whose(&self, token: &[u8], broker: &Broker) -> Result<Caller, Problem> {
         let hash: [u8; 32] = Sha256::digest(token).into();
         if self.admin.ct_eq(&hash).into() {
             return Ok(Caller::Admin);
@@ -109,7 +125,7 @@ impl Caller {
     }
 
     /// Whether they may use that credential or pool. Who may not is not told whether it exists.
-    pub(crate) fn may_use(&self, name: &str) -> Result<(), Problem> {
+    pub fn may_use(&self, name: &str) -> Result<(), Problem> {
         match self {
             Self::Agent(agent) if !agent.is_allowed(name) => Err(Problem::new(
                 Code::Denied,
@@ -164,6 +180,10 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parts.extensions.get::<Self>().cloned().ok_or_else(no_token)
     }
+}
+
+fn shown_bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()))
 }
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {

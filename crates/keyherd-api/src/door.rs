@@ -14,6 +14,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::{HeaderValue, Method, Request};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
 use tower::{BoxError, Service, ServiceExt};
 
 use crate::hosts::Arrival;
@@ -73,6 +75,10 @@ impl Api {
             let caller = state.callers.recognise(request.headers(), &state.broker).await?;
             return routes::token::answer(state, caller, request.into_body()).await;
         }
+        if let Some(annex) = state.annex.as_ref().filter(|annex| annex.is_for(request.uri().path())) {
+            let caller = state.callers.recognise_at_annex(request.headers(), &state.broker).await?;
+            return annex.answer(caller, request.map(boxed)).await;
+        }
         let mut request = request.map(Body::new);
         if !is_open(request.uri().path()) {
             let caller = state.callers.recognise(request.headers(), &state.broker).await?;
@@ -88,6 +94,14 @@ impl Api {
         tracing::debug!(%method, path, status = response.status().as_u16(), ?took, "answered");
         Ok(response)
     }
+}
+
+fn boxed<B>(body: B) -> UnsyncBoxBody<Bytes, BoxError>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    UnsyncBoxBody::new(body.map_err(Into::into))
 }
 
 /// Paths that need no bearer. All others do, also those that are nowhere.

@@ -4,6 +4,7 @@
 //! [`Api`] is the door over a broker, [`serve`] puts it on a listener. Never names an adapter: everything goes through
 //! [`keyherd_core::broker::Broker`] and its ports. Never writes a secret but in the answer to who may have it.
 
+mod annex;
 mod asking;
 mod body;
 mod caller;
@@ -19,6 +20,7 @@ mod routes;
 mod server;
 mod state;
 
+pub use self::annex::{Annex, AnnexRequest, Reply, reply};
 pub use self::caller::{Caller, Callers};
 pub use self::door::{Api, Seat};
 pub use self::hosts::{BadHost, Hosts};

@@ -14,6 +14,10 @@ use crate::problem::{Code, ProblemView};
 
 const BEARER: &str = "bearer";
 
+const ABOUT: &str = "An OAuth credential broker: however many ask, it happens once.\n\n\
+    Requests of any method to `/gateway/{name}/{path}` go to the upstream of that name's binding, with its credential in \
+    place of the caller's key, which may then stand in `x-api-key` too. What they take and answer is upstream's to describe.";
+
 /// Info, security, and the schemas that every route shares.
 pub(crate) fn base() -> OpenApi {
     let bearer = HttpBuilder::new()
@@ -29,7 +33,7 @@ pub(crate) fn base() -> OpenApi {
             InfoBuilder::new()
                 .title("keyherd")
                 .version(crate::VERSION)
-                .description(Some("An OAuth credential broker: however many ask, it happens once."))
+                .description(Some(ABOUT))
                 .license(Some(LicenseBuilder::new().name("MIT OR Apache-2.0").build()))
                 .build(),
         )

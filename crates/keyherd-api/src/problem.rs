@@ -196,7 +196,7 @@ impl Problem {
     }
 
     /// Asks the caller to come again after that time.
-    pub(crate) fn retry_after(mut self, rest: Duration) -> Self {
+    pub fn retry_after(mut self, rest: Duration) -> Self {
         self.retry_after = Some(rest);
         self
     }

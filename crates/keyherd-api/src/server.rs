@@ -100,8 +100,9 @@ impl Server {
             None => cut.run_until_cancelled(self.speak(stream, seat)).await,
             Some(tls) => {
                 let greeted = timeout(self.api.state().limits.header_timeout, tls.accept(stream));
-                match cut.run_until_cancelled(greeted).await {
-                    Some(Ok(Ok(stream))) => cut.run_until_cancelled(self.speak(stream, seat)).await,
+                match Box::pin(cut.run_until_cancelled(greeted)).await {
+                    // Apart: connections without TLS must not be as large as those with it.
+                    Some(Ok(Ok(stream))) => Box::pin(cut.run_until_cancelled(self.speak(stream, seat))).await,
                     _ => None,
                 }
             }
@@ -112,7 +113,8 @@ impl Server {
         let limits = &self.api.state().limits;
         let service = TowerToHyperService::new(seat.clone());
         let stream = TokioIo::new(Pressed::new(stream, limits.write_timeout));
-        let mut spoken = pin!(self.http.serve_connection(stream, service));
+        // Apart, and so once: a future that others are made of is moved into each of them.
+        let mut spoken = Box::pin(self.http.serve_connection_with_upgrades(stream, service));
         let first = idle(&seat, limits.header_timeout);
         let ended = tokio::select! {
             ended = spoken.as_mut() => ended,

@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::annex::Annex;
 use crate::caller::Callers;
 use crate::documents::ReadyView;
 use crate::hosts::Hosts;
@@ -28,6 +29,8 @@ pub struct ApiState {
     pub metrics: Metrics,
     /// The names it answers to, beside its own.
     pub hosts: Hosts,
+    /// A door behind this one.
+    pub annex: Option<Arc<dyn Annex>>,
 }
 
 /// Shared by all handlers. Cheap to clone.
@@ -40,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) callers: Callers,
     pub(crate) metrics: Metrics,
     pub(crate) hosts: Hosts,
+    pub(crate) annex: Option<Arc<dyn Annex>>,
     pub(crate) limits: ApiLimits,
     /// The description of this door, rendered once.
     pub(crate) openapi: Bytes,
@@ -72,6 +76,7 @@ impl State {
             callers: state.callers,
             metrics: state.metrics,
             hosts: state.hosts,
+            annex: state.annex,
             openapi,
             closing: CancellationToken::new(),
             changes: TaskTracker::new(),

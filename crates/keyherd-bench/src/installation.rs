@@ -96,6 +96,20 @@ impl Installation {
         Ok(())
     }
 
+    /// Imports an account whose first access token ends in `life`.
+    ///
+    /// # Errors
+    /// As [`Broker::connect`].
+    pub async fn import_valid(&self, name: &str, family: u64, token_url: &str, life: Duration) -> Outcome {
+        let draft = Draft::parse(DraftFields {
+            access_token: Some("first".into()),
+            expires_at: Some(SystemClock.now() + life),
+            ..credential(name, family, token_url)
+        })?;
+        self.broker.connect(draft, ConnectMode::Create, &Actor::new("bench")).await?;
+        Ok(())
+    }
+
     /// Ends it in order.
     pub async fn close(self) {
         self.broker.shutdown(Duration::from_secs(30)).await;

@@ -10,6 +10,7 @@ pub mod cli;
 mod counting;
 pub mod figures;
 pub mod fleet;
+pub mod gateway;
 mod heat;
 mod installation;
 mod loopback;

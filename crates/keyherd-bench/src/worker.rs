@@ -13,7 +13,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::Outcome;
 
 /// A worker that ends has this long for it; one that works, for its answer.
-const ANSWER_MAX: Duration = Duration::from_secs(120);
+const ANSWER_MAX: Duration = Duration::from_secs(300);
 
 /// A worker, seen from the bench.
 #[derive(Debug)]

@@ -80,6 +80,13 @@ impl FleetCoordinator {
         join(self.bell.tried(), redis).await;
     }
 
+    fn say(&self) {
+        if let Some((_, turns)) = &self.redis {
+            turns.say();
+        }
+        self.bell.say(self.redis_is_up());
+    }
+
     fn redis_is_up(&self) -> bool {
         self.redis.as_ref().is_some_and(|(link, _)| link.is_up())
     }
@@ -89,10 +96,16 @@ impl FleetCoordinator {
 impl Coordinator for FleetCoordinator {
     fn announce(&self) {
         self.ears.announce();
-        if let Some((_, turns)) = &self.redis {
-            turns.say();
-        }
-        self.bell.say(self.redis_is_up());
+        self.say();
+    }
+
+    fn announce_chain(&self, chain: ChainId) {
+        self.ears.announce_chain(chain);
+        self.say();
+    }
+
+    fn named(&self) -> Vec<ChainId> {
+        self.ears.named()
     }
 
     async fn changed(&self) {

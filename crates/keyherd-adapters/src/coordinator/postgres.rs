@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use keyherd_core::ids::ChainId;
 use keyherd_core::ports::Coordinator;
 use keyherd_core::spell::Spell;
 use tokio::sync::{Notify, watch};
@@ -181,6 +182,15 @@ impl Coordinator for PostgresBell {
         self.say(false);
     }
 
+    fn announce_chain(&self, chain: ChainId) {
+        self.shared.ears.announce_chain(chain);
+        self.say(false);
+    }
+
+    fn named(&self) -> Vec<ChainId> {
+        self.shared.ears.named()
+    }
+
     async fn changed(&self) {
         self.listen();
         // That nothing rang is no reason not to look.
@@ -234,13 +244,14 @@ where
 impl Shared {
     /// One notice at a time: whatever is announced while it is under way makes one more.
     async fn speak(self: Arc<Self>) {
+        let mut told = 0;
         loop {
             self.wanted.notified().await;
             if self.unhurried.load(Ordering::Acquire) {
                 tokio::time::sleep(self.options.spacing).await;
             }
             let count = self.ears.announced();
-            let said = self.notify(&self.ears.word()).await;
+            let said = self.notify(&self.ears.word(told)).await;
             let problem = said.as_ref().err().map(WireError::word);
             *self.mute.lock().unwrap_or_else(PoisonError::into_inner) = problem;
             if let Err(error) = said {
@@ -253,6 +264,7 @@ impl Shared {
                 if let Some(times) = self.unsaid.over() {
                     tracing::info!(times, "other processes are notified again");
                 }
+                told = count;
                 self.said.send_replace(count);
             }
         }

@@ -23,6 +23,10 @@ pub enum WireError {
     /// Two transactions stood in each other's way, and this one was rolled back: it may be tried again.
     #[error("another transaction stood in the way")]
     Serialization,
+    /// The session does not know a statement that was prepared in it, or knows it otherwise: nothing was changed, and it
+    /// may be tried again.
+    #[error("a prepared statement is not known any more")]
+    Forgotten,
     /// The server takes no writes: a standby, or set so.
     #[error("PostgreSQL takes no writes here: a standby, or default_transaction_read_only is on")]
     ReadOnly,
@@ -77,14 +81,23 @@ impl WireError {
             Self::Missing(_) => "there is no such database or table",
             Self::Tls(_) => "TLS cannot be had as its URL asks",
             Self::UnknownOutcome(_) => "a reply was lost",
-            Self::Unique(_) | Self::Serialization | Self::Other { .. } => "it refused a statement",
+            Self::Unique(_) | Self::Serialization | Self::Forgotten | Self::Other { .. } => {
+                "it refused a statement"
+            }
         }
     }
 
     /// Whether the connection that this came from is of no use any more, as far as this tells. One to a server that became
     /// a standby would stay for ever: the next one may be led to the server that takes writes now.
     pub(super) fn breaks(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::TimedOut(_) | Self::UnknownOutcome(_) | Self::ReadOnly)
+        matches!(
+            self,
+            Self::Unavailable(_)
+                | Self::TimedOut(_)
+                | Self::UnknownOutcome(_)
+                | Self::ReadOnly
+                | Self::Forgotten
+        )
     }
 }
 
@@ -104,6 +117,9 @@ fn told_by_server(told: &DbError) -> WireError {
         "23505" => WireError::Unique(told.constraint().unwrap_or("a unique index").to_owned()),
         "40001" | "40P01" => WireError::Serialization,
         "25006" => WireError::ReadOnly,
+        // A name that is not known; one whose plan a change of the schema has outdated; and the session's own question.
+        // Statements of ours divide by nothing else.
+        "26000" | "0A000" | "22012" => WireError::Forgotten,
         "57014" => WireError::TimedOut("a statement passed statement_timeout, or was cancelled"),
         "55P03" => WireError::TimedOut("a lock was not had in time"),
         "25P03" => WireError::TimedOut("a transaction was idle for too long"),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::Client;
 
+use super::names::Names;
 use super::tls::MakeTls;
 use super::{Target, WireError, WireOptions};
 
@@ -18,12 +19,17 @@ pub(super) struct Lanes {
     pub(super) options: WireOptions,
     idle: Mutex<Vec<Lane>>,
     permits: Arc<Semaphore>,
+    names: AtomicBool,
+    /// Names were used and were not known: something shares the sessions after all.
+    names_failed: AtomicBool,
 }
 
 struct Lane {
     number: u32,
     session: u64,
     client: Option<Client>,
+    /// What the client's session knows by name.
+    names: Names,
     /// The client's connection has its age: it is not lent again.
     is_old: Arc<AtomicBool>,
 }
@@ -33,10 +39,21 @@ impl Lanes {
         let max = options.lanes_max.max(1);
         // The lowest number lies on top: what is taken is what was used last, and few are used where few are needed.
         let unopened =
-            |number| Lane { number, session: 0, client: None, is_old: Arc::new(AtomicBool::new(false)) };
+            |number| Lane { number, session: 0, client: None, names: Names::new(), is_old: Arc::default() };
         let idle = (0..max).rev().map(unopened).collect();
         let permits = Arc::new(Semaphore::new(max as usize));
-        Arc::new(Self { target, options, idle: Mutex::new(idle), permits })
+        let (names, names_failed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { target, options, idle: Mutex::new(idle), permits, names, names_failed })
+    }
+
+    pub(super) fn sessions_are_ours(&self, are_ours: bool) {
+        self.names.store(are_ours, Ordering::Release);
+    }
+
+    fn uses_names(&self) -> bool {
+        self.options.prepared_statements
+            && self.names.load(Ordering::Acquire)
+            && !self.names_failed.load(Ordering::Acquire)
     }
 
     /// A lane with a connection that is open, as far as is known.
@@ -125,6 +142,37 @@ impl Loan {
         self.lane.as_ref().and_then(|lane| lane.client.as_ref())
     }
 
+    /// What the session knows by name, where names may be used.
+    pub(super) fn names(&self) -> Option<&Names> {
+        self.lane.as_ref().map(|lane| &lane.names).filter(|_| self.lanes.uses_names())
+    }
+
+    /// A name that was to be known was not.
+    pub(super) fn names_failed(&self) {
+        if !self.lanes.names_failed.swap(true, Ordering::AcqRel) {
+            tracing::warn!(
+                "sessions of PostgreSQL are shared with others or forget: statements are not prepared any more"
+            );
+        }
+    }
+
+    /// Goes back after its session was taught what it shall know by name.
+    pub(super) fn teach(mut self, timeout: Duration) {
+        if !self.names().is_some_and(Names::has_wishes) {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let is_well = match (self.names(), self.client()) {
+                (Some(names), Some(client)) => names.teach(client, timeout).await,
+                _ => true,
+            };
+            if !is_well {
+                self.discard();
+            }
+        });
+    }
+
     /// What was remembered of the lane holds no more.
     pub(super) fn unsettle(&mut self) {
         if let Some(lane) = &mut self.lane {
@@ -161,7 +209,7 @@ impl Loan {
         self.discard();
         let (client, is_old) = self.lanes.connect().await?;
         if let Some(lane) = &mut self.lane {
-            (lane.client, lane.is_old) = (Some(client), is_old);
+            (lane.client, lane.names, lane.is_old) = (Some(client), Names::new(), is_old);
         }
         self.fresh = true;
         Ok(())

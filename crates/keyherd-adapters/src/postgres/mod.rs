@@ -2,11 +2,13 @@
 //!
 //! Owns connections and their bounds. Never knows a table. Statements are sent unnamed with their parameters' types
 //! (Parse, Bind, Execute, Sync in one packet): one round trip each, and nothing is left in a session, so that consecutive
-//! transactions may run in different ones, behind a pooler in transaction mode.
+//! transactions may run in different ones, behind a pooler in transaction mode. Where sessions are known to be ours,
+//! statements that are used often get names.
 
 mod clock;
 mod fault;
 mod lanes;
+mod names;
 mod target;
 mod tls;
 mod transaction;
@@ -22,6 +24,7 @@ pub use self::clock::{ClockOptions, ClockSource, ServerClock};
 pub use self::fault::WireError;
 use self::lanes::Lanes;
 pub(crate) use self::lanes::open;
+use self::names::Names;
 pub use self::target::{BadTarget, Target};
 pub use self::transaction::Tx;
 
@@ -46,6 +49,8 @@ pub struct WireOptions {
     pub answer_margin: Duration,
     /// A connection that is older is replaced before it is used again.
     pub connection_age_max: Duration,
+    /// Statements that are used often may be prepared, where sessions are known to be ours.
+    pub prepared_statements: bool,
 }
 
 impl Default for WireOptions {
@@ -58,6 +63,7 @@ impl Default for WireOptions {
             idle_in_transaction_timeout: Duration::from_secs(10),
             answer_margin: Duration::from_secs(2),
             connection_age_max: Duration::from_secs(30 * 60),
+            prepared_statements: true,
         }
     }
 }
@@ -113,7 +119,13 @@ impl Wire {
     pub async fn begin_within(&self, statement_timeout: Duration) -> Result<Tx, WireError> {
         let loan = self.0.take().await?;
         let answer_timeout = statement_timeout + self.0.options.answer_margin;
-        Ok(Tx::new(loan, self.opening(statement_timeout), answer_timeout))
+        let question = loan.names().and_then(Names::question);
+        Ok(Tx::new(loan, self.opening(statement_timeout), question, answer_timeout))
+    }
+
+    /// Whether sessions are known to be ours: statements get names from then on, or no more.
+    pub(crate) fn sessions_are_ours(&self, are_ours: bool) {
+        self.0.sessions_are_ours(are_ours);
     }
 
     /// How long after its last statement was begun a transaction may yet be seen to be committed, by these bounds.

@@ -77,6 +77,11 @@ impl Target {
 }
 
 impl Target {
+    /// Whether it is the same server, reached in the same way.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.config == other.config
+    }
+
     /// Who logs in, for messages; none: whoever runs this process.
     pub(crate) fn user(&self) -> Option<&str> {
         self.config.get_user()

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{join, join_all, join3};
-use tokio_postgres::{Client, Error, Row};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error, Row, Statement};
 
 use super::fault::is_definite;
 use super::lanes::Loan;
@@ -22,6 +23,8 @@ const PIPELINE_MAX: usize = 16;
 pub struct Tx {
     loan: Option<Loan>,
     opening: String,
+    /// The session was asked whether it knows the names that its lane believes it does.
+    uses_names: bool,
     answer_timeout: Duration,
     /// Statements that travel before the one that is asked, as of the last [`Tx::send_ahead`].
     ahead: AtomicU32,
@@ -31,10 +34,18 @@ pub struct Tx {
 }
 
 impl Tx {
-    pub(super) fn new(loan: Loan, opening: String, answer_timeout: Duration) -> Self {
+    pub(super) fn new(
+        loan: Loan,
+        mut opening: String,
+        question: Option<String>,
+        answer_timeout: Duration,
+    ) -> Self {
+        let uses_names = question.is_some();
+        opening.extend(question);
         Self {
             loan: Some(loan),
             opening,
+            uses_names,
             answer_timeout,
             ahead: AtomicU32::new(0),
             begun: AtomicBool::new(false),
@@ -66,7 +77,13 @@ impl Tx {
     /// After any error nothing of the transaction will be committed.
     pub async fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, WireError> {
         let client = self.client()?;
-        self.settle(client, client.query_typed(sql, params)).await
+        match self.named(sql, params) {
+            None => self.settle(client, client.query_typed(sql, params)).await,
+            Some(named) => {
+                let values = values(params);
+                self.settle(client, client.query(&named, &values)).await
+            }
+        }
     }
 
     /// How many rows a statement changed.
@@ -75,7 +92,7 @@ impl Tx {
     /// As [`Tx::query`].
     pub async fn execute(&self, sql: &str, params: &[Param<'_>]) -> Result<u64, WireError> {
         let client = self.client()?;
-        self.settle(client, client.execute_typed(sql, params)).await
+        self.settle(client, self.change(client, sql, params)).await
     }
 
     /// Several statements without parameters, in one text: for migrations.
@@ -112,13 +129,14 @@ impl Tx {
         match self.send_commit(last).await {
             Ok(changed) => counts.extend(changed),
             Err(error) => {
-                self.failed.store(true, Ordering::Release);
-                self.broken.fetch_or(error.breaks(), Ordering::AcqRel);
+                self.note(&error, error.breaks());
                 return Err(error);
             }
         }
         // Ended: the lane goes back as it is.
-        self.loan = None;
+        if let Some(loan) = self.loan.take() {
+            loan.teach(self.answer_timeout);
+        }
         Ok(counts)
     }
 
@@ -153,7 +171,7 @@ impl Tx {
         if client.is_closed() {
             return Err(WireError::Unavailable("the connection was lost before the commit".into()));
         }
-        let statements = join_all(last.iter().map(|(sql, params)| client.execute_typed(sql, params)));
+        let statements = join_all(last.iter().map(|(sql, params)| self.change(client, sql, params)));
         let sent = join3(self.begin_once(client), statements, client.batch_execute("COMMIT"));
         let Ok((begun, changed, committed)) = tokio::time::timeout(self.answer_timeout, sent).await else {
             return Err(WireError::UnknownOutcome("no answer in time".into()));
@@ -167,6 +185,29 @@ impl Tx {
             (_, Err(error)) | (Err(error), Ok(())) => {
                 Err(WireError::UnknownOutcome(WireError::from(error).to_string()))
             }
+        }
+    }
+
+    /// By its name, if the session knows it.
+    async fn change(&self, client: &Client, sql: &str, params: &[Param<'_>]) -> Result<u64, Error> {
+        match self.named(sql, params) {
+            None => client.execute_typed(sql, params).await,
+            Some(named) => client.execute(&named, &values(params)).await,
+        }
+    }
+
+    /// Names that the session learns while this is under way are not used: it was not asked about them.
+    fn named(&self, sql: &str, params: &[Param<'_>]) -> Option<Statement> {
+        let names = self.loan.as_ref().and_then(Loan::names)?;
+        let types = params.iter().map(|(_, of_type)| of_type.clone());
+        names.find(sql, types).filter(|_| self.uses_names)
+    }
+
+    fn note(&self, error: &WireError, breaks: bool) {
+        self.failed.store(true, Ordering::Release);
+        self.broken.fetch_or(breaks, Ordering::AcqRel);
+        if let (WireError::Forgotten, Some(loan)) = (error, &self.loan) {
+            loan.names_failed();
         }
     }
 
@@ -185,8 +226,7 @@ impl Tx {
             }
         };
         if let Err(error) = &settled {
-            self.failed.store(true, Ordering::Release);
-            self.broken.fetch_or(matches!(error, WireError::ReadOnly), Ordering::AcqRel);
+            self.note(error, matches!(error, WireError::ReadOnly | WireError::Forgotten));
         }
         settled
     }
@@ -203,6 +243,10 @@ impl Tx {
         let client = self.loan.as_ref().and_then(Loan::client);
         client.ok_or_else(|| WireError::Unavailable("the connection is gone".into()))
     }
+}
+
+fn values<'a>(params: &[Param<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    params.iter().map(|(value, _)| *value).collect()
 }
 
 impl Drop for Tx {

@@ -46,6 +46,10 @@ impl Dialer {
         Self { tls, proxy }
     }
 
+    pub(super) fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
     /// A failure's detail names host and port.
     pub(super) async fn dial(&self, url: &Url, timeout: Duration) -> Result<Box<dyn Stream>, Failure> {
         let stage = Stage::default();
@@ -75,7 +79,13 @@ impl Dialer {
         Ok(Box::new(secured(stream, config, url).await?))
     }
 
-    async fn reach(&self, url: &Url, here_only: bool, stage: &Stage) -> Result<TcpStream, Failure> {
+    /// A TCP connection, by the egress proxy where there is one. Without a bound on time.
+    pub(super) async fn reach(
+        &self,
+        url: &Url,
+        here_only: bool,
+        stage: &Stage,
+    ) -> Result<TcpStream, Failure> {
         match &self.proxy {
             Some(proxy) if !is_loopback(url) => self.through(proxy, url, stage).await,
             _ => open(url, here_only, stage).await,
@@ -95,7 +105,7 @@ impl Dialer {
 
 /// What was being done, for the detail of a timeout.
 #[derive(Default)]
-struct Stage(Mutex<&'static str>);
+pub(super) struct Stage(Mutex<&'static str>);
 
 impl Stage {
     fn enter(&self, stage: &'static str) {

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use keyherd_core::credential::State;
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 use self::acquire::AcquireTimes;
 pub(crate) use self::acquire::Path;
@@ -18,8 +18,12 @@ pub(crate) use self::acquire::Path;
 const BUCKETS: [f64; 15] =
     [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 
+/// The same of what the proxy adds, which is less.
+const OVERHEAD_BUCKETS: [f64; 11] =
+    [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0];
+
 /// Name, type and meaning of every metric that there is.
-const NAMES: [(&str, &str, &str); 13] = [
+const NAMES: [(&str, &str, &str); 15] = [
     ("keyherd_refresh_total", "counter", "Provider calls to refresh a token, by provider and outcome."),
     ("keyherd_refresh_joined_total", "counter", "Callers who joined a refresh that was under way."),
     ("keyherd_provider_call_seconds", "histogram", "How long the provider's token endpoint took."),
@@ -40,10 +44,13 @@ const NAMES: [(&str, &str, &str); 13] = [
     ("keyherd_claims_unresolved", "gauge", "Claims whose outcome is not recorded yet."),
     ("keyherd_approvals_total", "counter", "Approvals that ended, by decision."),
     ("keyherd_approval_waiters", "gauge", "Those who wait for a human's answer in this process."),
+    ("keyherd_proxy_requests_total", "counter", "Requests to upstreams, by door and outcome."),
+    (OVERHEAD, "histogram", "What was spent on a request here, upstream's own time left out."),
     ("keyherd_claim_lost_total", "counter", "Claims that were lost before their answer was committed."),
 ];
 
 const ACQUIRE: &str = "keyherd_acquire_seconds";
+const OVERHEAD: &str = "keyherd_proxy_overhead_seconds";
 
 /// Every state a credential may be in: those without any count as zero.
 const STATES: [State; 7] = [
@@ -71,7 +78,10 @@ pub struct MetricsError(#[from] BuildError);
 impl Metrics {
     /// Installs the process's recorder. Once per process, before a broker runs.
     pub fn install() -> Result<Self, MetricsError> {
-        let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
+        let handle = PrometheusBuilder::new()
+            .set_buckets(&BUCKETS)?
+            .set_buckets_for_metric(Matcher::Full(OVERHEAD.into()), &OVERHEAD_BUCKETS)?
+            .install_recorder()?;
         describe();
         Ok(Self { handle, acquire: Arc::default() })
     }

@@ -130,6 +130,7 @@ pub(crate) fn door(host: &Host, limits: ApiLimits) -> Api {
         callers: Callers::new(&Secret::from(ADMIN)),
         metrics: metrics(),
         hosts: Hosts::default(),
+        annex: None,
     };
     Api::new(state, limits)
 }

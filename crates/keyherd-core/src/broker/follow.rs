@@ -26,6 +26,8 @@ const WATCH_RETRY: Duration = Duration::from_millis(250);
 const POLL_FIRST: Duration = Duration::from_millis(25);
 /// Where claims expire, their owner's death shows no sooner: between two looks passes at least this part of their life.
 const POLL_LIFE: u32 = 12;
+/// Who waits for a chain that was named has so long a start on the watch: both ask the same store.
+const NAMED_FIRST: Duration = Duration::from_millis(20);
 /// How long a coordinator may keep the watch asleep: it owes a bounded poll, and is not relied upon.
 const CHANGED_MAX: Duration = Duration::from_secs(5);
 
@@ -52,11 +54,11 @@ impl Notices {
         }
     }
 
-    fn wake(&self, chain: ChainId) {
+    /// Whether somebody waits for it.
+    fn wake(&self, chain: ChainId) -> bool {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(notify) = waiting.get(&chain) {
-            notify.notify_waiters();
-        }
+        let notify = waiting.get(&chain);
+        notify.inspect(|notify| notify.notify_waiters()).is_some()
     }
 
     fn wake_all(&self) {
@@ -116,6 +118,14 @@ impl Broker {
                 tracing::info!(times, "the outbox is read again");
             }
             let _ = timeout(CHANGED_MAX, self.0.ports.coordinator.changed()).await;
+            // Who waits for these looks at the store by itself, and before this does.
+            let mut is_awaited = false;
+            for chain in self.0.ports.coordinator.named() {
+                is_awaited |= self.0.notices.wake(chain);
+            }
+            if is_awaited {
+                tokio::time::sleep(NAMED_FIRST).await;
+            }
         }
     }
 

@@ -13,6 +13,7 @@ mod crash;
 mod doubt;
 mod flight;
 mod follow;
+mod judge;
 mod later;
 mod lead;
 mod manage;
@@ -55,6 +56,7 @@ pub use self::connect::{ConnectError, ConnectMode, Connected, NewTokens};
 use self::cool::CoolKey;
 pub use self::flight::{Flights, Lost, Spawn};
 use self::follow::Notices;
+pub use self::judge::Judge;
 use self::lead::FlightEnd;
 pub use self::manage::{ManageError, PAGE_MAX, Page};
 #[cfg(feature = "mutants")]

@@ -3,14 +3,13 @@
 use serde_json::{Value, json};
 
 use super::acquire::Rest;
-use super::snapshot::Known;
 use super::{AcquireError, Acquired, Broker};
 use crate::audit::Actor;
 use crate::credential::{Chain, Cooldown, Loaded};
 use crate::ids::{CredentialId, Name};
 use crate::provider::unless_echo;
 use crate::refresh::{Ask, Refusal};
-use crate::upstream::{Answer, Evidence, Seen, judge};
+use crate::upstream::{Answer, Evidence, Seen};
 
 /// One exchange's end, with proof of what was used in it.
 #[derive(Debug, Clone)]
@@ -62,11 +61,7 @@ pub enum Followed {
 impl Broker {
     /// What an answer proves that came now, by the rules of the credential's provider.
     pub async fn evidence(&self, credential: &Name, answer: &Answer<'_>) -> Result<Evidence, AcquireError> {
-        let provider = match self.0.snapshots.with_old(credential.as_str(), provider_of) {
-            Some(provider) => provider,
-            None => self.standing(credential).await?.chain.provider.clone(),
-        };
-        Ok(judge(answer, &*self.profile(&provider)?, &self.0.options.cooldown, self.now()))
+        Ok(self.judge_of(credential).await?.judge(answer))
     }
 
     /// Takes a report. However many tell of the same, it happens once; it is in force here when this returns.
@@ -79,7 +74,7 @@ impl Broker {
         match &report.evidence {
             Evidence::Nothing => Ok(Followed::Nothing),
             Evidence::Works => {
-                self.0.snapshots.proven(&report.credential, id, scope);
+                self.0.snapshots.proven(report.credential.as_str(), id, scope);
                 Ok(Followed::Nothing)
             }
             Evidence::RateLimit { until, seen } => {
@@ -142,10 +137,6 @@ impl Broker {
             Acquired::Refused(refusal) => Followed::Refused(refusal),
         })
     }
-}
-
-fn provider_of(known: &Known) -> String {
-    known.cell.last().provider.clone()
 }
 
 /// Whether refreshing will not help before a person has acted.

@@ -10,8 +10,8 @@ mod pools;
 mod rests;
 
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -73,6 +73,23 @@ pub(super) struct Cell {
     held: ArcSwap<Held>,
     /// The change by which it was found to be old; 0: it is not.
     stale_since: AtomicU64,
+    told: Mutex<Told>,
+}
+
+/// The last change of a chain that was the coming of a generation, and nothing else: who reads that generation has it,
+/// whenever the reading began.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    tick: u64,
+    generation: u64,
+    /// The last change before that was anything else.
+    before: u64,
+}
+
+impl Told {
+    fn is_in(self, tick: u64, stamp: Stamp, chain: &Chain) -> bool {
+        tick == self.tick && self.generation <= chain.generation && self.before <= stamp.tick()
+    }
 }
 
 /// A row in memory.
@@ -104,6 +121,10 @@ impl Cell {
     /// The state, unless it is known to be old.
     pub(super) fn fresh(&self) -> Option<arc_swap::Guard<Arc<Held>>> {
         (self.stale_since.load(Ordering::Acquire) == 0).then(|| self.held.load())
+    }
+
+    fn told(&self) -> Told {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The state, old or not: for when the store cannot be asked.
@@ -179,10 +200,14 @@ impl Snapshots {
         }
         let (credential, cell) = (loaded.credential.clone(), self.keep(stamp, &loaded.chain));
         let name = &loaded.credential.name;
-        let is_fresh = || self.changes.has_none(stamp, loaded.chain.id, name);
+        let is_fresh = || {
+            let has = |tick| cell.told().is_in(tick, stamp, &loaded.chain);
+            self.changes.has_none(stamp, loaded.chain.id, name, has)
+        };
         if is_fresh() {
             let probes = self.probes_at_ends(&credential);
             let reread_at = AtomicI64::new(self.reread_at(read_at));
+            let cell = Arc::clone(&cell);
             let known = Arc::new(Known { credential, window, read_at, reread_at, stamp, cell, probes });
             self.names.pin().insert(name.clone(), known);
             // A change between the look and the insertion was noted before it removes names.
@@ -212,11 +237,16 @@ impl Snapshots {
     /// The chain changed elsewhere. `generation`: where it is known that this is all that changed.
     pub(super) fn chain_changed(&self, id: ChainId, generation: Option<u64>) {
         // Also where the chain is not known yet: a read that is under way may be older than this.
-        let changed = self.changes.of_chain(id);
-        if let Some(cell) = self.cells.pin().get(&id)
-            && generation.is_none_or(|generation| cell.held.load().generation < generation)
-        {
-            cell.stale_since.fetch_max(changed.tick(), Ordering::AcqRel);
+        let (last, tick) = self.changes.of_chain(id);
+        let pinned = self.cells.pin();
+        let Some(cell) = pinned.get(&id) else { return };
+        if let Some(generation) = generation {
+            let mut told = cell.told.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = if last == told.tick { told.before } else { last };
+            *told = Told { tick, generation, before };
+        }
+        if generation.is_none_or(|generation| cell.held.load().generation < generation) {
+            cell.stale_since.fetch_max(tick, Ordering::AcqRel);
         }
     }
 
@@ -252,7 +282,8 @@ impl Snapshots {
         let pinned = self.cells.pin();
         let read = Held { chain: chain.clone(), stamp, is_uncommitted: false };
         let cell = pinned.get_or_insert_with(chain.id, || {
-            Arc::new(Cell { held: ArcSwap::from_pointee(read.clone()), stale_since: AtomicU64::new(0) })
+            let (stale_since, told) = (AtomicU64::new(0), Mutex::default());
+            Arc::new(Cell { held: ArcSwap::from_pointee(read.clone()), stale_since, told })
         });
         let found_old = cell.stale_since.load(Ordering::Acquire);
         let old_since = found_old.max(self.changes.last_general());
@@ -261,7 +292,7 @@ impl Snapshots {
             let is_known_old = is_later && held.stamp.tick() < old_since && !held.is_uncommitted;
             is_known_old || is_older(held, chain)
         });
-        if found_old != 0 && found_old <= stamp.tick() {
+        if found_old != 0 && (found_old <= stamp.tick() || cell.told().is_in(found_old, stamp, chain)) {
             // Only if it was not found old once more meanwhile.
             let _ = cell.stale_since.compare_exchange(found_old, 0, Ordering::AcqRel, Ordering::Relaxed);
         }

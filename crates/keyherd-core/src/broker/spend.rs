@@ -38,11 +38,14 @@ pub(super) fn spend_hash(
 }
 
 /// Lives in an answer are counted from when it was asked for: it may have lain unread, in a process that was stopped,
-/// for longer than its token lives.
-fn since_sent(meaning: Meaning, took: Duration) -> Meaning {
+/// for longer than its token lives. One that came in time is worth half of what it says at least: a slow provider's token
+/// begins to live when it is made, and would otherwise be asked for again and again.
+fn since_sent(meaning: Meaning, took: Duration, in_time: Duration) -> Meaning {
     let Meaning::Granted(mut grant) = meaning else { return meaning };
-    grant.expires_in = grant.expires_in.saturating_sub(took);
-    grant.refresh_expires_in = grant.refresh_expires_in.map(|life| life.saturating_sub(took));
+    let share = if took <= in_time { 2 } else { u32::MAX };
+    let left = |life: Duration| life.saturating_sub(took).max(life / share);
+    (grant.expires_in, grant.refresh_expires_in) =
+        (left(grant.expires_in), grant.refresh_expires_in.map(left));
     Meaning::Granted(grant)
 }
 
@@ -105,7 +108,7 @@ impl Lead {
                 let meaning = classify(&self.profile, &reply, self.broker.now());
                 let tokens = [&row.tokens.refresh_token, &row.tokens.access_token, &row.client.secret];
                 let secrets: Vec<_> = tokens.into_iter().flatten().collect();
-                Happened::Answered(since_sent(without_echo(meaning, &secrets), took))
+                Happened::Answered(since_sent(without_echo(meaning, &secrets), took, limits.answer_timeout))
             }
             Delivery::NotSent { code, detail } => {
                 tracing::warn!(credential = %self.name, code, detail, "token request not sent");
@@ -266,7 +269,7 @@ impl Broker {
     /// The snapshot first, then other processes.
     pub(super) fn publish(&self, row: &Chain) {
         self.0.snapshots.publish(row);
-        self.0.ports.coordinator.announce();
+        self.0.ports.coordinator.announce_chain(row.id);
         crash::point("published");
     }
 

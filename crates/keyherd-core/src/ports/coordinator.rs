@@ -20,6 +20,17 @@ pub trait Coordinator: Send + Sync + 'static {
     /// Something was committed: wakes whoever waits in [`Coordinator::changed`], here and in other processes.
     fn announce(&self);
 
+    /// The same of one chain, which may be named to them: who waits for it need not read first what else is new.
+    fn announce_chain(&self, _chain: ChainId) {
+        self.announce();
+    }
+
+    /// Chains that other processes named since the last call. A hint like all the rest: some may be missing, some may be
+    /// none of this installation's.
+    fn named(&self) -> Vec<ChainId> {
+        Vec::new()
+    }
+
     /// Returns when the store may have changed since the last call returned; at worst after a bounded poll.
     async fn changed(&self);
 

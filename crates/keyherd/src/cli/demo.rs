@@ -1,5 +1,7 @@
 //! `keyherd demo`: the scenes, then a server to play with.
 
+use std::sync::Arc;
+
 use clap::Args;
 use keyherd_api::Metrics;
 use serde::Serialize;
@@ -11,7 +13,7 @@ use super::peer::{self, Context};
 use super::signals::Signals;
 use crate::config::{Environment, Flags, ListenFlags, Settings};
 use crate::demo::{Failover, Outcome, Screen, Stage};
-use crate::wire::{self, ADMIN_TOKEN_FILE, Door, Wired, admin_token};
+use crate::wire::{self, ADMIN_TOKEN_FILE, Door, GatewayDoor, Wired, admin_token};
 
 /// Where the demo's API listens unless it is told otherwise: any free port, beside a real server.
 const LISTEN: &str = "127.0.0.1:0";
@@ -36,6 +38,7 @@ pub(crate) struct Demo {
 struct Serving {
     settings: Settings,
     wired: Wired,
+    gateway: Arc<GatewayDoor>,
     url: String,
     stop: CancellationToken,
     server: JoinHandle<bool>,
@@ -98,16 +101,18 @@ impl Serving {
             .resolve(&ListenFlags { api: listen, ..ListenFlags::default() }, &environment)?;
         let metrics = Metrics::install().map_err(Failure::failed)?;
         let wired = wire::open(&settings).await?;
-        let door = Door::open(&api, &wired, metrics, &admin_token(&settings.data)?).await?;
+        let gateway = GatewayDoor::open(&settings, &wired).await?;
+        let door = Door::open(&api, &wired, metrics, &admin_token(&settings.data)?, gateway.clone()).await?;
         let (url, stop) = (door.url(), CancellationToken::new());
         let server = tokio::spawn(door.serve(stop.clone()));
-        Ok(Self { settings, wired, url, stop, server })
+        Ok(Self { settings, wired, gateway, url, stop, server })
     }
 
     async fn end(self) {
         self.stop.cancel();
         // A server that panicked has said so.
         let _ = self.server.await;
+        self.gateway.shutdown().await;
         peer::end(&self.wired, self.settings.command.shutdown_patience).await;
     }
 }

@@ -10,7 +10,7 @@ use super::output::Output;
 use super::peer::{self, Context};
 use super::signals::Signals;
 use crate::config::{ListenFlags, Settings};
-use crate::wire::{self, ADMIN_TOKEN_FILE, Door, admin_token};
+use crate::wire::{self, ADMIN_TOKEN_FILE, Door, GatewayDoor, admin_token};
 
 /// Run the server: API, background refresh, recovery.
 ///
@@ -38,9 +38,11 @@ impl Serve {
         let settings = &context.settings;
         let api = settings.listening.resolve(&self.listen, &context.environment)?;
         let metrics = Metrics::install().map_err(Failure::failed)?;
+        wire::raise_limit();
         let wired = wire::open(settings).await?;
         let token = admin_token(&settings.data)?;
-        let door = Door::open(&api, &wired, metrics, &token).await?;
+        let gateway = GatewayDoor::open(settings, &wired).await?;
+        let door = Door::open(&api, &wired, metrics, &token, gateway.clone()).await?;
         drop(token);
         let mut signals = Signals::listen()?;
         wired.run_background();
@@ -49,6 +51,7 @@ impl Serve {
         let patience = settings.command.shutdown_patience;
         let served = async {
             door.serve(stop.clone()).await;
+            gateway.shutdown().await;
             peer::end(&wired, patience).await;
         };
         let asked = async {

@@ -9,6 +9,7 @@ use keyherd_core::approval::ApprovalBounds;
 use keyherd_core::broker::BackgroundBounds;
 use keyherd_core::refresh::RefreshBounds;
 use keyherd_core::upstream::CooldownBounds;
+use keyherd_proxy::ExchangeLimits;
 use serde::Deserialize;
 
 use super::ConfigError;
@@ -24,6 +25,7 @@ use super::log::LogSettings;
 use super::refresh::RefreshKeys;
 use super::server::ServerBounds;
 use super::store::StoreKeys;
+use super::upstream::UpstreamKeys;
 use super::{cooldown, refresh};
 
 /// The largest configuration file, in bytes.
@@ -65,6 +67,8 @@ pub(super) struct FileSettings {
     #[serde(with = "ApprovalKeys")]
     pub(super) approvals: ApprovalBounds,
     pub(super) rules: RuleKeys,
+    #[serde(with = "UpstreamKeys")]
+    pub(super) upstream: ExchangeLimits,
 }
 
 /// Reads a file that was named: it must be there.

@@ -38,6 +38,7 @@ pub(super) struct PostgresKeys {
     answer_margin: Duration,
     #[serde(rename = "connection_age_max_seconds", deserialize_with = "seconds::<_, 1_000, 604_800_000>")]
     connection_age_max: Duration,
+    prepared_statements: bool,
     #[serde(rename = "claim_life_seconds", deserialize_with = "seconds::<_, 1_000, 3_600_000>")]
     pub(super) claim_life: Duration,
     #[serde(rename = "clock_interval_seconds", deserialize_with = "seconds::<_, 100, 3_600_000>")]
@@ -58,6 +59,7 @@ impl Default for PostgresKeys {
             idle_in_transaction_timeout,
             answer_margin,
             connection_age_max,
+            prepared_statements,
         } = WireOptions::default();
         let ClockOptions { every, drift_ppm } = ClockOptions::default();
         Self {
@@ -68,6 +70,7 @@ impl Default for PostgresKeys {
             idle_in_transaction_timeout,
             answer_margin,
             connection_age_max,
+            prepared_statements,
             claim_life: CLAIM_LIFE,
             clock_every: every,
             clock_drift_ppm: drift_ppm,
@@ -86,6 +89,7 @@ impl PostgresKeys {
             idle_in_transaction_timeout: self.idle_in_transaction_timeout,
             answer_margin: self.answer_margin,
             connection_age_max: self.connection_age_max,
+            prepared_statements: self.prepared_statements,
         }
     }
 

@@ -21,12 +21,14 @@ mod places;
 mod refresh;
 mod server;
 mod store;
+mod upstream;
 
 use std::path::{Path, PathBuf};
 
 use keyherd_adapters::provider::EgressProxy;
 use keyherd_adapters::seal::KeySource;
 use keyherd_core::broker::Options;
+use keyherd_proxy::ExchangeLimits;
 
 pub(crate) use self::api::{ApiSettings, Listening, TlsFiles};
 pub(crate) use self::command::CommandBounds;
@@ -64,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) log: LogSettings,
     /// One command's bounds.
     pub(crate) command: CommandBounds,
+    /// Bounds of exchanges with upstreams.
+    pub(crate) upstream: ExchangeLimits,
 }
 
 impl Settings {
@@ -101,6 +105,7 @@ impl Settings {
             ca_bundle,
             log: log_settings(file.log, environment)?,
             command: file.command,
+            upstream: file.upstream,
             data,
         })
     }

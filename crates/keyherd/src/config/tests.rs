@@ -66,6 +66,7 @@ fn the_sample_has_every_key_with_its_default() {
         "log",
         "command",
         "client",
+        "upstream",
     ] {
         let body = text.split_once(&format!("\n[{section}]\n")).unwrap().1;
         let lines = body.lines().take_while(|line| !line.starts_with('['));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use keyherd_adapters::durable;
 use keyherd_adapters::system::OsEntropy;
-use keyherd_api::{Api, ApiState, Callers, Metrics, serve};
+use keyherd_api::{Annex, Api, ApiState, Callers, Metrics, serve};
 use keyherd_core::ports::Entropy;
 use keyherd_core::secret::Secret;
 use rustls::ServerConfig;
@@ -85,6 +85,7 @@ impl Door {
         wired: &Wired,
         metrics: Metrics,
         admin_token: &Secret,
+        annex: Arc<dyn Annex>,
     ) -> Result<Self, DoorError> {
         let failed = |problem| DoorError::Listen { listen: settings.listen.clone(), problem };
         let tls = settings.tls.as_ref().map(server_config).transpose()?;
@@ -99,6 +100,7 @@ impl Door {
             callers: Callers::new(admin_token),
             metrics,
             hosts: settings.hosts.clone(),
+            annex: Some(annex),
         };
         Ok(Self { listener, address, tls, api: Api::new(state, settings.limits.clone()) })
     }

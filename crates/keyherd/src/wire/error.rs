@@ -38,6 +38,8 @@ pub(crate) enum WireError {
         path.display()
     )]
     KeyElsewhere { path: PathBuf, place: String },
+    #[error("the roots that upstreams are verified by cannot be read: {0}")]
+    Roots(std::io::Error),
     #[error("{0}: try again, or look at the sandbox this runs in")]
     Entropy(#[from] NoEntropy),
 }

@@ -4,10 +4,12 @@
 //! for PostgreSQL. Nothing that a hot token does not need happens here: certificates are loaded, locks taken and writers
 //! opened when something first asks for them.
 
+mod descriptors;
 mod door;
 mod engine;
 mod error;
 mod fleet;
+mod gateway;
 mod profiles;
 mod sqlite;
 mod tls;
@@ -19,10 +21,12 @@ use keyherd_adapters::provider::{HttpOptions, HttpProvider};
 use keyherd_adapters::store::SqlStore;
 use keyherd_core::broker::{Broker, Ports};
 
+pub(crate) use self::descriptors::raise_limit;
 pub(crate) use self::door::{ADMIN_TOKEN_FILE, Door, DoorError, admin_token};
 use self::engine::Engine;
 pub(crate) use self::engine::{ClockLead, Rotation};
 pub(crate) use self::error::WireError;
+pub(crate) use self::gateway::GatewayDoor;
 pub(crate) use self::profiles::LayeredProfiles;
 use crate::config::{Settings, StoreSettings};
 

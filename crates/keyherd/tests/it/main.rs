@@ -12,6 +12,7 @@
 mod agents;
 mod audit;
 mod bad_input;
+mod clients;
 mod commands;
 #[cfg(feature = "crash-points")]
 mod crash;

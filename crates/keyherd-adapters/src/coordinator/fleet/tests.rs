@@ -65,7 +65,7 @@ async fn until_turn(host: &FleetCoordinator, wanted: Turn) {
 
 /// Waits, woken by nothing but words, until everything that `speaker` has said is heard.
 async fn hears(listener: &FleetCoordinator, speaker: &FleetCoordinator) {
-    let word = speaker.ears.word();
+    let word = speaker.ears.word(0);
     soon(async {
         while !listener.ears.has_heard(&word) {
             listener.changed().await;
@@ -164,7 +164,7 @@ async fn words_go_through_redis_and_through_the_store_for_those_who_do_not_see_i
     two.announce();
     hears(&without, &two).await;
     // It listened before, and notices come in their order: one that was sent at once would be here.
-    assert!(!without.ears.has_heard(&one.ears.word()), "it waits for others to travel with");
+    assert!(!without.ears.has_heard(&one.ears.word(0)), "it waits for others to travel with");
     fleet.redis.kill();
     until_redis(&two, false).await;
     until_heard_by_notice(&two).await;

@@ -20,6 +20,7 @@ pub(super) async fn listen(shared: Arc<Shared>) {
     loop {
         let Deafness { word, detail } = session(&shared).await;
         let before = shared.hearing.send_replace(Hearing::Deaf(word));
+        shared.wire.sessions_are_ours(false);
         // The words of an outage change while it lasts: it is one all the same.
         if shared.deaf.failed() {
             tracing::warn!(problem = detail, "notices of other processes do not arrive");
@@ -110,6 +111,8 @@ async fn prove(shared: &Shared, client: &Client) -> Deafness {
             Err(_elapsed) => return "a notice to itself did not come back".into(),
         }
         if shared.hearing.send_replace(Hearing::Proven) != Hearing::Proven {
+            // A pooler that shares sessions loses notices.
+            shared.wire.sessions_are_ours(shared.listen.is(shared.wire.target()));
             if let Some(times) = shared.deaf.over() {
                 tracing::info!(times, "notices of other processes arrive again");
             }

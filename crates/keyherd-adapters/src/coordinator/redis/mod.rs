@@ -146,10 +146,13 @@ impl Shared {
 
     /// One word at a time: whatever is announced while it is under way makes one more.
     async fn speak(self: Arc<Self>) {
+        let mut told = 0;
         loop {
             self.wanted.notified().await;
+            let count = self.ears.announced();
             let mut publish = cmd("PUBLISH");
-            publish.arg(self.link.channel()).arg(self.ears.word());
+            publish.arg(self.link.channel()).arg(self.ears.word(told));
+            told = count;
             // Who cannot be reached so is reached through the store.
             let _ = self.link.ask::<i64>(&publish).await;
         }

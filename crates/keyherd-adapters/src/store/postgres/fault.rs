@@ -21,7 +21,9 @@ pub(super) fn told(error: WireError, target: &Target) -> Fault {
     Fault::Told(match error {
         // Whoever looked before it wrote is kept apart from others who do; so a row that is there all the same came from
         // a plain write meanwhile, and a second look sees it.
-        WireError::Serialization | WireError::Unique(_) => return Fault::Contended(error.to_string()),
+        WireError::Serialization | WireError::Unique(_) | WireError::Forgotten => {
+            return Fault::Contended(error.to_string());
+        }
         WireError::Other { code, .. } if code == RETIRED_KEY => StoreError::Sealed(format!(
             "{target}: the master key was rotated, and this process still has the old one: give it the new one, then start it again"
         )),

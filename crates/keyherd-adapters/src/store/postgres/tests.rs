@@ -7,6 +7,7 @@ mod contract;
 mod counted;
 mod keys;
 mod late;
+mod namespace;
 mod opening;
 mod plans;
 mod pooled;

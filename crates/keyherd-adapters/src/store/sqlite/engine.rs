@@ -15,6 +15,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::SqliteBounds;
+use super::briefly::briefly;
 use super::connection::Readers;
 use super::fault::{FileFault, explain};
 use super::owners::Owners;
@@ -176,7 +177,7 @@ impl Turn<'_> {
     ) -> Result<Vec<Done>, FileFault> {
         let begins = !std::mem::replace(&mut self.has_begun, true);
         let all = begins.then(|| query("BEGIN IMMEDIATE")).into_iter().chain(statements).collect();
-        let mut done = run_all(&mut self.line.connection, all).await?;
+        let mut done = briefly(run_all(&mut self.line.connection, all)).await?;
         done.drain(..usize::from(begins));
         Ok(done)
     }

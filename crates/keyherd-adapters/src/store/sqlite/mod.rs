@@ -4,6 +4,7 @@
 //! processes by `BEGIN IMMEDIATE` and conditional statements; the liveness of a claim's owner is a file lock. Network
 //! file systems are refused. Never calls a provider, never reads a clock that it was not given.
 
+mod briefly;
 mod check;
 mod connection;
 mod engine;

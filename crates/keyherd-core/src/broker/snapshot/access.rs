@@ -73,7 +73,7 @@ impl Snapshots {
 
     /// An agent or binding was added.
     pub(in crate::broker) fn access_changed(&self) {
-        self.access_changed.fetch_max(self.changes.of_access().tick(), Ordering::AcqRel);
+        self.access_changed.fetch_max(self.changes.of_access(), Ordering::AcqRel);
     }
 
     /// That agent has no key any more.
@@ -88,12 +88,12 @@ impl Snapshots {
 
     /// Nothing is known any more of agents and bindings.
     pub(in crate::broker) fn drop_access(&self) {
-        self.access_removed.fetch_max(self.changes.of_access().tick(), Ordering::SeqCst);
+        self.access_removed.fetch_max(self.changes.of_access(), Ordering::SeqCst);
         self.access.store(None);
     }
 
     fn take_out(&self, without: impl Fn(&Access) -> Access) {
-        self.access_removed.fetch_max(self.changes.of_access().tick(), Ordering::SeqCst);
+        self.access_removed.fetch_max(self.changes.of_access(), Ordering::SeqCst);
         self.access.rcu(|known| {
             known.as_ref().map(|known| {
                 Arc::new(KnownAccess {

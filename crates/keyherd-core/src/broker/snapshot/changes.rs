@@ -40,8 +40,8 @@ impl Changes {
         Stamp(self.ticks.load(Ordering::Acquire))
     }
 
-    /// That chain changed. Returns when.
-    pub(super) fn of_chain(&self, chain: ChainId) -> Stamp {
+    /// That chain changed. Returns the tick of the last change before, and this one's. A change is never tick 0.
+    pub(super) fn of_chain(&self, chain: ChainId) -> (u64, u64) {
         self.note(self.place(chain))
     }
 
@@ -51,8 +51,8 @@ impl Changes {
     }
 
     /// An agent or binding changed. Returns when.
-    pub(super) fn of_access(&self) -> Stamp {
-        self.note(None)
+    pub(super) fn of_access(&self) -> u64 {
+        self.note(None).1
     }
 
     /// Anything may have changed.
@@ -60,15 +60,22 @@ impl Changes {
         self.note(Some(&self.all));
     }
 
-    /// Whether neither that chain nor what belongs to that name is known to have changed since `stamp`. What may have been
+    /// Whether neither that chain nor what belongs to that name is known to have changed since `stamp`, but for a change of
+    /// the chain that the reading `has` nevertheless. What may have been
     /// of anything is not asked for here: it keeps a reading from the hot path, and not from those who find the store gone.
-    pub(super) fn has_none(&self, stamp: Stamp, chain: ChainId, name: &Name) -> bool {
+    pub(super) fn has_none(
+        &self,
+        stamp: Stamp,
+        chain: ChainId,
+        name: &Name,
+        has: impl Fn(u64) -> bool,
+    ) -> bool {
         // Pairs with the one in `note`: of a keeper that looks after it has kept, and of a change that removes after it was
         // noted, at least one sees the other.
         fence(Ordering::SeqCst);
-        let is_newer = |place: &AtomicU64| stamp.0 < place.load(Ordering::Acquire);
-        let places = [self.place(chain), self.place(name.as_str())];
-        !places.into_iter().flatten().any(is_newer)
+        let last = |place: Option<&AtomicU64>| place.map_or(0, |place| place.load(Ordering::Acquire));
+        let of_chain = last(self.place(chain));
+        last(self.place(name.as_str())) <= stamp.0 && (of_chain <= stamp.0 || has(of_chain))
     }
 
     /// Whether what belongs to that name is not known to have changed since `stamp`: as [`Changes::has_none`].
@@ -92,18 +99,15 @@ impl Changes {
         self.places.get(usize::try_from(hash % PLACES as u64).unwrap_or_default())
     }
 
-    fn note(&self, place: Option<&AtomicU64>) -> Stamp {
+    fn note(&self, place: Option<&AtomicU64>) -> (u64, u64) {
         let tick = self.ticks.fetch_add(1, Ordering::AcqRel) + 1;
-        if let Some(place) = place {
-            place.fetch_max(tick, Ordering::AcqRel);
-        }
+        let last = place.map_or(0, |place| place.fetch_max(tick, Ordering::AcqRel));
         fence(Ordering::SeqCst);
-        Stamp(tick)
+        (last, tick)
     }
 }
 
 impl Stamp {
-    /// Never 0 for a change: the first one is the first tick.
     pub(super) fn tick(self) -> u64 {
         self.0
     }

@@ -127,8 +127,8 @@ impl Snapshots {
     }
 
     /// A request in that scope went well: whoever waits for that need not wait any more.
-    pub(in crate::broker) fn proven(&self, name: &Name, id: CredentialId, scope: Option<&str>) {
-        self.with_old(name.as_str(), |known| {
+    pub(in crate::broker) fn proven(&self, name: &str, id: CredentialId, scope: Option<&str>) {
+        self.with_old(name, |known| {
             if known.credential.id == id {
                 known.probes_of(scope).for_each(|probe| probe.prove());
             }

@@ -44,6 +44,51 @@ async fn a_reading_of_what_changed_meanwhile_is_not_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reading_that_has_the_generation_of_which_is_told_meanwhile_is_kept() {
+    let of = |row: &Loaded, ahead: u64| (row.chain.id, Some(row.chain.generation + ahead));
+    let told = |snapshots: &Snapshots, (chain, generation)| snapshots.chain_changed(chain, generation);
+    assert!(keeps_known(|snapshots, row| told(snapshots, of(row, 0))).await);
+    assert!(
+        keeps_known(|snapshots, row| {
+            snapshots.chain_changed(row.chain.id, Some(row.chain.generation - 1));
+            told(snapshots, of(row, 0));
+        })
+        .await
+    );
+    assert!(!keeps_known(|snapshots, row| told(snapshots, of(row, 1))).await);
+    // Something else as well, before or after: the reading may lack that.
+    assert!(
+        !keeps_known(|snapshots, row| {
+            snapshots.chain_changed(row.chain.id, None);
+            told(snapshots, of(row, 0));
+            told(snapshots, of(row, 0));
+        })
+        .await
+    );
+    assert!(
+        !keeps_known(|snapshots, row| {
+            told(snapshots, of(row, 0));
+            snapshots.chain_changed(row.chain.id, None);
+        })
+        .await
+    );
+}
+
+/// As [`keeps`], where memory has the generation before.
+async fn keeps_known(change: impl FnOnce(&Snapshots, &Loaded)) -> bool {
+    let stage = stage(HOUR, []).await;
+    let (snapshots, row, now) =
+        (Snapshots::new(8, None), loaded(&stage, "acme").await, stage.host.broker.now());
+    let newer = ahead(&row, 1);
+    snapshots.watched();
+    snapshots.put(snapshots.stamp(), &row, WINDOW, now);
+    let stamp = snapshots.stamp();
+    change(&snapshots, &newer);
+    snapshots.put(stamp, &newer, WINDOW, now);
+    is_known(&snapshots, "acme", now) && revision(&snapshots) == newer.chain.revision
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reading_that_may_be_old_is_there_when_the_store_goes() {
     let stage = stage(HOUR, []).await;
     let (snapshots, row, now) =

@@ -46,6 +46,7 @@ pub(super) struct BentStore {
     /// How long a rest takes to be written.
     pub(super) cools_for: Mutex<Duration>,
     panics_for: Mutex<Option<&'static str>>,
+    events_hang: AtomicBool,
 }
 
 impl BentStore {
@@ -62,6 +63,7 @@ impl BentStore {
             claims_late: Mutex::default(),
             cools_for: Mutex::default(),
             panics_for: Mutex::default(),
+            events_hang: AtomicBool::new(false),
         })
     }
 
@@ -77,6 +79,11 @@ impl BentStore {
     /// Whoever reads that credential panics.
     pub(super) fn panic_for(&self, name: Option<&'static str>) {
         *self.panics_for.lock().unwrap_or_else(PoisonError::into_inner) = name;
+    }
+
+    /// From now on the outbox never answers.
+    pub(super) fn hang_events(&self) {
+        self.events_hang.store(true, Ordering::Relaxed);
     }
 
     fn look(&self) -> &MemoryStore {
@@ -343,6 +350,9 @@ impl EventStore for BentStore {
     }
 
     async fn events(&self, after: i64, limit: usize) -> Result<Vec<StoredEvent>, StoreError> {
+        if self.events_hang.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         self.inner.events(after, limit).await
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::broker::NewTokens;
 use crate::credential::Amendment;
-use crate::fakes::granted;
+use crate::fakes::{RotatingProvider, granted};
 use crate::ports::Journal;
 
 /// A token's life begins at its request: the answer may have lain unread in a process that was stopped.
@@ -14,6 +14,36 @@ async fn a_late_answer_is_an_old_token() {
     let begun = stage.fleet.clock.now();
     let got = token(stage.ask(Ask::foreground(MINUTE)).await);
     assert!(got.expires_at().is_some_and(|end| end <= begun + HOUR), "{got:?}");
+}
+
+/// A provider that takes longer than its tokens live: each is worth something all the same, once it is there.
+#[tokio::test(start_paused = true)]
+async fn a_slow_providers_short_token_serves_all_who_waited_for_it() {
+    let provider = RotatingProvider::new(4 * SECOND, 2);
+    let fleet = Fleet::new(Arc::new(provider.clone()), [generic()]);
+    let host = fleet.host();
+    let fields = DraftFields {
+        name: "acme".into(),
+        provider: "generic".into(),
+        refresh_token: Some(provider.account().into()),
+        token_url: Some("https://id.example/token".into()),
+        ..DraftFields::default()
+    };
+    let draft = Draft::parse(fields).expect("a draft");
+    host.broker.connect(draft, ConnectMode::Create, &actor()).await.expect("created");
+    for expiry in 1..=3 {
+        let asks = (0..50).map(|late| {
+            let broker = host.broker.clone();
+            async move {
+                pass(late * SECOND / 100).await;
+                token(broker.acquire("acme", &plain(), &actor()).await)
+            }
+        });
+        let answers = futures_util::future::join_all(asks).await;
+        assert!(answers.iter().all(|token| token.generation() == expiry));
+        assert_eq!((provider.calls() as u64, provider.reuses()), (expiry, 0));
+        pass(3 * SECOND).await;
+    }
 }
 
 /// Memory may be ahead of the store by a revision that another row has by then: the token in the claimed row was never

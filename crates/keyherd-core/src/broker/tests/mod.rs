@@ -9,6 +9,7 @@ mod found;
 mod herd;
 mod left;
 mod logged;
+mod named;
 mod pools;
 mod rejected;
 mod sweeping;

@@ -1,0 +1,214 @@
+//! An answer's body: what was read ahead of it, then the rest as it comes. Its end gives the connection back.
+//!
+//! Owns the bound on silence. Never changes a byte, and never reads more than is asked for.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::time::{Sleep, sleep};
+
+use super::BodyError;
+use crate::upstream::Lease;
+
+/// Upstream's answer on its way to the caller. Dropped before its end, it ends the request upstream too.
+pub struct AnswerBody {
+    ahead: VecDeque<Frame<Bytes>>,
+    /// How it broke off while it was read ahead: what passes breaks off in the same place.
+    broken: Option<BodyError>,
+    rest: Option<hyper::body::Incoming>,
+    lease: Option<Lease>,
+    idle_timeout: Duration,
+    /// Runs while nothing comes.
+    stalled: Option<Pin<Box<Sleep>>>,
+    watch: Option<Box<dyn Watch>>,
+}
+
+/// Looks on while a body passes.
+pub(crate) trait Watch: Send {
+    /// The next bytes. `false`: it need not see more.
+    fn see(&mut self, bytes: &[u8]) -> bool;
+}
+
+/// What came of reading ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ahead {
+    Data,
+    End,
+    Broken,
+}
+
+/// Nothing came for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("upstream sent nothing for too long")]
+struct Silent;
+
+impl AnswerBody {
+    pub(crate) fn new(rest: hyper::body::Incoming, lease: Lease, idle_timeout: Duration) -> Self {
+        let mut body = Self {
+            ahead: VecDeque::new(),
+            broken: None,
+            rest: Some(rest),
+            lease: Some(lease),
+            idle_timeout,
+            stalled: None,
+            watch: None,
+        };
+        body.settle();
+        body
+    }
+
+    /// A body of nothing.
+    pub(crate) fn empty() -> Self {
+        Self {
+            ahead: VecDeque::new(),
+            broken: None,
+            rest: None,
+            lease: None,
+            idle_timeout: Duration::MAX,
+            stalled: None,
+            watch: None,
+        }
+    }
+
+    /// Reads one more frame, which passes later all the same.
+    pub(crate) async fn read_ahead(&mut self) -> (Ahead, Bytes) {
+        let Some(rest) = &mut self.rest else { return (Ahead::End, Bytes::new()) };
+        match rest.frame().await {
+            Some(Ok(frame)) => {
+                let data = frame.data_ref().cloned().unwrap_or_default();
+                self.ahead.push_back(frame);
+                (Ahead::Data, data)
+            }
+            Some(Err(error)) => {
+                self.give_up();
+                self.broken = Some(error.into());
+                (Ahead::Broken, Bytes::new())
+            }
+            None => {
+                self.end();
+                (Ahead::End, Bytes::new())
+            }
+        }
+    }
+
+    /// From here on somebody looks on, at what was read ahead too.
+    pub(crate) fn watched_by(&mut self, watch: Box<dyn Watch>) {
+        self.watch = Some(watch);
+    }
+
+    /// What is left of it, for who upgrades the connection.
+    pub(crate) fn take_lease(&mut self) -> Option<Lease> {
+        self.lease.take()
+    }
+
+    fn passing(&mut self, frame: &Frame<Bytes>) {
+        if let (Some(watch), Some(data)) = (&mut self.watch, frame.data_ref())
+            && !watch.see(data)
+        {
+            self.watch = None;
+        }
+    }
+
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        let Poll::Ready(frame) = Pin::new(rest).poll_frame(cx) else { return self.poll_stalled(cx) };
+        self.stalled = None;
+        match frame {
+            Some(Ok(frame)) => {
+                self.passing(&frame);
+                self.settle();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                self.give_up();
+                Poll::Ready(Some(Err(error.into())))
+            }
+            None => {
+                self.end();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let timeout = self.idle_timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        if stalled.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.give_up();
+        Poll::Ready(Some(Err(Silent.into())))
+    }
+
+    /// Where the last byte has come, the connection is free, although nobody may ask for the end.
+    fn settle(&mut self) {
+        if self.rest.as_ref().is_some_and(Body::is_end_stream) {
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        self.rest = None;
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+
+    /// The connection is closed with it.
+    fn give_up(&mut self) {
+        (self.rest, self.lease) = (None, None);
+    }
+}
+
+impl fmt::Debug for AnswerBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AnswerBody(…)")
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if let Some(frame) = this.ahead.pop_front() {
+            if this.ahead.is_empty() {
+                // A stream may live for long: the room is not kept.
+                this.ahead = VecDeque::new();
+            }
+            this.passing(&frame);
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        match this.broken.take() {
+            Some(error) => Poll::Ready(Some(Err(error))),
+            None => this.poll_rest(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ahead.is_empty() && self.broken.is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let ahead: u64 = self.ahead.iter().filter_map(Frame::data_ref).map(|data| data.len() as u64).sum();
+        let none = || if self.broken.is_some() { SizeHint::new() } else { SizeHint::with_exact(0) };
+        let rest = self.rest.as_ref().map_or_else(none, Body::size_hint);
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + ahead);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + ahead);
+        }
+        hint
+    }
+}

@@ -1,0 +1,98 @@
+//! Bodies that are sent once, twice, and not again.
+
+use std::convert::Infallible;
+
+use futures_util::stream::poll_fn;
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use tokio::sync::mpsc;
+
+use super::super::Outgoing;
+use super::*;
+
+fn upload(text: &'static str, len_max: usize, room: &Room) -> Upload {
+    let body = Full::new(Bytes::from_static(text.as_bytes()));
+    Upload::new(UnsyncBoxBody::new(body.map_err(|never: Infallible| match never {})), len_max, room)
+}
+
+/// A body whose parts are sent by hand.
+fn by_hand(len_max: usize) -> (mpsc::Sender<Frame<Bytes>>, Upload) {
+    let (sender, mut parts) = mpsc::channel::<Frame<Bytes>>(8);
+    let stream = poll_fn(move |cx| parts.poll_recv(cx).map(|part| part.map(Ok::<_, BodyError>)));
+    (sender, Upload::new(UnsyncBoxBody::new(StreamBody::new(stream)), len_max, &Room::new(1_000)))
+}
+
+fn part(text: &'static str) -> Frame<Bytes> {
+    Frame::data(Bytes::from_static(text.as_bytes()))
+}
+
+async fn sent(copy: Option<Copy>) -> Bytes {
+    let body = Outgoing::copy(copy.expect("may be sent"));
+    body.collect().await.expect("is whole").to_bytes()
+}
+
+#[tokio::test]
+async fn a_small_body_is_sent_as_often_as_needed() {
+    let upload = upload("small", 5, &Room::new(100));
+    for _ in 0..3 {
+        let copy = upload.copy().expect("may be sent");
+        assert_eq!(copy.left().exact(), Some(5));
+        assert_eq!(sent(Some(copy)).await, "small");
+    }
+}
+
+#[tokio::test]
+async fn a_large_one_is_sent_once() {
+    let upload = upload("larger", 5, &Room::new(100));
+    assert_eq!(sent(upload.copy()).await, "larger");
+    assert!(upload.copy().is_none());
+}
+
+#[tokio::test]
+async fn all_together_take_no_more_than_there_is() {
+    let room = Room::new(8);
+    let (one, two) = (upload("12345", 100, &room), upload("12345", 100, &room));
+    assert_eq!(sent(one.copy()).await, "12345");
+    assert_eq!(sent(two.copy()).await, "12345");
+    assert!(one.copy().is_some());
+    assert!(two.copy().is_none(), "there was no room for it");
+    drop(one);
+    let three = upload_again(&room).await;
+    assert!(three.copy().is_some(), "what was taken is free again");
+}
+
+async fn upload_again(room: &Room) -> Upload {
+    let upload = upload("12345", 100, room);
+    sent(upload.copy()).await;
+    upload
+}
+
+#[tokio::test]
+async fn a_body_that_has_not_ended_goes_on_in_the_next_try() {
+    let (sender, upload) = by_hand(100);
+    sender.send(part("one ")).await.expect("is read");
+    let mut first = Outgoing::copy(upload.copy().expect("may be sent"));
+    let frame = first.frame().await.expect("is there").expect("is whole");
+    assert_eq!(frame.into_data().expect("is data"), "one ");
+    let second = Outgoing::copy(upload.copy().expect("may be sent again"));
+    sender.send(part("two")).await.expect("is read");
+    let trailers =
+        HeaderMap::from_iter([("x-sum".parse().expect("is a name"), "1".parse().expect("is a value"))]);
+    sender.send(Frame::trailers(trailers.clone())).await.expect("is read");
+    drop(sender);
+    let whole = second.collect().await.expect("is whole");
+    assert_eq!(whole.trailers(), Some(&trailers));
+    assert_eq!(whole.to_bytes(), "one two");
+    assert!(first.frame().await.expect("ends badly").is_err(), "the older try has ended");
+}
+
+#[tokio::test]
+async fn a_body_that_grows_too_large_is_not_kept() {
+    let (sender, upload) = by_hand(5);
+    for text in ["123", "456", "789"] {
+        sender.send(part(text)).await.expect("is read");
+    }
+    drop(sender);
+    assert_eq!(sent(upload.copy()).await, "123456789");
+    assert!(upload.copy().is_none());
+    assert_eq!(upload.passed(), 9);
+}

@@ -1,0 +1,150 @@
+//! One try: a connection, the request with its token, the answer's head.
+//!
+//! Owns what may be sent again without anybody knowing: a request none of which was sent, and an idempotent one on a
+//! connection that upstream had closed.
+
+use std::time::Duration;
+
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Request, Response, Uri, Version};
+use keyherd_core::broker::Token;
+use tokio::time::timeout;
+
+use super::Exchange;
+use crate::body::{AnswerBody, Outgoing, Upload};
+use crate::fault::Fault;
+use crate::headers::announce_upgrade;
+use crate::order::Order;
+use crate::target::Target;
+use crate::upstream::{Lease, Unsent};
+
+/// Spare connections that turn out to be closed, before a new one is made.
+const STALE_MAX: usize = 2;
+
+/// What a try sends.
+pub(super) struct Message<'a> {
+    pub(super) order: &'a Order,
+    /// Without what belongs to the caller's connection.
+    pub(super) head: &'a Parts,
+    pub(super) upload: Option<&'a Upload>,
+    /// The protocol that the connection is to go on in.
+    pub(super) upgrade: Option<&'a http::HeaderValue>,
+}
+
+impl Exchange {
+    /// Sends a message with that token. The second value: how long upstream took.
+    pub(super) async fn deliver(
+        &self,
+        message: &Message<'_>,
+        token: &Token,
+    ) -> Result<(Response<AnswerBody>, Duration), Fault> {
+        let mut stale = 0;
+        loop {
+            let asked = self.uptime();
+            let only_http1 = message.upgrade.is_some();
+            let lease = self.0.upstreams.lease(&message.order.target, only_http1, stale >= STALE_MAX).await?;
+            let connecting = self.uptime().saturating_sub(asked);
+            let request = message.request(token, &lease)?;
+            let is_reused = lease.is_reused();
+            let sent = self.uptime();
+            match self.send(lease, request, message).await? {
+                Ok(answer) => {
+                    let took = connecting + self.uptime().saturating_sub(sent);
+                    return Ok((answer, took));
+                }
+                Err(unsent) if is_reused && message.may_go_again(&unsent) => stale += 1,
+                Err(unsent) if message.upload.is_some_and(Upload::is_broken) => {
+                    tracing::debug!(error = %unsent.error, "a request broke off");
+                    return Err(Fault::BrokenOff);
+                }
+                Err(unsent) => return Err(broken(&message.order.target, &unsent.error)),
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        mut lease: Lease,
+        request: Request<Outgoing>,
+        message: &Message<'_>,
+    ) -> Result<Result<Response<AnswerBody>, Unsent>, Fault> {
+        let answered = {
+            let mut sending = std::pin::pin!(lease.send(request));
+            let mut passed = 0;
+            loop {
+                match timeout(self.0.limits.head_timeout, sending.as_mut()).await {
+                    Ok(answered) => break answered,
+                    // A long request is on its way: its time begins when it has arrived.
+                    Err(_elapsed) => match message.upload.map(Upload::passed).filter(|now| *now > passed) {
+                        Some(now) => passed = now,
+                        None => return Err(Fault::Late(message.order.target.authority())),
+                    },
+                }
+            }
+        };
+        let idle_timeout = self.0.limits.idle_timeout;
+        Ok(answered.map(|answer| answer.map(|rest| AnswerBody::new(rest, lease, idle_timeout))))
+    }
+}
+
+impl Message<'_> {
+    fn request(&self, token: &Token, lease: &Lease) -> Result<Request<Outgoing>, Fault> {
+        let body = match self.upload {
+            None => Outgoing::empty(),
+            Some(upload) => Outgoing::copy(upload.copy().ok_or(Fault::BrokenOff)?),
+        };
+        let mut head = self.head.clone();
+        let inject = &self.order.inject;
+        inject.head(&mut head, token.expose()).map_err(|error| Fault::Uninjectable(error.to_string()))?;
+        address(&mut head, lease.target(), lease.is_http2())?;
+        if let Some(protocol) = self.upgrade {
+            announce_upgrade(&mut head.headers, protocol.clone());
+        }
+        Ok(Request::from_parts(head, inject.body(body, token.expose())))
+    }
+
+    /// Nothing of it was sent; or upstream had closed the connection, and it does no harm twice.
+    fn may_go_again(&self, unsent: &Unsent) -> bool {
+        let error = &unsent.error;
+        let was_closed = error.is_canceled() || error.is_closed() || error.is_incomplete_message();
+        let is_harmless = unsent.request.is_some() || (self.head.method.is_idempotent() && was_closed);
+        is_harmless && self.upload.is_none_or(Upload::may_go_again)
+    }
+}
+
+/// Writes where the request goes in the way of its protocol.
+fn address(head: &mut Parts, target: &Target, is_http2: bool) -> Result<(), Fault> {
+    let uri = std::mem::take(&mut head.uri);
+    if !is_http2 {
+        head.version = Version::HTTP_11;
+        let host = target.host_header().ok_or(Fault::Internal)?;
+        head.headers.insert(HOST, host);
+        head.uri = uri;
+        return Ok(());
+    }
+    head.version = Version::HTTP_2;
+    let mut parts = uri.into_parts();
+    parts.scheme = Some(if target.is_tls() { Scheme::HTTPS } else { Scheme::HTTP });
+    parts.authority = Some(Authority::try_from(target.authority()).map_err(|_| Fault::Internal)?);
+    parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+    head.uri = Uri::from_parts(parts).map_err(|_| Fault::Internal)?;
+    Ok(())
+}
+
+/// In words, without what hyper's causes may carry.
+fn broken(target: &Target, error: &hyper::Error) -> Fault {
+    let problem = match error {
+        error if error.is_parse_too_large() => "its head is too large",
+        error if error.is_parse() => "what it said is no HTTP",
+        error if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => {
+            "it closed the connection"
+        }
+        error if error.is_timeout() => "it did not say that it lives",
+        error if error.is_body_write_aborted() => "the request broke off",
+        _ => "the connection broke",
+    };
+    tracing::debug!(%error, upstream = %target.authority(), "no answer");
+    Fault::Broken { upstream: target.authority(), problem: problem.into() }
+}

@@ -1,0 +1,121 @@
+//! One exchange: a token is injected, the request goes upstream, the answer is judged and streams back. Whatever door it
+//! came by.
+//!
+//! Owns the order of these steps, and when a request is sent again: nothing of an answer has been passed on, upstream
+//! refused before it did anything, and all of the request is still here. Each member of a pool is tried once; a token
+//! that replaced a refused one is a new try. Reports are about what was really injected.
+
+mod deliver;
+mod tries;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use keyherd_core::broker::Broker;
+use rustls::ClientConfig;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::tries::Tries;
+use crate::body::{AnswerBody, Incoming, Room};
+use crate::fault::Fault;
+use crate::limits::ExchangeLimits;
+use crate::meters::{Meters, Outcome};
+use crate::order::Order;
+use crate::relay::{Sides, relay};
+use crate::upstream::{Lease, Reach, Upstreams};
+
+/// The exchange of one process and one door. Cheap to clone.
+#[derive(Clone)]
+pub struct Exchange(Arc<Inner>);
+
+struct Inner {
+    broker: Broker,
+    upstreams: Upstreams,
+    limits: ExchangeLimits,
+    room: Room,
+    meters: Meters,
+    /// Connections that have gone on in another protocol, and reports of streams.
+    tasks: TaskTracker,
+    cut: CancellationToken,
+}
+
+/// What the exchange needs of the world.
+pub struct ExchangeParts {
+    /// The verbs.
+    pub broker: Broker,
+    /// How connections are made.
+    pub reach: Arc<dyn Reach>,
+    /// How upstreams are verified.
+    pub tls: ClientConfig,
+    /// Its bounds.
+    pub limits: ExchangeLimits,
+    /// The door's name, for metrics.
+    pub mode: &'static str,
+}
+
+impl Exchange {
+    /// An exchange over these parts.
+    pub fn new(parts: ExchangeParts) -> Self {
+        let ExchangeParts { broker, reach, tls, limits, mode } = parts;
+        Self(Arc::new(Inner {
+            broker,
+            upstreams: Upstreams::new(reach, tls, limits.clone()),
+            room: Room::new(limits.replay_total_max),
+            meters: Meters::new(mode),
+            tasks: TaskTracker::new(),
+            cut: CancellationToken::new(),
+            limits,
+        }))
+    }
+
+    /// Its bounds.
+    pub fn limits(&self) -> &ExchangeLimits {
+        &self.0.limits
+    }
+
+    /// Passes a request on, and the answer back. The request's target is the path and query that upstream gets. Dropped,
+    /// it ends the request upstream too.
+    ///
+    /// # Errors
+    /// [`Fault`]: there is no answer to pass on.
+    pub async fn run(&self, order: Order, request: Request<Incoming>) -> Result<Response<AnswerBody>, Fault> {
+        let begun = self.uptime();
+        let mut tries = Tries::new(self, order, request);
+        let outcome = tries.run().await;
+        let ours = self.uptime().saturating_sub(begun).saturating_sub(tries.upstream_took());
+        self.0.meters.ended(tries.outcome(&outcome), ours);
+        outcome
+    }
+
+    /// Ends what outlives its request: upgraded connections. Waits until all reports are in.
+    pub async fn shutdown(&self) {
+        self.0.cut.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    fn uptime(&self) -> Duration {
+        self.0.broker.ports().clock.uptime()
+    }
+
+    fn relay(&self, sides: Sides, lease: Option<Lease>) {
+        let (cut, idle_timeout) = (self.0.cut.clone(), self.0.limits.idle_timeout);
+        self.0.tasks.spawn(async move {
+            cut.run_until_cancelled(relay(sides, idle_timeout)).await;
+            drop(lease);
+        });
+    }
+}
+
+impl Tries<'_> {
+    fn outcome(&self, outcome: &Result<Response<AnswerBody>, Fault>) -> Outcome {
+        match outcome {
+            Ok(_) if self.count() > 1 => Outcome::Replayed,
+            Ok(_) => Outcome::Answered,
+            Err(Fault::Refused { .. } | Fault::Engine(_)) => Outcome::Refused,
+            Err(_) => Outcome::Failed,
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Why a request got no answer from its upstream: ours to say, in words without a secret. Doors give them codes.
+
+use keyherd_core::broker::AcquireError;
+use keyherd_core::refresh::Refusal;
+
+/// What stands between a request and its answer.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Fault {
+    /// The request cannot be passed on as it is.
+    #[error("{0}")]
+    BadRequest(String),
+    /// Nothing by that name leads anywhere.
+    #[error("{0}")]
+    NotFound(String),
+    /// This caller may not.
+    #[error("{0}")]
+    Denied(String),
+    /// There is no token now.
+    #[error("there is no token of '{name}' now")]
+    Refused {
+        /// Whose.
+        name: String,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Something is wrong with the engine or the store.
+    #[error(transparent)]
+    Engine(#[from] AcquireError),
+    /// The credential cannot be put into a request.
+    #[error("{0}")]
+    Uninjectable(String),
+    /// As many requests as may be are under way to that upstream.
+    #[error("{0} has as many requests of ours as it may have ([upstream] requests_max)")]
+    Crowded(String),
+    /// No connection to the upstream.
+    #[error("{upstream} cannot be reached: {problem}")]
+    Unreachable {
+        /// Host and port.
+        upstream: String,
+        /// What failed.
+        problem: String,
+    },
+    /// The connection ended, or what came was no HTTP.
+    #[error("{upstream} gave no answer: {problem}")]
+    Broken {
+        /// Host and port.
+        upstream: String,
+        /// What failed.
+        problem: String,
+    },
+    /// No answer in time.
+    #[error("{0} took too long to answer")]
+    Late(String),
+    /// The request's own body ended before it was whole.
+    #[error("the request's body broke off")]
+    BrokenOff,
+    /// A mistake of ours.
+    #[error("keyherd made a mistake")]
+    Internal,
+}

@@ -1,0 +1,130 @@
+//! Which headers pass, in either direction, and which end here.
+//!
+//! Owns the rules of RFC 9110, section 7.6.1, and what of a caller's own never goes upstream. Never adds a header that
+//! tells of keyherd.
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Headers that are about one connection, and not about the message.
+const OF_CONNECTION: [HeaderName; 9] = [
+    CONNECTION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    TE,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    HTTP2_SETTINGS,
+];
+
+/// Takes away what belongs to the caller's connection, and the keys that callers show to keyherd. Upstream gets one
+/// credential, ours.
+pub(crate) fn strip_request(headers: &mut HeaderMap) {
+    let takes_trailers = wants_trailers(headers);
+    strip_connection(headers);
+    for name in [AUTHORIZATION, X_API_KEY, HOST, EXPECT] {
+        headers.remove(name);
+    }
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Takes away what belongs to upstream's connection.
+pub(crate) fn strip_response(headers: &mut HeaderMap) {
+    strip_connection(headers);
+}
+
+/// The protocol that a request wants to go on in, such as `websocket`.
+pub(crate) fn upgrade_wanted(headers: &HeaderMap) -> Option<HeaderValue> {
+    let is_meant = listed(headers, &CONNECTION).any(|word| word.eq_ignore_ascii_case("upgrade"));
+    headers.get(UPGRADE).filter(|_| is_meant).cloned()
+}
+
+/// Says that a message is about going on in another protocol.
+pub(crate) fn announce_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol);
+}
+
+fn wants_trailers(headers: &HeaderMap) -> bool {
+    listed(headers, &TE).any(|word| word.eq_ignore_ascii_case("trailers"))
+}
+
+fn strip_connection(headers: &mut HeaderMap) {
+    // Named there, any header is the connection's own.
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> =
+            listed(headers, &CONNECTION).filter_map(|word| HeaderName::try_from(word).ok()).collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    // Most messages have none of them.
+    if headers.keys().any(|name| OF_CONNECTION.contains(name)) {
+        for name in OF_CONNECTION {
+            headers.remove(name);
+        }
+    }
+}
+
+fn listed<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|word| !word.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        lines.iter().map(pair).collect()
+    }
+
+    #[track_caller]
+    fn check(strip: fn(&mut HeaderMap), lines: &[(&'static str, &'static str)], left: &str) {
+        let mut headers = headers(lines);
+        strip(&mut headers);
+        let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names.join(" "), left, "{lines:?}");
+    }
+
+    #[test]
+    fn what_ends_here() {
+        check(strip_request, &[("authorization", "Bearer k"), ("accept", "a")], "accept");
+        check(strip_request, &[("x-api-key", "k"), ("host", "h"), ("expect", "100-continue")], "");
+        check(strip_request, &[("connection", "X-One, close"), ("x-one", "1"), ("x-two", "2")], "x-two");
+        check(strip_request, &[("te", "trailers, deflate"), ("connection", "te")], "te");
+        check(strip_request, &[("te", "deflate"), ("proxy-authorization", "Basic k")], "");
+        check(strip_request, &[("upgrade", "h2c"), ("http2-settings", "x"), ("keep-alive", "5")], "");
+        check(strip_response, &[("transfer-encoding", "chunked"), ("x-api-key", "theirs")], "x-api-key");
+        check(
+            strip_response,
+            &[("connection", "close"), ("trailer", "x"), ("set-cookie", "a")],
+            "set-cookie trailer",
+        );
+    }
+
+    #[test]
+    fn what_wants_to_go_on() {
+        let check = |lines: &[(&'static str, &'static str)], expected: Option<&'static str>| {
+            assert_eq!(upgrade_wanted(&headers(lines)), expected.map(HeaderValue::from_static), "{lines:?}");
+        };
+        check(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")], Some("websocket"));
+        check(&[("upgrade", "websocket")], None);
+        check(&[("connection", "upgrade")], None);
+    }
+}

@@ -1,0 +1,31 @@
+//! keyherd's exchange with upstreams, and the doors through which requests come to it.
+//!
+//! [`Exchange`] is one exchange, whatever its door: inject a token, send, judge, report, replay. [`Gateway`] is the door
+//! of those who name the credential in their URL. Never names an adapter; knows problems as [`Fault`]s, to which the
+//! binary gives codes.
+
+mod body;
+mod decode;
+mod exchange;
+mod fault;
+mod gateway;
+mod headers;
+mod inject;
+mod limits;
+mod look;
+mod meters;
+mod order;
+mod relay;
+mod target;
+mod upstream;
+mod watch;
+
+pub use self::body::{AnswerBody, BodyError, Incoming, Outgoing};
+pub use self::exchange::{Exchange, ExchangeParts};
+pub use self::fault::Fault;
+pub use self::gateway::{Gateway, Path};
+pub use self::inject::{BadInjection, Inject, Placed};
+pub use self::limits::ExchangeLimits;
+pub use self::order::Order;
+pub use self::target::Target;
+pub use self::upstream::{Direct, Reach};

@@ -1,0 +1,59 @@
+//! What a door asks of the exchange, and what was really used for it.
+
+use std::sync::Arc;
+
+use keyherd_core::audit::Actor;
+use keyherd_core::broker::{Report, Token};
+use keyherd_core::ids::{CredentialId, Name};
+use keyherd_core::upstream::Evidence;
+
+use crate::inject::Inject;
+use crate::target::Target;
+
+/// One request's order: whose credential goes where, and how.
+#[derive(Clone)]
+pub struct Order {
+    /// A credential or a pool.
+    pub name: Name,
+    /// Who asks.
+    pub actor: Actor,
+    /// The upstream.
+    pub target: Target,
+    /// Where the token stands in the request.
+    pub inject: Arc<dyn Inject>,
+    /// The part of the account that is used, such as a model, where the caller names one.
+    pub scope: Option<String>,
+}
+
+/// What was injected into one try: reports are about this and nothing else.
+#[derive(Debug, Clone)]
+pub(crate) struct Used {
+    pub(crate) credential: Name,
+    pub(crate) id: CredentialId,
+    pub(crate) generation: u64,
+    pub(crate) pool_epoch: Option<u64>,
+}
+
+impl Used {
+    /// `None`: the token's name is none, which no store gives.
+    pub(crate) fn of(token: &Token) -> Option<Self> {
+        Some(Self {
+            credential: Name::parse(token.credential()).ok()?,
+            id: token.credential_id(),
+            generation: token.generation(),
+            pool_epoch: token.pool_epoch(),
+        })
+    }
+
+    pub(crate) fn report(&self, order: &Order, evidence: Evidence) -> Report {
+        Report {
+            name: order.name.clone(),
+            credential: self.credential.clone(),
+            incarnation: Some(self.id),
+            generation: self.generation,
+            pool_epoch: self.pool_epoch,
+            scope: order.scope.clone(),
+            evidence,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! One upstream's connections: those that are spare, and those that are shared.
+//!
+//! Owns how many requests go there at once. Over HTTP/1 a request has a connection for itself; which is given back when
+//! its answer has ended. Over HTTP/2 connections are shared, each by so many.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use hyper::client::conn::{http1, http2};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+
+use super::dial::{Fresh, Way};
+use super::lease::{Lease, Sender};
+use crate::body::Outgoing;
+use crate::fault::Fault;
+use crate::target::Target;
+
+/// Looks at what is spare in the time that a connection may be spare.
+const SWEEPS: u32 = 2;
+
+pub(super) struct Lane {
+    target: Target,
+    only_http1: bool,
+    way: Arc<Way>,
+    places: Arc<Semaphore>,
+    /// Held while it is not known which protocol is spoken there, and where connections are shared.
+    dialling: tokio::sync::Mutex<()>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    spare: Vec<Spare>,
+    shared: Vec<Shared>,
+    speaks: Option<Protocol>,
+    /// Counts sweeps; what is spare since the one before the last is closed.
+    sweep: u64,
+    is_swept: bool,
+}
+
+struct Spare {
+    sender: http1::SendRequest<Outgoing>,
+    since: u64,
+}
+
+struct Shared {
+    sender: http2::SendRequest<Outgoing>,
+    requests: Arc<AtomicUsize>,
+    since: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// A request's place on a shared connection.
+pub(super) struct Stream(Arc<AtomicUsize>);
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Lane {
+    pub(super) fn new(target: Target, only_http1: bool, way: Arc<Way>) -> Self {
+        let places = Arc::new(Semaphore::new(way.limits.requests_max.min(Semaphore::MAX_PERMITS)));
+        Self {
+            target,
+            only_http1,
+            way,
+            places,
+            dialling: tokio::sync::Mutex::default(),
+            kept: Mutex::default(),
+        }
+    }
+
+    pub(super) async fn lease(self: &Arc<Self>, is_fresh: bool) -> Result<Lease, Fault> {
+        let place = self.place().await?;
+        let here = if is_fresh { None } else { self.at_hand() };
+        let (sender, is_reused) = match here {
+            Some(sender) => (sender, true),
+            None => (Box::pin(self.dial(is_fresh)).await?, false),
+        };
+        Ok(Lease::new(Arc::clone(self), sender, place, is_reused))
+    }
+
+    async fn place(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Ok(place);
+        }
+        let waited = timeout(self.way.limits.queue_timeout, Arc::clone(&self.places).acquire_owned()).await;
+        waited.ok().and_then(Result::ok).ok_or_else(|| Fault::Crowded(self.target.authority()))
+    }
+
+    /// A connection that is there.
+    fn at_hand(&self) -> Option<Sender> {
+        let mut kept = self.kept();
+        if let Some(at) = kept.spare.iter().rposition(|spare| spare.sender.is_ready()) {
+            return Some(Sender::Http1(kept.spare.remove(at).sender));
+        }
+        if kept.shared.is_empty() {
+            return None;
+        }
+        let sweep = kept.sweep;
+        kept.shared.retain(|shared| !shared.sender.is_closed());
+        let streams_max = self.way.limits.streams_max;
+        let shared =
+            kept.shared.iter_mut().find(|shared| shared.requests.load(Ordering::Relaxed) < streams_max)?;
+        shared.since = sweep;
+        shared.requests.fetch_add(1, Ordering::Relaxed);
+        Some(Sender::Http2(shared.sender.clone(), Stream(Arc::clone(&shared.requests))))
+    }
+
+    /// A new connection. Those who come while nobody knows whether it can be shared wait for the first one.
+    async fn dial(self: &Arc<Self>, is_fresh: bool) -> Result<Sender, Fault> {
+        let is_shareable = self.target.is_tls() && !self.only_http1;
+        if !is_shareable || self.kept().speaks == Some(Protocol::Http1) {
+            return self.dial_now().await;
+        }
+        let _first = self.dialling.lock().await;
+        match self.at_hand() {
+            Some(sender) if !is_fresh => Ok(sender),
+            _ => self.dial_now().await,
+        }
+    }
+
+    async fn dial_now(self: &Arc<Self>) -> Result<Sender, Fault> {
+        let fresh = self.way.dial(&self.target, self.only_http1).await?;
+        let mut kept = self.kept();
+        Ok(match fresh {
+            Fresh::Http1(sender) => {
+                kept.speaks = Some(Protocol::Http1);
+                Sender::Http1(sender)
+            }
+            Fresh::Http2(sender) => {
+                kept.speaks = Some(Protocol::Http2);
+                let requests = Arc::new(AtomicUsize::new(1));
+                let since = kept.sweep;
+                kept.shared.push(Shared { sender: sender.clone(), requests: Arc::clone(&requests), since });
+                self.be_swept(&mut kept);
+                Sender::Http2(sender, Stream(requests))
+            }
+        })
+    }
+
+    /// Keeps a connection whose answer has ended, unless there are enough. It need not be ready yet: the rest of its request
+    /// may be on its way.
+    pub(super) fn keep(self: &Arc<Self>, sender: http1::SendRequest<Outgoing>) {
+        let mut kept = self.kept();
+        if kept.spare.len() < self.way.limits.spare_connections_max {
+            let since = kept.sweep;
+            kept.spare.push(Spare { sender, since });
+            self.be_swept(&mut kept);
+        }
+    }
+
+    fn be_swept(self: &Arc<Self>, kept: &mut Kept) {
+        if !kept.is_swept {
+            kept.is_swept = true;
+            tokio::spawn(sweep(Arc::downgrade(self), self.way.limits.spare_timeout / SWEEPS));
+        }
+    }
+
+    /// Closes what nobody used since the sweep before the last. `false`: nothing is left to be swept.
+    fn sweep(&self) -> bool {
+        let mut kept = self.kept();
+        kept.sweep += 1;
+        let oldest = kept.sweep.saturating_sub(u64::from(SWEEPS));
+        kept.spare.retain(|spare| spare.since > oldest && !spare.sender.is_closed());
+        kept.shared.retain(|shared| {
+            let is_used = shared.requests.load(Ordering::Relaxed) > 0;
+            (is_used || shared.since > oldest) && !shared.sender.is_closed()
+        });
+        kept.is_swept = !(kept.spare.is_empty() && kept.shared.is_empty());
+        kept.is_swept
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+}
+
+async fn sweep(lane: Weak<Lane>, every: std::time::Duration) {
+    loop {
+        sleep(every).await;
+        if !lane.upgrade().is_some_and(|lane| lane.sweep()) {
+            return;
+        }
+    }
+}

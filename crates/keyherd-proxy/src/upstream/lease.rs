@@ -1,0 +1,72 @@
+//! A connection, lent to one request.
+//!
+//! Given back, it may serve others; dropped, an HTTP/1 connection is closed, since half an answer may be on it.
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::lane::{Lane, Stream};
+use crate::body::Outgoing;
+use crate::target::Target;
+
+pub(super) enum Sender {
+    Http1(http1::SendRequest<Outgoing>),
+    Http2(http2::SendRequest<Outgoing>, #[expect(dead_code, reason = "dropping it frees the place")] Stream),
+}
+
+/// See the module.
+pub(crate) struct Lease {
+    lane: Arc<Lane>,
+    sender: Sender,
+    /// Free again with it.
+    _place: OwnedSemaphorePermit,
+    is_reused: bool,
+}
+
+/// A request that got no answer.
+pub(crate) struct Unsent {
+    /// The request itself, where none of it was sent.
+    pub(crate) request: Option<Request<Outgoing>>,
+    pub(crate) error: hyper::Error,
+}
+
+impl Lease {
+    pub(super) fn new(lane: Arc<Lane>, sender: Sender, place: OwnedSemaphorePermit, is_reused: bool) -> Self {
+        Self { lane, sender, _place: place, is_reused }
+    }
+
+    /// Whether something was sent on it before: upstream may have closed it since.
+    pub(crate) fn is_reused(&self) -> bool {
+        self.is_reused
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        matches!(self.sender, Sender::Http2(..))
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        self.lane.target()
+    }
+
+    /// Sends the request. Dropped before the answer's head came, it ends the request.
+    pub(crate) async fn send(&mut self, request: Request<Outgoing>) -> Result<Response<Incoming>, Unsent> {
+        let sent = match &mut self.sender {
+            Sender::Http1(sender) => sender.try_send_request(request).await,
+            Sender::Http2(sender, _) => sender.try_send_request(request).await,
+        };
+        sent.map_err(|mut unsent| Unsent { request: unsent.take_message(), error: unsent.into_error() })
+    }
+
+    /// The answer has ended.
+    pub(crate) fn give_back(self) {
+        if let Sender::Http1(sender) = self.sender
+            && !sender.is_closed()
+        {
+            self.lane.keep(sender);
+        }
+    }
+}

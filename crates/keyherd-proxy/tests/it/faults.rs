@@ -1,0 +1,104 @@
+//! Upstreams that are not there, are silent, are full, or are none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyherd_proxy::{ExchangeLimits, Fault};
+use tokio::net::TcpListener;
+
+use crate::stage::{Setting, Stage, get, post};
+use crate::upstream::{Upstream, answer, status, until};
+
+async fn fault_of(setting: Setting) -> Fault {
+    let stage = setting.stage().await;
+    let fault = stage.open(get("/gateway/pool/")).await.expect_err("fails");
+    assert_eq!((stage.active().await.as_str(), stage.rest("a").await), ("a", None), "nobody is blamed");
+    fault
+}
+
+#[tokio::test]
+async fn nobody_is_there() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.expect("binds").local_addr().expect("has one");
+    let upstream = Upstream::new(|_| status(200)).await;
+    let fault = fault_of(Setting { base: format!("http://{closed}"), ..Setting::at(&upstream) }).await;
+    assert!(matches!(fault, Fault::Unreachable { .. }), "{fault:?}");
+    assert!(fault.to_string().contains(&closed.to_string()), "{fault}");
+}
+
+#[tokio::test]
+async fn what_is_no_answer() {
+    let long = Box::leak(format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(100_000)).into_boxed_str());
+    let cases: [(&'static [u8], &str); 4] = [
+        (b"", "closed the connection"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "no HTTP"),
+        (b"HTTP/1.1 200 OK\r\nx: y", "closed the connection"),
+        (long.as_bytes(), "too large"),
+    ];
+    for (said, expected) in cases {
+        let fault = fault_of(Setting::at(&Upstream::raw(said).await)).await;
+        assert!(matches!(fault, Fault::Broken { .. }), "{fault:?}");
+        assert!(fault.to_string().contains(expected), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come() {
+    let upstream = Upstream::streaming(Arc::new(|_| Box::pin(std::future::pending())), None).await;
+    let limits = ExchangeLimits { head_timeout: Duration::from_millis(30), ..ExchangeLimits::default() };
+    let fault = fault_of(Setting { limits, ..Setting::at(&upstream) }).await;
+    assert!(matches!(fault, Fault::Late(_)), "{fault:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_come_about() {
+    // The backlog takes the connection; nobody shakes hands.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let base = format!("https://{}", listener.local_addr().expect("has one"));
+    let upstream = Upstream::new(|_| status(200)).await;
+    let limits = ExchangeLimits { connect_timeout: Duration::from_millis(30), ..ExchangeLimits::default() };
+    let fault = fault_of(Setting { limits, base, ..Setting::at(&upstream) }).await;
+    assert!(matches!(fault, Fault::Unreachable { .. }), "{fault:?}");
+}
+
+#[tokio::test]
+async fn there_is_room_for_so_many() {
+    let upstream = Upstream::streaming(Arc::new(|_| Box::pin(std::future::pending())), None).await;
+    let limits = ExchangeLimits {
+        requests_max: 1,
+        queue_timeout: Duration::from_millis(30),
+        ..ExchangeLimits::default()
+    };
+    let stage = Arc::new(Setting { limits, ..Setting::at(&upstream) }.stage().await);
+    let first = Arc::clone(&stage);
+    let first = tokio::spawn(async move { first.read("/gateway/lone/").await.status() });
+    until("the first is there", || upstream.connections() == 1).await;
+    let fault = stage.open(get("/gateway/lone/")).await.expect_err("is too much");
+    assert!(matches!(fault, Fault::Crowded(_)), "{fault:?}");
+    first.abort();
+}
+
+#[tokio::test]
+async fn a_spare_connection_that_was_closed_is_nobodys_trouble() {
+    let upstream = Upstream::new(|_| {
+        let mut answer = answer(200, "well");
+        answer.headers_mut().insert("connection", "close".parse().expect("is a value"));
+        answer
+    })
+    .await;
+    let stage = Stage::at(&upstream).await;
+    for _ in 0..20 {
+        assert_eq!(stage.ask(post("/gateway/lone/", "x")).await.status(), 200);
+    }
+    assert_eq!(upstream.seen().len(), 20);
+}
+
+#[tokio::test]
+async fn spare_connections_are_closed_in_time() {
+    let upstream = Upstream::new(|_| answer(200, "well")).await;
+    let limits = ExchangeLimits { spare_timeout: Duration::from_millis(20), ..ExchangeLimits::default() };
+    let stage = Setting { limits, ..Setting::at(&upstream) }.stage().await;
+    stage.read("/gateway/lone/").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    stage.read("/gateway/lone/").await;
+    assert_eq!(upstream.connections(), 2);
+}

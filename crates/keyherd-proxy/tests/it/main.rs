@@ -1,0 +1,13 @@
+//! The exchange and its doors, against upstreams of the tests' own.
+
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails here")]
+
+mod bodies;
+mod failing_over;
+mod faults;
+mod passing;
+mod secured;
+mod stage;
+mod streams;
+mod upgrades;
+mod upstream;

@@ -1,0 +1,119 @@
+//! Upstreams in TLS: verified, over HTTP/2 where they speak it.
+
+use std::sync::Arc;
+
+use http::{Response, Version};
+use keyherd_core::fakes::granted;
+use keyherd_proxy::{ExchangeLimits, Fault};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::TlsAcceptor;
+
+use crate::stage::{Setting, Stage, get, post, trusting};
+use crate::upstream::{Upstream, full};
+
+/// An upstream for `localhost` with a certificate of its own, and who trusts that.
+async fn secured(protocols: &[&[u8]]) -> (Upstream, ClientConfig) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("is made");
+    let certificate = CertificateDer::from(made.cert.der().to_vec());
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("is a key");
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).expect("is a root");
+    let mut server =
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("are there")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .expect("fits");
+    server.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    let upstream = Upstream::streaming(
+        Arc::new(|request| {
+            Box::pin(async move {
+                let version = format!("{:?}", request.version());
+                let uri = request.uri().to_string();
+                let code =
+                    if request.headers()["authorization"] == "Bearer access-one-0" { 401 } else { 200 };
+                let body =
+                    http_body_util::BodyExt::collect(request.into_body()).await.expect("is whole").to_bytes();
+                let answer =
+                    Response::builder().status(code).header("x-version", version).header("x-uri", uri);
+                answer.body(full(body)).expect("is an answer")
+            })
+        }),
+        Some(TlsAcceptor::from(Arc::new(server))),
+    )
+    .await;
+    (upstream, trusting(roots))
+}
+
+async fn stage(upstream: &Upstream, tls: ClientConfig) -> Stage {
+    let base = format!("https://localhost:{}/base", upstream.at.port());
+    let answers = vec![granted("access-one-1", "refresh-one-1")];
+    Setting { base, tls, answers, ..Setting::at(upstream) }.stage().await
+}
+
+#[tokio::test]
+async fn http2_where_both_speak_it() {
+    let (upstream, tls) = secured(&[b"h2", b"http/1.1"]).await;
+    let stage = Arc::new(stage(&upstream, tls).await);
+    let asking = (0..50).map(|number| {
+        let stage = Arc::clone(&stage);
+        tokio::spawn(async move { stage.ask(post("/gateway/lone/x?y", format!("{number}"))).await })
+    });
+    for (number, asked) in asking.collect::<Vec<_>>().into_iter().enumerate() {
+        let got = asked.await.expect("no panic");
+        assert_eq!((got.status(), got.text()), (200, number.to_string().as_str()));
+        assert_eq!(got.head.headers["x-version"], "HTTP/2.0");
+        let uri = format!("https://localhost:{}/base/x?y", upstream.at.port());
+        assert_eq!(got.head.headers["x-uri"], uri.as_str());
+        assert_eq!(got.head.version, Version::HTTP_11, "the listener says what its caller speaks");
+    }
+    assert_eq!(upstream.connections(), 1);
+    assert_eq!(stage.ask(post("/gateway/one/", "again")).await.text(), "again", "replayed on HTTP/2 too");
+}
+
+#[tokio::test]
+async fn http2_connections_are_shared_by_so_many() {
+    let (upstream, tls) = secured(&[b"h2"]).await;
+    let base = format!("https://localhost:{}", upstream.at.port());
+    let limits = ExchangeLimits { streams_max: 2, ..ExchangeLimits::default() };
+    let stage = Setting { base, tls, limits, ..Setting::at(&upstream) }.stage().await;
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        let (hand, body) = crate::upstream::by_hand();
+        let request = crate::stage::asked("POST", "/gateway/lone/").body(body).expect("is a request");
+        let opened = stage.open(request);
+        held.push((hand, opened));
+    }
+    let opened = futures_util::future::join_all(held.into_iter().map(|(hand, opened)| async {
+        let close = async {
+            tokio::task::yield_now().await;
+            drop(hand);
+        };
+        tokio::join!(opened, close).0.expect("is answered")
+    }));
+    assert_eq!(opened.await.len(), 5);
+    assert!((1..=3).contains(&upstream.connections()), "{}", upstream.connections());
+}
+
+#[tokio::test]
+async fn http1_where_they_do_not() {
+    let (upstream, tls) = secured(&[b"http/1.1"]).await;
+    let got = stage(&upstream, tls).await.read("/gateway/lone/").await;
+    assert_eq!(got.head.headers["x-version"], "HTTP/1.1");
+    assert_eq!(got.head.headers["x-uri"], "/base/");
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_trusts_is_refused_and_why_is_said() {
+    let (upstream, _) = secured(&[b"h2"]).await;
+    let fault = stage(&upstream, trusting(RootCertStore::empty())).await.open(get("/gateway/lone/")).await;
+    let Err(Fault::Unreachable { problem, .. }) = fault else { panic!("{fault:?}") };
+    assert!(problem.contains("--ca-bundle"), "{problem}");
+    let (upstream, tls) = secured(&[b"h2"]).await;
+    let base = format!("https://127.0.0.1:{}", upstream.at.port());
+    let elsewhere = Setting { base, tls, ..Setting::at(&upstream) }.stage().await;
+    let fault = elsewhere.open(get("/gateway/lone/")).await.expect_err("is another name");
+    assert!(fault.to_string().contains("not valid for name"), "{fault}");
+}

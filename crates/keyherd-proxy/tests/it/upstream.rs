@@ -1,0 +1,174 @@
+//! An upstream that does what a test tells it, on a port of its own, and remembers what it was sent.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::request::Parts;
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use keyherd_proxy::BodyError;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+
+pub(crate) type Body = UnsyncBoxBody<Bytes, BodyError>;
+
+type Answering = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
+
+/// A running upstream.
+pub(crate) struct Upstream {
+    pub(crate) at: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    connections: Arc<Mutex<usize>>,
+}
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) head: Arc<Parts>,
+    pub(crate) body: Bytes,
+}
+
+impl Seen {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.headers.get(name).map(|value| value.to_str().expect("is text"))
+    }
+
+    /// The token it was sent with.
+    pub(crate) fn bearer(&self) -> &str {
+        self.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default()
+    }
+}
+
+impl Upstream {
+    /// Reads every request to its end, then answers as it is told.
+    pub(crate) async fn new<F>(answer: F) -> Self
+    where
+        F: Fn(&Seen) -> Response<Body> + Send + Sync + 'static,
+    {
+        let answer = Arc::new(answer);
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let log = Arc::clone(&seen);
+        let answering: Answering = Arc::new(move |request| {
+            let (answer, log) = (Arc::clone(&answer), Arc::clone(&log));
+            Box::pin(async move {
+                let (head, body) = request.into_parts();
+                let Ok(body) = body.collect().await else { return status(400) };
+                let seen = Seen { head: Arc::new(head), body: body.to_bytes() };
+                lock(&log).push(seen.clone());
+                answer(&seen)
+            })
+        });
+        Self { seen, ..Self::streaming(answering, None).await }
+    }
+
+    /// Does with requests what it is told, as they come.
+    pub(crate) async fn streaming(answering: Answering, tls: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let at = listener.local_addr().expect("has one");
+        let connections: Arc<Mutex<usize>> = Arc::default();
+        let count = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                *lock(&count) += 1;
+                tokio::spawn(served(stream, Arc::clone(&answering), tls.clone()));
+            }
+        });
+        Self { at, seen: Arc::default(), connections }
+    }
+
+    /// A TCP server that says these bytes to whatever comes, and closes.
+    pub(crate) async fn raw(said: &'static [u8]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let at = listener.local_addr().expect("has one");
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                use tokio::io::{AsyncReadExt, AsyncWriteExt};
+                let mut buffer = [0; 4096];
+                let _ = stream.read(&mut buffer).await;
+                let _ = stream.write_all(said).await;
+            }
+        });
+        Self { at, seen: Arc::default(), connections: Arc::default() }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.at)
+    }
+
+    /// What it was sent so far.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        lock(&self.seen).clone()
+    }
+
+    /// With whose tokens, in order.
+    pub(crate) fn bearers(&self) -> Vec<String> {
+        self.seen().iter().map(|seen| seen.bearer().to_owned()).collect()
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        *lock(&self.connections)
+    }
+}
+
+/// A stream's body, and the hand that fills it.
+pub(crate) fn by_hand() -> (mpsc::Sender<Result<Frame<Bytes>, BodyError>>, Body) {
+    let (sender, mut parts) = mpsc::channel(16);
+    let stream = futures_util::stream::poll_fn(move |cx| parts.poll_recv(cx));
+    (sender, UnsyncBoxBody::new(StreamBody::new(stream)))
+}
+
+pub(crate) fn data(text: &'static str) -> Result<Frame<Bytes>, BodyError> {
+    Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+}
+
+pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
+    UnsyncBoxBody::new(Full::new(bytes.into()).map_err(|never: Infallible| match never {}))
+}
+
+pub(crate) fn status(status: u16) -> Response<Body> {
+    answer(status, "")
+}
+
+pub(crate) fn answer(status: u16, body: impl Into<Bytes>) -> Response<Body> {
+    Response::builder().status(status).body(full(body)).expect("is an answer")
+}
+
+async fn served(stream: TcpStream, answering: Answering, tls: Option<TlsAcceptor>) {
+    let service = service_fn(move |request| {
+        let answer = answering(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let http = auto::Builder::new(TokioExecutor::new());
+    match tls {
+        None => drop(http.serve_connection_with_upgrades(TokioIo::new(stream), service).await),
+        Some(tls) => {
+            let Ok(stream) = tls.accept(stream).await else { return };
+            drop(http.serve_connection_with_upgrades(TokioIo::new(stream), service).await);
+        }
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until it is so.
+pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let waited = tokio::time::timeout(Duration::from_secs(20), async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "never: {what}");
+}
