@@ -27,6 +27,7 @@ mod trouble;
 // Rules and approvals.
 mod approval;
 mod rule;
+mod rule_test;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -55,10 +56,8 @@ pub use self::token::{
 pub use self::trouble::{TroubleView, pool_refusal_line, refusal_line};
 // Rules and approvals.
 pub use self::approval::{AnswerDocument, ApprovalDocument, ApprovalView};
-pub use self::rule::{
-    DefaultDocument, ImportedView, OutrankedView, RuleDocument, RuleTestDocument, RuleTestView, RuleView,
-    RulesDocument, RulesView, TestedTarget,
-};
+pub use self::rule::{DefaultDocument, ImportedView, RuleDocument, RuleView, RulesDocument, RulesView};
+pub use self::rule_test::{OutrankedView, RuleTestDocument, RuleTestView, TestedTarget};
 
 /// Part of a list, and where the next part begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

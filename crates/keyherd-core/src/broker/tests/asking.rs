@@ -1,20 +1,17 @@
 //! Ask once: one approval, one announcement, one answer for everyone, in every process.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{HOUR, MINUTE, SECOND, Stage, actor, pass, stage};
 use crate::approval::{Approval, Decision, Question, Stage as State};
 use crate::audit::Actor;
-use crate::broker::{AnswerError, ApprovalAsk, AskError, Broker, Consent, PermittedBy};
+use crate::broker::{AnswerError, ApprovalAsk, AskError, Broker, Consent};
 use crate::fakes::Host;
-use crate::host::Host as Place;
 use crate::ids::{ApprovalId, Name};
-use crate::policy::{Destination, HostPattern, RequestPath, Scope, Target, Verdict};
 use crate::ports::Clock;
 use crate::ports::store::{APPROVAL_ANSWERED, APPROVAL_OPENED, AuditStore, EventStore};
 
-async fn empty() -> Stage {
+pub(super) async fn empty() -> Stage {
     stage(HOUR, []).await
 }
 
@@ -46,12 +43,12 @@ async fn ends(asked: Vec<Asked>) -> Vec<Consent> {
     ends
 }
 
-async fn open(broker: &Broker) -> Vec<Approval> {
+pub(super) async fn open(broker: &Broker) -> Vec<Approval> {
     broker.approvals(Some(State::Open), None, 100).await.expect("list").items
 }
 
 /// The one open approval, when so many wait for it.
-async fn the_open_one(broker: &Broker, waiters: u64) -> Approval {
+pub(super) async fn the_open_one(broker: &Broker, waiters: u64) -> Approval {
     for _ in 0..200 {
         if let [one] = &open(broker).await[..]
             && one.waiters == waiters
@@ -63,7 +60,7 @@ async fn the_open_one(broker: &Broker, waiters: u64) -> Approval {
     panic!("not one approval with {waiters} waiters: {:?}", open(broker).await);
 }
 
-async fn answer(broker: &Broker, id: ApprovalId, decision: Decision) -> Approval {
+pub(super) async fn answer(broker: &Broker, id: ApprovalId, decision: Decision) -> Approval {
     let time = (decision == Decision::AllowFor).then_some(MINUTE);
     broker.answer(id, decision, time, &Actor::new("human")).await.expect("answered")
 }
@@ -257,25 +254,6 @@ async fn who_does_not_wait_is_not_shown_what_has_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rules_of_a_file_keep_its_order() {
-    let stage = empty().await;
-    let broker = &stage.host.broker;
-    let hosts: Vec<_> = (0..20).map(|n| format!("h{}.example", (n * 7) % 20)).collect();
-    let rules = hosts.iter().map(|host| (Verdict::Deny, scope(host, None))).collect();
-    let import = crate::broker::RulesImport { default: None, rules, replaces: false };
-    broker.import_rules(import, &actor()).await.expect("imported");
-    let kept = broker.rulebook().await.expect("rules").rules;
-    let kept: Vec<_> = kept
-        .iter()
-        .map(|rule| match &rule.about {
-            crate::policy::About::Written(scope) => scope.host.to_string(),
-            crate::policy::About::Answered(_) => panic!("nobody answered"),
-        })
-        .collect();
-    assert_eq!(kept, hosts);
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_open_approval_outlives_the_process_that_asked() {
     let stage = empty().await;
     let asked = all_ask(&stage.host.broker, 3, &tool(), HOUR);
@@ -352,98 +330,4 @@ async fn a_store_that_fails_asks_nobody() {
     for consent in ends(asked).await {
         assert!(!consent.allows(), "a deny in the end, also without a store");
     }
-}
-
-fn scope(host: &str, method: Option<&str>) -> Scope {
-    Scope {
-        agent: None,
-        host: HostPattern::parse(host).expect("a host"),
-        port: None,
-        method: method.map(|word| crate::policy::MethodWord::parse(word).expect("a method")),
-        path: None,
-    }
-}
-
-async fn permit(broker: &Broker, method: &str, host: &str) -> (bool, PermittedBy) {
-    let destination = Destination::new(Place::parse(host).expect("a host"), 443);
-    let path = RequestPath::read("/v1");
-    let target =
-        Target { agent: Some("bot"), destination: &destination, method: Some(method), path: Some(&path) };
-    let permit = broker.permit(&target, 5 * SECOND, &actor()).await.expect("decided");
-    (permit.allows, permit.by)
-}
-
-#[tokio::test(start_paused = true)]
-async fn rules_count_at_once_on_every_host() {
-    let stage = empty().await;
-    let (here, there) = (&stage.host.broker, stage.fleet.host().broker);
-    here.watching().await;
-    there.watching().await;
-    for broker in [here, &there] {
-        assert_eq!(permit(broker, "GET", "a.example").await, (true, PermittedBy::Default));
-    }
-    let (rule, is_new) =
-        here.add_rule(Verdict::Deny, scope("a.example", None), &actor()).await.expect("added");
-    assert!(is_new);
-    assert_eq!(permit(here, "GET", "a.example").await, (false, PermittedBy::Rule(rule.id)), "at once here");
-    pass(Duration::from_millis(200)).await;
-    assert_eq!(permit(&there, "GET", "a.example").await, (false, PermittedBy::Rule(rule.id)));
-    there.remove_rule(rule.id, &actor()).await.expect("removed");
-    assert!(there.set_default_verdict(Verdict::Deny, &actor()).await.expect("set"));
-    pass(Duration::from_millis(200)).await;
-    assert_eq!(permit(here, "GET", "a.example").await, (false, PermittedBy::Default));
-}
-
-#[tokio::test(start_paused = true)]
-async fn reading_the_rules_costs_one_read_for_each_change() {
-    let stage = empty().await;
-    let broker = &stage.host.broker;
-    broker.add_rule(Verdict::Deny, scope("a.example", None), &actor()).await.expect("added");
-    broker.watching().await;
-    permit(broker, "GET", "a.example").await;
-    assert!(broker.rules_at_hand().is_some());
-    let (before, _) = stage.fleet.installation.counts();
-    let set = broker.rules_at_hand().expect("at hand");
-    for _ in 0..1_000 {
-        assert!(Arc::ptr_eq(&set, &broker.rules_ready().await.expect("ready")));
-    }
-    assert!(stage.fleet.installation.counts().0 - before <= 1, "at most a look of the watch");
-    stage.fleet.installation.set_down(true);
-    broker.0.policy.changed();
-    assert!(broker.rules_at_hand().is_none(), "what may be old is not at hand");
-    assert!(broker.rules_ready().await.is_ok(), "and serves on while the store is away");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rule_that_asks_asks_once_and_its_answer_is_a_rule() {
-    let stage = empty().await;
-    let broker = stage.host.broker.clone();
-    broker.add_rule(Verdict::Ask, scope("*.example", None), &actor()).await.expect("added");
-    broker.add_rule(Verdict::Ask, scope("*.example", Some("DELETE")), &actor()).await.expect("added");
-    let many: Vec<_> = (0..8)
-        .map(|_| {
-            let broker = broker.clone();
-            tokio::spawn(async move { permit(&broker, "GET", "a.example").await })
-        })
-        .collect();
-    let approval = the_open_one(&broker, 8).await;
-    let other = tokio::spawn({
-        let broker = broker.clone();
-        async move { permit(&broker, "GET", "b.example").await }
-    });
-    pass(SECOND).await;
-    assert_eq!(open(&broker).await.len(), 2, "another target, its own prompt");
-    answer(&broker, approval.id, Decision::AlwaysAllow).await;
-    for one in many {
-        let (allows, by) = one.await.expect("no panic");
-        assert!(allows && matches!(by, PermittedBy::Approval(seen) if seen.id == approval.id));
-    }
-    assert!(matches!(other.await.expect("no panic"), (false, PermittedBy::NobodyInTime(Some(_)))));
-    assert!(matches!(permit(&broker, "GET", "a.example").await, (true, PermittedBy::Remembered(_))));
-    let denied = broker.add_rule(Verdict::Deny, scope("**", None), &actor()).await.expect("added").0;
-    assert_eq!(
-        permit(&broker, "GET", "a.example").await,
-        (false, PermittedBy::Rule(denied.id)),
-        "deny comes first"
-    );
 }

@@ -18,6 +18,7 @@ mod tenure;
 mod uncertain;
 // Rules and approvals.
 mod asking;
+mod permitting;
 
 use std::sync::Arc;
 use std::time::Duration;
