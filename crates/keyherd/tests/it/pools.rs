@@ -206,8 +206,8 @@ fn a_late_limit_blames_who_was_used(place: Place) {
     odd["generation"] = json!(9);
     assert_eq!(first.tells(&odd, 429, &headers, body)["followed"], "unproven");
     let without_c = json!({"members": ["a", "b"]}).to_string();
-    let (status, body) = second.ask("PATCH", "/v1/pools/pool", &without_c);
-    assert_eq!(status, 200, "{body}");
+    let (status, told) = second.ask("PATCH", "/v1/pools/pool", &without_c);
+    assert_eq!(status, 200, "{told}");
     odd["credential"] = json!("c");
     odd["generation"] = json!(0);
     assert_eq!(second.tells(&odd, 429, &headers, body)["followed"], "unproven");
