@@ -222,6 +222,13 @@ impl Hosts {
         verify_audit(self.there());
     }
 
+    /// The same, where the host that died may have the answer in its journal and was not asked yet.
+    pub(super) fn check_lost_there(&self) {
+        self.check_counts(2, 1);
+        self.all_were_told(&[Told::from(&self.there().token(&["acme"]))], &Told::Lost);
+        verify_audit(self.there());
+    }
+
     /// The one token was spent twice. What was received is served, until the provider is asked again.
     pub(super) fn check_reused(&self) {
         self.check_counts(2, 1);

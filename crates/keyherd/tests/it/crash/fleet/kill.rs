@@ -86,7 +86,7 @@ fn play(case: &Case) -> Row {
     }
     hosts.all_were_told(told.last().unwrap(), &case.outcome());
     if case.then == Then::BackLate {
-        hosts.check_lost();
+        hosts.check_lost_there();
         // The pair is kept, whatever it is still worth to a provider that has seen a reuse.
         let _back = back(&hosts);
         told.push(hosts.ask(NEWCOMERS).0);
@@ -95,6 +95,11 @@ fn play(case: &Case) -> Row {
     let row = hosts.row(step.point, case.words(), None, &told, step.is_claimed.then_some(took));
     match (case.then, case.is_lost()) {
         (Then::BackLate, _) => {}
+        // Whoever asks on the host that died finds what it had received: kept, whatever it is still worth.
+        (_, true) if step.is_kept() => {
+            hosts.check_lost_there();
+            hosts.check_reused();
+        }
         (_, true) => hosts.check_lost(),
         (_, false) => hosts.check_healthy(1),
     }
