@@ -76,7 +76,7 @@ impl Setting {
         let fleet = Fleet::new(Arc::new(provider.clone()), [profile]);
         let host = fleet.host();
         // Memory is trusted once somebody watches what changes.
-        drop(host.broker.events());
+        host.broker.watched().await;
         let exchange = Exchange::new(ExchangeParts {
             broker: host.broker.clone(),
             reach: Arc::new(Direct),
