@@ -47,7 +47,11 @@ impl GatewayDoor {
         let path = Path::parse(request.uri().path()).map_err(|fault| self.problem(fault))?;
         caller.may_use(path.name.as_str())?;
         let access = self.broker.access().await?;
-        let answer = self.gateway.answer(caller.actor(), &access.bindings, request).await;
+        let agent = match &caller {
+            Caller::Admin => None,
+            Caller::Agent(agent) => Some(&agent.name),
+        };
+        let answer = self.gateway.answer(caller.actor(), agent, &access.bindings, request).await;
         answer.map(reply).map_err(|fault| self.problem(fault))
     }
 
@@ -59,9 +63,14 @@ impl GatewayDoor {
                 return error.into();
             }
             Fault::Internal => return Problem::internal(),
+            Fault::Unasked(_) => {
+                let Fault::Unasked(error) = fault else { return Problem::internal() };
+                return error.into();
+            }
             Fault::BadRequest(_) | Fault::BrokenOff => Code::InvalidRequest,
             Fault::NotFound(_) => Code::NotFound,
             Fault::Denied(_) => Code::Denied,
+            Fault::Unanswered(_) => Code::ApprovalTimeout,
             Fault::Uninjectable(_) => Code::Conflict,
             Fault::Crowded(_) => Code::Busy,
             Fault::Unreachable { .. } | Fault::Broken { .. } => Code::ProviderUnavailable,
