@@ -21,15 +21,15 @@ everywhere!(
 );
 
 /// `e2e/upstream.mjs`; it ends with its standard input.
-struct StandIn {
+pub(crate) struct StandIn {
     child: Child,
-    url: String,
-    control: String,
+    pub(crate) url: String,
+    pub(crate) control: String,
     _output: TempDir,
 }
 
 impl StandIn {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let output = tempfile::tempdir().unwrap();
         let out = output.path().join("out");
         let mut command = Command::new("node");
@@ -213,10 +213,10 @@ fn a_key_that_is_refused_is_passed_over(place: Place) {
 }
 
 /// A planted one, of that account.
-fn secret(account: &str) -> String {
+pub(crate) fn secret(account: &str) -> String {
     format!("{MARKER}-key-{account}")
 }
 
-fn e2e() -> PathBuf {
+pub(crate) fn e2e() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../e2e")
 }

@@ -49,5 +49,7 @@ mod through;
 mod tls;
 // Rules and approvals.
 mod approvals;
+mod browser;
+mod consent;
 mod rules;
 mod upstream;
