@@ -17,6 +17,7 @@ mod meters;
 mod order;
 mod relay;
 mod target;
+pub mod tls;
 mod upstream;
 mod watch;
 
