@@ -16,6 +16,7 @@ mod look;
 mod meters;
 mod order;
 mod relay;
+pub mod swap;
 mod target;
 pub mod tls;
 mod upstream;
