@@ -8,6 +8,7 @@ mod body;
 mod decode;
 mod exchange;
 mod fault;
+pub mod forward;
 mod gateway;
 mod headers;
 mod inject;

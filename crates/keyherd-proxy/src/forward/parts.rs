@@ -1,0 +1,107 @@
+//! What the forward proxy asks of others: who calls, where they may go, and the answer to what is read.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use keyherd_core::ids::Name;
+use keyherd_core::secret::Secret;
+
+use super::dialled::Dialled;
+use super::limits::ForwardLimits;
+use super::problem::ForwardBody;
+use crate::tls::Leaves;
+
+/// A recognised agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Its name.
+    pub name: Name,
+}
+
+/// What becomes of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// It passes as it is.
+    Tunnel,
+    /// It is read, and what may be swapped is.
+    Read,
+    /// It ends here.
+    Refused(Refused),
+}
+
+/// Why somebody may not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The problem's code: `denied`, `approval_timeout`, …
+    pub code: &'static str,
+    /// What to tell the agent, without a secret.
+    pub detail: String,
+}
+
+/// Who may go where.
+#[async_trait]
+pub trait Ways: Send + Sync + 'static {
+    /// The agent of that name, if that is its key.
+    async fn caller(&self, name: &str, key: &Secret) -> Option<Arc<Caller>>;
+
+    /// What becomes of a connection there. May take as long as a human does.
+    async fn way(&self, caller: &Caller, dialled: &Dialled) -> Way;
+
+    /// Whether a binding or a rule names just that host, or a network that the address is in: then it is dialled
+    /// although it is private.
+    fn names(&self, caller: &Caller, dialled: &Dialled, address: IpAddr) -> bool;
+}
+
+/// Whether an agent's request came encrypted, and so goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// In the clear.
+    Http,
+    /// Encrypted.
+    Https,
+}
+
+impl Scheme {
+    /// The port where none is said.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// Whose request it is and where it goes: CONNECT, SNI, `Host` and `:authority` have been found to agree.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Who asks.
+    pub caller: Arc<Caller>,
+    /// The one host.
+    pub dialled: Dialled,
+    /// How.
+    pub scheme: Scheme,
+}
+
+/// Answers requests that are read.
+#[async_trait]
+pub trait Answers: Send + Sync + 'static {
+    /// The answer. The request's target is in origin form: path and query.
+    async fn answer(&self, asked: Asked, request: Request<Incoming>) -> Response<ForwardBody>;
+}
+
+/// What the door is made of.
+pub struct ForwardParts {
+    /// Who may go where.
+    pub ways: Arc<dyn Ways>,
+    /// The answers to what is read.
+    pub answers: Arc<dyn Answers>,
+    /// Who we are to agents.
+    pub leaves: Arc<Leaves>,
+    /// keyherd's own listeners, which nobody is led to.
+    pub listeners: Vec<SocketAddr>,
+    /// Its bounds.
+    pub limits: ForwardLimits,
+}
