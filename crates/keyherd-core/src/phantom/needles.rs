@@ -3,9 +3,12 @@
 //! Each is looked for as it is and percent-encoded, and where escapes are read, in any of them. A secret that an
 //! upstream hides on purpose (reversed, encrypted, in base64) is not found.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, Input, MatchKind};
+use memchr::memmem::Finder;
+use zeroize::Zeroizing;
 
 use super::place::write_percent;
 use super::scan::{Alphabet, Hit, Seek, View};
@@ -24,6 +27,10 @@ pub struct Needle {
     pub name: Name,
 }
 
+/// Up to so many spellings each is searched for by itself: that reads some GB/s each, whatever the text; one automaton
+/// for all reads as fast only where the text has few of their characters.
+const SINGLY_MAX: usize = 16;
+
 /// Why there can be no such search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the secrets to look for are too many or too long")]
@@ -31,12 +38,15 @@ pub struct NeedleError;
 
 /// Secrets to look for, ready. Its memory holds them in the clear: keep it as short as they are in use.
 pub struct Needles {
-    search: AhoCorasick,
-    texts: Vec<(zeroize::Zeroizing<Vec<u8>>, Name)>,
+    search: Search,
+    texts: Vec<Spelling>,
     alphabet: Alphabet,
     begins: Alphabet,
     len_max: usize,
 }
+
+/// A secret as it may be written, and whose it is.
+type Spelling = (Zeroizing<Vec<u8>>, Name);
 
 impl Needles {
     /// Over these secrets, but those shorter than [`NEEDLE_LEN_MIN`].
@@ -45,16 +55,13 @@ impl Needles {
     /// [`NeedleError`]: they do not fit into one search.
     pub fn new(needles: impl IntoIterator<Item = Needle>) -> Result<Self, NeedleError> {
         let long = needles.into_iter().filter(|needle| needle.secret.expose().len() >= NEEDLE_LEN_MIN);
-        let texts: Vec<_> = long
+        let texts: Vec<Spelling> = long
             .flat_map(|Needle { secret, name }| {
                 spellings(secret.expose()).map(move |text| (text.into(), name.clone()))
             })
             .collect();
-        let search = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostLongest)
-            .build(texts.iter().map(|(text, _)| text as &Vec<u8>))
-            .map_err(|_| NeedleError)?;
-        let all = || texts.iter().map(|(text, _): &(zeroize::Zeroizing<Vec<u8>>, Name)| text.as_slice());
+        let search = Search::new(texts.iter().map(|(text, _)| text.as_slice()))?;
+        let all = || texts.iter().map(|(text, _)| text.as_slice());
         Ok(Self {
             alphabet: Alphabet::of(all()),
             begins: Alphabet::of(all().filter_map(|text| text.get(..1))),
@@ -66,6 +73,40 @@ impl Needles {
 
     fn may_go_on(&self, here: &[u8]) -> bool {
         self.texts.iter().any(|(text, _)| text.len() > here.len() && text.starts_with(here))
+    }
+}
+
+/// All of them at once: of those that stand first, the longest.
+enum Search {
+    Singly(Vec<Finder<'static>>),
+    Together(AhoCorasick),
+}
+
+impl Search {
+    fn new<'t>(texts: impl ExactSizeIterator<Item = &'t [u8]>) -> Result<Self, NeedleError> {
+        if texts.len() <= SINGLY_MAX {
+            return Ok(Self::Singly(texts.map(|text| Finder::new(text).into_owned()).collect()));
+        }
+        let search = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(texts);
+        search.map(Self::Together).map_err(|_| NeedleError)
+    }
+
+    /// Its number, and where it begins.
+    fn first(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
+        match self {
+            Self::Singly(finders) => {
+                let rest = text.get(from..)?;
+                let found = finders.iter().enumerate().filter_map(|(number, finder)| {
+                    let start = from + finder.find(rest)?;
+                    Some((start, Reverse(finder.needle().len()), number))
+                });
+                found.min().map(|(start, _, number)| (number, start))
+            }
+            Self::Together(search) => {
+                let found = search.find(Input::new(text).range(from..))?;
+                Some((found.pattern().as_usize(), found.start()))
+            }
+        }
     }
 }
 
@@ -97,12 +138,12 @@ impl Seek for Needles {
     fn find(&self, view: &View<'_>, from: usize) -> Option<Hit<Name>> {
         let mut at = from;
         loop {
-            let found = self.search.find(Input::new(view.bytes()).range(at..))?;
-            if view.begins(found.start()) {
-                let (_, name) = self.texts.get(found.pattern().as_usize())?;
-                return Some(Hit { span: found.range(), what: name.clone() });
+            let (number, start) = self.search.first(view.bytes(), at)?;
+            if view.begins(start) {
+                let (text, name) = self.texts.get(number)?;
+                return Some(Hit { span: start..start + text.len(), what: name.clone() });
             }
-            at = found.start() + 1;
+            at = start + 1;
         }
     }
 

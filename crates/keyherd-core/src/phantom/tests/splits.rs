@@ -154,13 +154,20 @@ fn little_is_kept_back() {
     }
 }
 
+/// Few, which are searched for one by one; and the same among many.
+fn needles(secrets: &[(&str, &str)]) -> [Arc<Needles>; 2] {
+    let needle = |(text, whose): &(&str, &str)| Needle { secret: Secret::from(*text), name: name(whose) };
+    let others = (0..30).map(|number| needle(&(&format!("something-else-{number}"), "other")));
+    let few = Needles::new(secrets.iter().map(needle)).unwrap();
+    let many = Needles::new(secrets.iter().map(needle).chain(others)).unwrap();
+    [Arc::new(few), Arc::new(many)]
+}
+
 #[test]
 fn secrets_are_found_on_the_way_back() {
-    let needle = |text: &str, whose: &str| Needle { secret: Secret::from(text), name: name(whose) };
     // One that begins like another, one with what URLs and JSON escape, one that is too short to look for.
     let secrets =
         [("real-token", "one"), ("real-token-2/a+b=\"\\", "two"), ("short", "short"), ("%41bcdefgh", "odd")];
-    let needles = Arc::new(Needles::new(secrets.map(|(text, whose)| needle(text, whose))).unwrap());
     let table: [(Place, &str, &str); 10] = [
         (Place::Text, "a real-token b", "a <one> b"),
         (Place::Text, r#"areal-token-2/a+b="\b"#, "a<two>b"),
@@ -180,8 +187,10 @@ fn secrets_are_found_on_the_way_back() {
     for (place, message, wanted) in table {
         for at in 0..=message.len() {
             let (one, two) = message.as_bytes().split_at(at);
-            let out = scanned(&needles, place, [one, two], |name| format!("<{name}>"));
-            assert_eq!(String::from_utf8(out).unwrap(), wanted, "cut at {at}");
+            for needles in needles(&secrets) {
+                let out = scanned(&needles, place, [one, two], |name| format!("<{name}>"));
+                assert_eq!(String::from_utf8(out).unwrap(), wanted, "cut at {at}");
+            }
         }
     }
 }
@@ -190,13 +199,13 @@ fn secrets_are_found_on_the_way_back() {
 #[test]
 fn hits_that_hide_an_open_place_are_followed_by_others() {
     let secrets = [("12345678ab", "one"), ("ab12345678ab--", "two")];
-    let needles = secrets.map(|(text, whose)| Needle { secret: Secret::from(text), name: name(whose) });
-    let needles = Arc::new(Needles::new(needles).unwrap());
     let message = b"12345678ab12345678ab12345678ab!";
     for at in 0..=message.len() {
         let (one, two) = message.split_at(at);
-        let out = scanned(&needles, Place::Text, [one, two], |name| format!("<{name}>"));
-        assert_eq!(out, b"<one><one><one>!", "cut at {at}");
+        for needles in needles(&secrets) {
+            let out = scanned(&needles, Place::Text, [one, two], |name| format!("<{name}>"));
+            assert_eq!(out, b"<one><one><one>!", "cut at {at}");
+        }
     }
 }
 
