@@ -4,9 +4,13 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::super::{BadPhantom, LEAD_LEN_MAX, PHANTOM_LEN_MAX};
-use super::{CLAIMS, Phantom, Shape, WordSigner, mint, phantom};
+use super::super::{BadPhantom, LEAD_LEN_MAX, PHANTOM_LEN_MAX, phantom_of};
+use super::{CLAIMS, Phantom, Shape, WordSigner, mint, name, phantom};
+use crate::agent::Agent;
 use crate::fakes::SeededEntropy;
+use crate::ids::AgentId;
+use crate::secret::{Hasher, TokenHash};
+use crate::time::Timestamp;
 
 #[test]
 fn a_plain_phantom_begins_as_its_clients_expect() {
@@ -35,6 +39,28 @@ fn a_jwt_phantom_can_be_taken_apart() {
         assert!(claims["jti"].as_str().is_some_and(|id| id.len() == 33));
         assert_eq!(URL_SAFE_NO_PAD.decode(parts[2]).unwrap().len(), 32);
         assert_eq!(Phantom::parse(jwt.as_str()), Ok(jwt.clone()));
+    }
+}
+
+#[test]
+fn a_kept_agents_phantoms_are_its_own_and_stay() {
+    let agent = |id, created_at| Agent {
+        id: AgentId::from_i64(id),
+        name: name("robot"),
+        key_hash: TokenHash::from_bytes([0; 32]),
+        allowed: Vec::new(),
+        may_fetch_tokens: false,
+        created_at: Timestamp::from_millis(created_at),
+    };
+    let drawn = |key: u8, id: i64, label: &str, prefix: &str| {
+        let shape = Shape::of_prefix(prefix).unwrap();
+        phantom_of(&Hasher::new([key; 32]), &agent(id, 5), &name(label), &shape, &WordSigner).unwrap()
+    };
+    for prefix in ["sk-", "eyJ"] {
+        let one = drawn(1, 1, "a", prefix);
+        assert_eq!(one, drawn(1, 1, "a", prefix), "the same in every process");
+        let others = [drawn(2, 1, "a", prefix), drawn(1, 2, "a", prefix), drawn(1, 1, "b", prefix)];
+        assert!(others.iter().all(|other| other.key() != one.key()), "of another installation, agent, name");
     }
 }
 
