@@ -15,7 +15,7 @@ use crate::body::{AnswerBody, Incoming};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::inject::{Inject, Placed};
-use crate::order::Order;
+use crate::order::{Order, Own};
 use crate::target::Target;
 
 /// What every path of the gateway begins with.
@@ -115,7 +115,9 @@ impl Gateway {
         let scope = scope(&mut request)?;
         *request.uri_mut() = uri;
         let (target, inject) = (route.target.clone(), Arc::clone(&route.inject));
-        self.exchange.run(Order { name, actor, target, inject, scope }, request).await
+        self.exchange
+            .run(Order { name: Some(name), actor, target, inject, scope, own: Own::End }, request)
+            .await
     }
 
     /// Ends what outlives its request. After the listener has stopped.

@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use keyherd_core::broker::{Acquired, Followed, Judge, Token};
-use keyherd_core::ids::CredentialId;
+use keyherd_core::ids::{CredentialId, Name};
 use keyherd_core::refresh::Ask;
 use keyherd_core::secret::Secret;
 use keyherd_core::upstream::{Answer, Evidence, Needs};
@@ -63,7 +63,7 @@ impl<'a> Tries<'a> {
             .flatten()
             .map(|protocol| Upgrade { protocol, caller: hyper::upgrade::on(&mut request) });
         let (mut head, body) = request.into_parts();
-        strip_request(&mut head.headers);
+        strip_request(&mut head.headers, order.own);
         let is_empty = http_body::Body::is_end_stream(&body);
         let upload =
             (!is_empty).then(|| Upload::new(body, exchange.0.limits.replay_len_max, &exchange.0.room));
@@ -89,14 +89,18 @@ impl<'a> Tries<'a> {
     }
 
     pub(super) async fn run(&mut self) -> Result<Response<AnswerBody>, Fault> {
-        let mut token = self.token().await?;
+        let Some(name) = self.order.name.clone() else {
+            let come = self.send("").await?;
+            return self.passed(come);
+        };
+        let mut token = self.token(&name).await?;
         loop {
             self.tried.push((token.credential_id(), token.generation()));
-            let mut come = self.send(&token).await?;
+            let mut come = self.send(token.expose()).await?;
             if self.judged(&mut come, &token).await == Next::Pass {
                 return self.passed(come);
             }
-            match self.token().await {
+            match self.token(&name).await {
                 Ok(next) if !self.has_tried(&next) => token = next,
                 // Nobody else is there: the answer that was had is better than none.
                 _ => return self.passed(come),
@@ -104,11 +108,11 @@ impl<'a> Tries<'a> {
         }
     }
 
-    async fn token(&self) -> Result<Token, Fault> {
+    async fn token(&self, name: &Name) -> Result<Token, Fault> {
         let mut ask = Ask::foreground(self.exchange.0.limits.token_wait);
         ask.scope.clone_from(&self.order.scope);
         ask.rejected.clone_from(&self.rejected);
-        let (broker, name) = (&self.exchange.0.broker, self.order.name.as_str());
+        let (broker, name) = (&self.exchange.0.broker, name.as_str());
         if let Some(token) = broker.hot(name, &ask) {
             return Ok(token);
         }
@@ -122,7 +126,7 @@ impl<'a> Tries<'a> {
         self.tried.contains(&(token.credential_id(), token.generation()))
     }
 
-    async fn send(&mut self, token: &Token) -> Result<Come, Fault> {
+    async fn send(&mut self, token: &str) -> Result<Come, Fault> {
         let message = Message {
             order: &self.order,
             head: &self.head,

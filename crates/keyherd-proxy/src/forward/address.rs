@@ -77,7 +77,7 @@ pub enum NotDialled {
 pub fn dialable(
     dialled: &Dialled,
     addresses: impl IntoIterator<Item = IpAddr>,
-    is_named: &impl Fn(IpAddr) -> bool,
+    is_named: &(impl Fn(IpAddr) -> bool + ?Sized),
     listeners: &[SocketAddr],
 ) -> Result<Vec<SocketAddr>, NotDialled> {
     let (mut good, mut refused) = (Vec::new(), None);
@@ -107,7 +107,7 @@ pub fn is_ours(peer: SocketAddr, own: IpAddr, listeners: &[SocketAddr]) -> bool 
 fn judged(
     dialled: &Dialled,
     address: IpAddr,
-    is_named: &impl Fn(IpAddr) -> bool,
+    is_named: &(impl Fn(IpAddr) -> bool + ?Sized),
     listeners: &[SocketAddr],
 ) -> Result<SocketAddr, NotDialled> {
     let kind = Kind::of(address);

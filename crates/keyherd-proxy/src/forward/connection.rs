@@ -1,7 +1,6 @@
 //! One connection of an agent: HTTP or SOCKS5, by its first byte.
 
 use std::io;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -9,7 +8,7 @@ use tokio::net::TcpStream;
 use super::dial::DialError;
 use super::dialled::Dialled;
 use super::door::{Forward, Place};
-use super::parts::{Caller, Way};
+use super::parts::{Named, Way};
 use super::prefixed::Prefixed;
 use super::socks5::{self, Answer, SocksError};
 use super::{http1, intercept, tunnel};
@@ -33,17 +32,17 @@ pub(super) async fn connection(door: &Forward, stream: TcpStream, place: &Place)
 
 async fn socks(door: &Forward, mut stream: Prefixed<TcpStream>) -> Result<(), SocksError> {
     let shown = door.in_time(socks5::greet(&mut stream)).await?;
-    let caller = door.0.parts.ways.caller(&shown.name, &shown.key).await;
-    socks5::tell_caller(&mut stream, caller.is_some()).await?;
-    let Some(caller) = caller else { return Err(SocksError::Refused("an agent that nobody knows")) };
+    let agent = door.0.parts.ways.caller(&shown.name, &shown.key).await;
+    socks5::tell_caller(&mut stream, agent.is_some()).await?;
+    let Some(agent) = agent else { return Err(SocksError::Refused("an agent that nobody knows")) };
     let dialled = door.in_time(socks5::asked(&mut stream)).await?;
-    match door.0.parts.ways.way(&caller, &dialled).await {
+    match door.0.parts.ways.way(&agent, &dialled).await {
         Way::Refused(_) => socks5::answer(&mut stream, Answer::Denied).await?,
         Way::Read => {
             socks5::answer(&mut stream, Answer::Granted).await?;
-            intercept::read(door, stream, caller, dialled).await;
+            intercept::read(door, stream, agent, dialled).await;
         }
-        Way::Tunnel => match dial(door, &caller, &dialled).await {
+        Way::Tunnel(named) => match dial(door, &dialled, &named).await {
             Ok(upstream) => {
                 socks5::answer(&mut stream, Answer::Granted).await?;
                 tunnel::relay(stream, upstream, door.0.parts.limits.tunnel_idle_timeout).await;
@@ -58,13 +57,8 @@ async fn socks(door: &Forward, mut stream: Prefixed<TcpStream>) -> Result<(), So
 }
 
 /// A tunnel's other end.
-pub(super) async fn dial(
-    door: &Forward,
-    caller: &Arc<Caller>,
-    dialled: &Dialled,
-) -> Result<TcpStream, DialError> {
-    let is_named = |address| door.0.parts.ways.names(caller, dialled, address);
-    door.0.dialler.dial(dialled, &is_named).await
+pub(super) async fn dial(door: &Forward, dialled: &Dialled, named: &Named) -> Result<TcpStream, DialError> {
+    door.0.dialler.dial(dialled, &**named).await
 }
 
 fn answer_of(error: &DialError) -> Answer {

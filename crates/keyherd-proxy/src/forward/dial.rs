@@ -51,7 +51,7 @@ impl Dialler {
     pub async fn dial(
         &self,
         dialled: &Dialled,
-        is_named: &(impl Fn(IpAddr) -> bool + Sync),
+        is_named: &(impl Fn(IpAddr) -> bool + Sync + ?Sized),
     ) -> Result<TcpStream, DialError> {
         let attempt = timeout(self.connect_timeout, self.attempt(dialled, is_named));
         attempt.await.unwrap_or_else(|_| Err(DialError::Late(dialled.to_string())))
@@ -60,7 +60,7 @@ impl Dialler {
     async fn attempt(
         &self,
         dialled: &Dialled,
-        is_named: &(impl Fn(IpAddr) -> bool + Sync),
+        is_named: &(impl Fn(IpAddr) -> bool + Sync + ?Sized),
     ) -> Result<TcpStream, DialError> {
         let told = |source| DialError::Unreachable { dialled: dialled.to_string(), source };
         let addresses = self.addresses(dialled).await.map_err(told)?;

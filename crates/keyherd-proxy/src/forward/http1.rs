@@ -13,6 +13,7 @@ use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use keyherd_core::agent::Agent;
 use keyherd_core::secret::Secret;
 use tokio::net::TcpStream;
 use zeroize::Zeroizing;
@@ -21,7 +22,7 @@ use super::connection::dial;
 use super::dial::DialError;
 use super::dialled::Dialled;
 use super::door::{Forward, Place};
-use super::parts::{Asked, Caller, Scheme, Way};
+use super::parts::{Asked, Scheme, Way};
 use super::prefixed::Prefixed;
 use super::problem::{ForwardBody, empty, misdirected, problem, unknown_caller};
 use super::{intercept, tunnel};
@@ -59,16 +60,16 @@ pub(super) fn builder(door: &Forward) -> Builder {
 }
 
 async fn answer(door: &Forward, place: &Place, mut request: Request<Incoming>) -> Answer {
-    let Some(caller) = caller(door, request.headers_mut()).await else { return unknown_caller() };
+    let Some(agent) = agent(door, request.headers_mut()).await else { return unknown_caller() };
     if request.method() == Method::CONNECT {
-        return connect(door, place, caller, request).await;
+        return connect(door, place, agent, request).await;
     }
     match absolute(&request) {
-        Ok((scheme, dialled)) => match door.0.parts.ways.way(&caller, &dialled).await {
+        Ok((scheme, dialled)) => match door.0.parts.ways.way(&agent, &dialled).await {
             Way::Refused(refused) => problem(StatusCode::FORBIDDEN, refused.code, &refused.detail),
-            Way::Tunnel | Way::Read => {
+            Way::Tunnel(_) | Way::Read => {
                 *request.uri_mut() = origin_form(request.uri());
-                door.0.parts.answers.answer(Asked { caller, dialled, scheme }, request).await
+                door.0.parts.answers.answer(Asked { agent, dialled, scheme }, request).await
             }
         },
         Err(answer) => *answer,
@@ -76,7 +77,7 @@ async fn answer(door: &Forward, place: &Place, mut request: Request<Incoming>) -
 }
 
 /// Who shows that name and key. The header ends here.
-async fn caller(door: &Forward, headers: &mut HeaderMap) -> Option<Arc<Caller>> {
+async fn agent(door: &Forward, headers: &mut HeaderMap) -> Option<Arc<Agent>> {
     let value = headers.remove(PROXY_AUTHORIZATION)?;
     let (scheme, credentials) = value.to_str().ok()?.split_once(' ')?;
     let text = Zeroizing::new(BASE64.decode(credentials.trim_matches(' ')).ok()?);
@@ -112,15 +113,15 @@ pub(super) fn origin_form(uri: &Uri) -> Uri {
         .map_or_else(Uri::default, Uri::from)
 }
 
-async fn connect(door: &Forward, place: &Place, caller: Arc<Caller>, request: Request<Incoming>) -> Answer {
+async fn connect(door: &Forward, place: &Place, agent: Arc<Agent>, request: Request<Incoming>) -> Answer {
     let authority = request.uri().authority().map(uri::Authority::as_str).unwrap_or_default();
     let dialled = match Dialled::parse(authority, None) {
         Ok(dialled) => dialled,
         Err(error) => return problem(StatusCode::BAD_REQUEST, "invalid_request", &error.to_string()),
     };
-    match door.0.parts.ways.way(&caller, &dialled).await {
+    match door.0.parts.ways.way(&agent, &dialled).await {
         Way::Refused(refused) => return problem(StatusCode::FORBIDDEN, refused.code, &refused.detail),
-        Way::Tunnel => match dial(door, &caller, &dialled).await {
+        Way::Tunnel(named) => match dial(door, &dialled, &named).await {
             Ok(upstream) => {
                 let idle_timeout = door.0.parts.limits.tunnel_idle_timeout;
                 upgraded(door, place, request, move |stream| tunnel::relay(stream, upstream, idle_timeout));
@@ -130,7 +131,7 @@ async fn connect(door: &Forward, place: &Place, caller: Arc<Caller>, request: Re
         Way::Read => {
             let inner = door.clone();
             upgraded(door, place, request, move |stream| async move {
-                intercept::read(&inner, stream, caller, dialled).await;
+                intercept::read(&inner, stream, agent, dialled).await;
             });
         }
     }

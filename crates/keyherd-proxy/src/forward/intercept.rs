@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use keyherd_core::agent::Agent;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -20,7 +21,7 @@ use tokio_rustls::server::TlsStream;
 use super::dialled::Dialled;
 use super::door::Forward;
 use super::http1::{builder, origin_form};
-use super::parts::{Asked, Caller, Scheme};
+use super::parts::{Asked, Scheme};
 use super::prefixed::Prefixed;
 use super::problem::{ForwardBody, misdirected};
 use crate::tls::{Hello, HelloError, Protocols};
@@ -40,10 +41,10 @@ struct Line {
 pub(super) async fn read(
     door: &Forward,
     mut stream: Prefixed<TcpStream>,
-    caller: Arc<Caller>,
+    agent: Arc<Agent>,
     dialled: Dialled,
 ) {
-    let asked = |scheme| Asked { caller, dialled, scheme };
+    let asked = |scheme| Asked { agent, dialled, scheme };
     match door.in_time(stream.first()).await {
         Ok(Some(HANDSHAKE)) => encrypted(door, stream, asked(Scheme::Https)).await,
         Ok(Some(b'A'..=b'Z')) => {

@@ -18,12 +18,15 @@ mod problem;
 mod socks5;
 mod tunnel;
 
+/// A request's body, as the door got it.
+pub use hyper::body::Incoming as Received;
+
 pub use self::address::{Kind, NotDialled, dialable, is_ours};
 pub use self::dial::{DialError, Dialler};
 pub use self::dialled::{BadDialled, Dialled};
 pub use self::door::Forward;
 pub use self::limits::ForwardLimits;
-pub use self::parts::{Answers, Asked, Caller, ForwardParts, Refused, Scheme, Way, Ways};
+pub use self::parts::{Answers, Asked, ForwardParts, Named, Refused, Scheme, Way, Ways};
 pub use self::problem::{ForwardBody, problem};
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use keyherd_core::ids::Name;
+use keyherd_core::agent::Agent;
 use keyherd_core::secret::Secret;
 
 use super::dialled::Dialled;
@@ -14,18 +14,15 @@ use super::limits::ForwardLimits;
 use super::problem::ForwardBody;
 use crate::tls::Leaves;
 
-/// A recognised agent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// Its name.
-    pub name: Name,
-}
+/// Whether a binding or a rule names just the host that was dialled, or a network that this address of it is in: then
+/// it is dialled although it is private.
+pub type Named = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// What becomes of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Way {
     /// It passes as it is.
-    Tunnel,
+    Tunnel(Named),
     /// It is read, and what may be swapped is.
     Read,
     /// It ends here.
@@ -45,14 +42,10 @@ pub struct Refused {
 #[async_trait]
 pub trait Ways: Send + Sync + 'static {
     /// The agent of that name, if that is its key.
-    async fn caller(&self, name: &str, key: &Secret) -> Option<Arc<Caller>>;
+    async fn caller(&self, name: &str, key: &Secret) -> Option<Arc<Agent>>;
 
     /// What becomes of a connection there. May take as long as a human does.
-    async fn way(&self, caller: &Caller, dialled: &Dialled) -> Way;
-
-    /// Whether a binding or a rule names just that host, or a network that the address is in: then it is dialled
-    /// although it is private.
-    fn names(&self, caller: &Caller, dialled: &Dialled, address: IpAddr) -> bool;
+    async fn way(&self, agent: &Agent, dialled: &Dialled) -> Way;
 }
 
 /// Whether an agent's request came encrypted, and so goes on.
@@ -78,7 +71,7 @@ impl Scheme {
 #[derive(Debug, Clone)]
 pub struct Asked {
     /// Who asks.
-    pub caller: Arc<Caller>,
+    pub agent: Arc<Agent>,
     /// The one host.
     pub dialled: Dialled,
     /// How.

@@ -9,5 +9,6 @@ mod passing;
 mod secured;
 mod stage;
 mod streams;
+mod swapping;
 mod upgrades;
 mod upstream;

@@ -1,6 +1,6 @@
 //! A door with one agent, one host that is read, and an echo to tunnel to.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use keyherd_core::agent::Agent;
 use keyherd_core::fakes::{PausedClock, SeededEntropy};
-use keyherd_core::ids::Name;
-use keyherd_core::secret::Secret;
+use keyherd_core::ids::{AgentId, Name};
+use keyherd_core::secret::{Secret, TokenHash};
 use keyherd_core::time::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -46,7 +47,7 @@ impl Answers for Echoing {
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         let text = format!(
             "{} {:?} {} {} {} {}",
-            asked.caller.name,
+            asked.agent.name,
             asked.scheme,
             asked.dialled,
             head.method,
@@ -69,21 +70,29 @@ struct Fixed {
 
 #[async_trait]
 impl Ways for Fixed {
-    async fn caller(&self, name: &str, key: &Secret) -> Option<Arc<Caller>> {
+    async fn caller(&self, name: &str, key: &Secret) -> Option<Arc<Agent>> {
         let is_known = (name, key.expose()) == AGENT;
-        is_known.then(|| Arc::new(Caller { name: Name::parse(name).expect("is a name") }))
+        is_known.then(|| {
+            Arc::new(Agent {
+                id: AgentId::from_i64(1),
+                name: Name::parse(name).expect("is a name"),
+                key_hash: TokenHash::from_bytes([0; 32]),
+                allowed: Vec::new(),
+                may_fetch_tokens: false,
+                created_at: Timestamp::default(),
+            })
+        })
     }
 
-    async fn way(&self, _caller: &Caller, dialled: &Dialled) -> Way {
+    async fn way(&self, _agent: &Agent, dialled: &Dialled) -> Way {
         match dialled.host.as_str() {
             HOST => Way::Read,
             "denied.example" => Way::Refused(Refused { code: "denied", detail: "a rule says no".into() }),
-            _ => Way::Tunnel,
+            _ => {
+                let (named, port) = (self.named.ip(), dialled.port);
+                Way::Tunnel(Arc::new(move |address| address == named && port != 1))
+            }
         }
-    }
-
-    fn names(&self, _caller: &Caller, dialled: &Dialled, address: IpAddr) -> bool {
-        address == self.named.ip() && dialled.port != 1
     }
 }
 
