@@ -5,6 +5,7 @@
 mod agent;
 mod audit;
 mod binding;
+mod ca;
 mod client;
 mod cooldown;
 mod cred;
@@ -98,6 +99,7 @@ enum Command {
     /// Approvals: what waits for a human's answer
     #[command(subcommand)]
     Approval(approval::Approval),
+    Ca(ca::Ca),
     Migrate(migrate::Migrate),
     Doctor(doctor::Doctor),
 }
@@ -147,6 +149,7 @@ async fn dispatch(command: Command, context: Context) -> Result<(), Failure> {
         Command::Key(command) => command.run(context).await,
         Command::Rule(command) => command.run(context).await,
         Command::Approval(command) => command.run(context).await,
+        Command::Ca(command) => command.run(context).await,
         Command::Migrate(command) => command.run(context).await,
         Command::Doctor(command) => command.run(context).await,
     }

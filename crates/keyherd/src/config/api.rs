@@ -69,6 +69,8 @@ struct LimitsKeys {
 pub(crate) struct ApiSettings {
     /// `ADDRESS:PORT`; the address may be a name.
     pub(crate) listen: String,
+    /// The same for the proxy; `None`: there is none.
+    pub(crate) proxy: Option<String>,
     /// Certificate and key.
     pub(crate) tls: Option<TlsFiles>,
     /// Names it answers to, beside its own.
@@ -111,9 +113,10 @@ impl Listening {
         flags: &ListenFlags,
         environment: &Environment,
     ) -> Result<ApiSettings, ConfigError> {
-        if flags.proxy.is_some() || environment.has("KEYHERD_PROXY") || self.proxy.is_some() {
-            return Err(ConfigError::NotYet { setting: "--proxy", what: "the proxy" });
-        }
+        let proxy = match &flags.proxy {
+            Some(proxy) => Some(proxy.clone()),
+            None => environment.text("KEYHERD_PROXY")?.or_else(|| self.proxy.clone()),
+        };
         let listen = match &flags.api {
             Some(listen) => Some(listen.clone()),
             None => environment.text("KEYHERD_API")?.or_else(|| self.api.listen.clone()),
@@ -125,6 +128,7 @@ impl Listening {
         let key = given(&flags.tls_key, "KEYHERD_TLS_KEY", &self.tls_key);
         Ok(ApiSettings {
             listen: listen.unwrap_or_else(|| LISTEN.to_owned()),
+            proxy,
             tls: tls(cert, key)?,
             hosts: self.hosts()?,
             limits: self.api.limits.clone(),

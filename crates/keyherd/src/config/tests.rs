@@ -237,11 +237,13 @@ fn no_error_shows_a_password() {
 }
 
 #[test]
-fn the_proxy_is_a_later_version() {
+fn listening_is_said_whole() {
     let environment = Environment::of(&[("HOME", "/nowhere")]);
     let settings = Settings::load(&Flags::default(), &environment).unwrap();
     let proxy = ListenFlags { proxy: Some("127.0.0.1:1".into()), ..ListenFlags::default() };
-    assert!(matches!(settings.listening.resolve(&proxy, &environment), Err(ConfigError::NotYet { .. })));
+    let resolved = |flags| settings.listening.resolve(flags, &environment).unwrap().proxy;
+    assert_eq!(resolved(&proxy).as_deref(), Some("127.0.0.1:1"));
+    assert_eq!(resolved(&ListenFlags::default()), None);
     let half = ListenFlags { tls_cert: Some("c".into()), ..ListenFlags::default() };
     assert!(matches!(settings.listening.resolve(&half, &environment), Err(ConfigError::Unfit { .. })));
 }

@@ -46,6 +46,14 @@ pub(crate) enum DoorError {
         /// What the system says.
         problem: io::Error,
     },
+    /// The proxy cannot be opened.
+    #[error("the proxy cannot listen on {listen}: {problem}: choose another address with --proxy")]
+    Proxy {
+        /// As it was given.
+        listen: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// The admin token's file cannot be read or made.
     #[error("the admin token {} {problem}", path.display())]
     AdminToken {
@@ -103,6 +111,11 @@ impl Door {
             annex: Some(annex),
         };
         Ok(Self { listener, address, tls, api: Api::new(state, settings.limits.clone()) })
+    }
+
+    /// Its address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Where it is.
