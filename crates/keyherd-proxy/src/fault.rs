@@ -15,6 +15,12 @@ pub enum Fault {
     /// This caller may not.
     #[error("{0}")]
     Denied(String),
+    /// Nobody said in time that this caller may.
+    #[error("{0}")]
+    Unapproved(String),
+    /// Too much is asked for at once.
+    #[error("{0}")]
+    Busy(String),
     /// There is no token now.
     #[error("there is no token of '{name}' now")]
     Refused {

@@ -36,6 +36,12 @@ pub enum Own {
     Pass,
 }
 
+/// Whose token an answer came to: a pool's member, or the credential itself. Travels with the answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Served {
+    pub(crate) credential: Arc<str>,
+}
+
 /// What was injected into one try: reports are about this and nothing else.
 #[derive(Debug, Clone)]
 pub(crate) struct Used {

@@ -3,10 +3,12 @@
 //! Owns which phantoms may be swapped in a request: those of names that a binding lets go to the host that was dialled,
 //! and that the agent is allowed. All others are taken out, wherever they can be read.
 
+mod gate;
 mod inject;
+mod line;
 mod request;
 mod table;
-mod ways;
+mod trail;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +23,17 @@ use keyherd_core::ports::TokenSigner;
 use keyherd_core::refresh::Ask;
 use keyherd_core::secret::Secret;
 
+use self::gate::Wish;
+pub use self::gate::{Gate, Guarded};
 use self::inject::SwapInject;
+use self::line::Line;
 use self::request::Read;
 use self::table::{Held, Tables};
-pub use self::ways::{BrokerWays, Guarded};
+pub use self::trail::{Trail, TrailLimits};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
-use crate::forward::{Asked, ForwardBody, Scheme};
-use crate::order::{Order, Own};
+use crate::forward::{Asked, ForwardBody, Leave, Scheme};
+use crate::order::{Order, Own, Served};
 use crate::swap::{DecodeLimits, Phantoms, scrub};
 use crate::target::Target;
 
@@ -66,6 +71,7 @@ pub struct Swapper(Arc<Inner>);
 struct Inner {
     exchange: Exchange,
     broker: Broker,
+    gate: Gate,
     tables: Tables,
     limits: SwapLimits,
 }
@@ -75,10 +81,16 @@ struct Inner {
 struct Others(Vec<(Name, Secret)>);
 
 impl Swapper {
-    /// Over an exchange.
-    pub fn new(exchange: Exchange, broker: Broker, signer: Arc<dyn TokenSigner>, limits: SwapLimits) -> Self {
+    /// Over an exchange, for those whom the gate lets pass.
+    pub fn new(
+        exchange: Exchange,
+        broker: Broker,
+        gate: Gate,
+        signer: Arc<dyn TokenSigner>,
+        limits: SwapLimits,
+    ) -> Self {
         let tables = Tables::new(broker.clone(), signer, &limits);
-        Self(Arc::new(Inner { exchange, broker, tables, limits }))
+        Self(Arc::new(Inner { exchange, broker, gate, tables, limits }))
     }
 
     /// Passes a request on with its phantoms swapped, and the answer back with secrets swapped.
@@ -90,9 +102,42 @@ impl Swapper {
         asked: Asked,
         request: Request<Incoming>,
     ) -> Result<Response<ForwardBody>, Fault> {
-        let Asked { agent, dialled, scheme } = &asked;
-        let bound = self.bound(&asked).await?;
+        let Asked { agent, dialled, .. } = &asked;
         let held = self.0.tables.of(agent).await?;
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let wish = Wish { agent, dialled, request: Some((&method, &path)) };
+        let mut line = Line::begun(&self.0.gate, wish).await?.at(&path, &held.table);
+        let passed = match self.0.gate.passes(wish).await {
+            Ok(passed) => passed,
+            Err((fault, permit)) => {
+                line.refused(permit.as_ref(), &fault);
+                return Err(fault);
+            }
+        };
+        line = line.passed(&passed.permit);
+        match self.exchanged(&asked, passed.leave, request, &held, &mut line).await {
+            Ok(answer) => {
+                line.note("status", answer.status().as_u16());
+                line.ended("answered");
+                Ok(answer)
+            }
+            Err(fault) => {
+                line.failed(&fault);
+                Err(fault)
+            }
+        }
+    }
+
+    async fn exchanged(
+        &self,
+        asked: &Asked,
+        leave: Leave,
+        request: Request<Incoming>,
+        held: &Held,
+        line: &mut Line,
+    ) -> Result<Response<ForwardBody>, Fault> {
+        let Asked { agent, dialled, scheme } = asked;
+        let bound = self.bound(asked).await?;
         let read = Read::of(request, &held.table, &self.0.limits).await?;
         let mut wanted: Vec<Name> = read.names().filter(|name| bound.contains(name)).cloned().collect();
         let primary = if wanted.is_empty() { None } else { Some(wanted.remove(0)) };
@@ -106,7 +151,9 @@ impl Swapper {
             Scheme::Https => Target::tls(dialled.host.clone(), dialled.port),
             Scheme::Http => Target::plain(dialled.host.clone(), dialled.port),
         };
+        let target = self.0.gate.target(dialled, target, leave).await?;
         let inject = Arc::new(SwapInject::new(Arc::clone(&held.table), primary.clone(), others.0, &read));
+        line.with(primary.iter().chain(&wanted));
         let order = Order {
             name: primary,
             actor: agent.actor(),
@@ -116,12 +163,16 @@ impl Swapper {
             own: Own::Pass,
         };
         let answer = self.0.exchange.run(order, read.into_request()).await?;
-        self.scrubbed(answer, inject.used(), &held)
+        if let Some(served) = answer.extensions().get::<Served>() {
+            line.note("credential", &*served.credential);
+        }
+        self.scrubbed(answer, inject.used(), held)
     }
 
     /// Ends what outlives its request. After the listener has stopped.
     pub async fn shutdown(&self) {
         self.0.exchange.shutdown().await;
+        self.0.gate.trail().shutdown().await;
     }
 
     /// The names that may go where that request goes, for that agent; the most exactly bound ones first. In the clear a
@@ -129,7 +180,7 @@ impl Swapper {
     async fn bound(&self, asked: &Asked) -> Result<Vec<Name>, Fault> {
         let Asked { agent, dialled, scheme } = asked;
         let access = self.0.broker.access().await.map_err(|error| Fault::Engine(error.into()))?;
-        if access.agents.named(agent.name.as_str()).is_none_or(|now| now.id != agent.id) {
+        if !self.0.gate.knows(agent, &access) {
             return Err(Fault::Denied(format!("agent '{}' was revoked", agent.name)));
         }
         let is_local = dialled.host.as_str() == "localhost"

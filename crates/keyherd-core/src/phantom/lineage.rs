@@ -3,7 +3,7 @@
 //!
 //! Nobody without that key can guess one: they are as random as a keyed hash (HMAC-SHA-256). They last as long as the
 //! agent's incarnation, through every refresh, rotation and failover, and are worthless once it is revoked. Agents that
-//! are not kept get theirs from entropy itself, and so never the same.
+//! are not kept have a random incarnation of their own, and so never the phantoms of another one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -19,7 +19,7 @@ use crate::decode::is_coded;
 use crate::fault::Fault;
 use crate::headers::{announce_upgrade, strip_request, strip_response, upgrade_wanted};
 use crate::look::{Shown, look, needs};
-use crate::order::{Order, Used};
+use crate::order::{Order, Own, Served, Used};
 use crate::relay::Sides;
 use crate::watch::EventWatch;
 
@@ -98,12 +98,12 @@ impl<'a> Tries<'a> {
             self.tried.push((token.credential_id(), token.generation()));
             let mut come = self.send(token.expose()).await?;
             if self.judged(&mut come, &token).await == Next::Pass {
-                return self.passed(come);
+                return self.passed_with(come, &token);
             }
             match self.token(&name).await {
                 Ok(next) if !self.has_tried(&next) => token = next,
                 // Nobody else is there: the answer that was had is better than none.
-                _ => return self.passed(come),
+                _ => return self.passed_with(come, &token),
             }
         }
     }
@@ -219,6 +219,15 @@ impl<'a> Tries<'a> {
             });
         };
         come.body.watched_by(Box::new(EventWatch::new(judge, tell)));
+    }
+
+    /// The same, for doors that want to know whose token it was.
+    fn passed_with(&mut self, come: Come, token: &Token) -> Result<Response<AnswerBody>, Fault> {
+        let mut answer = self.passed(come)?;
+        if self.order.own == Own::Pass {
+            answer.extensions_mut().insert(Served { credential: token.credential().into() });
+        }
+        Ok(answer)
     }
 
     /// The answer as the caller gets it.

@@ -6,9 +6,8 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 
 use super::dial::DialError;
-use super::dialled::Dialled;
 use super::door::{Forward, Place};
-use super::parts::{Named, Way};
+use super::parts::Way;
 use super::prefixed::Prefixed;
 use super::socks5::{self, Answer, SocksError};
 use super::{http1, intercept, tunnel};
@@ -42,7 +41,7 @@ async fn socks(door: &Forward, mut stream: Prefixed<TcpStream>) -> Result<(), So
             socks5::answer(&mut stream, Answer::Granted).await?;
             intercept::read(door, stream, agent, dialled).await;
         }
-        Way::Tunnel(named) => match dial(door, &dialled, &named).await {
+        Way::Tunnel(leave) => match door.0.dialler.dial(&dialled, leave).await {
             Ok(upstream) => {
                 socks5::answer(&mut stream, Answer::Granted).await?;
                 tunnel::relay(stream, upstream, door.0.parts.limits.tunnel_idle_timeout).await;
@@ -54,11 +53,6 @@ async fn socks(door: &Forward, mut stream: Prefixed<TcpStream>) -> Result<(), So
         },
     }
     Ok(())
-}
-
-/// A tunnel's other end.
-pub(super) async fn dial(door: &Forward, dialled: &Dialled, named: &Named) -> Result<TcpStream, DialError> {
-    door.0.dialler.dial(dialled, &**named).await
 }
 
 fn answer_of(error: &DialError) -> Answer {

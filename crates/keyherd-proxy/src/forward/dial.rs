@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::address::{NotDialled, dialable, is_ours};
 use super::dialled::Dialled;
+use super::parts::Leave;
 
 /// Makes connections to what agents dial.
 #[derive(Debug, Clone)]
@@ -44,28 +45,35 @@ impl Dialler {
         Self { listeners, connect_timeout, addresses_max }
     }
 
-    /// A connection. `is_named`: see [`dialable`].
+    /// A connection.
     ///
     /// # Errors
     /// [`DialError`].
-    pub async fn dial(
-        &self,
-        dialled: &Dialled,
-        is_named: &(impl Fn(IpAddr) -> bool + Sync + ?Sized),
-    ) -> Result<TcpStream, DialError> {
-        let attempt = timeout(self.connect_timeout, self.attempt(dialled, is_named));
+    pub async fn dial(&self, dialled: &Dialled, leave: Leave) -> Result<TcpStream, DialError> {
+        let attempt = timeout(self.connect_timeout, self.attempt(dialled, leave));
         attempt.await.unwrap_or_else(|_| Err(DialError::Late(dialled.to_string())))
     }
 
-    async fn attempt(
-        &self,
-        dialled: &Dialled,
-        is_named: &(impl Fn(IpAddr) -> bool + Sync + ?Sized),
-    ) -> Result<TcpStream, DialError> {
+    /// The addresses of a host, for those who judge them before one is dialled: at most so many as are tried.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub async fn look_up(&self, dialled: &Dialled) -> Result<Vec<IpAddr>, DialError> {
         let told = |source| DialError::Unreachable { dialled: dialled.to_string(), source };
-        let addresses = self.addresses(dialled).await.map_err(told)?;
+        match timeout(self.connect_timeout, self.addresses(dialled)).await {
+            Ok(addresses) => addresses.map_err(told),
+            Err(_elapsed) => Err(DialError::Late(dialled.to_string())),
+        }
+    }
+
+    async fn attempt(&self, dialled: &Dialled, leave: Leave) -> Result<TcpStream, DialError> {
+        let told = |source| DialError::Unreachable { dialled: dialled.to_string(), source };
+        let addresses = match leave.only {
+            Some(address) => vec![address],
+            None => self.addresses(dialled).await.map_err(told)?,
+        };
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for address in dialable(dialled, addresses, is_named, &self.listeners)? {
+        for address in dialable(dialled, addresses, &|_| leave.is_named, &self.listeners)? {
             match TcpStream::connect(address).await {
                 Ok(stream) => return self.checked(dialled, stream),
                 Err(error) => last = error,

@@ -18,7 +18,6 @@ use keyherd_core::secret::Secret;
 use tokio::net::TcpStream;
 use zeroize::Zeroizing;
 
-use super::connection::dial;
 use super::dial::DialError;
 use super::dialled::Dialled;
 use super::door::{Forward, Place};
@@ -65,13 +64,10 @@ async fn answer(door: &Forward, place: &Place, mut request: Request<Incoming>) -
         return connect(door, place, agent, request).await;
     }
     match absolute(&request) {
-        Ok((scheme, dialled)) => match door.0.parts.ways.way(&agent, &dialled).await {
-            Way::Refused(refused) => problem(StatusCode::FORBIDDEN, refused.code, &refused.detail),
-            Way::Tunnel(_) | Way::Read => {
-                *request.uri_mut() = origin_form(request.uri());
-                door.0.parts.answers.answer(Asked { agent, dialled, scheme }, request).await
-            }
-        },
+        Ok((scheme, dialled)) => {
+            *request.uri_mut() = origin_form(request.uri());
+            door.0.parts.answers.answer(Asked { agent, dialled, scheme }, request).await
+        }
         Err(answer) => *answer,
     }
 }
@@ -120,8 +116,8 @@ async fn connect(door: &Forward, place: &Place, agent: Arc<Agent>, request: Requ
         Err(error) => return problem(StatusCode::BAD_REQUEST, "invalid_request", &error.to_string()),
     };
     match door.0.parts.ways.way(&agent, &dialled).await {
-        Way::Refused(refused) => return problem(StatusCode::FORBIDDEN, refused.code, &refused.detail),
-        Way::Tunnel(named) => match dial(door, &dialled, &named).await {
+        Way::Refused(refused) => return problem(refused.status, refused.code, &refused.detail),
+        Way::Tunnel(leave) => match door.0.dialler.dial(&dialled, leave).await {
             Ok(upstream) => {
                 let idle_timeout = door.0.parts.limits.tunnel_idle_timeout;
                 upgraded(door, place, request, move |stream| tunnel::relay(stream, upstream, idle_timeout));

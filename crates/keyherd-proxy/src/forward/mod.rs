@@ -26,7 +26,7 @@ pub use self::dial::{DialError, Dialler};
 pub use self::dialled::{BadDialled, Dialled};
 pub use self::door::Forward;
 pub use self::limits::ForwardLimits;
-pub use self::parts::{Answers, Asked, ForwardParts, Named, Refused, Scheme, Way, Ways};
+pub use self::parts::{Answers, Asked, ForwardParts, Leave, Refused, Scheme, Way, Ways};
 pub use self::problem::{ForwardBody, problem};
 
 #[cfg(test)]

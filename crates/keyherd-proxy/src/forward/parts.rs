@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use keyherd_core::agent::Agent;
 use keyherd_core::secret::Secret;
@@ -14,24 +14,31 @@ use super::limits::ForwardLimits;
 use super::problem::ForwardBody;
 use crate::tls::Leaves;
 
-/// Whether a binding or a rule names just the host that was dialled, or a network that this address of it is in: then
-/// it is dialled although it is private.
-pub type Named = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+/// To what addresses a connection may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leave {
+    /// To this one alone, since it is the one that was judged.
+    pub only: Option<IpAddr>,
+    /// Also to private ones: a binding or a rule names just that host, or a network that the address is in.
+    pub is_named: bool,
+}
 
 /// What becomes of a connection.
 #[derive(Clone)]
 pub enum Way {
     /// It passes as it is.
-    Tunnel(Named),
+    Tunnel(Leave),
     /// It is read, and what may be swapped is.
     Read,
     /// It ends here.
     Refused(Refused),
 }
 
-/// Why somebody may not.
+/// Why somebody may not, or not now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
+    /// The answer's status.
+    pub status: StatusCode,
     /// The problem's code: `denied`, `approval_timeout`, …
     pub code: &'static str,
     /// What to tell the agent, without a secret.
@@ -44,7 +51,8 @@ pub trait Ways: Send + Sync + 'static {
     /// The agent of that name, if that is its key.
     async fn caller(&self, name: &str, key: &Secret) -> Option<Arc<Agent>>;
 
-    /// What becomes of a connection there. May take as long as a human does.
+    /// What becomes of a connection there. May take as long as a human does. Requests in absolute form are connections to
+    /// nobody yet: about these only [`Answers`] are asked.
     async fn way(&self, agent: &Agent, dialled: &Dialled) -> Way;
 }
 

@@ -21,7 +21,7 @@ use keyherd_proxy::forward::{
 };
 use keyherd_proxy::tls::{Authority, LeafLimits, Leaves, Life};
 use keyherd_proxy::{
-    BrokerWays, Exchange, ExchangeLimits, ExchangeParts, Fault, Guarded, SwapLimits, Swapper,
+    Exchange, ExchangeLimits, ExchangeParts, Fault, Gate, Guarded, SwapLimits, Swapper, Trail, TrailLimits,
 };
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
@@ -63,9 +63,9 @@ impl Answers for Answering {
     }
 }
 
-struct Proxy {
-    stage: Stage,
-    at: SocketAddr,
+pub(crate) struct Proxy {
+    pub(crate) stage: Stage,
+    pub(crate) at: SocketAddr,
     agent: Agent,
     key: Secret,
     leaves: Arc<Leaves>,
@@ -73,7 +73,7 @@ struct Proxy {
 
 impl Proxy {
     /// An agent that is allowed all, and a binding of each of these names to the upstream's host and port.
-    async fn new(upstream: &Upstream, host: &str, bound: &[&str], tls: ClientConfig) -> Self {
+    pub(crate) async fn new(upstream: &Upstream, host: &str, bound: &[&str], tls: ClientConfig) -> Self {
         let stage = Setting::at(upstream).stage().await;
         let broker = &stage.host.broker;
         for name in bound {
@@ -96,15 +96,18 @@ impl Proxy {
         let dialler = Dialler::new(vec![at], Duration::from_secs(10), 16);
         let exchange = Exchange::new(ExchangeParts {
             broker: broker.clone(),
-            reach: Arc::new(Guarded::new(broker.clone(), dialler)),
+            reach: Arc::new(Guarded::new(broker.clone(), dialler.clone())),
             tls,
             limits: ExchangeLimits::default(),
             mode: "forward",
         });
-        let swapper = Swapper::new(exchange, broker.clone(), Arc::new(Unsigned), SwapLimits::default());
+        let trail = Trail::new(broker.clone(), &TrailLimits::default());
+        let gate = Gate::new(broker.clone(), dialler, Duration::from_secs(60), trail);
+        let signer = Arc::new(Unsigned);
+        let swapper = Swapper::new(exchange, broker.clone(), gate.clone(), signer, SwapLimits::default());
         let leaves = Arc::new(leaves(&stage));
         let door = Forward::new(ForwardParts {
-            ways: Arc::new(BrokerWays::new(broker.clone())),
+            ways: Arc::new(gate),
             answers: Arc::new(Answering(swapper)),
             leaves: Arc::clone(&leaves),
             listeners: vec![at],
@@ -114,29 +117,41 @@ impl Proxy {
         Self { stage, at, agent, key, leaves }
     }
 
-    async fn phantom(&self, name: &str) -> String {
+    pub(crate) async fn phantom(&self, name: &str) -> String {
         let made = self.stage.host.broker.phantom(&self.agent, &parsed(name), &Unsigned).await;
         made.expect("the store answers").expect("is there").as_str().to_owned()
     }
 
-    fn auth(&self) -> String {
+    pub(crate) fn auth(&self) -> String {
         let text = format!("robot:{}", self.key.expose());
         format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(text))
     }
 
     /// All that is said to a plain request, after which the connection ends.
-    async fn told(&self, upstream: &Upstream, line: &str, headers: &str, body: &str) -> String {
+    pub(crate) async fn told(&self, upstream: &Upstream, line: &str, headers: &str, body: &str) -> String {
+        self.told_of(&upstream.at.to_string(), line, headers, body).await
+    }
+
+    /// The same of any host.
+    pub(crate) async fn told_of(&self, authority: &str, line: &str, headers: &str, body: &str) -> String {
         let (method, path) = line.split_once(' ').expect("is a line");
-        let mut stream = TcpStream::connect(self.at).await.expect("is open");
         let text = format!(
-            "{method} http://{0}{path} HTTP/1.1\r\nHost: {0}\r\nConnection: close\r\n{1}{headers}\r\n{body}",
-            upstream.at,
+            "{method} http://{authority}{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n{}{headers}\r\n{body}",
             self.auth()
         );
-        stream.write_all(text.as_bytes()).await.expect("is open");
-        let mut told = Vec::new();
-        stream.read_to_end(&mut told).await.expect("ends");
-        String::from_utf8(told).expect("is text")
+        self.said(&text).await
+    }
+
+    /// What is said to these bytes, until the connection ends.
+    pub(crate) async fn said(&self, text: &str) -> String {
+        let exchange = async {
+            let mut stream = TcpStream::connect(self.at).await.expect("is open");
+            stream.write_all(text.as_bytes()).await.expect("is open");
+            let mut told = Vec::new();
+            stream.read_to_end(&mut told).await.expect("ends");
+            String::from_utf8(told).expect("is text")
+        };
+        tokio::time::timeout(Duration::from_secs(60), exchange).await.expect("takes no minute")
     }
 }
 
@@ -156,7 +171,7 @@ fn leaves(stage: &Stage) -> Leaves {
 }
 
 /// Says back what it was sent: the token, the path and the body.
-async fn echo() -> Upstream {
+pub(crate) async fn echo() -> Upstream {
     Upstream::new(|seen| {
         let told = format!("{} {} {}", seen.bearer(), seen.head.uri, seen.body.escape_ascii());
         let mut echoed = answer(200, told);
@@ -167,7 +182,7 @@ async fn echo() -> Upstream {
     .await
 }
 
-fn untrusting() -> ClientConfig {
+pub(crate) fn untrusting() -> ClientConfig {
     trusting(RootCertStore::empty())
 }
 
@@ -285,7 +300,8 @@ async fn http2_on_both_sides() {
     stream.write_all(connect.as_bytes()).await.expect("is open");
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.expect("is granted"));
+        let read = tokio::time::timeout(Duration::from_secs(60), stream.read_u8()).await;
+        head.push(read.expect("takes no minute").expect("is granted"));
     }
     let mut trusted = RootCertStore::empty();
     trusted.add(proxy.leaves.authority().certificate().clone()).expect("is a certificate");

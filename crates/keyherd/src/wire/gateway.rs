@@ -69,6 +69,8 @@ pub(super) fn problem_of(fault: Fault, now: Timestamp) -> Problem {
         Fault::BadRequest(_) | Fault::BrokenOff => Code::InvalidRequest,
         Fault::NotFound(_) => Code::NotFound,
         Fault::Denied(_) => Code::Denied,
+        Fault::Unapproved(_) => Code::ApprovalTimeout,
+        Fault::Busy(_) => Code::Busy,
         Fault::Uninjectable(_) => Code::Conflict,
         Fault::Crowded(_) => Code::Busy,
         Fault::Unreachable { .. } | Fault::Broken { .. } => Code::ProviderUnavailable,

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use keyherd_core::agent::Agent;
@@ -87,10 +87,14 @@ impl Ways for Fixed {
     async fn way(&self, _agent: &Agent, dialled: &Dialled) -> Way {
         match dialled.host.as_str() {
             HOST => Way::Read,
-            "denied.example" => Way::Refused(Refused { code: "denied", detail: "a rule says no".into() }),
+            "denied.example" => Way::Refused(Refused {
+                status: StatusCode::FORBIDDEN,
+                code: "denied",
+                detail: "a rule says no".into(),
+            }),
             _ => {
-                let (named, port) = (self.named.ip(), dialled.port);
-                Way::Tunnel(Arc::new(move |address| address == named && port != 1))
+                let is_named = dialled.host.address() == Some(self.named.ip()) && dialled.port != 1;
+                Way::Tunnel(Leave { only: None, is_named })
             }
         }
     }
@@ -120,7 +124,7 @@ impl Bed {
     }
 
     pub(super) async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address).await.expect("is open")
+        soon(TcpStream::connect(self.address)).await.expect("is open")
     }
 
     /// All that the door says to these bytes, until it closes.
@@ -142,6 +146,11 @@ impl Bed {
     }
 }
 
+/// Within the time that nothing here takes.
+pub(super) async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), work).await.expect("takes no minute")
+}
+
 /// The header that shows an agent's name and key.
 pub(super) fn key((name, key): (&str, &str)) -> String {
     format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(format!("{name}:{key}")))
@@ -151,7 +160,7 @@ pub(super) fn key((name, key): (&str, &str)) -> String {
 pub(super) async fn head(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     while !text.ends_with(b"\r\n\r\n") {
-        text.push(stream.read_u8().await.expect("has a whole head"));
+        text.push(soon(stream.read_u8()).await.expect("has a whole head"));
     }
     String::from_utf8(text).expect("is text")
 }
@@ -159,8 +168,13 @@ pub(super) async fn head(stream: &mut TcpStream) -> String {
 pub(super) async fn rest(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     // A connection that is reset has said what it said.
-    let _ = stream.read_to_end(&mut text).await;
+    let _ = soon(stream.read_to_end(&mut text)).await;
     String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Where nobody listens.
+pub(super) async fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.expect("binds").local_addr().expect("is bound")
 }
 
 async fn echo() -> SocketAddr {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::super::ForwardLimits;
-use super::bed::{AGENT, Bed, key, rest};
+use super::bed::{AGENT, Bed, key, nobody, rest, soon};
 
 #[tokio::test]
 async fn a_tunnel_passes_bytes_and_each_sides_end() {
@@ -13,7 +13,7 @@ async fn a_tunnel_passes_bytes_and_each_sides_end() {
     let mut stream = bed.tunnel(&bed.echo.to_string()).await;
     stream.write_all(b"\x16 whatever").await.expect("is open");
     let mut heard = [0; 10];
-    stream.read_exact(&mut heard).await.expect("is open");
+    soon(stream.read_exact(&mut heard)).await.expect("is open");
     assert_eq!(&heard, b"\x16 whatever");
     stream.write_all(b"last").await.expect("is open");
     stream.shutdown().await.expect("is open");
@@ -35,14 +35,14 @@ async fn what_is_not_dialled() {
     let bed = Bed::new().await;
     let connect =
         |authority: &str| format!("CONNECT {authority} HTTP/1.1\r\nConnection: close\r\n{}\r\n", key(AGENT));
-    let ours = bed.address.to_string();
+    let (ours, nobody) = (bed.address.to_string(), nobody().await.to_string());
     let table = [
         ("127.0.0.1:1", "403", "on this machine: a binding or a rule must name it"),
         ("169.254.169.254:80", "403", "where metadata is served"),
         ("[::ffff:10.0.0.1]:80", "403", "in a private network"),
         ("0x7f.1:1", "403", "on this machine"),
         (&ours, "403", "is keyherd itself"),
-        ("nowhere.invalid:443", "502", "cannot be reached"),
+        (&nobody, "502", "cannot be reached"),
     ];
     for (authority, status, part) in table {
         let told = bed.told(&connect(authority)).await;
@@ -66,7 +66,7 @@ async fn the_door_closes_within_its_time() {
     let mut tunnel = bed.tunnel(&bed.echo.to_string()).await;
     let mut idle = bed.connect().await;
     idle.write_all(b"GET http://api.exa").await.expect("is open");
-    bed.door.shutdown().await;
+    soon(bed.door.shutdown()).await;
     assert_eq!(rest(&mut tunnel).await, "");
     rest(&mut idle).await;
 }
@@ -80,7 +80,10 @@ async fn a_tunnel_keeps_its_place_until_its_end() {
     let second = bed.tunnel("api.example:443").await;
     assert_eq!(bed.door.0.places.available_permits(), 0);
     drop((first, second));
-    while bed.door.0.places.available_permits() < 2 {
-        tokio::task::yield_now().await;
-    }
+    soon(async {
+        while bed.door.0.places.available_permits() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
