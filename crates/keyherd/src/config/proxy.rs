@@ -50,7 +50,7 @@ impl ProxyKeys {
             limits: self.limits.clone(),
             swap: self.swap.clone(),
             audit: self.audit.clone(),
-            leaves: self.leaves.clone(),
+            leaves: self.leaves,
         }
     }
 }

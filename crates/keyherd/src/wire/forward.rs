@@ -93,7 +93,10 @@ impl ForwardDoor {
     ) -> Result<Self, String> {
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| error.to_string())?;
-        Self::made(settings, wired, listener, Made { authority, lodger: Some(agent), others: Vec::new() })
+        let mut settings = settings.clone();
+        // Who it is for has ended then: nobody else is waited for.
+        settings.proxy.limits.drain_timeout = Duration::ZERO;
+        Self::made(&settings, wired, listener, Made { authority, lodger: Some(agent), others: Vec::new() })
             .await
     }
 

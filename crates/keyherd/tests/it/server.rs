@@ -26,7 +26,8 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(sandbox: &Sandbox) -> Self {
-        let mut command = sandbox.command(&["--json", "serve", "--api", "127.0.0.1:0"]);
+        let mut command =
+            sandbox.command(&["--json", "serve", "--api", "127.0.0.1:0", "--proxy", "127.0.0.1:0"]);
         let mut child = command.env("KEYHERD_LOG", "warn").spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
