@@ -1,5 +1,6 @@
 //! An agent's phantoms: one for each credential and pool that it is allowed.
 
+use super::manage::no;
 use super::{Broker, ManageError};
 use crate::agent::Agent;
 use crate::ids::Name;
@@ -41,6 +42,19 @@ impl Broker {
             }
         }
         Ok(all)
+    }
+
+    /// The same of the agent of that name.
+    ///
+    /// # Errors
+    /// There is none, or the store does not answer.
+    pub async fn phantoms_of(
+        &self,
+        agent: &Name,
+        signer: &dyn TokenSigner,
+    ) -> Result<Vec<(Name, Phantom)>, ManageError> {
+        let found = self.agents().await?.into_iter().find(|found| found.name == *agent);
+        self.phantoms(&found.ok_or_else(|| no("agent", agent, "agent list"))?, signer).await
     }
 
     /// What tokens of a provider look like. One whose profile cannot be read has plain ones.

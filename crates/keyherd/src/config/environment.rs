@@ -58,6 +58,11 @@ impl Environment {
         Self { known, own_names: Vec::new() }
     }
 
+    /// The folder that the process is in. `None`: it is gone.
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
+        std::env::current_dir().ok()
+    }
+
     /// The names of all variables that are keyherd's by their names, for who takes them away.
     pub(crate) fn own_names(&self) -> Vec<OsString> {
         self.own_names.clone()

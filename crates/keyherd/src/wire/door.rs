@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keyherd_adapters::durable;
+use keyherd_adapters::signer::Hs256Signer;
 use keyherd_adapters::system::OsEntropy;
 use keyherd_api::{Annex, Api, ApiState, Callers, Metrics, serve};
 use keyherd_core::ports::Entropy;
@@ -109,6 +110,7 @@ impl Door {
             metrics,
             hosts: settings.hosts.clone(),
             annex: Some(annex),
+            signer: Arc::new(Hs256Signer::new(&wired.broker.ports().hasher)),
         };
         Ok(Self { listener, address, tls, api: Api::new(state, settings.limits.clone()) })
     }

@@ -51,3 +51,5 @@ mod tls;
 mod approvals;
 mod rules;
 mod upstream;
+// The forward proxy.
+mod proxied;

@@ -28,11 +28,12 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Begins it. `closed`: what it may not read.
+    /// Begins it. `closed`: what it may not read; `covers`: what it sees there.
     pub(super) fn spawn(
         command: &[OsString],
         variables: Variables,
         closed: Vec<PathBuf>,
+        covers: (PathBuf, PathBuf),
     ) -> Result<Self, Failure> {
         let Some((program, arguments)) = command.split_first() else {
             return Err(Failure::usage("there is no program to run"));
@@ -42,7 +43,7 @@ impl Child {
         variables.put(&mut begun);
         // The kernel keeps what a program may not for each thread: this one's is the program's, and ends here.
         let spawning = std::thread::spawn(move || {
-            closed::close(&closed);
+            closed::close(&closed, (&covers.0, &covers.1));
             begun.spawn()
         });
         let spawned = spawning.join().unwrap_or_else(|_| Err(io::Error::other("a thread ended early")));

@@ -1,7 +1,9 @@
-//! What the program may not read: the data folder, the store's file, the master key. By Landlock, where the kernel has it.
+//! What the program may not read: the data folder, the store's file, the master key.
 //!
-//! Landlock can only allow. So everything is allowed but these, down to the folders that they are in: what is made directly in
-//! one of those folders after the program began can be written and not read by it.
+//! Where this process may, they are covered in a view of the files that is the program's own, and Landlock keeps the cover on:
+//! it forbids mounting, and looking into processes outside. Elsewhere Landlock alone closes them. It can only allow: everything
+//! is allowed but these, down to the folders that they are in. So what is made directly in one of those folders after the
+//! program began can be written by it, and not read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,22 +29,34 @@ pub(super) fn paths(settings: &Settings) -> Vec<PathBuf> {
     let mut real: Vec<PathBuf> = paths.into_iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
     real.sort();
     real.dedup();
+    let outer = real.clone();
+    real.retain(|path| !outer.iter().any(|other| other != path && path.starts_with(other)));
     real
 }
 
-/// Closes these to this thread, and to all that it begins. Where it cannot be done, it is said.
+/// Closes these to this thread, and to all that it begins. Where it cannot be done, it is said. `covers`: an empty folder and an
+/// empty file.
 #[cfg(target_os = "linux")]
-pub(super) fn close(closed: &[PathBuf]) {
-    match landlock::restrict(closed) {
+pub(super) fn close(closed: &[PathBuf], covers: (&Path, &Path)) {
+    let allowed = match cover::cover(closed, covers) {
+        Ok(()) => Ok(vec![PathBuf::from("/")]),
+        Err(error) => {
+            tracing::debug!(%error, "no view of the files of the program's own");
+            beside(closed)
+        }
+    };
+    match allowed.and_then(|allowed| landlock::restrict(&allowed)) {
         Ok(true) => {}
-        Ok(false) => tracing::debug!("the kernel has no Landlock: the program could read the data folder"),
+        Ok(false) => {
+            tracing::warn!("the kernel has no Landlock: the data folder is not closed to the program")
+        }
         Err(problem) => tracing::warn!("the data folder is not closed to the program: {problem}"),
     }
 }
 
 /// Other kernels have nothing of the kind.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn close(_closed: &[PathBuf]) {}
+pub(super) fn close(_closed: &[PathBuf], _covers: (&Path, &Path)) {}
 
 /// The most folders and files that are allowed one by one.
 const ALLOWED_MAX: usize = 100_000;
@@ -75,6 +89,24 @@ fn look(folder: &Path, closed: &[PathBuf], allowed: &mut Vec<PathBuf>) -> Result
 }
 
 #[cfg(target_os = "linux")]
+mod cover {
+    use std::path::{Path, PathBuf};
+
+    use rustix::io;
+    use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
+    use rustix::thread::UnshareFlags;
+
+    /// Covers them for this thread and all that it begins.
+    pub(super) fn cover(closed: &[PathBuf], (folder, file): (&Path, &Path)) -> io::Result<()> {
+        #[expect(deprecated, reason = "unsafe for shared tables of open files, and they stay shared")]
+        rustix::thread::unshare(UnshareFlags::NEWNS)?;
+        // What is mounted here is nobody else's.
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+        closed.iter().try_for_each(|path| mount_bind(if path.is_dir() { folder } else { file }, path))
+    }
+}
+
+#[cfg(target_os = "linux")]
 mod landlock {
     use std::path::PathBuf;
 
@@ -87,14 +119,14 @@ mod landlock {
         AccessFs::ReadFile | AccessFs::Refer
     }
 
-    /// Whether it is in force.
-    pub(super) fn restrict(closed: &[PathBuf]) -> Result<bool, String> {
+    /// Allows these, and what is below them. Whether it is in force.
+    pub(super) fn restrict(allowed: &[PathBuf]) -> Result<bool, String> {
         let told = |error: &dyn std::fmt::Display| error.to_string();
         let made = Ruleset::default().handle_access(handled()).and_then(Ruleset::create);
         let mut made = made.map_err(|error| told(&error))?;
-        for path in super::beside(closed)? {
+        for path in allowed {
             // What is gone, or not ours to open, is not read by the program either.
-            let Ok(opened) = PathFd::new(&path) else { continue };
+            let Ok(opened) = PathFd::new(path) else { continue };
             let access = if path.is_dir() { handled() } else { handled() & AccessFs::from_file(ABI::V2) };
             made = made.add_rule(PathBeneath::new(opened, access)).map_err(|error| told(&error))?;
         }

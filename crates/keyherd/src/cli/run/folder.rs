@@ -29,6 +29,8 @@ impl Folder {
         DirBuilder::new().mode(0o700).create(&path).map_err(told)?;
         let folder = Self(path.clone());
         fs::write(folder.certificate(), own).map_err(told)?;
+        fs::write(folder.covers().1, "").map_err(told)?;
+        DirBuilder::new().mode(0o500).create(folder.covers().0).map_err(told)?;
         fs::write(folder.bundle(), [trusted, own.as_bytes()].concat()).map_err(told)?;
         Ok(folder)
     }
@@ -41,6 +43,11 @@ impl Folder {
     /// Everybody's.
     pub(super) fn bundle(&self) -> PathBuf {
         self.path().join("bundle.pem")
+    }
+
+    /// An empty folder and an empty file, for the program to see in others' places.
+    pub(super) fn covers(&self) -> (PathBuf, PathBuf) {
+        (self.path().join("empty"), self.path().join("nothing"))
     }
 
     fn path(&self) -> &Path {

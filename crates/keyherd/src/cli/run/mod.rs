@@ -81,7 +81,15 @@ impl Run {
         variables.add(given);
         let mut signals = Signals::listen()?;
         let closed = closed::paths(&context.settings);
-        let child = Child::spawn(&self.command, variables, closed)?;
+        // From within, a cover is not seen.
+        if let Some(within) =
+            context.environment.folder().filter(|here| closed.iter().any(|path| here.starts_with(path)))
+        {
+            let problem =
+                format!("{} is closed to the program: run it from another folder", within.display());
+            return Err(Failure::failed(problem));
+        }
+        let child = Child::spawn(&self.command, variables, closed, folder.covers())?;
         let stop = CancellationToken::new();
         let (code, ()) = tokio::join!(
             async {
