@@ -246,6 +246,7 @@ fn what_is_no_profile_is_refused_with_line_and_key() {
         ("[headers]\nAuthorization = \"Basic x\"", "line 2: headers may not set 'Authorization'"),
         ("[headers]\nX-A = \"a\\nb\"", "line 2: headers gives 'X-A' a value"),
         ("refresh_token_in = \"bearer\"", "line 2: refresh_token_in \"bearer\" needs client_auth"),
+        ("phantom_prefix = \"1//\"", "line 2: phantom_prefix must be letters"),
         ("rotates = ", "line 2: "),
         ("name = \"other\"", "line 2: "),
         (&format!("# {}", "x".repeat(64 * 1024)), "longer than 65536 bytes"),
