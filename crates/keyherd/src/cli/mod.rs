@@ -5,6 +5,7 @@
 mod agent;
 mod audit;
 mod binding;
+mod channel;
 mod client;
 mod cooldown;
 mod cred;
@@ -98,6 +99,7 @@ enum Command {
     /// Approvals: what waits for a human's answer
     #[command(subcommand)]
     Approval(approval::Approval),
+    Channel(channel::Channel),
     Migrate(migrate::Migrate),
     Doctor(doctor::Doctor),
 }
@@ -117,6 +119,9 @@ pub(crate) fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     if let Command::Demo(_) = cli.command {
         demo::Demo::refuse(&cli.flags)?;
+    }
+    if let Command::Channel(command) = &cli.command {
+        return Err(command.refuse());
     }
     let environment = Environment::of_process();
     let settings = Settings::load(&cli.flags, &environment)?;
@@ -147,6 +152,8 @@ async fn dispatch(command: Command, context: Context) -> Result<(), Failure> {
         Command::Key(command) => command.run(context).await,
         Command::Rule(command) => command.run(context).await,
         Command::Approval(command) => command.run(context).await,
+        // Refused before anything was opened.
+        Command::Channel(command) => Err(command.refuse()),
         Command::Migrate(command) => command.run(context).await,
         Command::Doctor(command) => command.run(context).await,
     }
