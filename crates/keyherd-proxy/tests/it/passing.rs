@@ -104,3 +104,15 @@ async fn a_scope_is_ours_to_read() {
     let bad = stage.open(scoped(&"x".repeat(200))).await;
     assert!(matches!(bad, Err(Fault::BadRequest(_))), "{bad:?}");
 }
+
+#[tokio::test]
+async fn what_would_come_back_with_the_credential_is_not_sent() {
+    let upstream = Upstream::new(|seen| answer(200, format!("{:?}", seen.head.headers))).await;
+    let stage = Stage::at(&upstream).await;
+    for method in ["TRACE", "CONNECT"] {
+        let request = asked(method, "/gateway/lone/").body(full("")).expect("is a request");
+        let fault = stage.open(request).await.expect_err("is refused");
+        assert!(matches!(fault, Fault::BadMethod(_)), "{fault:?}");
+    }
+    assert_eq!(upstream.seen().len(), 0);
+}

@@ -14,6 +14,9 @@ use url::Url;
 use super::{WireError, Wired};
 use crate::config::Settings;
 
+/// What is passed on, as far as it has a name everywhere; other words pass too.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// The gateway as an annex of the REST door.
 pub(crate) struct GatewayDoor {
     gateway: Gateway,
@@ -60,6 +63,9 @@ impl GatewayDoor {
             }
             Fault::Internal => return Problem::internal(),
             Fault::BadRequest(_) | Fault::BrokenOff => Code::InvalidRequest,
+            Fault::BadMethod(_) => {
+                return Problem::new(Code::MethodNotAllowed, fault.to_string()).allowing(METHODS);
+            }
             Fault::NotFound(_) => Code::NotFound,
             Fault::Denied(_) => Code::Denied,
             Fault::Uninjectable(_) => Code::Conflict,
