@@ -16,6 +16,7 @@ use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::inject::{Inject, Placed};
 use crate::order::Order;
+use crate::percent;
 use crate::target::Target;
 
 /// What every path of the gateway begins with.
@@ -83,7 +84,7 @@ impl<'a> Path<'a> {
         let after = path.strip_prefix(PREFIX).unwrap_or_default();
         let (name, rest) = after.split_at(after.find('/').unwrap_or(after.len()));
         let name = Name::parse(&decoded(name)).map_err(|error| Fault::BadRequest(error.to_string()))?;
-        if rest.split('/').any(|segment| matches!(&*decoded(segment), "." | "..")) {
+        if rest.split('/').any(|segment| matches!(decoded(segment).as_str(), "." | "..")) {
             return Err(Fault::BadRequest("a path through the gateway has no '.' and '..' in it".into()));
         }
         Ok(Self { name, rest })
@@ -152,26 +153,8 @@ fn scope(request: &mut Request<Incoming>) -> Result<Option<String>, Fault> {
 }
 
 /// Without percent-encoding; what is no text stays as it is.
-fn decoded(text: &str) -> std::borrow::Cow<'_, str> {
-    if !text.contains('%') {
-        return text.into();
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let digit = |at: usize| after.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-        match (*first, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
-                rest = after.get(2..).unwrap_or_default();
-            }
-            (byte, ..) => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8(bytes).map_or(text.into(), Into::into)
+fn decoded(text: &str) -> String {
+    String::from_utf8(percent::decoded(text.as_bytes()).into_owned()).unwrap_or_else(|_| text.to_owned())
 }
 
 #[cfg(test)]

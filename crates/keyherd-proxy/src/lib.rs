@@ -15,6 +15,7 @@ mod limits;
 mod look;
 mod meters;
 mod order;
+mod percent;
 mod relay;
 mod target;
 mod upstream;

@@ -129,7 +129,7 @@ impl<'a> Tries<'a> {
             upload: self.upload.as_ref(),
             upgrade: self.upgrade.as_ref().map(|upgrade| &upgrade.protocol),
         };
-        let (answer, took) = self.exchange.deliver(&message, token).await?;
+        let (answer, took) = self.exchange.deliver(&message, token.expose()).await?;
         self.upstream_took += took;
         let (head, body) = answer.into_parts();
         Ok(Come { head, body })

@@ -116,3 +116,20 @@ async fn what_would_come_back_with_the_credential_is_not_sent() {
     }
     assert_eq!(upstream.seen().len(), 0);
 }
+
+#[tokio::test]
+async fn a_redirect_does_not_bring_the_credential_back() {
+    let upstream = Upstream::new(|seen| {
+        let mut answer = answer(301, "");
+        let address = format!("{}&b=2", seen.head.uri);
+        answer.headers_mut().insert("location", address.parse().expect("is a value"));
+        answer.headers_mut().insert("x-asked", address.parse().expect("is a value"));
+        answer
+    })
+    .await;
+    let stage = Setting { query: Some("key"), ..Setting::at(&upstream) }.stage().await;
+    let got = stage.read("/gateway/lone/x?a=1").await;
+    assert_eq!(upstream.seen()[0].head.uri, "/x?a=1&key=secret-lone");
+    assert_eq!(got.head.headers["location"], "/x?a=1&b=2");
+    assert!(!format!("{got:?}").contains("secret-lone"), "{got:?}");
+}
