@@ -140,3 +140,22 @@ async fn a_silent_one_is_ended_and_shutdown_ends_all() {
     stage.gateway.shutdown().await;
     assert_eq!(stream.read(&mut [0; 8]).await.unwrap_or(0), 0);
 }
+
+#[tokio::test]
+async fn they_count_against_the_bound_until_they_end() {
+    let upstream = echoing().await;
+    let limits = ExchangeLimits {
+        requests_max: 1,
+        queue_timeout: Duration::from_millis(30),
+        ..ExchangeLimits::default()
+    };
+    let stage = Arc::new(Setting { limits, ..Setting::at(&upstream) }.stage().await);
+    let at = listening(&stage).await;
+    let (first, head) = greet(at, "lone", "echo").await;
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    let (_second, head) = greet(at, "lone", "echo").await;
+    assert!(head.starts_with("HTTP/1.1 502"), "{head}");
+    drop(first);
+    let again = async { while !greet(at, "lone", "echo").await.1.starts_with("HTTP/1.1 101") {} };
+    tokio::time::timeout(Duration::from_secs(20), again).await.expect("its place is free");
+}
