@@ -74,7 +74,7 @@ impl Broker {
         match &report.evidence {
             Evidence::Nothing => Ok(Followed::Nothing),
             Evidence::Works => {
-                self.0.snapshots.proven(report.credential.as_str(), id, scope);
+                self.0.snapshots.proven(report.credential.as_str(), id, scope, self.now());
                 Ok(Followed::Nothing)
             }
             Evidence::RateLimit { until, seen } => {

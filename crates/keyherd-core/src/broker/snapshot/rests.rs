@@ -127,10 +127,16 @@ impl Snapshots {
     }
 
     /// A request in that scope went well: whoever waits for that need not wait any more.
-    pub(in crate::broker) fn proven(&self, name: &str, id: CredentialId, scope: Option<&str>) {
+    pub(in crate::broker) fn proven(
+        &self,
+        name: &str,
+        id: CredentialId,
+        scope: Option<&str>,
+        now: Timestamp,
+    ) {
         self.with_old(name, |known| {
             if known.credential.id == id {
-                known.probes_of(scope).for_each(|probe| probe.prove());
+                known.probes_of(scope).for_each(|probe| probe.prove(now));
             }
         });
     }
