@@ -103,6 +103,7 @@ impl Broker {
             self.0.ports.coordinator.announce();
         } else {
             // Somebody has a longer one, or the credential is gone.
+            self.0.snapshots.not_taken(name, id, cooldown);
             self.0.snapshots.forget(name.as_str());
         }
         Ok(changed)

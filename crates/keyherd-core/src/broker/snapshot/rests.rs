@@ -8,6 +8,7 @@ use super::{Known, Snapshots, UNWATCHED_MAX};
 use crate::broker::probe::{Entry, Probe};
 use crate::credential::{Cooldown, Credential, Loaded};
 use crate::ids::{CredentialId, Name};
+use crate::ports::store::SCOPES_RESTING_MAX;
 use crate::time::Timestamp;
 use crate::upstream::CooldownBounds;
 
@@ -58,13 +59,39 @@ impl Known {
     }
 }
 
-/// Those that hold yet, and this one.
+impl SetHere {
+    fn is_for(&self, id: CredentialId, scope: Option<&str>) -> bool {
+        self.id == id && self.cooldown.scope.as_deref() == scope
+    }
+
+    /// Whether it is still looked at by then.
+    fn counts_at(&self, now: Timestamp) -> bool {
+        now < self.cooldown.until && now < self.at + SET_HERE_MAX
+    }
+}
+
+/// Those that count yet, and this one; of scopes no more than the store takes.
 fn with(known: &[SetHere], rest: &SetHere) -> Vec<SetHere> {
-    let is_same = |other: &SetHere| other.id == rest.id && other.cooldown.scope == rest.cooldown.scope;
-    let is_over = |other: &SetHere| other.cooldown.until <= rest.at;
-    let others = known.iter().filter(|other| !is_over(other));
-    let is_longer = |other: &&SetHere| !is_same(other) || rest.cooldown.until < other.cooldown.until;
-    others.filter(is_longer).chain([rest]).cloned().collect()
+    let scope = rest.cooldown.scope.as_deref();
+    let is_longer =
+        |other: &SetHere| !other.is_for(rest.id, scope) || rest.cooldown.until < other.cooldown.until;
+    let counts = |other: &&SetHere| other.counts_at(rest.at) && is_longer(other);
+    let mut rests: Vec<SetHere> = known.iter().filter(counts).cloned().collect();
+    if scope.is_none() || rests.len() < SCOPES_RESTING_MAX {
+        rests.push(rest.clone());
+    }
+    rests
+}
+
+/// Takes a rest in as the store does: of scopes that rest at once no more than so many.
+fn take_bounded(credential: &mut Credential, cooldown: &Cooldown, now: Timestamp) {
+    if credential.scoped.len() >= SCOPES_RESTING_MAX {
+        credential.scoped.retain(|rest| now < rest.until);
+    }
+    let is_known = credential.rest_of(cooldown.scope.as_deref()).is_some();
+    if cooldown.scope.is_none() || is_known || credential.scoped.len() < SCOPES_RESTING_MAX {
+        credential.take_rest(cooldown);
+    }
 }
 
 fn is_wait(entry: &Entry) -> bool {
@@ -88,7 +115,7 @@ impl Snapshots {
                 return Arc::clone(known);
             }
             let mut credential = known.credential.clone();
-            credential.take_rest(cooldown);
+            take_bounded(&mut credential, cooldown, now);
             let probes = self.probes_at_ends(&credential);
             let reread_at = AtomicI64::new(known.reread_at.load(Ordering::Relaxed));
             Arc::new(Known { credential, probes, reread_at, cell: Arc::clone(&known.cell), ..**known })
@@ -104,7 +131,15 @@ impl Snapshots {
         let is_trusted = |rest: &&SetHere| rest.at <= now && now < rest.at + trust;
         let holds = |rest: &&SetHere| rest.id == loaded.credential.id && now < rest.cooldown.until;
         let rests: Vec<_> = rests.iter().filter(is_trusted).filter(holds).collect();
-        rests.into_iter().for_each(|rest| loaded.credential.take_rest(&rest.cooldown));
+        rests.into_iter().for_each(|rest| take_bounded(&mut loaded.credential, &rest.cooldown, now));
+    }
+
+    /// The store did not take that rest: it has a longer one, or no room for another.
+    pub(in crate::broker) fn not_taken(&self, name: &Name, id: CredentialId, cooldown: &Cooldown) {
+        let is_it = |rest: &SetHere| rest.id == id && rest.cooldown == *cooldown;
+        self.rests.pin().update(name.clone(), |known| {
+            Arc::new(known.iter().filter(|rest| !is_it(rest)).cloned().collect())
+        });
     }
 
     /// A rest was ended: only the store knows which ones are left.
