@@ -193,9 +193,14 @@ impl<'a> Tries<'a> {
         }
         let has_others = token.pool_epoch().is_some();
         let has_another = match followed {
-            Followed::Stale { .. } | Followed::Refreshed { .. } => true,
-            Followed::Cooled { .. } | Followed::Refused(_) => has_others,
-            Followed::Nothing | Followed::Unproven(_) => false,
+            Ok(Followed::Stale { .. } | Followed::Refreshed { .. }) => true,
+            Ok(Followed::Cooled { .. } | Followed::Refused(_)) => has_others,
+            Ok(Followed::Nothing | Followed::Unproven(_)) => false,
+            // The store could not be told; who comes next goes elsewhere all the same.
+            Err(error) => {
+                tracing::warn!(%error, credential = %used.credential, "an answer cannot be reported");
+                has_others && broker.rests_here(token.credential(), used.id, self.order.scope.as_deref())
+            }
         };
         let may_go_again = self.count() < self.exchange.0.limits.tries_max
             && self.upload.as_ref().is_none_or(Upload::may_go_again);

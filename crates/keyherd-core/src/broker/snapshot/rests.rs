@@ -1,5 +1,6 @@
 //! Rests in memory: effective before the store has them, and how they end.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub(super) struct SetHere {
     id: CredentialId,
     cooldown: Cooldown,
     at: Timestamp,
+    /// The store could not be told: no reading has it.
+    is_owed: bool,
 }
 
 impl Known {
@@ -60,13 +63,17 @@ impl Known {
 }
 
 impl SetHere {
+    fn is(&self, id: CredentialId, cooldown: &Cooldown) -> bool {
+        self.id == id && self.cooldown == *cooldown
+    }
+
     fn is_for(&self, id: CredentialId, scope: Option<&str>) -> bool {
         self.id == id && self.cooldown.scope.as_deref() == scope
     }
 
     /// Whether it is still looked at by then.
     fn counts_at(&self, now: Timestamp) -> bool {
-        now < self.cooldown.until && now < self.at + SET_HERE_MAX
+        now < self.cooldown.until && (self.is_owed || now < self.at + SET_HERE_MAX)
     }
 }
 
@@ -107,7 +114,7 @@ impl Snapshots {
         cooldown: &Cooldown,
         now: Timestamp,
     ) {
-        self.set_here(name, &SetHere { id, cooldown: cooldown.clone(), at: now });
+        self.set_here(name, &SetHere { id, cooldown: cooldown.clone(), at: now, is_owed: false });
         self.changes.of_name(name.as_str());
         let pinned = self.names.pin();
         pinned.update(name.clone(), |known| {
@@ -128,17 +135,45 @@ impl Snapshots {
         // Where nobody watches, nobody is told either that somebody has ended one.
         let is_watched = self.watched.load(Ordering::Relaxed);
         let trust = if is_watched { SET_HERE_MAX } else { UNWATCHED_MAX };
-        let is_trusted = |rest: &&SetHere| rest.at <= now && now < rest.at + trust;
+        let is_trusted = |rest: &&SetHere| rest.is_owed || (rest.at <= now && now < rest.at + trust);
         let holds = |rest: &&SetHere| rest.id == loaded.credential.id && now < rest.cooldown.until;
         let rests: Vec<_> = rests.iter().filter(is_trusted).filter(holds).collect();
         rests.into_iter().for_each(|rest| take_bounded(&mut loaded.credential, &rest.cooldown, now));
     }
 
+    /// The store could not be told of that rest. `true`: nobody has noted that yet.
+    pub(in crate::broker) fn owe(&self, name: &Name, id: CredentialId, cooldown: &Cooldown) -> bool {
+        let is_news = Cell::new(false);
+        self.rests.pin().update(name.clone(), |known| {
+            is_news.set(false);
+            let noted = |rest: &SetHere| {
+                if rest.is(id, cooldown) && !rest.is_owed {
+                    is_news.set(true);
+                    return SetHere { is_owed: true, ..rest.clone() };
+                }
+                rest.clone()
+            };
+            Arc::new(known.iter().map(noted).collect())
+        });
+        is_news.get()
+    }
+
+    /// Whether the store is yet to be told of that rest: it holds, and nobody has ended it.
+    pub(in crate::broker) fn owes(
+        &self,
+        name: &Name,
+        id: CredentialId,
+        cooldown: &Cooldown,
+        now: Timestamp,
+    ) -> bool {
+        let is_it = |rest: &SetHere| rest.is_owed && rest.is(id, cooldown) && rest.counts_at(now);
+        self.rests.pin().get(name).is_some_and(|rests| rests.iter().any(is_it))
+    }
+
     /// The store did not take that rest: it has a longer one, or no room for another.
     pub(in crate::broker) fn not_taken(&self, name: &Name, id: CredentialId, cooldown: &Cooldown) {
-        let is_it = |rest: &SetHere| rest.id == id && rest.cooldown == *cooldown;
         self.rests.pin().update(name.clone(), |known| {
-            Arc::new(known.iter().filter(|rest| !is_it(rest)).cloned().collect())
+            Arc::new(known.iter().filter(|rest| !rest.is(id, cooldown)).cloned().collect())
         });
     }
 
