@@ -45,6 +45,8 @@ pub(super) struct BentStore {
     pub(super) claims_late: Mutex<Option<Duration>>,
     /// How long a rest takes to be written.
     pub(super) cools_for: Mutex<Duration>,
+    /// How long it takes to say that all of a pool rest.
+    pub(super) exhausts_for: Mutex<Duration>,
     panics_for: Mutex<Option<&'static str>>,
     events_hang: AtomicBool,
 }
@@ -62,6 +64,7 @@ impl BentStore {
             claims: none(),
             claims_late: Mutex::default(),
             cools_for: Mutex::default(),
+            exhausts_for: Mutex::default(),
             panics_for: Mutex::default(),
             events_hang: AtomicBool::new(false),
         })
