@@ -25,8 +25,8 @@ const PREFIX: &str = "/gateway/";
 const SCOPE: HeaderName = HeaderName::from_static("keyherd-scope");
 /// Routes remembered at least, however few bindings there are.
 const ROUTES_MIN: usize = 64;
-/// The longest such word, in bytes.
-const SCOPE_LEN_MAX: usize = 128;
+/// The longest such word, in bytes: as in the other doors.
+const SCOPE_LEN_MAX: usize = 256;
 
 /// Where a binding leads.
 struct Route {

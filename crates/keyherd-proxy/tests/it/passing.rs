@@ -101,7 +101,7 @@ async fn a_scope_is_ours_to_read() {
     assert_eq!(upstream.seen()[0].header("keyherd-scope"), None);
     assert!(matches!(stage.open(scoped("large")).await, Err(Fault::Refused { .. })), "that model rests");
     assert_eq!(stage.ask(scoped("small")).await.status(), 429, "the others do not");
-    let bad = stage.open(scoped(&"x".repeat(200))).await;
+    let bad = stage.open(scoped(&"x".repeat(300))).await;
     assert!(matches!(bad, Err(Fault::BadRequest(_))), "{bad:?}");
 }
 
