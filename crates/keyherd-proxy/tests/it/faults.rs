@@ -21,7 +21,10 @@ async fn fault_of(setting: Setting) -> Fault {
 
 #[tokio::test]
 async fn nobody_is_there() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.expect("binds").local_addr().expect("has one");
+    // Bound and not listened to: nobody else gets it meanwhile.
+    let socket = TcpSocket::new_v4().expect("is made");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("binds");
+    let closed = socket.local_addr().expect("has one");
     let upstream = Upstream::new(|_| status(200)).await;
     let fault = fault_of(Setting { base: format!("http://{closed}"), ..Setting::at(&upstream) }).await;
     assert!(matches!(fault, Fault::Unreachable { .. }), "{fault:?}");
@@ -125,7 +128,7 @@ async fn spare_connections_are_closed_in_time() {
     let limits = ExchangeLimits { spare_timeout: Duration::from_millis(20), ..ExchangeLimits::default() };
     let stage = Setting { limits, ..Setting::at(&upstream) }.stage().await;
     stage.read("/gateway/lone/").await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    until("the spare one is closed", || upstream.open() == 0).await;
     stage.read("/gateway/lone/").await;
     assert_eq!(upstream.connections(), 2);
 }
