@@ -34,8 +34,8 @@ pub(super) async fn tell(
     let told = document.into_told()?;
     // Whose token it was is proven by the report: the credential itself, or a member of the pool.
     caller.may_fetch(told.report.name.as_str())?;
-    // Attribution comes first: whether a credential exists is told to nobody who may not use it.
-    if told.report.name != told.report.credential {
+    // For agents attribution comes first: whether a credential exists is told to nobody who may not use it.
+    if matches!(caller, Caller::Agent(_)) && told.report.name != told.report.credential {
         let unjudged = Report { evidence: Evidence::Nothing, ..told.report.clone() };
         let followed = state.broker.report(&unjudged, &caller.actor()).await?;
         if matches!(followed, Followed::Unproven(_)) {
