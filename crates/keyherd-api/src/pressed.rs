@@ -1,4 +1,5 @@
-//! A connection whose peer must keep reading: a write that makes no progress in time ends it.
+//! A connection whose peer must keep reading: a write that makes no progress in time ends it. It holds its place among
+//! the connections as long as it lives, whoever has it by then.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,19 +7,22 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
 /// Fails with `TimedOut` once a write has been pending for its patience.
 pub(crate) struct Pressed<S> {
     stream: S,
+    /// Free again with it, also where it goes on in another protocol and is no longer the server's.
+    _place: OwnedSemaphorePermit,
     patience: Duration,
     /// Runs while a write is pending.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Pressed<S> {
-    pub(crate) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, stalled: None }
+    pub(crate) fn new(stream: S, place: OwnedSemaphorePermit, patience: Duration) -> Self {
+        Self { stream, _place: place, patience, stalled: None }
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -79,14 +83,22 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Pressed<S> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::sync::Semaphore;
 
     use super::*;
+
+    fn pressed(near: DuplexStream) -> Pressed<DuplexStream> {
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("is free");
+        Pressed::new(near, place, Duration::from_secs(60))
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_reads_nothing_is_left() {
         let (near, mut far) = duplex(8);
-        let mut near = Pressed::new(near, Duration::from_secs(60));
+        let mut near = pressed(near);
         near.write_all(b"12345678").await.expect("has room");
         let error = near.write_all(b"9").await.expect_err("no room");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -98,7 +110,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_peer_is_waited_for() {
         let (near, mut far) = duplex(1);
-        let mut near = Pressed::new(near, Duration::from_secs(60));
+        let mut near = pressed(near);
         let reading = async {
             for _ in 0..5 {
                 sleep(Duration::from_secs(59)).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use keyherd_core::agent::AgentConflict;
 use keyherd_core::binding::BindingConflict;
@@ -140,6 +140,7 @@ pub struct Problem {
     code: Code,
     body: Box<ProblemView>,
     retry_after: Option<Duration>,
+    allow: Option<&'static str>,
 }
 
 impl Problem {
@@ -157,7 +158,7 @@ impl Problem {
             retry_at: None,
             more: BTreeMap::new(),
         };
-        Self { code, body: Box::new(body), retry_after: None }
+        Self { code, body: Box::new(body), retry_after: None, allow: None }
     }
 
     /// Of a request that cannot be understood.
@@ -203,6 +204,12 @@ impl Problem {
     /// Asks the caller to come again after that time.
     pub fn retry_after(mut self, rest: Duration) -> Self {
         self.retry_after = Some(rest);
+        self
+    }
+
+    /// Says which methods there are instead.
+    pub fn allowing(mut self, methods: &'static str) -> Self {
+        self.allow = Some(methods);
         self
     }
 
@@ -374,6 +381,9 @@ impl IntoResponse for Problem {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(rest) = self.retry_after {
             headers.insert(RETRY_AFTER, whole_seconds(rest).into());
+        }
+        if let Some(methods) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(methods));
         }
         if self.code == Code::Unauthorized {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"keyherd\""));

@@ -89,7 +89,7 @@ impl Server {
         }
     }
 
-    async fn connection(self, stream: TcpStream, _place: OwnedSemaphorePermit) {
+    async fn connection(self, stream: TcpStream, place: OwnedSemaphorePermit) {
         let Ok(local) = stream.local_addr() else { return };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
@@ -97,22 +97,29 @@ impl Server {
         let seat = self.api.seat(local, self.tls.is_some());
         let cut = self.cut.clone();
         let _ = match &self.tls {
-            None => cut.run_until_cancelled(self.speak(stream, seat)).await,
+            None => cut.run_until_cancelled(self.speak(stream, place, seat)).await,
             Some(tls) => {
                 let greeted = timeout(self.api.state().limits.header_timeout, tls.accept(stream));
                 match Box::pin(cut.run_until_cancelled(greeted)).await {
                     // Apart: connections without TLS must not be as large as those with it.
-                    Some(Ok(Ok(stream))) => Box::pin(cut.run_until_cancelled(self.speak(stream, seat))).await,
+                    Some(Ok(Ok(stream))) => {
+                        Box::pin(cut.run_until_cancelled(self.speak(stream, place, seat))).await
+                    }
                     _ => None,
                 }
             }
         };
     }
 
-    async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, seat: Seat) {
+    async fn speak(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        place: OwnedSemaphorePermit,
+        seat: Seat,
+    ) {
         let limits = &self.api.state().limits;
         let service = TowerToHyperService::new(seat.clone());
-        let stream = TokioIo::new(Pressed::new(stream, limits.write_timeout));
+        let stream = TokioIo::new(Pressed::new(stream, place, limits.write_timeout));
         // Apart, and so once: a future that others are made of is moved into each of them.
         let mut spoken = Box::pin(self.http.serve_connection_with_upgrades(stream, service));
         let first = idle(&seat, limits.header_timeout);

@@ -9,6 +9,9 @@ pub enum Fault {
     /// The request cannot be passed on as it is.
     #[error("{0}")]
     BadRequest(String),
+    /// Requests of that method are never passed on.
+    #[error("'{0}' is not passed on")]
+    BadMethod(http::Method),
     /// Nothing by that name leads anywhere.
     #[error("{0}")]
     NotFound(String),

@@ -17,6 +17,7 @@ use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::inject::{Inject, Placed};
 use crate::order::{Order, Own};
+use crate::percent;
 use crate::target::Target;
 
 /// What every path of the gateway begins with.
@@ -25,8 +26,8 @@ const PREFIX: &str = "/gateway/";
 const SCOPE: HeaderName = HeaderName::from_static("keyherd-scope");
 /// Routes remembered at least, however few bindings there are.
 const ROUTES_MIN: usize = 64;
-/// The longest such word, in bytes.
-const SCOPE_LEN_MAX: usize = 128;
+/// The longest such word, in bytes: as in the other doors.
+const SCOPE_LEN_MAX: usize = 256;
 
 /// Where a binding leads.
 struct Route {
@@ -84,7 +85,7 @@ impl<'a> Path<'a> {
         let after = path.strip_prefix(PREFIX).unwrap_or_default();
         let (name, rest) = after.split_at(after.find('/').unwrap_or(after.len()));
         let name = Name::parse(&decoded(name)).map_err(|error| Fault::BadRequest(error.to_string()))?;
-        if rest.split('/').any(|segment| matches!(&*decoded(segment), "." | "..")) {
+        if steps(rest) {
             return Err(Fault::BadRequest("a path through the gateway has no '.' and '..' in it".into()));
         }
         Ok(Self { name, rest })
@@ -178,27 +179,19 @@ fn scope(request: &mut Request<Incoming>) -> Result<Option<String>, Fault> {
     text.map(|text| Some(text.to_owned())).ok_or_else(bad)
 }
 
+/// Whether a path steps about in the eyes of a server that decodes before it splits, takes `\` for `/`, or drops
+/// parameters after `;`: it would leave what the binding leads to.
+fn steps(path: &str) -> bool {
+    let plain = percent::decoded(path.as_bytes());
+    plain.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| {
+        let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
+        matches!(name, b"." | b"..")
+    })
+}
+
 /// Without percent-encoding; what is no text stays as it is.
-fn decoded(text: &str) -> std::borrow::Cow<'_, str> {
-    if !text.contains('%') {
-        return text.into();
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let digit = |at: usize| after.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-        match (*first, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
-                rest = after.get(2..).unwrap_or_default();
-            }
-            (byte, ..) => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8(bytes).map_or(text.into(), Into::into)
+fn decoded(text: &str) -> String {
+    String::from_utf8(percent::decoded(text.as_bytes()).into_owned()).unwrap_or_else(|_| text.to_owned())
 }
 
 #[cfg(test)]
@@ -223,7 +216,19 @@ mod tests {
         for bad in ["/gateway/", "/gateway//a", "/gateway/a b/c", "/gateway/%/a"] {
             check(bad, None);
         }
-        for bad in ["/..", "/a/../b", "/./a", "/%2e%2E/a", "/a/.%2e", "/a/%2e"] {
+        check("/gateway/acme/a;b=../c", Some(("acme", "/a;b=../c")));
+        check("/gateway/acme/a%2F...%5C;x", Some(("acme", "/a%2F...%5C;x")));
+        let plain = ["/..", "/a/../b", "/./a", "/%2e%2E/a", "/a/.%2e", "/a/%2e"];
+        let disguised = [
+            "/a%2f..%2f..%2fadmin",
+            "/..;/admin",
+            "/..;a=b",
+            "/..\\admin",
+            "/a%5C..",
+            "/a/%2e%2e%3b/b",
+            "/.;",
+        ];
+        for bad in plain.into_iter().chain(disguised) {
             check(&format!("/gateway/acme{bad}"), None);
         }
     }

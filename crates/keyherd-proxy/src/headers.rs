@@ -50,10 +50,12 @@ pub(crate) fn strip_response(headers: &mut HeaderMap) {
     strip_connection(headers);
 }
 
-/// The protocol that a request wants to go on in, such as `websocket`.
+/// The protocol that a message is about going on in: `websocket`, and no other. In `h2c` a caller would send requests
+/// with the credential's connection that nobody here sees.
 pub(crate) fn upgrade_wanted(headers: &HeaderMap) -> Option<HeaderValue> {
     let is_meant = listed(headers, &CONNECTION).any(|word| word.eq_ignore_ascii_case("upgrade"));
-    headers.get(UPGRADE).filter(|_| is_meant).cloned()
+    let is_known = |protocol: &&HeaderValue| protocol.as_bytes().eq_ignore_ascii_case(b"websocket");
+    headers.get(UPGRADE).filter(|_| is_meant).filter(is_known).cloned()
 }
 
 /// Says that a message is about going on in another protocol.
@@ -137,7 +139,10 @@ mod tests {
             assert_eq!(upgrade_wanted(&headers(lines)), expected.map(HeaderValue::from_static), "{lines:?}");
         };
         check(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")], Some("websocket"));
+        check(&[("connection", "upgrade"), ("upgrade", "WebSocket")], Some("WebSocket"));
         check(&[("upgrade", "websocket")], None);
+        check(&[("connection", "upgrade"), ("upgrade", "h2c")], None);
+        check(&[("connection", "upgrade"), ("upgrade", "h2c, websocket")], None);
         check(&[("connection", "upgrade")], None);
     }
 }

@@ -3,13 +3,16 @@
 //! Owns the two places and how they are written. What stood there before is replaced: nothing of the caller's own goes
 //! out beside ours. Never keeps a token.
 
+mod returned;
+
 use http::header::HeaderName;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Uri, request};
+use http::{HeaderMap, HeaderValue, Uri, request};
 use keyherd_core::binding::{Injection, Template};
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
+use self::returned::withhold;
 use crate::body::Outgoing;
 
 /// Puts what an agent must not have into its requests.
@@ -24,6 +27,11 @@ pub trait Inject: Send + Sync + 'static {
     fn body(&self, body: Outgoing, token: &str) -> Outgoing {
         let _ = token;
         body
+    }
+
+    /// Takes out of an answer's headers what upstream repeats of that token.
+    fn returned(&self, headers: &mut HeaderMap, token: &str) {
+        let _ = (headers, token);
     }
 }
 
@@ -92,6 +100,12 @@ impl Inject for Placed {
             }
         }
         Ok(())
+    }
+
+    fn returned(&self, headers: &mut HeaderMap, token: &str) {
+        if let Place::Query(parameter) = &self.place {
+            withhold(headers, parameter, token);
+        }
     }
 }
 

@@ -82,3 +82,10 @@ fn errors() {
     check(Problem::internal(), "internal", 500, None);
     check(Problem::new(Code::Unauthorized, "x"), "unauthorized", 401, None);
 }
+
+#[test]
+fn a_method_that_is_not_for_a_path_names_those_that_are() {
+    let problem = || Problem::new(Code::MethodNotAllowed, "no").allowing("GET, HEAD");
+    check(problem(), "method_not_allowed", 405, None);
+    assert_eq!(problem().into_response().headers()[ALLOW], "GET, HEAD");
+}

@@ -3,8 +3,8 @@
 use axum::extract::State as Extracted;
 use axum::response::Response;
 use http::StatusCode;
-use keyherd_core::broker::Report;
-use keyherd_core::upstream::Answer;
+use keyherd_core::broker::{Followed, Report};
+use keyherd_core::upstream::{Answer, Evidence};
 
 use super::json;
 use crate::body::Document;
@@ -34,6 +34,14 @@ pub(super) async fn tell(
     let told = document.into_told()?;
     // Whose token it was is proven by the report: the credential itself, or a member of the pool.
     caller.may_fetch(told.report.name.as_str())?;
+    // For agents attribution comes first: whether a credential exists is told to nobody who may not use it.
+    if matches!(caller, Caller::Agent(_)) && told.report.name != told.report.credential {
+        let unjudged = Report { evidence: Evidence::Nothing, ..told.report.clone() };
+        let followed = state.broker.report(&unjudged, &caller.actor()).await?;
+        if matches!(followed, Followed::Unproven(_)) {
+            return Ok(json(StatusCode::OK, &ReportView::new(&unjudged.credential, followed)));
+        }
+    }
     let answer = Answer { status: told.status, headers: &told.headers, body: &told.body };
     let evidence = state.broker.evidence(&told.report.credential, &answer).await?;
     let report = Report { evidence, ..told.report };

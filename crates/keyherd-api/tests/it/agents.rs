@@ -266,7 +266,11 @@ async fn reports_are_for_who_may_have_the_token() {
     tell(&plain, "acme-1", "acme-1").await.is_problem(403, "denied");
     tell(&may, "acme-2", "acme-2").await.is_problem(403, "denied");
     // What it is allowed does not lead to what it is not.
-    assert_eq!(tell(&may, "acme-1", "acme-2").await.status, 200);
+    let (others, nobodys) = (tell(&may, "acme-1", "acme-2").await, tell(&may, "acme-1", "nobody").await);
+    assert_eq!(others.status, 200);
+    // Nor does it show what there is.
+    assert_eq!(nobodys.status, 200, "{nobodys:?}");
+    assert_eq!(nobodys.text.replace("nobody", "acme-2"), others.text);
     assert_eq!(world.read("/v1/credentials/acme-2").await["state"], "active");
     assert_eq!(tell(&may, "acme-1", "acme-1").await.status, 200);
     assert_eq!(world.read("/v1/credentials/acme-1").await["state"], "cooling");

@@ -1,11 +1,13 @@
 //! The door on real sockets: its limits, its protocols, and how it stops.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use keyherd_api::{ApiLimits, serve};
+use keyherd_api::{Annex, AnnexRequest, ApiLimits, Caller, Problem, Reply, reply, serve};
 use keyherd_core::fakes::granted;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{ADMIN, World};
+use crate::world::{ADMIN, World, door_before};
 
 /// Long enough for anything that is to happen; what fails, fails by it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -189,6 +191,49 @@ async fn connections_are_bounded() {
     assert!(early.is_err(), "the third waits to be accepted");
     drop(open.pop());
     assert!(read_to(&mut third, "\"ok\"").await.contains("200"));
+}
+
+/// Goes on in another protocol with whoever asks, and holds the connection.
+struct GoingOn;
+
+#[async_trait]
+impl Annex for GoingOn {
+    fn is_for(&self, path: &str) -> bool {
+        path == "/on"
+    }
+
+    async fn answer(&self, _: Caller, mut request: AnnexRequest) -> Result<Reply, Problem> {
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let mut stream = TokioIo::new(upgrade.await.expect("goes on"));
+            // Until the client leaves.
+            let _ = stream.read_u8().await;
+        });
+        let answer = http::Response::builder().status(101);
+        let answer = answer.header("connection", "upgrade").header("upgrade", "websocket");
+        Ok(reply(answer.body(Full::<bytes::Bytes>::default()).expect("is an answer")))
+    }
+}
+
+#[tokio::test]
+async fn connections_that_went_on_in_another_protocol_count() {
+    let limits = ApiLimits { connections_max: 1, ..ApiLimits::default() };
+    let mut world = World::new([]);
+    world.api = door_before(&world.host, limits, Some(Arc::new(GoingOn)));
+    let served = served(world).await;
+    let mut first = served.connect().await;
+    let port = served.at.port();
+    let head = format!(
+        "GET /on HTTP/1.1\r\nhost: localhost:{port}\r\nauthorization: Bearer {ADMIN}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+    );
+    first.write_all(head.as_bytes()).await.expect("writes");
+    assert!(read_to(&mut first, "\r\n\r\n").await.starts_with("HTTP/1.1 101"));
+    let mut second = served.connect().await;
+    second.write_all(served.head("GET", "/healthz", "").as_bytes()).await.expect("writes");
+    let early = tokio::time::timeout(Duration::from_millis(100), second.read_u8()).await;
+    assert!(early.is_err(), "the second waits to be accepted");
+    drop(first);
+    assert!(read_to(&mut second, "\"ok\"").await.contains("200"));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
-use keyherd_api::{Api, ApiLimits, ApiState, Callers, Hosts, Metrics};
+use keyherd_api::{Annex, Api, ApiLimits, ApiState, Callers, Hosts, Metrics};
 use keyherd_core::fakes::{Fleet, Host, ScriptedProvider};
 use keyherd_core::ports::Delivery;
 use keyherd_core::provider::Profile;
@@ -125,12 +125,17 @@ impl Answer {
 }
 
 pub(crate) fn door(host: &Host, limits: ApiLimits) -> Api {
+    door_before(host, limits, None)
+}
+
+/// A door with another one behind it.
+pub(crate) fn door_before(host: &Host, limits: ApiLimits, annex: Option<Arc<dyn Annex>>) -> Api {
     let state = ApiState {
         broker: host.broker.clone(),
         callers: Callers::new(&Secret::from(ADMIN)),
         metrics: metrics(),
         hosts: Hosts::default(),
-        annex: None,
+        annex,
         signer: Arc::new(Unsigned),
     };
     Api::new(state, limits)

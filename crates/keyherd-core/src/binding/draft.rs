@@ -65,7 +65,7 @@ pub enum BadBinding {
     #[error("'query' names a query parameter, with {PLACE_LEN_MAX} bytes at most")]
     Query,
     /// One or the other.
-    #[error("a binding has 'header' or 'query', not both: add two bindings")]
+    #[error("a binding has 'header' or 'query', not both")]
     HeaderAndQuery,
     /// The template is none.
     #[error(

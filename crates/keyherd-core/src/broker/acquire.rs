@@ -130,7 +130,7 @@ impl Broker {
                     if !may_go {
                         // Known only now: whoever came with it waits as the others do.
                         may_go = self.waited_for_probe(name, ask).await;
-                        if let Some(refusal) = self.rests_here(name, ask) {
+                        if let Some(refusal) = self.rest_here(name, ask) {
                             return Ok(Acquired::Refused(refusal));
                         }
                     }
@@ -192,7 +192,7 @@ impl Broker {
     }
 
     /// The rest that began while this caller waited.
-    fn rests_here(&self, name: &Name, ask: &Ask) -> Option<Refusal> {
+    fn rest_here(&self, name: &Name, ask: &Ask) -> Option<Refusal> {
         let now = self.now();
         self.0.snapshots.with(name.as_str(), now, |known| {
             let rest = known.credential.resting(ask.scope.as_deref(), now)?;

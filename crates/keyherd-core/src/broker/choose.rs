@@ -95,20 +95,22 @@ impl Broker {
     }
 
     fn keep_pool(&self, stamp: super::snapshot::Stamp, pool: &Arc<Pool>, read_at: Timestamp) {
+        self.0.snapshots.put_pool(stamp, pool, read_at, self.first_turn(pool));
+    }
+
+    fn first_turn(&self, pool: &Pool) -> usize {
         // Processes that live for one request must not all begin with the same member.
-        let first = match pool.strategy {
+        match pool.strategy {
             Strategy::Failover => pool.active,
             Strategy::RoundRobin | Strategy::LeastRecentlyUsed => {
                 usize::try_from(self.0.ports.entropy.id().unsigned_abs()).unwrap_or_default()
             }
-        };
-        self.0.snapshots.put_pool(stamp, pool, read_at, first);
+        }
     }
 
-    /// A pool as a change of ours left it.
-    pub(super) fn pool_is(&self, pool: &Arc<Pool>) {
-        self.0.snapshots.pool_changed(pool.name.as_str());
-        self.keep_pool(self.0.snapshots.stamp(), pool, self.now());
+    /// A pool as a change of ours left it, which began at `stamp`.
+    pub(super) fn pool_is(&self, stamp: super::snapshot::Stamp, pool: &Arc<Pool>) {
+        self.0.snapshots.pool_is(stamp, pool, self.now(), self.first_turn(pool));
         self.0.ports.coordinator.announce();
     }
 

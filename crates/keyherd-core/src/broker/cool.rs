@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::connect::told;
+use super::snapshot::Known;
 use super::{AcquireError, Broker, ManageError};
 use crate::audit::{Actor, Note};
 use crate::credential::{Cooldown, Loaded};
@@ -56,9 +57,36 @@ impl Broker {
         if let Some(known) = known.filter(|known| cooldown.until <= known.until + grain) {
             return Ok((known, false));
         }
-        self.0.snapshots.cooled(&standing.credential.name, standing.credential.id, &cooldown, self.now());
-        let is_news = self.cool_once(standing, &cooldown, seen, actor).await?;
-        Ok((cooldown, is_news))
+        let (id, name) = (standing.credential.id, &standing.credential.name);
+        self.0.snapshots.cooled(name, id, &cooldown, self.now());
+        match self.cool_once(standing, &cooldown, seen.clone(), actor).await {
+            Ok(is_news) => Ok((cooldown, is_news)),
+            Err(error) => {
+                if self.0.snapshots.owe(name, id, &cooldown) {
+                    self.cool_later(id, name, &cooldown, cool_record(standing, &cooldown, seen, actor));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// It rests here, and the store is told as soon as it can be: nobody may ask for that credential again meanwhile.
+    fn cool_later(&self, id: CredentialId, name: &Name, cooldown: &Cooldown, record: Record) {
+        let (broker, name, cooldown) = (self.clone(), name.clone(), cooldown.clone());
+        self.0.tasks.spawn(async move {
+            let is_owed = || broker.0.snapshots.owes(&name, id, &cooldown, broker.now());
+            let tell = || async { broker.write_cool(id, &name, &cooldown, record.clone()).await.is_ok() };
+            broker.until_told(is_owed, tell).await;
+        });
+    }
+
+    /// Whether the credential rests here for requests in that scope, as far as memory knows: also where the store could
+    /// not be told yet.
+    pub fn rests_here(&self, name: &str, id: CredentialId, scope: Option<&str>) -> bool {
+        let now = self.now();
+        let rests =
+            |known: &Known| known.credential.id == id && known.credential.resting(scope, now).is_some();
+        self.0.snapshots.with_old(name, rests).unwrap_or_default()
     }
 
     /// The rest of the same scope as it is known here, or as it stood when it was read.
@@ -103,6 +131,7 @@ impl Broker {
             self.0.ports.coordinator.announce();
         } else {
             // Somebody has a longer one, or the credential is gone.
+            self.0.snapshots.not_taken(name, id, cooldown);
             self.0.snapshots.forget(name.as_str());
         }
         Ok(changed)

@@ -30,7 +30,7 @@ impl Broker {
     /// Upstream took that token: whoever waits to see whether a rest is over need not wait any more. The same as a report
     /// of [`Evidence::Works`], for those who have the token in hand.
     pub fn works(&self, token: &Token, scope: Option<&str>) {
-        self.0.snapshots.proven(token.credential(), token.credential_id(), scope);
+        self.0.snapshots.proven(token.credential(), token.credential_id(), scope, self.now());
     }
 }
 

@@ -227,6 +227,10 @@ impl Broker {
     pub(super) fn heard_of_asking(&self, event: &StoredEvent) {
         let is_answer = event.kind == APPROVAL_ANSWERED;
         let is_change = matches!(event.kind.as_str(), RULES_CHANGED | "agent_revoked");
+        if event.kind == "agent_revoked" {
+            // What it has asked has ended.
+            self.missed_of_asking();
+        }
         if is_change || (is_answer && is_remembered(event)) {
             self.0.policy.changed();
         }

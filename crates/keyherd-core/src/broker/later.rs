@@ -133,6 +133,23 @@ impl Broker {
         }
     }
 
+    /// Tries as long as it is owed, and until it is told. At shutdown once more.
+    pub(super) async fn until_told<T: Future<Output = bool>>(
+        &self,
+        is_owed: impl Fn() -> bool,
+        tell: impl Fn() -> T,
+    ) {
+        let mut rest = RETRY_FIRST;
+        loop {
+            self.pause(rest, LAST_REST_MAX).await;
+            let is_last = self.0.stop.is_cancelled();
+            if !is_owed() || self.briefly(tell()).await == Some(true) || is_last {
+                return;
+            }
+            rest = (rest * 2).min(RETRY_MAX);
+        }
+    }
+
     /// What could not be journaled at first is tried again: a disk may have room by now.
     async fn journal_again(&self, spent: &TokenHash) {
         let homeless = self.homeless().get(spent).cloned();

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::manage::no;
 use super::settle::pool_record;
+use super::snapshot::Stamp;
 use super::{Broker, ManageError, PAGE_MAX, Page};
 use crate::audit::Actor;
 use crate::credential::Loaded;
@@ -41,8 +42,9 @@ impl Broker {
         let detail = json!({"members": texts(&members), "strategy": strategy.as_str()});
         let record = pool_record(name, "pool.create", "pool_created", detail, actor);
         let new = NewPool { id, name: name.clone(), strategy, members };
+        let stamp = self.0.snapshots.stamp();
         match self.0.ports.store.create_pool(new, record).await? {
-            PoolCreated::Done(pool) => Ok(self.kept(*pool)),
+            PoolCreated::Done(pool) => Ok(self.kept(stamp, *pool)),
             PoolCreated::Conflict(conflict) => Err(refused(name, conflict)),
         }
     }
@@ -55,8 +57,9 @@ impl Broker {
         actor: &Actor,
     ) -> Result<Pool, ManageError> {
         let record = pool_record(name, "pool.change", "pool_changed", changed(&change), actor);
+        let stamp = self.0.snapshots.stamp();
         match self.0.ports.store.change_pool(name, change, record).await? {
-            PoolChanged::Done(pool) => Ok(self.kept(*pool)),
+            PoolChanged::Done(pool) => Ok(self.kept(stamp, *pool)),
             PoolChanged::NotFound => Err(no_pool(name)),
             PoolChanged::Conflict(conflict) => Err(refused(name, conflict)),
         }
@@ -78,8 +81,9 @@ impl Broker {
             };
             let turn = PoolTurn { pool: pool.id, epoch: pool.epoch, to: member.id, is_rotated: true };
             let record = rotation(&pool, &member.name, actor);
+            let stamp = self.0.snapshots.stamp();
             match self.0.ports.store.turn_pool(turn, record).await? {
-                PoolTurned::Done(pool) => return Ok(self.kept(*pool)),
+                PoolTurned::Done(pool) => return Ok(self.kept(stamp, *pool)),
                 PoolTurned::Missed(Some(newer)) => pool = *newer,
                 PoolTurned::Missed(None) => return Err(no_pool(name)),
             }
@@ -126,9 +130,9 @@ impl Broker {
         Ok(Page { items, next })
     }
 
-    fn kept(&self, pool: Pool) -> Pool {
+    fn kept(&self, stamp: Stamp, pool: Pool) -> Pool {
         let kept = Arc::new(pool);
-        self.pool_is(&kept);
+        self.pool_is(stamp, &kept);
         Arc::unwrap_or_clone(kept)
     }
 }

@@ -71,8 +71,12 @@ impl Probe {
         }
     }
 
-    /// The first try went well.
-    pub(super) fn prove(&self) {
+    /// A request went well: the first try, where the rest has ended. One that began before the rest says nothing of its
+    /// end.
+    pub(super) fn prove(&self, now: Timestamp) {
+        if now < self.until {
+            return;
+        }
         self.state.store(PROVEN, Ordering::Release);
         self.told.notify_waiters();
     }

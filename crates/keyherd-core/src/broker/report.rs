@@ -11,6 +11,8 @@ use crate::provider::unless_echo;
 use crate::refresh::{Ask, Refusal};
 use crate::upstream::{Answer, Evidence, Seen};
 
+const NO_MEMBER: &str = "it is no member of that pool";
+
 /// One exchange's end, with proof of what was used in it.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -74,7 +76,7 @@ impl Broker {
         match &report.evidence {
             Evidence::Nothing => Ok(Followed::Nothing),
             Evidence::Works => {
-                self.0.snapshots.proven(report.credential.as_str(), id, scope);
+                self.0.snapshots.proven(report.credential.as_str(), id, scope, self.now());
                 Ok(Followed::Nothing)
             }
             Evidence::RateLimit { until, seen } => {
@@ -97,6 +99,8 @@ impl Broker {
         report: &Report,
     ) -> Result<Result<std::sync::Arc<Loaded>, &'static str>, AcquireError> {
         let standing = match self.standing(&report.credential).await {
+            // As of any other that is none of the pool's: who reports on a pool is not told what else there is.
+            Err(AcquireError::NotFound(_)) if report.name != report.credential => return Ok(Err(NO_MEMBER)),
             Err(AcquireError::NotFound(_)) => return Ok(Err("no such credential")),
             standing => standing?,
         };
@@ -108,7 +112,7 @@ impl Broker {
             let pool = self.pool_standing(&report.name).await?;
             let member = pool.as_ref().and_then(|pool| pool.member(&report.credential));
             if member.is_none_or(|member| member.id != id) {
-                return Ok(Err("it is no member of that pool"));
+                return Ok(Err(NO_MEMBER));
             }
         }
         if report.generation <= standing.chain.generation {

@@ -61,16 +61,17 @@ impl Broker {
     ) -> Result<Turned, AcquireError> {
         let Some(to) = pool.members.get(place) else { return Ok(Turned::Here(Arc::clone(pool))) };
         let turn = PoolTurn { pool: pool.id, epoch: pool.epoch, to: to.id, is_rotated: false };
+        let stamp = self.0.snapshots.stamp();
         match self.0.ports.store.turn_pool(turn, failover_record(pool, to, why, actor)).await {
             Ok(PoolTurned::Done(newer)) => {
                 let newer = Arc::new(*newer);
-                self.pool_is(&newer);
+                self.pool_is(stamp, &newer);
                 metrics::counter!("keyherd_failovers_total", "pool" => pool.name.to_string()).increment(1);
                 Ok(Turned::Here(newer))
             }
             Ok(PoolTurned::Missed(Some(newer))) => {
                 let newer = Arc::new(*newer);
-                self.pool_is(&newer);
+                self.pool_is(stamp, &newer);
                 Ok(Turned::Elsewhere(newer))
             }
             Ok(PoolTurned::Missed(None)) => {
@@ -92,13 +93,23 @@ impl Broker {
         }
         let detail = json!({"until_ms": until.as_millis(), "epoch": pool.epoch});
         let record = pool_record(&pool.name, "pool.exhausted", "pool_exhausted", detail, actor);
-        if let Err(error) = self.0.ports.store.exhaust_pool(pool.id, pool.epoch, until, record).await {
-            tracing::warn!(%error, pool = %pool.name, "that all of a pool rest could not be written");
-            return pool;
+        let stamp = self.0.snapshots.stamp();
+        match self.0.ports.store.exhaust_pool(pool.id, pool.epoch, until, record).await {
+            Ok(true) => {
+                let said = Arc::new(Pool { exhausted_until: Some(until), ..Pool::clone(&pool) });
+                self.pool_is(stamp, &said);
+                said
+            }
+            // It was said already, or the pool is another one by now.
+            Ok(false) => {
+                self.0.snapshots.pool_changed(pool.name.as_str());
+                self.pool_standing(&pool.name).await.ok().flatten().unwrap_or(pool)
+            }
+            Err(error) => {
+                tracing::warn!(%error, pool = %pool.name, "that all of a pool rest could not be written");
+                pool
+            }
         }
-        let said = Arc::new(Pool { exhausted_until: Some(until), ..Pool::clone(&pool) });
-        self.pool_is(&said);
-        said
     }
 
     /// How all members stand, whatever the scope: from memory, or else by one read of all of them.

@@ -26,7 +26,7 @@ fn question(key: &str) -> Question {
     Question { agent: name("bot"), asked: Asked::Outside { key: Some(key.into()), text: "{\"n\":1}".into() } }
 }
 
-fn new(bed: &dyn Testbed, id: i64, key: &str) -> NewApproval {
+pub(super) fn new(bed: &dyn Testbed, id: i64, key: &str) -> NewApproval {
     let question = question(key);
     let print = question.remembered_as(&Hasher::new([9; 32]));
     NewApproval {
@@ -50,15 +50,15 @@ fn wide(bed: &dyn Testbed) -> OpenBounds {
     OpenBounds { open_max: 100, since: bed.now() - MINUTE, prompts_max: 100 }
 }
 
-async fn open(bed: &dyn Testbed, store: &dyn Store, new: NewApproval) -> Opened {
+pub(super) async fn open(bed: &dyn Testbed, store: &dyn Store, new: NewApproval) -> Opened {
     store.open_approval(new, wide(bed), record()).await.expect("open")
 }
 
-fn answer(decision: Decision, at: Timestamp) -> Answer {
+pub(super) fn answer(decision: Decision, at: Timestamp) -> Answer {
     Answer { decision: Some(decision), until: None, by: Some("cli".into()), at }
 }
 
-async fn close(store: &dyn Store, id: i64, answer: Answer, remember: Option<NewRule>) -> Closed {
+pub(super) async fn close(store: &dyn Store, id: i64, answer: Answer, remember: Option<NewRule>) -> Closed {
     store.close_approval(ApprovalId::from_i64(id), answer, remember, record()).await.expect("close")
 }
 

@@ -173,8 +173,15 @@ pub async fn an_edit_keeps_the_pointer(bed: &dyn Testbed) {
         (other.strategy, other.epoch, other.names()),
         (Strategy::LeastRecentlyUsed, 4, names("d c a"))
     );
-    assert_eq!(store.pool(&name("pool")).await, Ok(Some(other)));
+    assert_eq!(store.pool(&name("pool")).await, Ok(Some(other.clone())));
     made(store, new(2, "other", "b")).await;
+    let PoolTurned::Done(by_hand) = turned(store, &other, ids[2], true).await else { panic!("not moved") };
+    let edit = Edit::Replace(names("c a"));
+    let kept = done(edited(store, "pool", edit).await);
+    assert_eq!((by_hand.is_rotated, kept.is_rotated), (true, true));
+    let gone = done(edited(store, "pool", Edit::Drop(name("c"))).await);
+    assert_eq!((gone.names(), gone.is_rotated), (names("a"), false), "nobody chose that one");
+    assert_eq!(store.pool(&name("pool")).await, Ok(Some(gone)));
 }
 
 pub async fn the_pointer_moves_once(bed: &dyn Testbed) {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::Testbed;
 use super::fixtures::{at, name, note, written};
-use crate::approval::{Asked, Question};
+use super::{Testbed, approvals};
+use crate::approval::{Asked, Decision, Question};
 use crate::ids::RuleId;
 use crate::policy::{About, HostPattern, MethodWord, PathPattern, Rule, Scope, Verdict};
 use crate::ports::Store;
-use crate::ports::store::{Event, NewRule, RULES_CHANGED, Record, RulesEdit, RulesEdited};
+use crate::ports::store::{Closed, Event, NewRule, Opened, RULES_CHANGED, Record, RulesEdit, RulesEdited};
 use crate::secret::Hasher;
 
 fn record() -> Record {
@@ -188,7 +188,12 @@ pub async fn answers_go_with_their_agent(bed: &dyn Testbed) {
         made(3, Verdict::Deny, About::Written(ruled)),
     ];
     edit(store, adding(rules)).await;
+    assert_eq!(approvals::open(bed, store, approvals::new(bed, 1, "ls")).await, Opened::New);
     assert_eq!(store.revoke_agent(agent.id, record()).await, Ok(true));
+    // Who has the name next asks anew, and is not answered by what its predecessor has asked.
+    let late = approvals::answer(Decision::AlwaysAllow, bed.now());
+    assert!(matches!(approvals::close(store, 1, late, None).await, Closed::Already(_)));
+    assert_eq!(approvals::open(bed, store, approvals::new(bed, 2, "ls")).await, Opened::New);
     let left: Vec<_> =
         store.rules().await.expect("rules").rules.iter().map(|rule| rule.id.as_i64()).collect();
     assert_eq!(left, [2, 3], "what was written stays, and what others were answered");

@@ -64,6 +64,11 @@ impl AnswerBody {
         body
     }
 
+    /// The end of a head after which the connection goes on in another protocol: nobody else may have it.
+    pub(crate) fn going_on(lease: Lease) -> Self {
+        Self { lease: Some(lease), ..Self::empty() }
+    }
+
     /// A body of nothing.
     pub(crate) fn empty() -> Self {
         Self {

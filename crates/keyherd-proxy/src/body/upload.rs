@@ -14,6 +14,13 @@ use http_body::{Body, Frame, SizeHint};
 use super::room::{Room, Taken};
 use super::{BodyError, Incoming};
 
+/// What a part costs in memory beside its bytes: its handle, its count, and its place in the list.
+const PART_COST: usize = 96;
+/// Parts from which on the cost of parts counts against a request's bound.
+const PARTS_LEAST: usize = 1_024;
+/// A part below this length is copied out of the buffer that it was read into, in bytes.
+const SMALL_LEN: usize = 4_096;
+
 /// The body of one request, over all its tries.
 pub(crate) struct Upload(Arc<Mutex<Source>>);
 
@@ -40,6 +47,9 @@ struct Source {
 
 struct Kept {
     parts: Vec<Bytes>,
+    /// Of all of them, in bytes.
+    len: usize,
+    /// The same with what each part costs beside its bytes.
     taken: Taken,
     len_max: usize,
 }
@@ -54,7 +64,7 @@ impl Upload {
     pub(crate) fn new(body: Incoming, len_max: usize, room: &Room) -> Self {
         let len = body.size_hint();
         let is_small = usize::try_from(len.lower()).is_ok_and(|len| len <= len_max);
-        let kept = is_small.then(|| Kept { parts: Vec::new(), taken: room.none_yet(), len_max });
+        let kept = is_small.then(|| Kept { parts: Vec::new(), len: 0, taken: room.none_yet(), len_max });
         Self(Arc::new(Mutex::new(Source {
             body,
             len,
@@ -168,14 +178,29 @@ impl Source {
     }
 
     fn keep(&mut self, data: &Bytes) {
-        let fits = self
-            .kept
-            .as_mut()
-            .is_some_and(|kept| kept.taken.len() + data.len() <= kept.len_max && kept.taken.more(data.len()));
-        match &mut self.kept {
-            Some(kept) if fits => kept.parts.push(data.clone()),
-            kept => *kept = None,
+        if !self.kept.as_mut().is_some_and(|kept| kept.take(data)) {
+            self.kept = None;
         }
+    }
+}
+
+impl Kept {
+    /// Keeps one more part. A small one is copied: it must not hold the buffer that it was read into. `false`: it is too
+    /// much.
+    fn take(&mut self, data: &Bytes) -> bool {
+        let len = data.len() + PART_COST;
+        let fits = self.len + data.len() <= self.len_max && self.taken.len() + len <= self.cost_max();
+        if !fits || !self.taken.more(len) {
+            return false;
+        }
+        self.len += data.len();
+        self.parts.push(if data.len() < SMALL_LEN { Bytes::copy_from_slice(data) } else { data.clone() });
+        true
+    }
+
+    /// What all parts may take in memory: many small ones are not kept.
+    fn cost_max(&self) -> usize {
+        self.len_max + PARTS_LEAST * PART_COST
     }
 }
 

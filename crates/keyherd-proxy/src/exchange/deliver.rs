@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, Uri, Version};
+use http::{Request, Response, StatusCode, Uri, Version};
 use tokio::time::timeout;
 
 use super::Exchange;
@@ -49,7 +49,8 @@ impl Exchange {
             let is_reused = lease.is_reused();
             let sent = self.uptime();
             match self.send(lease, request, message).await? {
-                Ok(answer) => {
+                Ok(mut answer) => {
+                    message.order.inject.returned(answer.headers_mut(), token);
                     let took = connecting + self.uptime().saturating_sub(sent);
                     return Ok((answer, took));
                 }
@@ -84,7 +85,10 @@ impl Exchange {
             }
         };
         let idle_timeout = self.0.limits.idle_timeout;
-        Ok(answered.map(|answer| answer.map(|rest| AnswerBody::new(rest, lease, idle_timeout))))
+        Ok(answered.map(|answer| match answer.status() {
+            StatusCode::SWITCHING_PROTOCOLS => answer.map(|_| AnswerBody::going_on(lease)),
+            _ => answer.map(|rest| AnswerBody::new(rest, lease, idle_timeout)),
+        }))
     }
 }
 

@@ -11,7 +11,7 @@ mod tries;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use keyherd_core::audit::Actor;
 use keyherd_core::broker::Broker;
 use keyherd_core::policy;
@@ -28,6 +28,10 @@ use crate::meters::{Meters, Outcome};
 use crate::order::Order;
 use crate::relay::{Sides, relay};
 use crate::upstream::{Lease, Reach, Upstreams};
+
+/// TRACE asks upstream to send the request back, credential and all (RFC 9110, section 9.3.8); CONNECT is about no
+/// resource.
+const METHODS_REFUSED: [Method; 2] = [Method::TRACE, Method::CONNECT];
 
 /// The exchange of one process and one door. Cheap to clone.
 #[derive(Clone)]
@@ -93,6 +97,9 @@ impl Exchange {
     /// # Errors
     /// [`Fault`]: there is no answer to pass on.
     pub async fn run(&self, order: Order, request: Request<Incoming>) -> Result<Response<AnswerBody>, Fault> {
+        if METHODS_REFUSED.contains(request.method()) {
+            return Err(Fault::BadMethod(request.method().clone()));
+        }
         let begun = self.uptime();
         let mut tries = Tries::new(self, order, request);
         let outcome = tries.run().await;

@@ -20,6 +20,7 @@ use crate::fault::Fault;
 use crate::headers::{announce_upgrade, strip_request, strip_response, upgrade_wanted};
 use crate::look::{Shown, look, needs};
 use crate::order::{Order, Own, Served, Used};
+use crate::recheck::Recheck;
 use crate::relay::Sides;
 use crate::watch::EventWatch;
 
@@ -30,6 +31,7 @@ pub(super) struct Tries<'a> {
     head: Parts,
     upload: Option<Upload>,
     upgrade: Option<Upgrade>,
+    recheck: Option<Recheck>,
     /// Whose tokens were tried, of which generation.
     tried: Vec<(CredentialId, u64)>,
     /// The token that upstream refused last.
@@ -62,6 +64,7 @@ impl<'a> Tries<'a> {
             .then(|| upgrade_wanted(request.headers()))
             .flatten()
             .map(|protocol| Upgrade { protocol, caller: hyper::upgrade::on(&mut request) });
+        let recheck = request.extensions_mut().remove();
         let (mut head, body) = request.into_parts();
         strip_request(&mut head.headers, order.own);
         let is_empty = http_body::Body::is_end_stream(&body);
@@ -73,6 +76,7 @@ impl<'a> Tries<'a> {
             head,
             upload,
             upgrade,
+            recheck,
             tried: Vec::new(),
             rejected: None,
             upstream_took: Duration::ZERO,
@@ -116,10 +120,14 @@ impl<'a> Tries<'a> {
         if let Some(token) = broker.hot(name, &ask) {
             return Ok(token);
         }
-        match Box::pin(broker.acquire(name, &ask, &self.order.actor)).await? {
-            Acquired::Token(token) => Ok(token),
-            Acquired::Refused(refusal) => Err(Fault::Refused { name: name.to_owned(), refusal }),
+        let token = match Box::pin(broker.acquire(name, &ask, &self.order.actor)).await? {
+            Acquired::Token(token) => token,
+            Acquired::Refused(refusal) => return Err(Fault::Refused { name: name.to_owned(), refusal }),
+        };
+        if let Some(recheck) = &self.recheck {
+            recheck.ask().await?;
         }
+        Ok(token)
     }
 
     fn has_tried(&self, token: &Token) -> bool {
@@ -185,21 +193,21 @@ impl<'a> Tries<'a> {
     async fn told(&mut self, used: &Used, evidence: Evidence, token: &Token) -> Next {
         let is_refused_token = matches!(evidence, Evidence::Rejected { .. });
         let report = used.report(&self.order, evidence);
-        let followed = match self.exchange.0.broker.report(&report, &self.order.actor).await {
-            Ok(followed) => followed,
-            Err(error) => {
-                tracing::warn!(%error, credential = %used.credential, "an answer cannot be reported");
-                return Next::Pass;
-            }
-        };
-        if is_refused_token {
+        let broker = &self.exchange.0.broker;
+        let followed = broker.report(&report, &self.order.actor).await;
+        if is_refused_token && followed.is_ok() {
             self.rejected = Some(Secret::from(token.expose()));
         }
         let has_others = token.pool_epoch().is_some();
         let has_another = match followed {
-            Followed::Stale { .. } | Followed::Refreshed { .. } => true,
-            Followed::Cooled { .. } | Followed::Refused(_) => has_others,
-            Followed::Nothing | Followed::Unproven(_) => false,
+            Ok(Followed::Stale { .. } | Followed::Refreshed { .. }) => true,
+            Ok(Followed::Cooled { .. } | Followed::Refused(_)) => has_others,
+            Ok(Followed::Nothing | Followed::Unproven(_)) => false,
+            // The store could not be told; who comes next goes elsewhere all the same.
+            Err(error) => {
+                tracing::warn!(%error, credential = %used.credential, "an answer cannot be reported");
+                has_others && broker.rests_here(token.credential(), used.id, self.order.scope.as_deref())
+            }
         };
         let may_go_again = self.count() < self.exchange.0.limits.tries_max
             && self.upload.as_ref().is_none_or(Upload::may_go_again);

@@ -13,7 +13,7 @@ use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use crate::body::Outgoing;
@@ -76,13 +76,24 @@ impl Way {
         Self { reach, any, only_http1, limits }
     }
 
-    pub(super) async fn dial(&self, target: &Target, only_http1: bool) -> Result<Fresh, Fault> {
-        let unreachable = |problem: String| Fault::Unreachable { upstream: target.authority(), problem };
-        let patience = self.limits.connect_timeout;
-        match timeout(patience, Box::pin(self.connect(target, only_http1))).await {
-            Ok(connected) => connected.map_err(unreachable),
-            Err(_elapsed) => Err(unreachable(format!("it took longer than {} s", patience.as_secs_f32()))),
+    /// By when a connection that is wanted now has to be there.
+    pub(super) fn end(&self) -> Instant {
+        sleep(self.limits.connect_timeout).deadline()
+    }
+
+    pub(super) async fn dial(&self, target: &Target, only_http1: bool, end: Instant) -> Result<Fresh, Fault> {
+        match timeout_at(end, Box::pin(self.connect(target, only_http1))).await {
+            Ok(connected) => {
+                connected.map_err(|problem| Fault::Unreachable { upstream: target.authority(), problem })
+            }
+            Err(_elapsed) => Err(self.late(target)),
         }
+    }
+
+    /// It was not there by then.
+    pub(super) fn late(&self, target: &Target) -> Fault {
+        let problem = format!("it took longer than {} s", self.limits.connect_timeout.as_secs_f32());
+        Fault::Unreachable { upstream: target.authority(), problem }
     }
 
     async fn connect(&self, target: &Target, only_http1: bool) -> Result<Fresh, String> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use hyper::client::conn::{http1, http2};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::dial::{Fresh, Way};
 use super::lease::{Lease, Sender};
@@ -34,6 +34,9 @@ struct Kept {
     spare: Vec<Spare>,
     shared: Vec<Shared>,
     speaks: Option<Protocol>,
+    /// Dials that others waited for and that failed, and how the last one did.
+    failures: u64,
+    failed: Option<Fault>,
     /// Counts sweeps; what is spare since the one before the last is closed.
     sweep: u64,
     is_swept: bool,
@@ -118,18 +121,43 @@ impl Lane {
     /// A new connection. Those who come while nobody knows whether it can be shared wait for the first one.
     async fn dial(self: &Arc<Self>, is_fresh: bool) -> Result<Sender, Fault> {
         let is_shareable = self.target.is_tls() && !self.only_http1;
+        // Waiting for another one's dial counts as well.
+        let end = self.way.end();
         if !is_shareable || self.kept().speaks == Some(Protocol::Http1) {
-            return self.dial_now().await;
+            return self.dial_now(end).await;
         }
-        let _first = self.dialling.lock().await;
-        match self.at_hand() {
-            Some(sender) if !is_fresh => Ok(sender),
-            _ => self.dial_now().await,
+        let failures = self.kept().failures;
+        let Ok(first) = timeout_at(end, self.dialling.lock()).await else {
+            return Err(self.way.late(&self.target));
+        };
+        if let Some(sender) = self.at_hand().filter(|_| !is_fresh) {
+            return Ok(sender);
         }
+        if self.kept().speaks == Some(Protocol::Http1) {
+            // There is nothing to be shared: all who wait dial at once.
+            drop(first);
+            return self.dial_now(end).await;
+        }
+        if let Some(fault) = self.failed_since(failures) {
+            return Err(fault);
+        }
+        let dialled = self.dial_now(end).await;
+        if let Err(fault) = &dialled {
+            let mut kept = self.kept();
+            kept.failures += 1;
+            kept.failed = Some(fault.clone());
+        }
+        dialled
     }
 
-    async fn dial_now(self: &Arc<Self>) -> Result<Sender, Fault> {
-        let fresh = self.way.dial(&self.target, self.only_http1).await?;
+    /// How a dial failed that was under way, or began, after so many failures: whoever waited for it has its outcome.
+    fn failed_since(&self, failures: u64) -> Option<Fault> {
+        let kept = self.kept();
+        kept.failed.clone().filter(|_| failures < kept.failures)
+    }
+
+    async fn dial_now(self: &Arc<Self>, end: Instant) -> Result<Sender, Fault> {
+        let fresh = self.way.dial(&self.target, self.only_http1, end).await?;
         let mut kept = self.kept();
         Ok(match fresh {
             Fresh::Http1(sender) => {

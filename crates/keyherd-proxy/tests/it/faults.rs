@@ -1,12 +1,15 @@
 //! Upstreams that are not there, are silent, are full, or are none.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use keyherd_core::refresh::Ask;
 use keyherd_proxy::{ExchangeLimits, Fault};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
-use crate::stage::{Setting, Stage, get, post};
+use crate::stage::{Setting, Stage, actor, get, post};
 use crate::upstream::{Upstream, answer, status, until};
 
 async fn fault_of(setting: Setting) -> Fault {
@@ -18,7 +21,10 @@ async fn fault_of(setting: Setting) -> Fault {
 
 #[tokio::test]
 async fn nobody_is_there() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.expect("binds").local_addr().expect("has one");
+    // Bound and not listened to: nobody else gets it meanwhile.
+    let socket = TcpSocket::new_v4().expect("is made");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("binds");
+    let closed = socket.local_addr().expect("has one");
     let upstream = Upstream::new(|_| status(200)).await;
     let fault = fault_of(Setting { base: format!("http://{closed}"), ..Setting::at(&upstream) }).await;
     assert!(matches!(fault, Fault::Unreachable { .. }), "{fault:?}");
@@ -61,6 +67,30 @@ async fn a_connection_that_does_not_come_about() {
 }
 
 #[tokio::test]
+async fn who_waits_for_a_dial_that_fails_does_not_dial_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let base = format!("https://{}", listener.local_addr().expect("has one"));
+    let dials = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&dials);
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok(connection) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            held.push(connection);
+        }
+    });
+    let upstream = Upstream::new(|_| status(200)).await;
+    let limits = ExchangeLimits { connect_timeout: Duration::from_millis(200), ..ExchangeLimits::default() };
+    let stage = Setting { limits, base, ..Setting::at(&upstream) }.stage().await;
+    // From memory, so that all of them want a connection at the same moment.
+    stage.host.broker.acquire("lone", &Ask::foreground(Duration::ZERO), &actor()).await.expect("is there");
+    let asking = join_all((0..50).map(|_| stage.open(get("/gateway/lone/"))));
+    let asked = tokio::time::timeout(Duration::from_secs(20), asking).await.expect("one after the other");
+    assert!(asked.iter().all(|asked| matches!(asked, Err(Fault::Unreachable { .. }))), "{asked:?}");
+    assert_eq!(dials.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
 async fn there_is_room_for_so_many() {
     let upstream = Upstream::streaming(Arc::new(|_| Box::pin(std::future::pending())), None).await;
     let limits = ExchangeLimits {
@@ -98,7 +128,7 @@ async fn spare_connections_are_closed_in_time() {
     let limits = ExchangeLimits { spare_timeout: Duration::from_millis(20), ..ExchangeLimits::default() };
     let stage = Setting { limits, ..Setting::at(&upstream) }.stage().await;
     stage.read("/gateway/lone/").await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    until("the spare one is closed", || upstream.open() == 0).await;
     stage.read("/gateway/lone/").await;
     assert_eq!(upstream.connections(), 2);
 }

@@ -1,7 +1,7 @@
 //! What passes as it is, what ends here, and what is put in.
 
 use http::{HeaderMap, HeaderName};
-use keyherd_proxy::Fault;
+use keyherd_proxy::{Fault, Recheck};
 
 use crate::stage::{Setting, Stage, asked, get, post};
 use crate::upstream::{Upstream, answer, full};
@@ -101,6 +101,51 @@ async fn a_scope_is_ours_to_read() {
     assert_eq!(upstream.seen()[0].header("keyherd-scope"), None);
     assert!(matches!(stage.open(scoped("large")).await, Err(Fault::Refused { .. })), "that model rests");
     assert_eq!(stage.ask(scoped("small")).await.status(), 429, "the others do not");
-    let bad = stage.open(scoped(&"x".repeat(200))).await;
+    let bad = stage.open(scoped(&"x".repeat(300))).await;
     assert!(matches!(bad, Err(Fault::BadRequest(_))), "{bad:?}");
+}
+
+#[tokio::test]
+async fn what_would_come_back_with_the_credential_is_not_sent() {
+    let upstream = Upstream::new(|seen| answer(200, format!("{:?}", seen.head.headers))).await;
+    let stage = Stage::at(&upstream).await;
+    for method in ["TRACE", "CONNECT"] {
+        let request = asked(method, "/gateway/lone/").body(full("")).expect("is a request");
+        let fault = stage.open(request).await.expect_err("is refused");
+        assert!(matches!(fault, Fault::BadMethod(_)), "{fault:?}");
+    }
+    assert_eq!(upstream.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn a_redirect_does_not_bring_the_credential_back() {
+    let upstream = Upstream::new(|seen| {
+        let mut answer = answer(301, "");
+        let address = format!("{}&b=2", seen.head.uri);
+        answer.headers_mut().insert("location", address.parse().expect("is a value"));
+        answer.headers_mut().insert("x-asked", address.parse().expect("is a value"));
+        answer
+    })
+    .await;
+    let stage = Setting { query: Some("key"), ..Setting::at(&upstream) }.stage().await;
+    let got = stage.read("/gateway/lone/x?a=1").await;
+    assert_eq!(upstream.seen()[0].head.uri, "/x?a=1&key=secret-lone");
+    assert_eq!(got.head.headers["location"], "/x?a=1&b=2");
+    assert!(!format!("{got:?}").contains("secret-lone"), "{got:?}");
+}
+
+#[tokio::test]
+async fn who_has_waited_for_a_token_is_looked_at_once_more() {
+    let upstream = Upstream::new(|_| answer(200, "")).await;
+    let stage = Stage::at(&upstream).await;
+    let gone = || {
+        let mut request = get("/gateway/lone/");
+        request.extensions_mut().insert(Recheck::new(|| async { Err(Fault::Denied("is gone".into())) }));
+        request
+    };
+    let fault = stage.open(gone()).await.expect_err("was revoked meanwhile");
+    assert!(matches!(fault, Fault::Denied(_)), "{fault:?}");
+    assert_eq!(upstream.seen().len(), 0);
+    assert_eq!(stage.read("/gateway/lone/").await.status(), 200);
+    assert_eq!(stage.ask(gone()).await.status(), 200, "nobody waits for what is in memory");
 }

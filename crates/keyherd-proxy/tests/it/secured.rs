@@ -10,7 +10,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 use crate::stage::{Setting, Stage, get, post, trusting};
-use crate::upstream::{Upstream, full};
+use crate::upstream::{Upstream, full, until};
 
 /// An upstream for `localhost` with a certificate of its own, and who trusts that.
 async fn secured(protocols: &[&[u8]]) -> (Upstream, ClientConfig) {
@@ -79,22 +79,21 @@ async fn http2_connections_are_shared_by_so_many() {
     let base = format!("https://localhost:{}", upstream.at.port());
     let limits = ExchangeLimits { streams_max: 2, ..ExchangeLimits::default() };
     let stage = Setting { base, tls, limits, ..Setting::at(&upstream) }.stage().await;
-    let mut held = Vec::new();
+    let (mut hands, mut opened) = (Vec::new(), Vec::new());
     for _ in 0..5 {
         let (hand, body) = crate::upstream::by_hand();
         let request = crate::stage::asked("POST", "/gateway/lone/").body(body).expect("is a request");
-        let opened = stage.open(request);
-        held.push((hand, opened));
+        hands.push(hand);
+        opened.push(stage.open(request));
     }
-    let opened = futures_util::future::join_all(held.into_iter().map(|(hand, opened)| async {
-        let close = async {
-            tokio::task::yield_now().await;
-            drop(hand);
-        };
-        tokio::join!(opened, close).0.expect("is answered")
-    }));
-    assert_eq!(opened.await.len(), 5);
-    assert!((1..=3).contains(&upstream.connections()), "{}", upstream.connections());
+    // All are open at once: none has sent its end before the last has a connection.
+    let end = async {
+        until("all have one", || upstream.connections() == 3).await;
+        drop(hands);
+    };
+    let (opened, ()) = tokio::join!(futures_util::future::join_all(opened), end);
+    assert!(opened.iter().all(Result::is_ok), "{opened:?}");
+    assert_eq!(upstream.connections(), 3);
 }
 
 #[tokio::test]

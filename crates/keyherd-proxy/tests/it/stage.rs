@@ -53,6 +53,8 @@ pub(crate) struct Setting {
     pub(crate) limits: ExchangeLimits,
     pub(crate) tls: ClientConfig,
     pub(crate) base: String,
+    /// The parameter that the token stands in, in place of a header.
+    pub(crate) query: Option<&'static str>,
     pub(crate) strategy: Strategy,
     pub(crate) answers: Vec<Delivery>,
 }
@@ -63,6 +65,7 @@ impl Setting {
             limits: ExchangeLimits::default(),
             tls: no_roots(),
             base: upstream.url(),
+            query: None,
             strategy: Strategy::Failover,
             answers: Vec::new(),
         }
@@ -85,8 +88,9 @@ impl Setting {
             mode: "gateway",
         });
         let names = ["pool", "lone", "one", "two", "duo"];
-        let bindings =
-            Bindings::new(names.into_iter().zip(1..).map(|(name, id)| binding(name, id, &self.base)));
+        let bindings = Bindings::new(
+            names.into_iter().zip(1..).map(|(name, id)| binding(name, id, &self.base, self.query)),
+        );
         let stage = Stage { fleet, host, provider, gateway: Gateway::new(exchange), bindings };
         for key in ["a", "b", "c", "lone"] {
             stage.key(key).await;
@@ -207,14 +211,14 @@ pub(crate) fn parsed(name: &str) -> Name {
     Name::parse(name).expect("is a name")
 }
 
-fn binding(name: &str, id: i64, base: &str) -> keyherd_core::binding::Binding {
+fn binding(name: &str, id: i64, base: &str, query: Option<&str>) -> keyherd_core::binding::Binding {
     let host = base.split("://").nth(1).and_then(|rest| rest.split([':', '/']).next()).expect("has a host");
     let draft = BindingDraft {
         name: parsed(name),
         host: host.into(),
         port: None,
         header: None,
-        query: None,
+        query: query.map(str::to_owned),
         template: None,
         upstream: Some(base.into()),
     };

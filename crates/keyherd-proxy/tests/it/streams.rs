@@ -160,5 +160,5 @@ async fn a_stream_that_is_silent_for_too_long_breaks_off() {
     hand.send(data("data: 1\n\n")).await.expect("is read");
     let answer = stage.open(get("/gateway/lone/")).await.expect("is answered");
     assert!(answer.into_body().collect().await.is_err());
-    hand.closed().await;
+    tokio::time::timeout(Duration::from_secs(20), hand.closed()).await.expect("upstream hears of it");
 }

@@ -27,7 +27,7 @@ async fn echoing() -> Upstream {
                 if request.headers()["authorization"] == "Bearer secret-a" {
                     return status(429);
                 }
-                if request.headers().get("upgrade").is_none_or(|protocol| protocol != "echo") {
+                if request.headers().get("upgrade").is_none_or(|protocol| protocol != "websocket") {
                     return status(426);
                 }
                 let upgrade = hyper::upgrade::on(&mut request);
@@ -40,7 +40,7 @@ async fn echoing() -> Upstream {
                 Response::builder()
                     .status(101)
                     .header("connection", "upgrade")
-                    .header("upgrade", "echo")
+                    .header("upgrade", "websocket")
                     .header("sec-websocket-accept", "yes")
                     .body(full(""))
                     .expect("is an answer")
@@ -98,9 +98,9 @@ async fn bytes_pass_both_ways_once_upstream_goes_on() {
     let upstream = echoing().await;
     let stage = Arc::new(Stage::at(&upstream).await);
     let at = listening(&stage).await;
-    let (mut stream, head) = greet(at, "pool", "echo").await;
+    let (mut stream, head) = greet(at, "pool", "websocket").await;
     assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-    assert!(head.contains("upgrade: echo") && head.contains("sec-websocket-accept: yes"), "{head}");
+    assert!(head.contains("upgrade: websocket") && head.contains("sec-websocket-accept: yes"), "{head}");
     for text in ["hello", "world"] {
         stream.write_all(text.as_bytes()).await.expect("writes");
         let mut back = vec![0; text.len()];
@@ -132,11 +132,30 @@ async fn a_silent_one_is_ended_and_shutdown_ends_all() {
     let limits = ExchangeLimits { idle_timeout: Duration::from_millis(20), ..ExchangeLimits::default() };
     let stage = Arc::new(Setting { limits, ..Setting::at(&upstream) }.stage().await);
     let at = listening(&stage).await;
-    let (mut stream, _) = greet(at, "lone", "echo").await;
+    let (mut stream, _) = greet(at, "lone", "websocket").await;
     assert_eq!(stream.read(&mut [0; 8]).await.unwrap_or(0), 0);
     let stage = Arc::new(Stage::at(&upstream).await);
     let at = listening(&stage).await;
-    let (mut stream, _) = greet(at, "lone", "echo").await;
+    let (mut stream, _) = greet(at, "lone", "websocket").await;
     stage.gateway.shutdown().await;
     assert_eq!(stream.read(&mut [0; 8]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn they_count_against_the_bound_until_they_end() {
+    let upstream = echoing().await;
+    let limits = ExchangeLimits {
+        requests_max: 1,
+        queue_timeout: Duration::from_millis(30),
+        ..ExchangeLimits::default()
+    };
+    let stage = Arc::new(Setting { limits, ..Setting::at(&upstream) }.stage().await);
+    let at = listening(&stage).await;
+    let (first, head) = greet(at, "lone", "websocket").await;
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    let (_second, head) = greet(at, "lone", "websocket").await;
+    assert!(head.starts_with("HTTP/1.1 502"), "{head}");
+    drop(first);
+    let again = async { while !greet(at, "lone", "websocket").await.1.starts_with("HTTP/1.1 101") {} };
+    tokio::time::timeout(Duration::from_secs(20), again).await.expect("its place is free");
 }

@@ -30,6 +30,7 @@ pub(crate) struct Upstream {
     pub(crate) at: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     connections: Arc<Mutex<usize>>,
+    open: Arc<Mutex<usize>>,
 }
 
 /// A request as it came.
@@ -76,15 +77,21 @@ impl Upstream {
     pub(crate) async fn streaming(answering: Answering, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let at = listener.local_addr().expect("has one");
-        let connections: Arc<Mutex<usize>> = Arc::default();
-        let count = Arc::clone(&connections);
+        let (connections, open): (Arc<Mutex<usize>>, Arc<Mutex<usize>>) = Default::default();
+        let (count, left) = (Arc::clone(&connections), Arc::clone(&open));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 *lock(&count) += 1;
-                tokio::spawn(served(stream, Arc::clone(&answering), tls.clone()));
+                *lock(&left) += 1;
+                let (serving, left) =
+                    (served(stream, Arc::clone(&answering), tls.clone()), Arc::clone(&left));
+                tokio::spawn(async move {
+                    serving.await;
+                    *lock(&left) -= 1;
+                });
             }
         });
-        Self { at, seen: Arc::default(), connections }
+        Self { at, seen: Arc::default(), connections, open }
     }
 
     /// A TCP server that says these bytes to whatever comes, and closes.
@@ -99,7 +106,7 @@ impl Upstream {
                 let _ = stream.write_all(said).await;
             }
         });
-        Self { at, seen: Arc::default(), connections: Arc::default() }
+        Self { at, seen: Arc::default(), connections: Arc::default(), open: Arc::default() }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -116,8 +123,14 @@ impl Upstream {
         self.seen().iter().map(|seen| seen.bearer().to_owned()).collect()
     }
 
+    /// All that ever came.
     pub(crate) fn connections(&self) -> usize {
         *lock(&self.connections)
+    }
+
+    /// Those that are open.
+    pub(crate) fn open(&self) -> usize {
+        *lock(&self.open)
     }
 }
 

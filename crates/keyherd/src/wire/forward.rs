@@ -231,7 +231,7 @@ impl Answers for Answering {
             Ok(answer) => answer,
             Err(fault) => {
                 let detail = fault.to_string();
-                let (word, status) = problem_of(fault, self.broker.now()).code().parts();
+                let (word, status) = problem_of(fault, &self.broker).code().parts();
                 problem(status, word, &detail)
             }
         }

@@ -2,18 +2,24 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use keyherd_adapters::provider::{HttpOptions, Outbound};
 use keyherd_api::{Annex, AnnexRequest, Caller, Code, Problem, Reply, reply};
-use keyherd_core::broker::Broker;
-use keyherd_core::time::Timestamp;
-use keyherd_proxy::{Exchange, ExchangeParts, Fault, Gateway, Path, Reach, Target};
+use keyherd_core::broker::{AcquireError, Broker};
+use keyherd_core::ids::{BindingId, Name};
+use keyherd_proxy::{Exchange, ExchangeParts, Fault, Gateway, Path, Reach, Recheck, Target};
 use tokio::net::TcpStream;
 use url::Url;
 
 use super::{WireError, Wired};
 use crate::config::Settings;
+
+/// When an upstream that gave no answer may be asked again.
+const UPSTREAM_RETRY: Duration = Duration::from_secs(1);
+/// What is passed on, as far as it has a name everywhere; other words pass too.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// The gateway as an annex of the REST door.
 pub(crate) struct GatewayDoor {
@@ -44,10 +50,14 @@ impl GatewayDoor {
         self.gateway.shutdown().await;
     }
 
-    async fn pass(&self, caller: Caller, request: AnnexRequest) -> Result<Reply, Problem> {
+    async fn pass(&self, caller: Caller, mut request: AnnexRequest) -> Result<Reply, Problem> {
         let path = Path::parse(request.uri().path()).map_err(|fault| self.problem(fault))?;
         caller.may_use(path.name.as_str())?;
+        let name = path.name;
         let access = self.broker.access().await?;
+        if let Some(binding) = access.bindings.gateway(name.as_str()).map(|binding| binding.id) {
+            request.extensions_mut().insert(self.recheck(caller.clone(), name, binding));
+        }
         let agent = match &caller {
             Caller::Admin => None,
             Caller::Agent(agent) => Some(&agent.name),
@@ -56,21 +66,49 @@ impl GatewayDoor {
         answer.map(reply).map_err(|fault| self.problem(fault))
     }
 
+    /// Whether the caller still is one, and the name still leads where it led.
+    fn recheck(&self, caller: Caller, name: Name, binding: BindingId) -> Recheck {
+        let (broker, parts) = (self.broker.clone(), Arc::new((caller, name)));
+        Recheck::new(move || {
+            let (broker, parts) = (broker.clone(), Arc::clone(&parts));
+            async move {
+                let (caller, name) = &*parts;
+                let gone = |what: String| Fault::Denied(format!("{what} while the request waited"));
+                if let Caller::Agent(agent) = caller
+                    && !broker.has_agent(agent).await.map_err(AcquireError::from)?
+                {
+                    return Err(gone(format!("the key of agent '{}' was revoked", agent.name)));
+                }
+                let access = broker.access().await.map_err(AcquireError::from)?;
+                match access.bindings.gateway(name.as_str()) {
+                    Some(now) if now.id == binding => Ok(()),
+                    _ => Err(gone(format!("what led upstream from '{name}' was removed"))),
+                }
+            }
+        })
+    }
+
     fn problem(&self, fault: Fault) -> Problem {
-        problem_of(fault, self.broker.now())
+        problem_of(fault, &self.broker)
     }
 }
 
 /// A fault as the API tells it.
-pub(super) fn problem_of(fault: Fault, now: Timestamp) -> Problem {
+pub(super) fn problem_of(fault: Fault, broker: &Broker) -> Problem {
     let code = match &fault {
-        Fault::Refused { name, refusal } => return Problem::refused(name, refusal, now),
+        Fault::Refused { name, refusal } if broker.knows_pool(name) => {
+            return Problem::refused_pool(name, refusal, broker.now());
+        }
+        Fault::Refused { name, refusal } => return Problem::refused(name, refusal, broker.now()),
         Fault::Engine(_) => {
             let Fault::Engine(error) = fault else { return Problem::internal() };
             return error.into();
         }
         Fault::Internal => return Problem::internal(),
         Fault::BadRequest(_) | Fault::BrokenOff => Code::InvalidRequest,
+        Fault::BadMethod(_) => {
+            return Problem::new(Code::MethodNotAllowed, fault.to_string()).allowing(METHODS);
+        }
         Fault::NotFound(_) => Code::NotFound,
         Fault::Denied(_) => Code::Denied,
         Fault::Unasked(_) => {
@@ -81,7 +119,9 @@ pub(super) fn problem_of(fault: Fault, now: Timestamp) -> Problem {
         Fault::Busy(_) => Code::Busy,
         Fault::Uninjectable(_) => Code::Conflict,
         Fault::Crowded(_) => Code::Busy,
-        Fault::Unreachable { .. } | Fault::Broken { .. } => Code::ProviderUnavailable,
+        Fault::Unreachable { .. } | Fault::Broken { .. } => {
+            return Problem::new(Code::ProviderUnavailable, fault.to_string()).retry_after(UPSTREAM_RETRY);
+        }
         Fault::Late(_) => Code::Timeout,
     };
     Problem::new(code, fault.to_string())

@@ -115,6 +115,8 @@ impl SqlStore {
     async fn drop_agent(&self, id: AgentId, record: Record) -> Result<bool, Fault> {
         let mut write = self.write().await?;
         write.execute(query(sql::FORGET_ANSWERS).bind(id.as_i64())).await?;
+        let now = self.clock.now().as_millis();
+        write.execute(query(sql::END_QUESTIONS).bind(id.as_i64()).bind(now)).await?;
         if !write.run(query(sql::REMOVE_AGENT).bind(id.as_i64())).await? {
             write.cancel().await?;
             return Ok(false);

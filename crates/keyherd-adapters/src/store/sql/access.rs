@@ -16,6 +16,10 @@ pub(in crate::store) const REMOVE_AGENT: &str = "DELETE FROM agents WHERE id = $
 pub(in crate::store) const FORGET_ANSWERS: &str = "DELETE FROM rules WHERE kind IS NOT NULL AND agent = \
      (SELECT name FROM agents WHERE id = $1)";
 
+/// What it has asked and nobody has answered ends now: the time of a question ends with who asked it. `$2` is now.
+pub(in crate::store) const END_QUESTIONS: &str = "UPDATE approvals SET expires_at = $2 WHERE stage = 'open' \
+     AND expires_at > $2 AND agent = (SELECT name FROM agents WHERE id = $1)";
+
 pub(in crate::store) const REMOVE_ALLOWED: &str = "DELETE FROM agent_names WHERE agent = $1";
 
 pub(in crate::store) const BINDINGS: &str = "SELECT id, name, doc FROM bindings";

@@ -35,8 +35,10 @@ pub(in crate::store) const INSERT_MEMBER: &str =
 
 pub(in crate::store) const REMOVE_MEMBERS: &str = "DELETE FROM pool_members WHERE pool = $1";
 
-/// Only where the pointer is where it was when the edit was decided.
-pub(in crate::store) const CHANGE_POOL: &str = "UPDATE pools SET strategy = $1, active = $2, epoch = epoch + 1, \
+/// Only where the pointer is where it was when the edit was decided. Whom a person has chosen is no longer the chosen one
+/// where the edit took it away.
+pub(in crate::store) const CHANGE_POOL: &str = "UPDATE pools SET strategy = $1, rotated = rotated AND COALESCE(active = $2, FALSE), \
+     active = $2, epoch = epoch + 1, \
      exhausted_until = NULL WHERE id = $3 AND epoch = $4";
 
 pub(in crate::store) const TURN_POOL: &str = "UPDATE pools SET active = $1, rotated = $2, epoch = epoch + 1, \

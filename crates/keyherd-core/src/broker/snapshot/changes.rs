@@ -45,9 +45,9 @@ impl Changes {
         self.note(self.place(chain))
     }
 
-    /// What belongs to that name changed.
-    pub(super) fn of_name(&self, name: &str) {
-        self.note(self.place(name));
+    /// What belongs to that name changed. As [`Changes::of_chain`].
+    pub(super) fn of_name(&self, name: &str) -> (u64, u64) {
+        self.note(self.place(name))
     }
 
     /// An agent or binding changed. Returns when.
@@ -108,6 +108,10 @@ impl Changes {
 }
 
 impl Stamp {
+    pub(super) fn at(tick: u64) -> Self {
+        Self(tick)
+    }
+
     pub(super) fn tick(self) -> u64 {
         self.0
     }

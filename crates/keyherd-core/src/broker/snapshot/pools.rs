@@ -86,6 +86,27 @@ impl Snapshots {
         }
     }
 
+    /// A pool as a change of this process left it, which began at `stamp`. It is kept if it is surely the newest: nothing
+    /// else was told of it since, and memory has no later epoch. Else it is to be read anew.
+    pub(in crate::broker) fn pool_is(
+        &self,
+        stamp: Stamp,
+        pool: &Arc<Pool>,
+        read_at: Timestamp,
+        first: usize,
+    ) {
+        // Readings that are under way may be from before it.
+        let (last, tick) = self.changes.of_name(pool.name.as_str());
+        let mut is_newest = last <= stamp.tick();
+        if let Some(known) = self.pools.pin().get(&pool.name) {
+            is_newest &= known.pool.id != pool.id || known.pool.epoch <= pool.epoch;
+            known.is_stale.store(true, Ordering::Release);
+        }
+        if is_newest {
+            self.put_pool(Stamp::at(tick), pool, read_at, first);
+        }
+    }
+
     /// A pool changed elsewhere, or is gone.
     pub(in crate::broker) fn pool_changed(&self, name: &str) {
         self.changes.of_name(name);

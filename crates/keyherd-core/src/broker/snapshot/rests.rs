@@ -1,5 +1,6 @@
 //! Rests in memory: effective before the store has them, and how they end.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use super::{Known, Snapshots, UNWATCHED_MAX};
 use crate::broker::probe::{Entry, Probe};
 use crate::credential::{Cooldown, Credential, Loaded};
 use crate::ids::{CredentialId, Name};
+use crate::ports::store::SCOPES_RESTING_MAX;
 use crate::time::Timestamp;
 use crate::upstream::CooldownBounds;
 
@@ -20,6 +22,8 @@ pub(super) struct SetHere {
     id: CredentialId,
     cooldown: Cooldown,
     at: Timestamp,
+    /// The store could not be told: no reading has it.
+    is_owed: bool,
 }
 
 impl Known {
@@ -58,13 +62,43 @@ impl Known {
     }
 }
 
-/// Those that hold yet, and this one.
+impl SetHere {
+    fn is(&self, id: CredentialId, cooldown: &Cooldown) -> bool {
+        self.id == id && self.cooldown == *cooldown
+    }
+
+    fn is_for(&self, id: CredentialId, scope: Option<&str>) -> bool {
+        self.id == id && self.cooldown.scope.as_deref() == scope
+    }
+
+    /// Whether it is still looked at by then.
+    fn counts_at(&self, now: Timestamp) -> bool {
+        now < self.cooldown.until && (self.is_owed || now < self.at + SET_HERE_MAX)
+    }
+}
+
+/// Those that count yet, and this one; of scopes no more than the store takes.
 fn with(known: &[SetHere], rest: &SetHere) -> Vec<SetHere> {
-    let is_same = |other: &SetHere| other.id == rest.id && other.cooldown.scope == rest.cooldown.scope;
-    let is_over = |other: &SetHere| other.cooldown.until <= rest.at;
-    let others = known.iter().filter(|other| !is_over(other));
-    let is_longer = |other: &&SetHere| !is_same(other) || rest.cooldown.until < other.cooldown.until;
-    others.filter(is_longer).chain([rest]).cloned().collect()
+    let scope = rest.cooldown.scope.as_deref();
+    let is_longer =
+        |other: &SetHere| !other.is_for(rest.id, scope) || rest.cooldown.until < other.cooldown.until;
+    let counts = |other: &&SetHere| other.counts_at(rest.at) && is_longer(other);
+    let mut rests: Vec<SetHere> = known.iter().filter(counts).cloned().collect();
+    if scope.is_none() || rests.len() < SCOPES_RESTING_MAX {
+        rests.push(rest.clone());
+    }
+    rests
+}
+
+/// Takes a rest in as the store does: of scopes that rest at once no more than so many.
+fn take_bounded(credential: &mut Credential, cooldown: &Cooldown, now: Timestamp) {
+    if credential.scoped.len() >= SCOPES_RESTING_MAX {
+        credential.scoped.retain(|rest| now < rest.until);
+    }
+    let is_known = credential.rest_of(cooldown.scope.as_deref()).is_some();
+    if cooldown.scope.is_none() || is_known || credential.scoped.len() < SCOPES_RESTING_MAX {
+        credential.take_rest(cooldown);
+    }
 }
 
 fn is_wait(entry: &Entry) -> bool {
@@ -80,7 +114,7 @@ impl Snapshots {
         cooldown: &Cooldown,
         now: Timestamp,
     ) {
-        self.set_here(name, &SetHere { id, cooldown: cooldown.clone(), at: now });
+        self.set_here(name, &SetHere { id, cooldown: cooldown.clone(), at: now, is_owed: false });
         self.changes.of_name(name.as_str());
         let pinned = self.names.pin();
         pinned.update(name.clone(), |known| {
@@ -88,7 +122,7 @@ impl Snapshots {
                 return Arc::clone(known);
             }
             let mut credential = known.credential.clone();
-            credential.take_rest(cooldown);
+            take_bounded(&mut credential, cooldown, now);
             let probes = self.probes_at_ends(&credential);
             let reread_at = AtomicI64::new(known.reread_at.load(Ordering::Relaxed));
             Arc::new(Known { credential, probes, reread_at, cell: Arc::clone(&known.cell), ..**known })
@@ -101,10 +135,46 @@ impl Snapshots {
         // Where nobody watches, nobody is told either that somebody has ended one.
         let is_watched = self.watched.load(Ordering::Relaxed);
         let trust = if is_watched { SET_HERE_MAX } else { UNWATCHED_MAX };
-        let is_trusted = |rest: &&SetHere| rest.at <= now && now < rest.at + trust;
+        let is_trusted = |rest: &&SetHere| rest.is_owed || (rest.at <= now && now < rest.at + trust);
         let holds = |rest: &&SetHere| rest.id == loaded.credential.id && now < rest.cooldown.until;
         let rests: Vec<_> = rests.iter().filter(is_trusted).filter(holds).collect();
-        rests.into_iter().for_each(|rest| loaded.credential.take_rest(&rest.cooldown));
+        rests.into_iter().for_each(|rest| take_bounded(&mut loaded.credential, &rest.cooldown, now));
+    }
+
+    /// The store could not be told of that rest. `true`: nobody has noted that yet.
+    pub(in crate::broker) fn owe(&self, name: &Name, id: CredentialId, cooldown: &Cooldown) -> bool {
+        let is_news = Cell::new(false);
+        self.rests.pin().update(name.clone(), |known| {
+            is_news.set(false);
+            let noted = |rest: &SetHere| {
+                if rest.is(id, cooldown) && !rest.is_owed {
+                    is_news.set(true);
+                    return SetHere { is_owed: true, ..rest.clone() };
+                }
+                rest.clone()
+            };
+            Arc::new(known.iter().map(noted).collect())
+        });
+        is_news.get()
+    }
+
+    /// Whether the store is yet to be told of that rest: it holds, and nobody has ended it.
+    pub(in crate::broker) fn owes(
+        &self,
+        name: &Name,
+        id: CredentialId,
+        cooldown: &Cooldown,
+        now: Timestamp,
+    ) -> bool {
+        let is_it = |rest: &SetHere| rest.is_owed && rest.is(id, cooldown) && rest.counts_at(now);
+        self.rests.pin().get(name).is_some_and(|rests| rests.iter().any(is_it))
+    }
+
+    /// The store did not take that rest: it has a longer one, or no room for another.
+    pub(in crate::broker) fn not_taken(&self, name: &Name, id: CredentialId, cooldown: &Cooldown) {
+        self.rests.pin().update(name.clone(), |known| {
+            Arc::new(known.iter().filter(|rest| !rest.is(id, cooldown)).cloned().collect())
+        });
     }
 
     /// A rest was ended: only the store knows which ones are left.
@@ -127,10 +197,16 @@ impl Snapshots {
     }
 
     /// A request in that scope went well: whoever waits for that need not wait any more.
-    pub(in crate::broker) fn proven(&self, name: &str, id: CredentialId, scope: Option<&str>) {
+    pub(in crate::broker) fn proven(
+        &self,
+        name: &str,
+        id: CredentialId,
+        scope: Option<&str>,
+        now: Timestamp,
+    ) {
         self.with_old(name, |known| {
             if known.credential.id == id {
-                known.probes_of(scope).for_each(|probe| probe.prove());
+                known.probes_of(scope).for_each(|probe| probe.prove(now));
             }
         });
     }

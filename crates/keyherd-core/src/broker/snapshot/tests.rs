@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::broker::tests::{HOUR, Stage, acme, actor, stage};
+use crate::credential::Cooldown;
 use crate::ids::{AgentId, BindingId};
+use crate::ports::store::SCOPES_RESTING_MAX;
 
 const WINDOW: Duration = Duration::from_secs(1);
 
@@ -222,4 +224,32 @@ fn a_reading_of_agents_does_not_bring_back_who_was_revoked_meanwhile() {
     assert_eq!(keeps_access(Snapshots::access_changed), (true, false), "it is there when the store goes");
     assert_eq!(keeps_access(Snapshots::mark_all_stale), (true, false));
     assert_eq!(keeps_access(|snapshots| snapshots.forget("acme")), (true, true));
+}
+
+fn rests_here(snapshots: &Snapshots) -> usize {
+    snapshots.rests.pin().get("acme").map_or(0, |rests| rests.len())
+}
+
+#[tokio::test(start_paused = true)]
+async fn invented_scopes_take_no_more_memory_than_they_may() {
+    let stage = stage(HOUR, []).await;
+    let (snapshots, row, now) =
+        (Snapshots::new(8, None), loaded(&stage, "acme").await, stage.host.broker.now());
+    snapshots.watched();
+    snapshots.put(snapshots.stamp(), &row, WINDOW, now);
+    let rest = |scope: Option<String>| Cooldown { scope, ..Cooldown::whole(now + HOUR, "rate_limit") };
+    let cool = |rest: &Cooldown, at| snapshots.cooled(&acme(), row.credential.id, rest, at);
+    for number in 0..4 * SCOPES_RESTING_MAX {
+        cool(&rest(Some(format!("invented-{number}"))), now);
+    }
+    let known = snapshots.with_old("acme", |known| known.credential.clone()).expect("known");
+    assert_eq!((rests_here(&snapshots), known.scoped.len()), (SCOPES_RESTING_MAX, SCOPES_RESTING_MAX));
+    cool(&rest(None), now);
+    let known = snapshots.with_old("acme", |known| known.is_resting(None, now)).expect("known");
+    assert!(known, "the whole account rests all the same");
+    // By then the store has what it took.
+    cool(&rest(Some("later".into())), now + HOUR / 2);
+    assert_eq!(rests_here(&snapshots), 1);
+    snapshots.not_taken(&acme(), row.credential.id, &rest(Some("later".into())));
+    assert_eq!(rests_here(&snapshots), 0);
 }

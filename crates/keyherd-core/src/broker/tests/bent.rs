@@ -47,6 +47,8 @@ pub(super) struct BentStore {
     pub(super) cools_for: Mutex<Duration>,
     /// How long a look at a credential takes.
     pub(super) looks_for: Mutex<Duration>,
+    /// How long it takes to say that all of a pool rest.
+    pub(super) exhausts_for: Mutex<Duration>,
     panics_for: Mutex<Option<&'static str>>,
     events_hang: AtomicBool,
 }
@@ -65,6 +67,7 @@ impl BentStore {
             claims_late: Mutex::default(),
             cools_for: Mutex::default(),
             looks_for: Mutex::default(),
+            exhausts_for: Mutex::default(),
             panics_for: Mutex::default(),
             events_hang: AtomicBool::new(false),
         })

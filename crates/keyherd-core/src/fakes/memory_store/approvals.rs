@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, Rows};
 use crate::approval::{Answer, Approval, Stage};
-use crate::ids::{ApprovalId, OwnerId};
+use crate::ids::{ApprovalId, Name, OwnerId};
 use crate::ports::StoreError;
 use crate::ports::store::{ApprovalStore, Closed, NewApproval, NewRule, OpenBounds, Opened, Record};
 use crate::secret::TokenHash;
@@ -34,6 +34,13 @@ impl Row {
 
     fn is_open(&self) -> bool {
         self.approval.answer.is_none()
+    }
+
+    /// The time of an open question ends with who asked it.
+    pub(super) fn end_if_of(&mut self, agent: &Name, now: Timestamp) {
+        if self.is_open() && self.approval.question.agent == *agent {
+            self.approval.expires_at = self.approval.expires_at.min(now);
+        }
     }
 }
 

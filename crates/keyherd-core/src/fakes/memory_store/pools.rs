@@ -70,8 +70,10 @@ impl Rows {
         if pool.is_already(&after, strategy) {
             return Ok((PoolChanged::Done(Box::new(pool)), false));
         }
+        let chosen = pool.active_member().map(|member| member.id);
         pool.active = successor(&before, pool.active, &after);
         (pool.members, pool.strategy, pool.epoch) = (members, strategy, pool.epoch + 1);
+        pool.is_rotated &= pool.active_member().map(|member| member.id) == chosen;
         pool.exhausted_until = None;
         self.pools.insert(name.clone(), pool.clone());
         Ok((PoolChanged::Done(Box::new(pool)), true))

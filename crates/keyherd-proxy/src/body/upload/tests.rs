@@ -32,7 +32,7 @@ async fn sent(copy: Option<Copy>) -> Bytes {
 
 #[tokio::test]
 async fn a_small_body_is_sent_as_often_as_needed() {
-    let upload = upload("small", 5, &Room::new(100));
+    let upload = upload("small", 5, &Room::new(1_000));
     for _ in 0..3 {
         let copy = upload.copy().expect("may be sent");
         assert_eq!(copy.left().exact(), Some(5));
@@ -42,14 +42,14 @@ async fn a_small_body_is_sent_as_often_as_needed() {
 
 #[tokio::test]
 async fn a_large_one_is_sent_once() {
-    let upload = upload("larger", 5, &Room::new(100));
+    let upload = upload("larger", 5, &Room::new(1_000));
     assert_eq!(sent(upload.copy()).await, "larger");
     assert!(upload.copy().is_none());
 }
 
 #[tokio::test]
 async fn all_together_take_no_more_than_there_is() {
-    let room = Room::new(8);
+    let room = Room::new(2 * PART_COST + 8);
     let (one, two) = (upload("12345", 100, &room), upload("12345", 100, &room));
     assert_eq!(sent(one.copy()).await, "12345");
     assert_eq!(sent(two.copy()).await, "12345");
@@ -95,4 +95,19 @@ async fn a_body_that_grows_too_large_is_not_kept() {
     assert_eq!(sent(upload.copy()).await, "123456789");
     assert!(upload.copy().is_none());
     assert_eq!(upload.passed(), 9);
+}
+
+#[tokio::test]
+async fn many_small_parts_are_not_kept_for_what_they_cost() {
+    let parts = 2 * PARTS_LEAST;
+    let (sender, mut parts_to_come) = mpsc::channel::<Frame<Bytes>>(parts);
+    for _ in 0..parts {
+        sender.send(part("x")).await.expect("has room");
+    }
+    drop(sender);
+    let stream = poll_fn(move |cx| parts_to_come.poll_recv(cx).map(|part| part.map(Ok::<_, BodyError>)));
+    let room = Room::new(usize::MAX);
+    let upload = Upload::new(UnsyncBoxBody::new(StreamBody::new(stream)), parts, &room);
+    assert_eq!(sent(upload.copy()).await.len(), parts);
+    assert!(!upload.may_go_again(), "within its length, and far beyond it in memory");
 }

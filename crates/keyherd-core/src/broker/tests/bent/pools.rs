@@ -1,5 +1,7 @@
 //! Pools, as the store has them.
 
+use std::sync::PoisonError;
+
 use crate::credential::Loaded;
 use crate::ids::{Name, PoolId};
 use crate::pool::Pool;
@@ -50,6 +52,8 @@ impl PoolStore for BentStore {
         until: Timestamp,
         record: Record,
     ) -> Result<bool, StoreError> {
+        let took = *self.exhausts_for.lock().unwrap_or_else(PoisonError::into_inner);
+        tokio::time::sleep(took).await;
         self.inner.exhaust_pool(pool, epoch, until, record).await
     }
 

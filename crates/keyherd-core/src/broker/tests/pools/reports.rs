@@ -267,3 +267,40 @@ async fn a_rest_holds_while_it_is_written() {
     assert!(broker.clear(&name("a"), None, "rate_limit", &actor()).await.expect("cleared"));
     assert_eq!(token(broker.acquire("a", &plain(), &actor()).await).credential(), "a", "at once");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rest_that_the_store_could_not_take_is_written_when_it_can() {
+    let stage = pooled("a b", Strategy::Failover).await;
+    let host = &stage.host;
+    watching(host).await;
+    host.broker.pool_status(&name("pool")).await.expect("all are known");
+    let id = token(host.broker.acquire("a", &plain(), &actor()).await).credential_id();
+    stage.fleet.installation.set_unwritable(true);
+    let report = told("a", limit(later(&stage, HOUR)));
+    let by = actor();
+    let all = join_all((0..50).map(|_| host.broker.report(&report, &by))).await;
+    assert!(all.iter().any(Result::is_err), "the store was not told");
+    assert!(host.broker.rests_here("a", id, None), "it rests here all the same");
+    assert_eq!((host.serves().await.as_str(), host.entered("cooldown.set").await), ("b", 0));
+    // Nobody asks for it, or speaks of it, for long.
+    pass(20 * MINUTE).await;
+    stage.fleet.installation.set_unwritable(false);
+    pass(6 * SECOND).await;
+    let row = host.store.credential(&name("a")).await.expect("read").expect("there").credential;
+    assert!(row.resting(None, host.broker.now()).is_some());
+    assert_eq!(host.entered("cooldown.set").await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rest_that_was_ended_meanwhile_is_not_written() {
+    let stage = pooled("a b", Strategy::Failover).await;
+    let host = &stage.host;
+    watching(host).await;
+    stage.fleet.installation.set_unwritable(true);
+    let report = told("a", limit(later(&stage, HOUR)));
+    host.broker.report(&report, &actor()).await.expect_err("cannot be written");
+    stage.fleet.installation.set_unwritable(false);
+    host.broker.clear(&name("a"), None, "rate_limit", &actor()).await.expect("asked");
+    pass(MINUTE).await;
+    assert_eq!((host.serves().await.as_str(), host.entered("cooldown.set").await), ("a", 0));
+}

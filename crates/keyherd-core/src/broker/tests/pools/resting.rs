@@ -43,6 +43,20 @@ async fn at_a_rest_s_end_one_tries_and_the_others_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_went_well_before_a_rest_s_end_says_nothing_of_it() {
+    let stage = pooled("a b", Strategy::Failover).await;
+    let host = &stage.host;
+    watching(host).await;
+    let first = token(host.broker.acquire("a", &plain(), &actor()).await);
+    host.limited("a", later(&stage, MINUTE)).await;
+    // Two were under way: the other one's answer comes later, and is a good one.
+    host.tells(&told("a", Evidence::Works)).await;
+    host.broker.works(&first, None);
+    pass(MINUTE).await;
+    assert_eq!(at_once(host, 50).await, 1, "one tries all the same");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_first_try_that_goes_well_releases_all() {
     let stage = pooled("a b", Strategy::Failover).await;
     let host = shared(stage.fleet.host());

@@ -189,3 +189,26 @@ async fn with_the_store_gone_requests_go_on_to_the_next() {
     assert_eq!(host.serves().await, "b");
     assert_eq!(host.entered("failover").await, 1, "when the store was back");
 }
+
+/// A pool is moved by hand elsewhere, just while it is said here that all of it rest.
+#[tokio::test(start_paused = true)]
+async fn an_older_pool_does_not_replace_a_newer_one() {
+    let stage = pooled("a b", Strategy::Failover).await;
+    let (broker, store, _host) = crate::broker::tests::bent::process(&stage, None, None);
+    broker.watched().await;
+    *store.exhausts_for.lock().expect("sound") = SECOND;
+    for member in ["a", "b"] {
+        broker.report(&told(member, limit(later(&stage, HOUR))), &actor()).await.expect("taken");
+    }
+    let asking = tokio::spawn({
+        let broker = broker.clone();
+        async move { token(broker.acquire("pool", &plain(), &actor()).await).pool_epoch() }
+    });
+    pass(SECOND / 2).await;
+    stage.host.broker.rotate_pool(&name("pool"), None, &actor()).await.expect("moved");
+    pass(SECOND / 4).await;
+    assert!(!asking.is_finished());
+    asking.await.expect("ended");
+    let next = token(broker.acquire("pool", &plain(), &actor()).await);
+    assert_eq!(next.pool_epoch(), Some(1), "the newer one");
+}
