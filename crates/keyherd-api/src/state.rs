@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use keyherd_core::broker::Broker;
+use keyherd_core::ports::TokenSigner;
 use keyherd_core::spell::Spell;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,8 @@ pub struct ApiState {
     pub hosts: Hosts,
     /// A door behind this one.
     pub annex: Option<Arc<dyn Annex>>,
+    /// Signs phantoms that are to look like JWTs.
+    pub signer: Arc<dyn TokenSigner>,
 }
 
 /// Shared by all handlers. Cheap to clone.
@@ -45,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) hosts: Hosts,
     pub(crate) annex: Option<Arc<dyn Annex>>,
+    pub(crate) signer: Arc<dyn TokenSigner>,
     pub(crate) limits: ApiLimits,
     /// The description of this door, rendered once.
     pub(crate) openapi: Bytes,
@@ -82,6 +86,7 @@ impl State {
             metrics: state.metrics,
             hosts: state.hosts,
             annex: state.annex,
+            signer: state.signer,
             openapi,
             closing: CancellationToken::new(),
             changes: TaskTracker::new(),

@@ -21,6 +21,9 @@ pub enum Fault {
     /// Nobody could be asked.
     #[error(transparent)]
     Unasked(#[from] AskError),
+    /// Too much is asked for at once.
+    #[error("{0}")]
+    Busy(String),
     /// There is no token now.
     #[error("there is no token of '{name}' now")]
     Refused {

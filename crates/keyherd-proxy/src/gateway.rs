@@ -16,7 +16,7 @@ use crate::body::{AnswerBody, Incoming};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::inject::{Inject, Placed};
-use crate::order::Order;
+use crate::order::{Order, Own};
 use crate::target::Target;
 
 /// What every path of the gateway begins with.
@@ -120,7 +120,9 @@ impl Gateway {
         self.consent(&route.target, agent, &method, &uri, &actor).await?;
         *request.uri_mut() = uri;
         let (target, inject) = (route.target.clone(), Arc::clone(&route.inject));
-        self.exchange.run(Order { name, actor, target, inject, scope }, request).await
+        self.exchange
+            .run(Order { name: Some(name), actor, target, inject, scope, own: Own::End }, request)
+            .await
     }
 
     /// Judged is what upstream would get: its own path, not the gateway's.

@@ -73,6 +73,7 @@ fn quick() -> OpenApiRouter<State> {
         .routes(routes!(clients::put, clients::remove))
         .routes(routes!(agents::list, agents::create))
         .routes(routes!(agents::revoke))
+        .routes(routes!(agents::env))
         .routes(routes!(bindings::list, bindings::add))
         .routes(routes!(bindings::remove))
         .routes(routes!(audit::entries))

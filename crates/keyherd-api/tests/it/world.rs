@@ -131,6 +131,7 @@ pub(crate) fn door(host: &Host, limits: ApiLimits) -> Api {
         metrics: metrics(),
         hosts: Hosts::default(),
         annex: None,
+        signer: Arc::new(Unsigned),
     };
     Api::new(state, limits)
 }
@@ -156,4 +157,21 @@ pub(crate) fn body_of(body: Option<Value>) -> Body {
 
 pub(crate) fn rfc3339(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).expect("is a time").to_string()
+}
+
+/// Phantoms of the tests are no JWTs.
+struct Unsigned;
+
+impl keyherd_core::ports::TokenSigner for Unsigned {
+    fn algorithm(&self) -> &'static str {
+        "none"
+    }
+
+    fn key_id(&self) -> &str {
+        "none"
+    }
+
+    fn sign(&self, _message: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
 }

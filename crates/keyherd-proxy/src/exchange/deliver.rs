@@ -9,7 +9,6 @@ use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri, Version};
-use keyherd_core::broker::Token;
 use tokio::time::timeout;
 
 use super::Exchange;
@@ -38,7 +37,7 @@ impl Exchange {
     pub(super) async fn deliver(
         &self,
         message: &Message<'_>,
-        token: &Token,
+        token: &str,
     ) -> Result<(Response<AnswerBody>, Duration), Fault> {
         let mut stale = 0;
         loop {
@@ -90,19 +89,19 @@ impl Exchange {
 }
 
 impl Message<'_> {
-    fn request(&self, token: &Token, lease: &Lease) -> Result<Request<Outgoing>, Fault> {
+    fn request(&self, token: &str, lease: &Lease) -> Result<Request<Outgoing>, Fault> {
         let body = match self.upload {
             None => Outgoing::empty(),
             Some(upload) => Outgoing::copy(upload.copy().ok_or(Fault::BrokenOff)?),
         };
         let mut head = self.head.clone();
         let inject = &self.order.inject;
-        inject.head(&mut head, token.expose()).map_err(|error| Fault::Uninjectable(error.to_string()))?;
+        inject.head(&mut head, token).map_err(|error| Fault::Uninjectable(error.to_string()))?;
         address(&mut head, lease.target(), lease.is_http2())?;
         if let Some(protocol) = self.upgrade {
             announce_upgrade(&mut head.headers, protocol.clone());
         }
-        Ok(Request::from_parts(head, inject.body(body, token.expose())))
+        Ok(Request::from_parts(head, inject.body(body, token)))
     }
 
     /// Nothing of it was sent; or upstream had closed the connection, and it does no harm twice.

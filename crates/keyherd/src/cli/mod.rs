@@ -5,6 +5,7 @@
 mod agent;
 mod audit;
 mod binding;
+mod ca;
 mod channel;
 mod client;
 mod cooldown;
@@ -29,6 +30,8 @@ mod token;
 // Rules and approvals.
 mod approval;
 mod rule;
+// A program behind a proxy of its own.
+mod run;
 
 use std::process::ExitCode;
 
@@ -99,6 +102,8 @@ enum Command {
     /// Approvals: what waits for a human's answer
     #[command(subcommand)]
     Approval(approval::Approval),
+    Run(run::Run),
+    Ca(ca::Ca),
     Channel(channel::Channel),
     Migrate(migrate::Migrate),
     Doctor(doctor::Doctor),
@@ -124,8 +129,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
         return Err(command.refuse());
     }
     let environment = Environment::of_process();
-    let settings = Settings::load(&cli.flags, &environment)?;
-    let is_server = matches!(cli.command, Command::Serve(_) | Command::Demo(_));
+    let is_run = matches!(cli.command, Command::Run(_));
+    let settings = Settings::load(&cli.flags, &environment).map_err(|error| {
+        let failure = Failure::from(error);
+        if is_run { failure.ending(run::OURS) } else { failure }
+    })?;
+    let is_server = is_run || matches!(cli.command, Command::Serve(_) | Command::Demo(_));
     log::begin(&settings.log, matches!(cli.command, Command::Serve(_)), &environment)?;
     let out = Output::new(cli.json, &environment);
     let runtime = runtime(is_server)?;
@@ -152,6 +161,8 @@ async fn dispatch(command: Command, context: Context) -> Result<(), Failure> {
         Command::Key(command) => command.run(context).await,
         Command::Rule(command) => command.run(context).await,
         Command::Approval(command) => command.run(context).await,
+        Command::Run(command) => command.run(context).await,
+        Command::Ca(command) => command.run(context).await,
         // Refused before anything was opened.
         Command::Channel(command) => Err(command.refuse()),
         Command::Migrate(command) => command.run(context).await,

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use keyherd_adapters::provider::{HttpOptions, Outbound};
 use keyherd_api::{Annex, AnnexRequest, Caller, Code, Problem, Reply, reply};
 use keyherd_core::broker::Broker;
+use keyherd_core::time::Timestamp;
 use keyherd_proxy::{Exchange, ExchangeParts, Fault, Gateway, Path, Reach, Target};
 use tokio::net::TcpStream;
 use url::Url;
@@ -56,28 +57,34 @@ impl GatewayDoor {
     }
 
     fn problem(&self, fault: Fault) -> Problem {
-        let code = match &fault {
-            Fault::Refused { name, refusal } => return Problem::refused(name, refusal, self.broker.now()),
-            Fault::Engine(_) => {
-                let Fault::Engine(error) = fault else { return Problem::internal() };
-                return error.into();
-            }
-            Fault::Internal => return Problem::internal(),
-            Fault::Unasked(_) => {
-                let Fault::Unasked(error) = fault else { return Problem::internal() };
-                return error.into();
-            }
-            Fault::BadRequest(_) | Fault::BrokenOff => Code::InvalidRequest,
-            Fault::NotFound(_) => Code::NotFound,
-            Fault::Denied(_) => Code::Denied,
-            Fault::Unanswered(_) => Code::ApprovalTimeout,
-            Fault::Uninjectable(_) => Code::Conflict,
-            Fault::Crowded(_) => Code::Busy,
-            Fault::Unreachable { .. } | Fault::Broken { .. } => Code::ProviderUnavailable,
-            Fault::Late(_) => Code::Timeout,
-        };
-        Problem::new(code, fault.to_string())
+        problem_of(fault, self.broker.now())
     }
+}
+
+/// A fault as the API tells it.
+pub(super) fn problem_of(fault: Fault, now: Timestamp) -> Problem {
+    let code = match &fault {
+        Fault::Refused { name, refusal } => return Problem::refused(name, refusal, now),
+        Fault::Engine(_) => {
+            let Fault::Engine(error) = fault else { return Problem::internal() };
+            return error.into();
+        }
+        Fault::Internal => return Problem::internal(),
+        Fault::BadRequest(_) | Fault::BrokenOff => Code::InvalidRequest,
+        Fault::NotFound(_) => Code::NotFound,
+        Fault::Denied(_) => Code::Denied,
+        Fault::Unasked(_) => {
+            let Fault::Unasked(error) = fault else { return Problem::internal() };
+            return error.into();
+        }
+        Fault::Unanswered(_) => Code::ApprovalTimeout,
+        Fault::Busy(_) => Code::Busy,
+        Fault::Uninjectable(_) => Code::Conflict,
+        Fault::Crowded(_) => Code::Busy,
+        Fault::Unreachable { .. } | Fault::Broken { .. } => Code::ProviderUnavailable,
+        Fault::Late(_) => Code::Timeout,
+    };
+    Problem::new(code, fault.to_string())
 }
 
 #[async_trait]

@@ -105,7 +105,6 @@ fn usage_is_2() {
         &["--redis-url", "redis://x", "doctor"],
         &["--server", "http://x", "doctor"],
         &["--database-url", "mysql://x/y", "doctor"],
-        &["serve", "--proxy", "127.0.0.1:1"],
         &["serve", "--api", "0.0.0.0:0"],
         &["serve", "--tls-cert", "x"],
     ] {

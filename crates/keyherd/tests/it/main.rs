@@ -53,3 +53,5 @@ mod browser;
 mod consent;
 mod rules;
 mod upstream;
+// The forward proxy.
+mod proxied;

@@ -31,7 +31,7 @@ impl Server {
 
     /// The same, which writes down so much, unless the sandbox says how much.
     pub(crate) fn logging(sandbox: &Sandbox, level: &str) -> Self {
-        let mut command = sandbox.command(&["--json", "serve", "--api", "127.0.0.1:0"]);
+        let mut command = sandbox.command(&["--json", "serve", "--api", "127.0.0.1:0", "--proxy", "127.0.0.1:0"]);
         if !sandbox.sets("KEYHERD_LOG") {
             command.env("KEYHERD_LOG", level);
         }

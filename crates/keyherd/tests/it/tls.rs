@@ -29,7 +29,18 @@ pub(crate) fn files(sandbox: &Sandbox, mode: u32) -> (PathBuf, PathBuf) {
 
 pub(crate) fn flags<'a>(certificate: &'a PathBuf, key: &'a PathBuf) -> Vec<&'a str> {
     let text = |path: &'a PathBuf| path.to_str().unwrap();
-    vec!["--json", "serve", "--api", "0.0.0.0:0", "--tls-cert", text(certificate), "--tls-key", text(key)]
+    vec![
+        "--json",
+        "serve",
+        "--api",
+        "0.0.0.0:0",
+        "--proxy",
+        "off",
+        "--tls-cert",
+        text(certificate),
+        "--tls-key",
+        text(key),
+    ]
 }
 
 fn client() -> ClientConfig {

@@ -68,6 +68,11 @@ impl Upstream {
         self.accounts.lock().unwrap().calls.get(account).copied().unwrap_or_default()
     }
 
+    /// Where it is: host and port.
+    pub(crate) fn authority(&self) -> String {
+        self.address.to_string()
+    }
+
     /// A call with that access token.
     pub(crate) fn call(&self, access_token: &str) -> Answer {
         let bearer = format!("Bearer {access_token}");
