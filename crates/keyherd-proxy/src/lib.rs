@@ -31,6 +31,6 @@ pub use self::gateway::{Gateway, Path};
 pub use self::inject::{BadInjection, Inject, Placed};
 pub use self::limits::ExchangeLimits;
 pub use self::order::{Order, Own};
-pub use self::swapper::{Gate, Guarded, SwapLimits, Swapper, Trail, TrailLimits};
+pub use self::swapper::{Gate, GateParts, Guarded, SwapLimits, Swapper, Trail, TrailLimits};
 pub use self::target::Target;
 pub use self::upstream::{Direct, Reach};

@@ -15,11 +15,13 @@ use keyherd_core::agent::{Agent, key_hash};
 use keyherd_core::binding::Bindings;
 use keyherd_core::broker::{Access, AskError, Broker, Permit};
 use keyherd_core::policy::{Destination, RequestPath, RuleSet, Target as Judged, Verdict};
-use keyherd_core::ports::StoreError;
+use keyherd_core::ports::{StoreError, TokenSigner};
 use keyherd_core::secret::Secret;
 use tokio::net::TcpStream;
 
+use super::SwapLimits;
 use super::line::{Line, refusal};
+use super::table::Tables;
 use super::trail::Trail;
 use crate::fault::Fault;
 use crate::forward::{DialError, Dialled, Dialler, Kind, Leave, NotDialled, Refused, Way, Ways};
@@ -35,8 +37,27 @@ struct Inner {
     dialler: Dialler,
     approval_wait: Duration,
     trail: Trail,
+    tables: Arc<Tables>,
     /// The one agent there is, where it is not a stored one.
     lodger: Option<Arc<Agent>>,
+}
+
+/// What a gate is made of.
+pub struct GateParts {
+    /// The verbs.
+    pub broker: Broker,
+    /// How names are looked up.
+    pub dialler: Dialler,
+    /// How long a connection or request may wait for a human.
+    pub approval_wait: Duration,
+    /// Where audit lines go.
+    pub trail: Trail,
+    /// Signs phantoms that are to look like JWTs.
+    pub signer: Arc<dyn TokenSigner>,
+    /// Bounds of swapping.
+    pub limits: SwapLimits,
+    /// The one agent there is, where it is not a stored one: nobody else is recognised, and it is gone with this process.
+    pub lodger: Option<Arc<Agent>>,
 }
 
 /// What let somebody pass.
@@ -57,17 +78,15 @@ pub(super) struct Wish<'a> {
 }
 
 impl Gate {
-    /// Over a broker. `approval_wait`: how long a connection or request may wait for a human.
-    pub fn new(broker: Broker, dialler: Dialler, approval_wait: Duration, trail: Trail) -> Self {
-        Self(Arc::new(Inner { broker, dialler, approval_wait, trail, lodger: None }))
+    /// A gate of these parts.
+    pub fn new(parts: GateParts) -> Self {
+        let GateParts { broker, dialler, approval_wait, trail, signer, limits, lodger } = parts;
+        let tables = Arc::new(Tables::new(broker.clone(), signer, &limits));
+        Self(Arc::new(Inner { broker, dialler, approval_wait, trail, tables, lodger }))
     }
 
-    /// The same for one agent that no store has, and for nobody else. It is gone with this process.
-    #[must_use]
-    pub fn only_for(self, agent: Arc<Agent>) -> Self {
-        let Inner { broker, dialler, approval_wait, trail, .. } = &*self.0;
-        let (broker, dialler, trail) = (broker.clone(), dialler.clone(), trail.clone());
-        Self(Arc::new(Inner { broker, dialler, approval_wait: *approval_wait, trail, lodger: Some(agent) }))
+    pub(super) fn tables(&self) -> &Tables {
+        &self.0.tables
     }
 
     /// Whether that agent still is one.
@@ -162,7 +181,8 @@ impl Gate {
             is_denied &= rules.decide(&target, now).verdict == Verdict::Deny;
         }
         // Each of its requests is judged by itself; none would pass where the connection is denied whatever it says.
-        if needs_request || (!is_denied && may_swap(&access.bindings, agent, dialled)) {
+        let is_endpoint = self.0.tables.of(agent).await?.has_endpoint(dialled);
+        if needs_request || (!is_denied && (is_endpoint || may_swap(&access.bindings, agent, dialled))) {
             line.dropped();
             return Ok(Way::Read);
         }

@@ -36,7 +36,7 @@ pub(super) enum BodyPlan {
 
 impl Read {
     pub(super) async fn of(
-        request: Request<Received>,
+        request: Request<Incoming>,
         table: &Table,
         limits: &SwapLimits,
     ) -> Result<Self, Fault> {
@@ -51,8 +51,8 @@ impl Read {
                 let plan = looked_through(&bytes, place, table, &mut names);
                 (Full::new(bytes).map_err(|never| match never {}).boxed_unsync(), plan)
             }
-            (Framing::Streamed, Some(place)) => (streamed(body), BodyPlan::Streamed(place)),
-            _ => (streamed(body), BodyPlan::AsIs),
+            (Framing::Streamed, Some(place)) => (body, BodyPlan::Streamed(place)),
+            _ => (body, BodyPlan::AsIs),
         };
         Ok(Self { head, body, names, body_plan })
     }
@@ -73,13 +73,13 @@ impl Read {
 }
 
 /// Where tokens stand in a body. `None`: it is no text, or hidden in a coding.
-fn place(headers: &HeaderMap) -> Option<Place> {
+pub(super) fn place(headers: &HeaderMap) -> Option<Place> {
     let is_plain = !headers.contains_key(CONTENT_ENCODING);
     let kind = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     Place::of_media_type(kind).filter(|_| is_plain)
 }
 
-async fn whole(body: Received, limits: &SwapLimits) -> Result<Bytes, Fault> {
+async fn whole(body: Incoming, limits: &SwapLimits) -> Result<Bytes, Fault> {
     let limited = Limited::new(body, limits.buffer_len_max).collect();
     match timeout(limits.buffer_timeout, limited).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
@@ -109,7 +109,7 @@ fn own(found: &Found) -> Option<&Name> {
     }
 }
 
-fn streamed(body: Received) -> Incoming {
+pub(super) fn streamed(body: Received) -> Incoming {
     body.map_err(Into::into).boxed_unsync()
 }
 

@@ -21,7 +21,8 @@ use keyherd_proxy::forward::{
 };
 use keyherd_proxy::tls::{Authority, LeafLimits, Leaves, Life};
 use keyherd_proxy::{
-    Exchange, ExchangeLimits, ExchangeParts, Fault, Gate, Guarded, SwapLimits, Swapper, Trail, TrailLimits,
+    Exchange, ExchangeLimits, ExchangeParts, Fault, Gate, GateParts, Guarded, SwapLimits, Swapper, Trail,
+    TrailLimits,
 };
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
@@ -102,9 +103,16 @@ impl Proxy {
             mode: "forward",
         });
         let trail = Trail::new(broker.clone(), &TrailLimits::default());
-        let gate = Gate::new(broker.clone(), dialler, Duration::from_secs(60), trail);
-        let signer = Arc::new(Unsigned);
-        let swapper = Swapper::new(exchange, broker.clone(), gate.clone(), signer, SwapLimits::default());
+        let gate = Gate::new(GateParts {
+            broker: broker.clone(),
+            dialler,
+            approval_wait: Duration::from_secs(60),
+            trail,
+            signer: Arc::new(Unsigned),
+            limits: SwapLimits::default(),
+            lodger: None,
+        });
+        let swapper = Swapper::new(exchange, broker.clone(), gate.clone(), SwapLimits::default());
         let leaves = Arc::new(leaves(&stage));
         let door = Forward::new(ForwardParts {
             ways: Arc::new(gate),

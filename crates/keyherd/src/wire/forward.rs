@@ -22,7 +22,7 @@ use keyherd_proxy::forward::{
     Answers, Asked, Dialler, Forward, ForwardBody, ForwardParts, Received, problem,
 };
 use keyherd_proxy::tls::{Authority, Leaves, Life};
-use keyherd_proxy::{Exchange, ExchangeParts, Gate, Guarded, Swapper, Trail};
+use keyherd_proxy::{Exchange, ExchangeParts, Gate, GateParts, Guarded, Swapper, Trail};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -114,9 +114,8 @@ impl ForwardDoor {
         let dialler = Dialler::new(listeners.clone(), limits.connect_timeout, limits.addresses_max);
         let gate = gate(settings, &broker, dialler.clone(), lodger);
         let exchange = exchange(settings, &broker, dialler).await?;
-        let signer = Arc::new(Hs256Signer::new(&broker.ports().hasher));
-        let swapper =
-            Swapper::new(exchange, broker.clone(), gate.clone(), signer, settings.proxy.swap.clone());
+        let swap = settings.proxy.swap.clone();
+        let swapper = Swapper::new(exchange, broker.clone(), gate.clone(), swap);
         let door = Forward::new(ForwardParts {
             ways: Arc::new(gate),
             answers: Arc::new(Answering { swapper: swapper.clone(), broker: broker.clone() }),
@@ -199,11 +198,16 @@ fn leaves(settings: &Settings, broker: &Broker, authority: Authority) -> Result<
 }
 
 fn gate(settings: &Settings, broker: &Broker, dialler: Dialler, lodger: Option<Arc<Agent>>) -> Gate {
-    let trail = Trail::new(broker.clone(), &settings.proxy.audit);
-    // The approval's own end comes first, and says that nobody answered.
-    let approval_wait = settings.options.approvals.timeout + APPROVAL_MARGIN;
-    let gate = Gate::new(broker.clone(), dialler, approval_wait, trail);
-    lodger.into_iter().fold(gate, Gate::only_for)
+    Gate::new(GateParts {
+        broker: broker.clone(),
+        dialler,
+        // The approval's own end comes first, and says that nobody answered.
+        approval_wait: settings.options.approvals.timeout + APPROVAL_MARGIN,
+        trail: Trail::new(broker.clone(), &settings.proxy.audit),
+        signer: Arc::new(Hs256Signer::new(&broker.ports().hasher)),
+        limits: settings.proxy.swap.clone(),
+        lodger,
+    })
 }
 
 async fn exchange(settings: &Settings, broker: &Broker, dialler: Dialler) -> Result<Exchange, String> {

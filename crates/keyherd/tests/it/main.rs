@@ -52,4 +52,5 @@ mod approvals;
 mod rules;
 mod upstream;
 // The forward proxy.
+mod login;
 mod proxied;
