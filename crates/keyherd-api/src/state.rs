@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::annex::Annex;
 use crate::caller::Callers;
+use crate::dashboard::{Samples, Sessions};
 use crate::documents::ReadyView;
 use crate::hosts::Hosts;
 use crate::limits::ApiLimits;
@@ -61,6 +62,10 @@ pub(crate) struct Shared {
     pub(crate) verifying: Mutex<()>,
     pub(crate) readiness: Cached<ReadyView>,
     pub(crate) gauges: Cached<()>,
+    // The dashboard's.
+    pub(crate) sessions: Sessions,
+    pub(crate) samples: Samples,
+    pub(crate) census: Cached<Option<Vec<(String, u64)>>>,
     pub(crate) spells: Spells,
 }
 
@@ -90,6 +95,9 @@ impl State {
             verifying: Mutex::new(()),
             readiness: Cached::default(),
             gauges: Cached::default(),
+            sessions: Sessions::default(),
+            samples: Samples::default(),
+            census: Cached::default(),
             spells: Spells::default(),
             limits,
         }))

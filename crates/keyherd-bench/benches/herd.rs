@@ -168,9 +168,8 @@ async fn ours(
 ) -> Outcome<Herd> {
     let ground = Ground::new()?;
     let installation = Installation::open(ground.path(), client, Options::default()).await?;
-    // A server watches what others commit; with the first listener it begins.
-    drop(installation.broker.events());
-    tokio::time::sleep(SETTLED).await;
+    // A server watches what others commit.
+    installation.broker.watched().await;
     installation.import_valid("acme", 1, url, LIFE).await?;
     // A server that has been at work: statements are prepared, and the journal's reserve is put by.
     installation.import("before", 2, url).await?;

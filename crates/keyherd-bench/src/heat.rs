@@ -19,8 +19,7 @@ const SETTLED: Duration = Duration::from_millis(250);
 /// They do not.
 pub async fn heat(broker: &Broker, names: &[String], ask: &Ask) -> Outcome {
     let (watch, actor) = (Stopwatch::start(), Actor::new("bench"));
-    // The watch begins with the first listener.
-    drop(broker.events());
+    broker.watched().await;
     loop {
         for name in names {
             broker.acquire(name, ask, &actor).await?;

@@ -1,6 +1,6 @@
 //! Why a request got no answer from its upstream: ours to say, in words without a secret. Doors give them codes.
 
-use keyherd_core::broker::AcquireError;
+use keyherd_core::broker::{AcquireError, AskError};
 use keyherd_core::refresh::Refusal;
 
 /// What stands between a request and its answer.
@@ -15,10 +15,13 @@ pub enum Fault {
     /// This caller may not.
     #[error("{0}")]
     Denied(String),
-    /// Nobody said in time that this caller may.
+    /// A human was asked, and nobody answered in time.
     #[error("{0}")]
-    Unapproved(String),
-    /// Too much is asked for at once.
+    Unanswered(String),
+    /// Nobody could be asked.
+    #[error(transparent)]
+    Unasked(#[from] AskError),
+    /// Too much is under way here.
     #[error("{0}")]
     Busy(String),
     /// There is no token now.

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
-use http::{HeaderName, Request, Response, Uri};
+use http::{HeaderName, Method, Request, Response, Uri};
 use keyherd_core::audit::Actor;
 use keyherd_core::binding::{Binding, Bindings};
 use keyherd_core::ids::{BindingId, Name};
+use keyherd_core::policy::{self, Destination, RequestPath};
 
 use crate::body::{AnswerBody, Incoming};
 use crate::exchange::Exchange;
@@ -97,13 +98,15 @@ impl Gateway {
         Self { exchange, routes: Arc::new(routes) }
     }
 
-    /// Answers a request of somebody who may use that path's name.
+    /// Answers a request of somebody who may use that path's name, once rules and humans let it go. `agent`: on whose
+    /// behalf a human is asked.
     ///
     /// # Errors
     /// [`Fault`]: upstream gave no answer, or was not asked.
     pub async fn answer(
         &self,
         actor: Actor,
+        agent: Option<&Name>,
         bindings: &Bindings,
         mut request: Request<Incoming>,
     ) -> Result<Response<AnswerBody>, Fault> {
@@ -113,11 +116,33 @@ impl Gateway {
         let uri = uri.ok_or_else(|| Fault::BadRequest("that path cannot be passed on".into()))?;
         let name = path.name;
         let scope = scope(&mut request)?;
+        let method = request.method().clone();
+        self.consent(&route.target, agent, &method, &uri, &actor).await?;
         *request.uri_mut() = uri;
         let (target, inject) = (route.target.clone(), Arc::clone(&route.inject));
         self.exchange
             .run(Order { name: Some(name), actor, target, inject, scope, own: Own::End }, request)
             .await
+    }
+
+    /// Judged is what upstream would get: its own path, not the gateway's.
+    async fn consent(
+        &self,
+        upstream: &Target,
+        agent: Option<&Name>,
+        method: &Method,
+        uri: &Uri,
+        actor: &Actor,
+    ) -> Result<(), Fault> {
+        let destination = Destination::new(upstream.host().clone(), upstream.port());
+        let path = RequestPath::read(uri.path());
+        let target = policy::Target {
+            agent: agent.map(Name::as_str),
+            destination: &destination,
+            method: Some(method.as_str()),
+            path: Some(&path),
+        };
+        self.exchange.consent(&target, actor).await
     }
 
     /// Ends what outlives its request. After the listener has stopped.

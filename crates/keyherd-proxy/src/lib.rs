@@ -5,6 +5,7 @@
 //! binary gives codes.
 
 mod body;
+mod consent;
 mod decode;
 mod exchange;
 mod fault;

@@ -246,8 +246,7 @@ async fn what_is_used_is_not_removed() {
 async fn known_keys_open_while_the_store_is_down() {
     let world = stocked().await;
     let key = made(&world, json!({"name": "bot", "allow": ["acme-1"], "may": ["token"]})).await;
-    drop(world.host.broker.events());
-    tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+    world.host.broker.watched().await;
     assert_eq!(token(&world, &key, "acme-1").await.status, 200);
     world.fleet.installation.set_down(true);
     assert_eq!(token(&world, &key, "acme-1").await.status, 200);

@@ -93,7 +93,7 @@ fn per_second(count: usize, time: Duration) -> f64 {
 pub fn work(runtime: &Runtime, words: &[String]) -> Outcome {
     let (number, place) = Place::of_words(words)?;
     let host = Arc::new(runtime.block_on(Host::open(&place, number))?);
-    runtime.block_on(async { drop(host.broker.events()) });
+    runtime.block_on(host.broker.watched());
     println!("ready");
     for line in std::io::stdin().lines() {
         let go = serde_json::from_str(&line?)?;

@@ -57,7 +57,7 @@ pub struct Herd {
 pub fn work(runtime: &Runtime, words: &[String]) -> Outcome {
     let (number, place) = Place::of_words(words)?;
     let host = runtime.block_on(Host::open(&place, number))?;
-    runtime.block_on(async { drop(host.broker.events()) });
+    runtime.block_on(host.broker.watched());
     println!("ready");
     for line in std::io::stdin().lines() {
         let go: Go = serde_json::from_str(&line?)?;

@@ -93,10 +93,16 @@ impl Broker {
         }
     }
 
-    /// The same, and it has begun: no commit goes unnoticed from now on; or it cannot begin for now.
-    pub(super) async fn watching(&self) {
+    /// Returns when the watch has begun: whatever is committed from then on is told. As long as the store does not answer,
+    /// it does not begin.
+    pub async fn watched(&self) {
         self.watch();
-        let _ = timeout(WATCH_RETRY, self.0.notices.begun.cancelled()).await;
+        self.0.notices.begun.cancelled().await;
+    }
+
+    /// The same, or it cannot begin for now.
+    pub(super) async fn watching(&self) {
+        let _ = timeout(WATCH_RETRY, self.watched()).await;
     }
 
     /// Whether this process hears of what others commit.

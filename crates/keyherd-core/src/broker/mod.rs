@@ -232,7 +232,8 @@ impl Broker {
         }))
     }
 
-    /// Events as they are committed, by any process on the store. A listener that lags misses some and is told so.
+    /// Events as they are committed, by any process on the store, from when the watch has begun ([`Self::watched`]). A
+    /// listener that lags misses some and is told so.
     pub fn events(&self) -> broadcast::Receiver<Arc<StoredEvent>> {
         self.watch();
         self.0.events.subscribe()

@@ -12,13 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
+use keyherd_core::audit::Actor;
 use keyherd_core::broker::Broker;
+use keyherd_core::policy;
 use rustls::ClientConfig;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::tries::Tries;
 use crate::body::{AnswerBody, Incoming, Room};
+use crate::consent::consent;
 use crate::fault::Fault;
 use crate::limits::ExchangeLimits;
 use crate::meters::{Meters, Outcome};
@@ -73,6 +76,15 @@ impl Exchange {
     /// Its bounds.
     pub fn limits(&self) -> &ExchangeLimits {
         &self.0.limits
+    }
+
+    /// Waits until the rules, or a human, let a request go to that target. Nothing is sent before.
+    ///
+    /// # Errors
+    /// It may not go.
+    pub async fn consent(&self, target: &policy::Target<'_>, actor: &Actor) -> Result<(), Fault> {
+        let word = consent(&self.0.broker, target, self.0.limits.approval_wait, actor).await;
+        word.inspect_err(|_| self.0.meters.denied())
     }
 
     /// Passes a request on, and the answer back. The request's target is the path and query that upstream gets. Dropped,

@@ -13,16 +13,17 @@ use async_trait::async_trait;
 use http::{Method, StatusCode};
 use keyherd_core::agent::{Agent, key_hash};
 use keyherd_core::binding::Bindings;
-use keyherd_core::broker::{Access, AskError, Broker, Permit};
+use keyherd_core::broker::{Access, Broker, Permit};
 use keyherd_core::policy::{Destination, RequestPath, RuleSet, Target as Judged, Verdict};
 use keyherd_core::ports::{StoreError, TokenSigner};
 use keyherd_core::secret::Secret;
 use tokio::net::TcpStream;
 
 use super::SwapLimits;
-use super::line::{Line, refusal};
+use super::line::Line;
 use super::table::Tables;
 use super::trail::Trail;
+use crate::consent::refused as refused_by;
 use crate::fault::Fault;
 use crate::forward::{DialError, Dialled, Dialler, Kind, Leave, NotDialled, Refused, Way, Ways};
 use crate::target::Target;
@@ -110,7 +111,7 @@ impl Gate {
             let target = Judged { path: path.as_ref(), ..target };
             let actor = wish.agent.actor();
             let permit = self.0.broker.permit(&target, self.0.approval_wait, &actor).await;
-            let permit = permit.map_err(|error| (unasked(error), None))?;
+            let permit = permit.map_err(|error| (Fault::from(error), None))?;
             if permit.allows {
                 let is_named = rules.names_exactly(&target, self.0.broker.now())
                     || self.is_bound(wish.dialled).await.map_err(|fault| (fault, None))?;
@@ -121,7 +122,7 @@ impl Gate {
                 }
                 continue;
             }
-            last = Some((refusal(&permit, wish.dialled), Some(permit)));
+            last = Some((refused_by(&permit, &wish.dialled.to_string()), Some(permit)));
         }
         Err(last.unwrap_or((Fault::Internal, None)))
     }
@@ -261,10 +262,10 @@ fn open(dialled: &Dialled, address: IpAddr, is_named: bool) -> Result<(), Fault>
 fn refused(fault: &Fault) -> Refused {
     let (status, code) = match fault {
         Fault::Denied(_) => (StatusCode::FORBIDDEN, "denied"),
-        Fault::Unapproved(_) => (StatusCode::FORBIDDEN, "approval_timeout"),
+        Fault::Unanswered(_) => (StatusCode::FORBIDDEN, "approval_timeout"),
         Fault::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "provider_unavailable"),
         Fault::Late(_) => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
-        Fault::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        Fault::Busy(_) | Fault::Unasked(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
         _ => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
     };
     Refused { status, code, detail: fault.to_string() }
@@ -272,13 +273,6 @@ fn refused(fault: &Fault) -> Refused {
 
 fn unstored(error: StoreError) -> Fault {
     Fault::Engine(error.into())
-}
-
-fn unasked(error: AskError) -> Fault {
-    match error {
-        AskError::Store(error) => unstored(error),
-        busy => Fault::Busy(busy.to_string()),
-    }
 }
 
 fn undialled(error: &DialError) -> Fault {

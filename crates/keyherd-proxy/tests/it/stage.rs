@@ -76,7 +76,7 @@ impl Setting {
         let fleet = Fleet::new(Arc::new(provider.clone()), [profile]);
         let host = fleet.host();
         // Memory is trusted once somebody watches what changes.
-        drop(host.broker.events());
+        host.broker.watched().await;
         let exchange = Exchange::new(ExchangeParts {
             broker: host.broker.clone(),
             reach: Arc::new(Direct),
@@ -143,7 +143,7 @@ impl Stage {
 
     /// A request, and the answer's head.
     pub(crate) async fn open(&self, request: Request<Body>) -> Result<Response<AnswerBody>, Fault> {
-        self.gateway.answer(actor(), &self.bindings, request).await
+        self.gateway.answer(actor(), None, &self.bindings, request).await
     }
 
     /// A request, and the whole answer.

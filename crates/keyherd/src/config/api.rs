@@ -63,6 +63,12 @@ struct LimitsKeys {
     readiness_timeout: Duration,
     #[serde(rename = "gauges_age_max_seconds", deserialize_with = "seconds::<_, 10, 3_600_000>")]
     gauges_age_max: Duration,
+    #[serde(deserialize_with = "count::<_, _, 1, 100_000>")]
+    sessions_max: usize,
+    #[serde(rename = "session_idle_seconds", deserialize_with = "seconds::<_, 10_000, 31_536_000_000>")]
+    session_idle: Duration,
+    #[serde(rename = "session_life_seconds", deserialize_with = "seconds::<_, 10_000, 31_536_000_000>")]
+    session_life: Duration,
 }
 
 /// The API's settings, resolved.

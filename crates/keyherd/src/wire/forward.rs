@@ -39,8 +39,6 @@ const CA_LIFE: Duration = Duration::from_secs(20 * 365 * 24 * 60 * 60);
 /// One that is gone with its process, on clocks that may be off.
 const CA_OWN_SLACK: Duration = Duration::from_secs(24 * 60 * 60);
 const CA_OWN_LIFE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
-/// What a request waits for a human beyond the approval's own end.
-const APPROVAL_MARGIN: Duration = Duration::from_secs(5);
 /// Certificates are for all to read.
 const CA_MODE: u32 = 0o644;
 
@@ -201,8 +199,7 @@ fn gate(settings: &Settings, broker: &Broker, dialler: Dialler, lodger: Option<A
     Gate::new(GateParts {
         broker: broker.clone(),
         dialler,
-        // The approval's own end comes first, and says that nobody answered.
-        approval_wait: settings.options.approvals.timeout + APPROVAL_MARGIN,
+        approval_wait: settings.upstream.approval_wait,
         trail: Trail::new(broker.clone(), &settings.proxy.audit),
         signer: Arc::new(Hs256Signer::new(&broker.ports().hasher)),
         limits: settings.proxy.swap.clone(),

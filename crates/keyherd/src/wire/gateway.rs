@@ -48,7 +48,11 @@ impl GatewayDoor {
         let path = Path::parse(request.uri().path()).map_err(|fault| self.problem(fault))?;
         caller.may_use(path.name.as_str())?;
         let access = self.broker.access().await?;
-        let answer = self.gateway.answer(caller.actor(), &access.bindings, request).await;
+        let agent = match &caller {
+            Caller::Admin => None,
+            Caller::Agent(agent) => Some(&agent.name),
+        };
+        let answer = self.gateway.answer(caller.actor(), agent, &access.bindings, request).await;
         answer.map(reply).map_err(|fault| self.problem(fault))
     }
 
@@ -66,10 +70,14 @@ pub(super) fn problem_of(fault: Fault, now: Timestamp) -> Problem {
             return error.into();
         }
         Fault::Internal => return Problem::internal(),
+        Fault::Unasked(_) => {
+            let Fault::Unasked(error) = fault else { return Problem::internal() };
+            return error.into();
+        }
         Fault::BadRequest(_) | Fault::BrokenOff => Code::InvalidRequest,
         Fault::NotFound(_) => Code::NotFound,
         Fault::Denied(_) => Code::Denied,
-        Fault::Unapproved(_) => Code::ApprovalTimeout,
+        Fault::Unanswered(_) => Code::ApprovalTimeout,
         Fault::Busy(_) => Code::Busy,
         Fault::Uninjectable(_) => Code::Conflict,
         Fault::Crowded(_) => Code::Busy,

@@ -2,14 +2,14 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
 use url::Url;
 
-use crate::sandbox::{MARKER, Sandbox, finished};
+use crate::running::{Running, until_some};
+use crate::sandbox::{MARKER, Sandbox};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -80,15 +80,14 @@ fn granted() -> (u16, String) {
     (200, tokens.to_string())
 }
 
-/// Begins a login, and gives what it says up to a line with that in it.
-fn begin(sandbox: &Sandbox, args: &[&str], until: &str) -> (Child, String) {
+/// Begins a login, and gives the line with that in it.
+fn begin(sandbox: &Sandbox, args: &[&str], part: &str) -> (Running, String) {
     let all = [&["cred", "login", "a", "--provider", "generic", "--client-id", "app"], args].concat();
-    let mut child = sandbox.command(&all).stdin(Stdio::null()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.as_mut().unwrap()).lines().map_while(Result::ok);
-    let found = lines.find(|line| line.contains(until));
-    drop(lines);
-    let found = found.unwrap_or_else(|| panic!("it ended early: {:?}", child.wait()));
-    (child, found)
+    let running = Running::of(sandbox, sandbox.command(&all), "");
+    let line = until_some("it says where to log in", || {
+        running.err().lines().find(|line| line.contains(part)).map(str::to_owned)
+    });
+    (running, line)
 }
 
 fn visit(url: &str) -> String {
@@ -130,7 +129,7 @@ fn by_a_browsers_redirect() {
         "another's login"
     );
     assert!(visit(&format!("{redirect}?code=c0de&state={}", field("state"))).starts_with("HTTP/1.1 200"));
-    let ran = finished(child);
+    let ran = child.end();
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.starts_with("a: created (generic, active"), "{}", ran.out);
     let asked = provider.asked();
@@ -158,7 +157,7 @@ fn by_a_devices_code() {
     let args = ["--device", "--token-url", &token, "--device-url", &device];
     let (child, line) = begin(&sandbox, &args, "AB-CD");
     assert!(line.contains("https://id.example/d"), "{line}");
-    let ran = finished(child);
+    let ran = child.end();
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert_eq!(provider.asked().iter().filter(|line| line.contains("device_code=d3vice")).count(), 2);
     assert_eq!(sandbox.token(&["a"]).ok().out.trim(), format!("{MARKER}-at"));
@@ -174,7 +173,7 @@ fn what_is_refused_is_said() {
     let url = Url::parse(line.trim()).unwrap();
     let field = |name: &str| url.query_pairs().find(|(key, _)| key == name).unwrap().1.into_owned();
     visit(&format!("{}?error=access_denied&state={}", field("redirect_uri"), field("state")));
-    let ran = finished(child);
+    let ran = child.end();
     assert!(ran.code == 1 && ran.err.contains("access_denied"), "{ran:?}");
     let nowhere =
         ["cred", "login", "a", "--provider", "generic", "--client-id", "app", "--token-url", &token];

@@ -49,6 +49,8 @@ mod through;
 mod tls;
 // Rules and approvals.
 mod approvals;
+mod browser;
+mod consent;
 mod rules;
 mod upstream;
 // The forward proxy.

@@ -48,6 +48,11 @@ impl Upstream {
         Self { address, accounts }
     }
 
+    /// Where it is.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// From now on that account is answered so.
     pub(crate) fn fails(&self, account: &str, failing: Failing) {
         self.accounts.lock().unwrap().failing.insert(account.to_owned(), failing);

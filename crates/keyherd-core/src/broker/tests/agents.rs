@@ -50,8 +50,7 @@ async fn opens(host: &Host, key: &Secret) -> bool {
 /// A host that hears what others commit.
 async fn watching(stage: &Stage) -> Host {
     let host = stage.fleet.host();
-    drop(host.broker.events());
-    pass(60 * Duration::from_millis(1)).await;
+    host.broker.watched().await;
     host
 }
 

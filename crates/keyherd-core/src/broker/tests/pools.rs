@@ -113,8 +113,7 @@ pub(super) fn later(stage: &Stage, time: Duration) -> Timestamp {
 
 /// The host's watch has begun, so that memory is trusted until something is told.
 pub(super) async fn watching(host: &Host) {
-    drop(host.broker.events());
-    pass(SECOND).await;
+    host.broker.watched().await;
 }
 
 pub(super) fn shared<T>(value: T) -> Arc<T> {

@@ -17,7 +17,7 @@ use keyherd_core::provider::Profile;
 use keyherd_core::refresh::Ask;
 use tokio::sync::broadcast::Receiver;
 
-use super::bed::Bed;
+use super::bed::{Bed, soon};
 use crate::coordinator::{PostgresBell, PostgresBellOptions};
 use crate::postgres::{Target, WireOptions};
 use crate::store::engine::{Engine, Kind, Transaction};
@@ -142,11 +142,15 @@ async fn a_herd_costs_one_call_and_a_handful_of_statements() {
     let peers = join_all((0..PROCESSES).map(|_| peer(&bed, &provider))).await;
     // As in a server, which watches all the time. The first herd leaves time to prove that notices arrive.
     let mut news: Vec<_> = peers.iter().map(|peer| peer.broker.events()).collect();
+    soon(join_all(peers.iter().map(|peer| peer.broker.watched()))).await;
     herd(&peers, &mut news, &provider, "first").await;
     for peer in &peers {
-        while !peer.bell.trouble().await.is_empty() {
-            tokio::task::yield_now().await;
-        }
+        let heard = async {
+            while !peer.bell.trouble().await.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(heard).await;
     }
     let counted = herd(&peers, &mut news, &provider, "second").await;
     assert_eq!((provider.calls(), provider.reuses()), (2, 0));
@@ -180,7 +184,7 @@ async fn herd(
     connecting.await.unwrap();
     for (peer, news) in peers.iter().zip(news) {
         // What was told of its making is not the herd's.
-        while news.recv().await.unwrap().subject != name {}
+        soon(async { while news.recv().await.unwrap().subject != name {} }).await;
         peer.counts.taken();
     }
     let ask = Ask::foreground(Duration::from_secs(30));

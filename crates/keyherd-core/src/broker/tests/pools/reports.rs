@@ -252,8 +252,7 @@ async fn an_upstream_that_repeats_the_key_is_not_quoted() {
 async fn a_rest_holds_while_it_is_written() {
     let stage = pooled("a b", Strategy::Failover).await;
     let (broker, store, _host) = bent::process(&stage, None, None);
-    drop(broker.events());
-    pass(SECOND).await;
+    broker.watched().await;
     *store.cools_for.lock().expect("sound") = SECOND;
     let report = told("a", limit(later(&stage, HOUR)));
     let (writer, told) = (broker.clone(), report.clone());
