@@ -328,8 +328,11 @@ async fn http2_on_both_sides() {
         .header("authorization", format!("Bearer {lone}"))
         .body(full(""))
         .expect("is a request");
-    let answer = sender.send_request(request).await.expect("is answered");
-    let text = answer.into_body().collect().await.expect("is whole").to_bytes();
+    let asked = async {
+        let answer = sender.send_request(request).await.expect("is answered");
+        answer.into_body().collect().await.expect("is whole").to_bytes()
+    };
+    let text = tokio::time::timeout(Duration::from_secs(60), asked).await.expect("takes no minute");
     // It is no text by its media type, and passes as it is: that is how the test sees what upstream got.
     assert_eq!(text, r#"HTTP/2.0 "Bearer secret-lone""#);
 }
