@@ -30,6 +30,7 @@ const ROUTES: [(&str, &[&str]); 33] = [
     ("/v1/clients/{name}", &["put", "delete"]),
     ("/v1/agents", &["get", "post"]),
     ("/v1/agents/{name}", &["delete"]),
+    ("/v1/agents/{name}/env", &["get"]),
     ("/v1/bindings", &["get", "post"]),
     ("/v1/bindings/{id}", &["delete"]),
     ("/v1/audit", &["get"]),

@@ -7,18 +7,17 @@
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use keyherd_core::broker::{Acquired, Token};
 use keyherd_core::ids::Name;
 use keyherd_core::phantom::{Found, Place, hits};
 use keyherd_core::refresh::Refusal;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 use url::form_urlencoded;
 
 use super::Swapper;
 use super::line::Line;
-use super::request::place;
+use super::request::{place, whole};
 use super::table::Held;
 use crate::body::Incoming;
 use crate::fault::Fault;
@@ -53,7 +52,10 @@ impl Swapper {
             return Ok(Refreshed::Other(request));
         }
         let (head, body) = request.into_parts();
-        let body = self.token_request(body).await?;
+        let body = whole(body, REQUEST_LEN_MAX, &self.0.limits).await?;
+        let body = body.ok_or_else(|| {
+            Fault::BadRequest(format!("a token request has {REQUEST_LEN_MAX} bytes at most"))
+        })?;
         let mut named = find_in_head(&head, &held.table).own;
         let place = place(&head.headers);
         let found = hits(&*held.table, place.unwrap_or(Place::Text), &body);
@@ -75,17 +77,6 @@ impl Swapper {
                  phantom in it: log in with 'keyherd cred login'"
                     .into(),
             )),
-        }
-    }
-
-    async fn token_request(&self, body: Incoming) -> Result<Bytes, Fault> {
-        let whole = Limited::new(body, REQUEST_LEN_MAX).collect();
-        match timeout(self.0.limits.buffer_timeout, whole).await {
-            Ok(Ok(collected)) => Ok(collected.to_bytes()),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-                Err(Fault::BadRequest(format!("a token request has {REQUEST_LEN_MAX} bytes at most")))
-            }
-            Ok(Err(_)) | Err(_) => Err(Fault::BrokenOff),
         }
     }
 
