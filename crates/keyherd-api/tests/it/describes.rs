@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::world::World;
 
 /// The routes of the outside surface that exist now.
-const ROUTES: [(&str, &[&str]); 33] = [
+const ROUTES: [(&str, &[&str]); 34] = [
     ("/v1/rules", &["get", "post"]),
     ("/v1/rules/{id}", &["delete"]),
     ("/v1/rules/default", &["put"]),
