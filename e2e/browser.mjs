@@ -155,6 +155,10 @@ const steps = {
     await page.goto(`${stage.url}/ui/credentials`);
     await page.getByText('log in again').first().waitFor();
     await pictures(page, 'credentials');
+    await page.goto(stage.url);
+    await page.getByRole('link', { name: /reauth required/ }).click();
+    await page.locator('#list b', { hasText: 'mail' }).waitFor();
+    assert.equal(await page.locator('#list tbody tr:not(.note)').count(), 1);
   },
 
   async 'a rule is written, and tried before it is needed'(page) {

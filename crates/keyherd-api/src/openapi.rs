@@ -16,7 +16,9 @@ const BEARER: &str = "bearer";
 
 const ABOUT: &str = "An OAuth credential broker: however many ask, it happens once.\n\n\
     Requests of any method to `/gateway/{name}/{path}` go to the upstream of that name's binding, with its credential in \
-    place of the caller's key, which may then stand in `x-api-key` too. What they take and answer is upstream's to describe.";
+    place of the caller's key, which may then stand in `x-api-key` too. What they take and answer is upstream's to describe. \
+    Where a rule asks a human, a request is held with nothing sent; then 403 `denied` or `approval_timeout`, or it goes on.\n\n\
+    People have a dashboard at `/`, with sessions of its own below `/ui/`, which are no part of this description.";
 
 /// Info, security, and the schemas that every route shares.
 pub(crate) fn base() -> OpenApi {

@@ -26,8 +26,6 @@ const EXPIRES_IN: u64 = 3_600;
 const WAIT: Duration = Duration::from_secs(30);
 /// How long the account's first token lives: it is served once, and has ended when the herd comes.
 const LIFE: Duration = Duration::from_millis(500);
-/// The watch has begun.
-const SETTLED: Duration = Duration::from_millis(250);
 const HANDED_OUT: &str = "https://id.example/token";
 
 fn main() -> Outcome {

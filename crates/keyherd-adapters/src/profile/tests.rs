@@ -360,6 +360,10 @@ fn a_broken_file_is_named_and_not_passed_over() {
     assert!(
         matches!(profiles.find("acme"), Err(ProfileError::Unreadable(text)) if text.contains("acme.toml"))
     );
+    let pipe = folder.0.join("providers/pipe.toml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    assert!(matches!(profiles.find("pipe"), Err(ProfileError::Unreadable(text)) if text.contains("regular")));
     for outside in ["../slack", "/etc/passwd", "", "a/b", "..", "slack.toml\0"] {
         assert!(matches!(profiles.find(outside), Ok(None)), "{outside}");
         assert!(matches!(profiles.text(outside), Ok(None)), "{outside}");

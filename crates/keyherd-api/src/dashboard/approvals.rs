@@ -25,6 +25,8 @@ use crate::state::State;
 const OPEN_SHOWN: usize = 50;
 /// Ended ones below them.
 const ENDED_SHOWN: usize = 12;
+/// Entries of the audit log that are looked through for those: the page is asked for each second.
+const ENDED_DEPTH: i64 = 2_000;
 /// How long "for a time" may be, as it is offered.
 const TIMES: [(u64, &str); 5] =
     [(300, "5 minutes"), (900, "15 minutes"), (3_600, "1 hour"), (28_800, "8 hours"), (86_400, "1 day")];
@@ -170,7 +172,8 @@ fn is_flat(fields: &serde_json::Map<String, Value>) -> bool {
 
 /// The newest of those that ended, by the audit log: the store lists the oldest first.
 async fn ended(state: &State) -> Result<Vec<ApprovalView>, Failed> {
-    let wanted = Search { text: None, actions: &["approval.answer", "approval.timeout"] };
+    let actions = &["approval.answer", "approval.timeout"];
+    let wanted = Search { text: None, actions, depth: ENDED_DEPTH };
     let found = search::backwards(&*state.broker.ports().store, &wanted, None, ENDED_SHOWN).await?;
     let mut views = Vec::with_capacity(found.entries.len());
     for id in found.entries.iter().filter_map(|entry| ApprovalId::parse(&entry.subject)) {

@@ -47,7 +47,7 @@ async fn shown(
 ) -> Result<Response, Failed> {
     let text: Option<String> = fields.text("q").map(|text| text.chars().take(TEXT_LEN_MAX).collect());
     let before = fields.text("before").and_then(|text| text.parse::<i64>().ok()).filter(|before| *before > 0);
-    let search = Search { text: text.as_deref(), actions: &[] };
+    let search = Search { text: text.as_deref(), actions: &[], depth: search::LOOKED_AT_MAX };
     let found = search::backwards(&*state.broker.ports().store, &search, before, SHOWN).await?;
     let now = state.broker.now();
     let content = html! {

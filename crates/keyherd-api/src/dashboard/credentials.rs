@@ -18,6 +18,25 @@ use crate::state::State;
 
 /// Credentials on a page.
 const SHOWN: usize = 50;
+/// Credentials read at once where a state is looked for, and looked at for one page.
+const BATCH: usize = 500;
+const LOOKED_AT_MAX: usize = 2_000;
+/// What is offered to look for.
+const STATES: [&str; 7] =
+    ["active", "cooling", "disabled", "reauth_required", "uncertain", "blocked", "unavailable"];
+
+/// What is asked for: names that begin so, in that state, after that name.
+struct Wanted<'a> {
+    begins: Option<&'a str>,
+    state: Option<&'a str>,
+    after: Option<Name>,
+}
+
+/// Credentials of a page, and from which name on there may be more.
+struct Part {
+    found: Vec<Loaded>,
+    next: Option<String>,
+}
 
 /// `GET /ui/credentials`.
 pub(super) async fn page(
@@ -25,56 +44,89 @@ pub(super) async fn page(
     signed: Signed,
     fields: Fields,
 ) -> Result<Response, Failed> {
-    let begins = fields.text("q").and_then(|text| Name::parse(text).ok());
-    let after = fields.text("after").and_then(|text| Name::parse(text).ok());
-    let (found, next) = part(&state, begins.as_ref(), after).await?;
+    let wanted = Wanted {
+        begins: fields.text("q"),
+        state: fields.text("state"),
+        after: fields.text("after").and_then(|text| Name::parse(text).ok()),
+    };
     let now = state.broker.now();
+    let Part { found, next } = wanted.part(&state, now).await?;
     let content = html! {
         .title { h1 { "Credentials" } }
-        form.search role="search" method="get" action="/ui/credentials" {
-            label.visually-hidden for="q" { "Names that begin with" }
-            input #q type="search" name="q" value=(fields.text("q").unwrap_or_default()) placeholder="A name, or how it begins";
-            button type="submit" { "Find" }
-        }
-        section.card #list data-live="5000" {
-            @if found.is_empty() { p.empty { "There is none here: " code { "keyherd cred import FILE" } " brings one in." } }
-            @else { (table(&found, now)) }
-            @if let Some(next) = next { p.more { a.button href=(further(&next, fields.text("q"))) { "Further ones" } } }
+        (finder(&wanted))
+        section.card #list data-live=[wanted.state.is_none().then_some("5000")] {
+            @if found.is_empty() {
+                p.empty {
+                    @if next.is_some() { "None among those that were looked at." }
+                    @else { "There is none here: " code { "keyherd cred import FILE" } " brings one in." }
+                }
+            } @else { (table(&found, now)) }
+            @if let Some(next) = next { p.more { a.button href=(wanted.further(&next)) { "Further ones" } } }
         }
     };
     Ok(layout::page(&signed, Tab::Credentials, &content))
 }
 
-/// Those after a name, or those that begin so; and the last one where there are more.
-async fn part(
-    state: &State,
-    begins: Option<&Name>,
-    after: Option<Name>,
-) -> Result<(Vec<Loaded>, Option<String>), StoreError> {
-    let store = &state.broker.ports().store;
-    let mut found = Vec::new();
-    if let (Some(begins), None) = (begins, &after) {
-        // It stands before all that are longer.
-        found.extend(store.credential(begins).await?);
+fn finder(wanted: &Wanted<'_>) -> Markup {
+    html! {
+        form.search role="search" method="get" action="/ui/credentials" {
+            label.visually-hidden for="q" { "Names that begin with" }
+            input #q type="search" name="q" value=(wanted.begins.unwrap_or_default()) placeholder="A name, or how it begins";
+            label.visually-hidden for="state" { "In the state" }
+            select #state name="state" {
+                option value="" { "any state" }
+                @for one in STATES { option value=(one) selected[wanted.state == Some(one)] { (one.replace('_', " ")) } }
+            }
+            button type="submit" { "Find" }
+        }
     }
-    let start = after.as_ref().or(begins);
-    let fits =
-        |one: &Loaded| begins.is_none_or(|begins| one.credential.name.as_str().starts_with(begins.as_str()));
-    let listed = store.credentials(start, SHOWN + 1).await?;
-    found.extend(listed.into_iter().take_while(fits));
-    let next =
-        (found.len() > SHOWN).then(|| found.get(SHOWN - 1).map(|last| last.credential.name.to_string()));
-    found.truncate(SHOWN);
-    Ok((found, next.flatten()))
 }
 
-fn further(next: &str, begins: Option<&str>) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("after", next);
-    if let Some(begins) = begins {
-        query.append_pair("q", begins);
+impl Wanted<'_> {
+    /// Names stand in order. States are in no order: so many credentials are looked at, and then a person is asked.
+    async fn part(&self, state: &State, now: Timestamp) -> Result<Part, StoreError> {
+        let store = &state.broker.ports().store;
+        let begins = self.begins.and_then(|text| Name::parse(text).ok());
+        let fits = |one: &Loaded| self.state.is_none_or(|state| one.state(now).as_str() == state);
+        let mut found = Vec::new();
+        if let (Some(begins), None) = (&begins, &self.after) {
+            // It stands before all that are longer.
+            found.extend(store.credential(begins).await?.filter(fits));
+        }
+        let mut at = self.after.clone().or_else(|| begins.clone());
+        let batch = if self.state.is_some() { BATCH } else { SHOWN + 1 };
+        let mut looked_at = 0;
+        loop {
+            let part = store.credentials(at.as_ref(), batch).await?;
+            let is_last = part.len() < batch;
+            for one in part {
+                let name = one.credential.name.as_str();
+                if begins.as_ref().is_some_and(|begins| !name.starts_with(begins.as_str())) {
+                    return Ok(Part { found, next: None });
+                }
+                if found.len() == SHOWN && fits(&one) {
+                    return Ok(Part { found, next: at.map(|name| name.to_string()) });
+                }
+                at = Some(one.credential.name.clone());
+                looked_at += 1;
+                found.extend(Some(one).filter(fits));
+            }
+            if is_last || looked_at >= LOOKED_AT_MAX {
+                return Ok(Part { found, next: at.filter(|_| !is_last).map(|name| name.to_string()) });
+            }
+        }
     }
-    format!("/ui/credentials?{}", query.finish())
+
+    fn further(&self, next: &str) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("after", next);
+        for (name, value) in [("q", self.begins), ("state", self.state)] {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        format!("/ui/credentials?{}", query.finish())
+    }
 }
 
 fn table(found: &[Loaded], now: Timestamp) -> Markup {

@@ -59,7 +59,9 @@ pub(super) fn shares(parts: &[(String, u64)]) -> Markup {
         }
         ul.legend {
             @for (name, count, ..) in &drawn {
-                li { span.dot.(words::tone(name)) {} b { (words::count(*count)) } " " (name.replace('_', " ")) }
+                li { a href={ "/ui/credentials?state=" (name) } {
+                    span.dot.(words::tone(name)) {} b { (words::count(*count)) } " " (name.replace('_', " "))
+                } }
             }
             @if drawn.is_empty() { li.muted { "none yet" } }
         }

@@ -5,7 +5,7 @@ use axum::extract::{FromRequest, FromRequestParts};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use url::form_urlencoded;
 
 use super::layout;
@@ -67,7 +67,7 @@ impl FromRequest<State> for OpenForm {
     type Rejection = Response;
 
     async fn from_request(request: Request<Body>, state: &State) -> Result<Self, Response> {
-        if !is_from_here(request.headers()) {
+        if !is_from_here(request.uri(), request.headers()) {
             return Err(strange());
         }
         read(request, state).await.map(Self)
@@ -79,7 +79,7 @@ impl FromRequest<State> for Form {
 
     async fn from_request(request: Request<Body>, state: &State) -> Result<Self, Response> {
         let signed = signed(request.headers(), state, true).ok_or_else(logged_out)?;
-        if !is_from_here(request.headers()) {
+        if !is_from_here(request.uri(), request.headers()) {
             return Err(strange());
         }
         let fields = read(request, state).await?;
@@ -95,12 +95,15 @@ fn signed(headers: &HeaderMap, state: &State, touches: bool) -> Option<Signed> {
 }
 
 /// Browsers say where a form was sent from. One that says nothing has shown what only our pages know.
-fn is_from_here(headers: &HeaderMap) -> bool {
+///
+/// Over HTTP/2 our own name stands in `:authority`, and there is no Host (RFC 9113, section 8.3.1).
+fn is_from_here(uri: &Uri, headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let is_same_site = text("sec-fetch-site").is_none_or(|site| site == "same-origin");
     let is_ours = text(ORIGIN.as_str()).is_none_or(|origin| {
         let named = origin.split_once("://").map(|(_, authority)| authority);
-        named.is_some() && named == text(HOST.as_str())
+        let ours = text(HOST.as_str()).or_else(|| uri.authority().map(http::uri::Authority::as_str));
+        named.is_some() && named == ours
     });
     is_same_site && is_ours
 }
@@ -138,27 +141,30 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(origin: Option<&str>, site: Option<&str>, expected: bool) {
-        let mut headers = HeaderMap::new();
-        headers.insert(HOST, "localhost:8484".parse().expect("is a value"));
-        if let Some(origin) = origin {
-            headers.insert(ORIGIN, origin.parse().expect("is a value"));
-        }
-        if let Some(site) = site {
-            headers.insert("sec-fetch-site", site.parse().expect("is a value"));
-        }
-        assert_eq!(is_from_here(&headers), expected, "{origin:?} {site:?}");
+    fn check(uri: &str, host: Option<&str>, origin: Option<&str>, site: Option<&str>, expected: bool) {
+        let lines = [("host", host), ("origin", origin), ("sec-fetch-site", site)];
+        let lines = lines.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let headers: HeaderMap = lines
+            .map(|(name, value)| (name.parse().expect("is a name"), value.parse().expect("is a value")))
+            .collect();
+        let got = is_from_here(&uri.parse().expect("is a target"), &headers);
+        assert_eq!(got, expected, "{uri} {host:?} {origin:?} {site:?}");
     }
 
     #[test]
     fn forms_of_other_sites_are_refused() {
-        check(None, None, true);
-        check(Some("http://localhost:8484"), Some("same-origin"), true);
-        check(Some("http://localhost:8485"), Some("same-site"), false);
-        check(Some("http://localhost:8485"), None, false);
-        check(Some("null"), None, false);
-        check(None, Some("cross-site"), false);
-        check(None, Some("same-site"), false);
+        let host = Some("localhost:8484");
+        check("/", host, None, None, true);
+        check("/", host, Some("http://localhost:8484"), Some("same-origin"), true);
+        check("/", host, Some("http://localhost:8485"), Some("same-site"), false);
+        check("/", host, Some("http://localhost:8485"), None, false);
+        check("/", host, Some("null"), None, false);
+        check("/", host, None, Some("cross-site"), false);
+        check("/", host, None, Some("same-site"), false);
+        // HTTP/2.
+        check("https://keyherd.example/ui/login", None, Some("https://keyherd.example"), None, true);
+        check("https://keyherd.example/ui/login", None, Some("https://evil.example"), None, false);
+        check("/ui/login", None, Some("https://evil.example"), None, false);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use keyherd_core::ports::{Store, StoreError};
 
 /// Entries read at once.
 const BATCH: i64 = 1_000;
-/// Entries looked at in one search.
-const LOOKED_AT_MAX: i64 = 20_000;
+/// Entries looked at in one search that a person asked for.
+pub(super) const LOOKED_AT_MAX: i64 = 20_000;
 
 /// What is looked for.
 pub(super) struct Search<'a> {
@@ -17,6 +17,8 @@ pub(super) struct Search<'a> {
     pub(super) text: Option<&'a str>,
     /// One of these actions; none: any.
     pub(super) actions: &'a [&'a str],
+    /// Entries looked at, at most.
+    pub(super) depth: i64,
 }
 
 /// What was found, the newest first.
@@ -50,7 +52,7 @@ pub(super) async fn backwards(
         Some(before) => before,
         None => store.tail(1).await?.last().map_or(1, |last| last.seq.saturating_add(1)),
     };
-    let floor = end.saturating_sub(LOOKED_AT_MAX).max(1);
+    let floor = end.saturating_sub(search.depth).max(1);
     let (mut at, mut entries) = (end, Vec::new());
     // The first page of a log that is not searched wants no more than it shows.
     let batch = if search.text.is_none() && search.actions.is_empty() {

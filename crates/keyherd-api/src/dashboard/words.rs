@@ -11,10 +11,10 @@ use crate::documents::Moment;
 /// Numbers that the log has as times, in milliseconds: from 2001 on. Nothing else that is counted is as large.
 const MILLIS: std::ops::Range<i64> = 1_000_000_000_000..10_000_000_000_000;
 
-/// A time that is ahead, counted down by the page; or one that is past.
+/// A time that is ahead, counted down by the page from what is left of it here; or one that is past.
 pub(super) fn countdown(at: Moment, now: Timestamp) -> Markup {
-    let millis = at.timestamp().as_millis();
-    html! { time datetime=(at) title=(at) data-until=(millis) { (relative(at.timestamp(), now)) } }
+    let left = at.timestamp().as_millis().saturating_sub(now.as_millis());
+    html! { time datetime=(at) title=(at) data-left=(left) { (relative(at.timestamp(), now)) } }
 }
 
 /// A time that is past.

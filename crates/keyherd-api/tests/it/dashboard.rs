@@ -218,6 +218,14 @@ async fn lists_are_paged_and_searched() {
         browser.get("/ui/credentials?q=acme-07").await.text.contains("<b>acme-07</b>"),
         "the name itself"
     );
+    world.ask("PATCH", "/v1/credentials/acme-31", Some(json!({"disabled": true}))).await;
+    let found = browser.get("/ui/credentials?state=disabled").await.text;
+    assert!(found.contains("<b>acme-31</b>") && found.matches("<b>acme-").count() == 1, "{found}");
+    let first = browser.get("/ui/credentials?state=active").await.text;
+    assert!(first.contains("after=acme-50&amp;state=active"), "{first}");
+    let second = browser.get("/ui/credentials?state=active&after=acme-50").await.text;
+    assert_eq!(second.matches("<b>acme-").count(), 9, "{second}");
+    assert!(browser.get("/").await.text.contains("/ui/credentials?state=active"));
     assert!(browser.get("/ui/credentials?q=zzz").await.text.contains("There is none here"));
     let log = browser.get("/ui/audit").await.text;
     assert_eq!(log.matches("<tr id=\"entry-").count(), 50, "{log}");

@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::peer::{self, Context};
 use super::signals::Signals;
 use crate::config::{Environment, Flags, ListenFlags, Settings};
-use crate::demo::{Failover, Outcome, Screen, Stage};
+use crate::demo::{Answerer, Asking, Failover, Outcome, Screen, Stage};
 use crate::wire::{self, ADMIN_TOKEN_FILE, Door, GatewayDoor, Wired, admin_token};
 
 /// Where the demo's API listens unless it is told otherwise: any free port, beside a real server.
@@ -22,7 +22,8 @@ const LISTEN: &str = "127.0.0.1:0";
 ///
 /// Everything happens in a temporary data folder with a provider of its own; nothing of yours is touched. Shows 1,000
 /// tasks and 24 processes that ask for one expiring token, three times, and the same herd without keyherd; then 1,000
-/// requests through a pool of two accounts, of which the first is used up on the way. Then it goes on serving until
+/// requests through a pool of two accounts, of which the first is used up on the way; then 1,000 requests that a human has
+/// to allow, with one prompt. You answer it in the dashboard, or with --once the demo does. Then it goes on serving until
 /// Ctrl-C.
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
@@ -46,7 +47,7 @@ struct Serving {
 
 #[derive(Serialize)]
 struct Shown<'a> {
-    scenes: (&'a Outcome, &'a Failover),
+    scenes: (&'a Outcome, &'a Failover, &'a Asking),
     api: &'a str,
     data: String,
     ok: bool,
@@ -74,7 +75,7 @@ impl Demo {
         let serving = Serving::start(&stage, self.api).await?;
         let mut signals = Signals::listen()?;
         let outcome = tokio::select! {
-            outcome = show(&context, &stage, &serving) => outcome,
+            outcome = show(&context, &stage, &serving, self.once) => outcome,
             exit = signals.next() => Err(Failure::silent(exit)),
         };
         let outcome = match outcome {
@@ -100,6 +101,8 @@ impl Serving {
             .listening
             .resolve(&ListenFlags { api: listen, ..ListenFlags::default() }, &environment)?;
         let metrics = Metrics::install().map_err(Failure::failed)?;
+        // The herd of scene 3 has its connections in this process too.
+        wire::raise_limit();
         let wired = wire::open(&settings).await?;
         let gateway = GatewayDoor::open(&settings, &wired).await?;
         let door = Door::open(&api, &wired, metrics, &admin_token(&settings.data)?, gateway.clone()).await?;
@@ -118,15 +121,18 @@ impl Serving {
 }
 
 /// All scenes: whether each held.
-async fn show(context: &Context, stage: &Stage, serving: &Serving) -> Result<bool, Failure> {
+async fn show(context: &Context, stage: &Stage, serving: &Serving, once: bool) -> Result<bool, Failure> {
     let screen = Screen::new(context.out);
     screen.opening()?;
     let refreshed = stage.refresh_once(&serving.wired, &screen).await?;
     let moved = stage.fail_over_once(&serving.wired, &screen).await?;
-    let ok = refreshed.is_ok() && moved.is_ok();
+    let token_file = serving.settings.data.join(ADMIN_TOKEN_FILE).display().to_string();
+    let answerer = if once { Answerer::Itself } else { Answerer::Person { url: &serving.url, token_file } };
+    let asked = stage.ask_once(&serving.wired, &serving.url, answerer, &screen).await?;
+    let ok = refreshed.is_ok() && moved.is_ok() && asked.is_ok();
     if context.out.is_json() {
         let data = stage.data().display().to_string();
-        context.out.json(&Shown { scenes: (&refreshed, &moved), api: &serving.url, data, ok })?;
+        context.out.json(&Shown { scenes: (&refreshed, &moved, &asked), api: &serving.url, data, ok })?;
     }
     Ok(ok)
 }

@@ -6,6 +6,7 @@ mod agent;
 mod audit;
 mod binding;
 mod ca;
+mod channel;
 mod client;
 mod cooldown;
 mod cred;
@@ -105,6 +106,7 @@ enum Command {
     Run(run::Run),
     GitCredential(git_credential::GitCredential),
     Ca(ca::Ca),
+    Channel(channel::Channel),
     Migrate(migrate::Migrate),
     Doctor(doctor::Doctor),
 }
@@ -124,6 +126,9 @@ pub(crate) fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     if let Command::Demo(_) = cli.command {
         demo::Demo::refuse(&cli.flags)?;
+    }
+    if let Command::Channel(command) = &cli.command {
+        return Err(command.refuse());
     }
     let environment = Environment::of_process();
     let is_run = matches!(cli.command, Command::Run(_));
@@ -161,6 +166,8 @@ async fn dispatch(command: Command, context: Context) -> Result<(), Failure> {
         Command::GitCredential(command) => command.run(context).await,
         Command::Run(command) => command.run(context).await,
         Command::Ca(command) => command.run(context).await,
+        // Refused before anything was opened.
+        Command::Channel(command) => Err(command.refuse()),
         Command::Migrate(command) => command.run(context).await,
         Command::Doctor(command) => command.run(context).await,
     }

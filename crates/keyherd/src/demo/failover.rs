@@ -9,13 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyherd_adapters::system::OsEntropy;
-use keyherd_core::audit::Actor;
 use keyherd_core::broker::{Acquired, Broker, ConnectMode, Report, Token};
 use keyherd_core::credential::{Draft, DraftFields};
 use keyherd_core::ids::Name;
 use keyherd_core::pool::Strategy;
-use keyherd_core::ports::Entropy;
 use keyherd_core::ports::store::AuditStore;
 use keyherd_core::provider::Body;
 use keyherd_core::refresh::Ask;
@@ -28,7 +25,7 @@ use self::naive::Naive;
 use super::herd;
 use super::screen::Screen;
 use super::upstream::DemoUpstream;
-use super::{PROCESSES, TASKS};
+use super::{PROCESSES, TASKS, actor, key};
 use crate::cli::Failure;
 use crate::wire::Wired;
 
@@ -115,11 +112,6 @@ async fn api(keys: &[String; 2]) -> Result<Arc<DemoUpstream>, Failure> {
     started.map_err(|error| Failure::failed(format!("the demo's API cannot be started: {error}")))
 }
 
-fn key() -> Result<String, Failure> {
-    let entropy = OsEntropy::new().map_err(Failure::failed)?;
-    Ok(format!("demo-key-{:016x}{:016x}", entropy.id(), entropy.id()))
-}
-
 async fn make_pool(wired: &Wired, keys: &[String; 2]) -> Result<(), Failure> {
     let mut members = Vec::new();
     for (name, key) in MEMBERS.into_iter().zip(keys) {
@@ -204,8 +196,4 @@ async fn processes(data: &Path, expected: &str) -> Result<usize, Failure> {
         moved += usize::from(is_moved);
     }
     Ok(moved)
-}
-
-fn actor() -> Actor {
-    Actor::new("demo")
 }

@@ -1,10 +1,12 @@
-//! `keyherd demo`: what happens when a thousand ask at once, with keyherd and without; and when an account is used up.
+//! `keyherd demo`: what happens when a thousand ask at once, with keyherd and without; when an account is used up; and
+//! when a human is to be asked.
 //!
 //! Owns the stage: a provider of its own that rotates refresh tokens and revokes an account whose spent token comes
 //! back, a server in a temporary data folder, and a herd of tasks and real processes. Touches nothing of the user's,
 //! and prints no token.
 
 mod account;
+mod asking;
 mod failover;
 mod folder;
 mod herd;
@@ -17,14 +19,15 @@ mod upstream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyherd_adapters::system::SystemClock;
+use keyherd_adapters::system::{OsEntropy, SystemClock};
 use keyherd_api::documents::CredentialDocument;
 use keyherd_core::audit::Actor;
 use keyherd_core::broker::ConnectMode;
-use keyherd_core::ports::Clock;
+use keyherd_core::ports::{Clock, Entropy};
 use keyherd_core::secret::Secret;
 use serde::Serialize;
 
+pub(crate) use self::asking::{Answerer, Asking};
 pub(crate) use self::failover::Failover;
 use self::folder::TemporaryFolder;
 use self::herd::Round;
@@ -88,6 +91,17 @@ impl Stage {
         failover::play(wired, self.data(), screen).await
     }
 
+    /// Goes through scene 3, at the server there.
+    pub(crate) async fn ask_once(
+        &self,
+        wired: &Wired,
+        url: &str,
+        answerer: Answerer<'_>,
+        screen: &Screen,
+    ) -> Result<Asking, Failure> {
+        asking::play(wired, url, answerer, screen).await
+    }
+
     /// Goes through scene 1.
     pub(crate) async fn refresh_once(&self, wired: &Wired, screen: &Screen) -> Result<Outcome, Failure> {
         let account = self.provider.open_account(CREDENTIAL);
@@ -141,6 +155,16 @@ async fn expired(wired: &Wired) -> Result<(), Failure> {
         tokio::time::sleep(wired.broker.now().until(end - LIFETIME * 45 / 100)).await;
     }
     Ok(())
+}
+
+/// A key that opens nothing but the demo's own API.
+fn key() -> Result<String, Failure> {
+    let entropy = OsEntropy::new().map_err(Failure::failed)?;
+    Ok(format!("demo-key-{:016x}{:016x}", entropy.id(), entropy.id()))
+}
+
+fn actor() -> Actor {
+    Actor::new("demo")
 }
 
 /// Now, for how long things took.

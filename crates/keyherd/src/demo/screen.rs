@@ -128,6 +128,10 @@ impl Live {
         Self(bar)
     }
 
+    pub(super) fn waiting(&self, waiting: usize) {
+        self.0.set_message(format!("{waiting} wait"));
+    }
+
     pub(super) fn at(&self, done: usize) {
         self.0.set_position(done as u64);
     }

@@ -52,6 +52,11 @@ impl DemoUpstream {
         Ok(upstream)
     }
 
+    /// Where it is.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// What came with that key so far.
     pub(super) fn counts(&self, key: &str) -> Counts {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,10 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Request};
+use crate::place::{Place, everywhere};
 use crate::provider::Provider;
 use crate::sandbox::{Sandbox, in_seconds, until};
 use crate::server::Server;
 use crate::upstream::Upstream;
+
+everywhere!(requests_wait_at_one_host_and_are_answered_at_another);
 
 /// Requests that wait for one answer.
 const WAITING: usize = 20;
@@ -14,6 +17,9 @@ const WAITING: usize = 20;
 struct Stage {
     sandbox: Sandbox,
     server: Server,
+    /// Where answers are given.
+    other: Option<Server>,
+    _peer: Option<Sandbox>,
     upstream: Upstream,
     key: String,
     _provider: Provider,
@@ -21,14 +27,28 @@ struct Stage {
 
 impl Stage {
     fn new(config: &str) -> Self {
-        let (sandbox, provider, upstream) = (Sandbox::new(), Provider::new(), Upstream::new());
+        let sandbox = Sandbox::new();
         sandbox.configure(config);
+        Self::of(sandbox)
+    }
+
+    /// Two hosts of one store.
+    fn pair(place: Place) -> Self {
+        let stage = Self::of(place.sandbox());
+        let peer = (place != Place::Sqlite).then(|| stage.sandbox.peer());
+        let other = Server::start(peer.as_ref().unwrap_or(&stage.sandbox));
+        Self { other: Some(other), _peer: peer, ..stage }
+    }
+
+    fn of(sandbox: Sandbox) -> Self {
+        let (provider, upstream) = (Provider::new(), Upstream::new());
         sandbox.import("acme", &provider, &in_seconds(3_600));
         let url = upstream.url();
         sandbox.run(&["binding", "add", "acme", "--host", "127.0.0.1", "--upstream", &url]).ok();
         let made = sandbox.run(&["--json", "agent", "create", "bot", "--allow", "acme"]).ok().json();
         let key = made["key"].as_str().unwrap().to_owned();
-        Self { server: Server::start(&sandbox), sandbox, upstream, key, _provider: provider }
+        let server = Server::start(&sandbox);
+        Self { sandbox, server, other: None, _peer: None, upstream, key, _provider: provider }
     }
 
     fn request(&self, method: &str) -> Request {
@@ -36,8 +56,18 @@ impl Stage {
         Request::new(method, &url, &[("authorization", &format!("Bearer {}", self.key))], "")
     }
 
+    /// Written by the host that decides by it: a command's rule would be known there a moment later.
+    fn asks_about(&self, rule: &Value) {
+        let (status, text) = self.server.ask("POST", "/v1/rules", &rule.to_string());
+        assert_eq!(status, 201, "{text}");
+    }
+
+    fn answers(&self) -> &Server {
+        self.other.as_ref().unwrap_or(&self.server)
+    }
+
     fn open(&self) -> Vec<Value> {
-        let (_, text) = self.server.ask("GET", "/v1/approvals?state=open", "");
+        let (_, text) = self.answers().ask("GET", "/v1/approvals?state=open", "");
         serde_json::from_str::<Value>(&text).unwrap()["items"].as_array().unwrap().clone()
     }
 
@@ -54,7 +84,7 @@ impl Stage {
             assert_eq!(self.upstream.calls("acme"), before, "something was sent before the answer");
             let id = self.open()[0]["id"].as_str().unwrap().to_owned();
             let body = json!({"decision": decision}).to_string();
-            let (status, text) = self.server.ask("POST", &format!("/v1/approvals/{id}/answer"), &body);
+            let (status, text) = self.answers().ask("POST", &format!("/v1/approvals/{id}/answer"), &body);
             assert_eq!(status, 200, "{text}");
             waiting.into_iter().map(|one| one.join().unwrap()).collect()
         })
@@ -64,7 +94,7 @@ impl Stage {
 #[test]
 fn requests_wait_for_one_answer_and_go_together() {
     let stage = Stage::new("");
-    stage.sandbox.run(&["rule", "add", "ask", "--host", "127.0.0.1", "--path", "/v1/**"]).ok();
+    stage.asks_about(&json!({"verdict": "ask", "host": "127.0.0.1", "path": "/v1/**"}));
     let answers = stage.held("GET", WAITING, "allow_once");
     assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
     assert_eq!(stage.upstream.calls("acme"), WAITING);
@@ -99,4 +129,16 @@ fn nobody_answers_and_that_is_said() {
     let admins = Request::new("GET", &url, &[("authorization", &admin)], "").send().unwrap();
     assert_eq!((admins.status, admins.json()["code"].as_str()), (403, Some("denied")), "{admins:?}");
     assert_eq!(stage.upstream.calls("acme"), 0);
+}
+
+fn requests_wait_at_one_host_and_are_answered_at_another(place: Place) {
+    let stage = Stage::pair(place);
+    stage.asks_about(&json!({"verdict": "ask", "host": "127.0.0.1"}));
+    let answers = stage.held("POST", WAITING, "allow_once");
+    assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+    assert_eq!(stage.upstream.calls("acme"), WAITING);
+    let log = stage.sandbox.run(&["audit", "export"]).ok().out;
+    let entries =
+        |action: &str| log.lines().filter(|line| line.contains(&format!("\"action\":\"{action}\""))).count();
+    assert_eq!((entries("approval.open"), entries("approval.answer")), (1, 1));
 }

@@ -19,6 +19,10 @@ fn once_for_programs() {
     assert_eq!((scene["cooldowns"].as_u64(), scene["failovers"].as_u64()), (Some(1), Some(1)), "{scene}");
     assert_eq!(scene["processes_moved"], scene["processes"]);
     assert!(scene["refused"].as_u64() < scene["without"]["refused"].as_u64(), "{scene}");
+    let scene = &shown["scenes"][2];
+    assert_eq!((&scene["scene"], &scene["requests"]), (&"ask_once".into(), &1_000.into()));
+    assert_eq!((scene["prompts"].as_u64(), scene["sent_before"].as_u64()), (Some(1), Some(0)), "{scene}");
+    assert_eq!((&scene["served"], &scene["covered"]), (&scene["requests"], &scene["requests"]), "{scene}");
     let data = std::path::PathBuf::from(shown["data"].as_str().unwrap());
     assert!(!data.exists(), "the demo leaves nothing behind");
     assert!(!sandbox.data().exists(), "the user's data folder is not touched");

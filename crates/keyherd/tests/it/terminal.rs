@@ -3,8 +3,11 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use serde_json::{Value, json};
+
 use crate::provider::{Provider, access_token};
 use crate::sandbox::{MARKER, Sandbox, in_seconds, leash};
+use crate::server::Server;
 
 /// Runs a command on a terminal of its own and types these lines; what the terminal showed.
 fn typed(sandbox: &Sandbox, args: &[&str], lines: &[&str]) -> Option<(bool, String)> {
@@ -63,4 +66,30 @@ fn what_is_typed_is_not_shown() {
     assert!(is_done && shown.contains("client app of generic is set"), "{shown}");
     assert!(!shown.contains(MARKER), "{shown}");
     assert_eq!(sandbox.run(&["--json", "client", "list"]).ok().json()["items"][0]["has_client_secret"], true);
+}
+
+#[test]
+fn an_approval_is_answered_by_keys() {
+    let sandbox = Sandbox::new();
+    let server = Server::start(&sandbox);
+    let ask = |key: &str| {
+        let body = json!({"agent": "builder", "key": key, "question": {"tool": key}}).to_string();
+        let (status, text) = server.ask("POST", "/v1/approvals", &body);
+        assert_eq!(status, 201, "{text}");
+        let view: Value = serde_json::from_str(&text).unwrap();
+        view["id"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (ask("fs.delete"), ask("fs.write"));
+    let lines = [format!("D {first}"), format!("a {second}"), "?".into(), format!("a {first}"), "q".into()];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let Some((is_done, shown)) = typed(&sandbox, &["approval", "watch"], &lines) else { return };
+    assert!(is_done, "{shown}");
+    assert!(shown.contains("a allow once") && shown.contains("is not open any more"), "{shown}");
+    let decided = |id: &str| {
+        let (_, text) = server.ask("GET", &format!("/v1/approvals/{id}"), "");
+        let view: Value = serde_json::from_str(&text).unwrap();
+        (view["decision"].as_str().unwrap().to_owned(), view["answered_by"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(decided(&first), ("always_deny".into(), "cli".into()), "{shown}");
+    assert_eq!(decided(&second), ("allow_once".into(), "cli".into()), "{shown}");
 }

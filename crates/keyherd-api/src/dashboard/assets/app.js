@@ -13,8 +13,10 @@ const live = () => [...document.querySelectorAll('[data-live][id]')];
 
 // A section that a person is about to use stays as it is.
 function inUse(section) {
-  const active = document.activeElement;
-  return pressed || (active && active.matches('select, input') && section.contains(active));
+  const [active, selection] = [document.activeElement, getSelection()];
+  const isTyping = active?.matches('select, input') && section.contains(active);
+  const isSelected = selection && !selection.isCollapsed && section.contains(selection.anchorNode);
+  return pressed || isTyping || isSelected;
 }
 
 function put(next) {
@@ -85,12 +87,29 @@ function span(seconds) {
   return `${Math.floor(seconds / 86400)} d ${Math.floor((seconds % 86400) / 3600)} h`;
 }
 
-// What is counted down. The times are the server's; what this machine's clock is off by is seen when a page comes.
+// What is counted down, from when the page had it: this machine's clock may be another one than the server's.
+const seen = new WeakMap();
+
 function count() {
-  for (const time of document.querySelectorAll('time[data-until]')) {
-    const left = Math.floor((Number(time.dataset.until) - Date.now()) / 1000);
+  for (const time of document.querySelectorAll('time[data-left]')) {
+    if (!seen.has(time)) seen.set(time, performance.now());
+    const left = Math.floor((Number(time.dataset.left) - (performance.now() - seen.get(time))) / 1000);
     const text = left >= 1 ? `in ${span(left)}` : left > -2 ? 'now' : time.textContent;
     if (time.textContent !== text) time.textContent = text;
+  }
+}
+
+// A page that nobody sees listens to nothing: browsers have few connections to one server.
+let stream = null;
+
+function listen() {
+  if (document.hidden) {
+    stream?.close();
+    stream = null;
+  } else if (!stream || stream.readyState === EventSource.CLOSED) {
+    stream = new EventSource('/ui/live');
+    stream.onmessage = soon;
+    soon();
   }
 }
 
@@ -100,8 +119,8 @@ function begin() {
   document.addEventListener('pointerdown', () => { pressed = true; });
   document.addEventListener('pointerup', () => { setTimeout(() => { pressed = false; }, 0); });
   document.addEventListener('pointercancel', () => { pressed = false; });
-  document.addEventListener('visibilitychange', soon);
-  new EventSource('/ui/live').onmessage = soon;
+  document.addEventListener('visibilitychange', listen);
+  listen();
   setInterval(count, 1000);
   let since = 0;
   setInterval(() => {
