@@ -82,7 +82,7 @@ impl Server {
         let watch = Stopwatch::start();
         let mut command = command(binary, data);
         command
-            .args(["--json", "serve", "--api", "127.0.0.1:0"])
+            .args(["--json", "serve", "--api", "127.0.0.1:0", "--proxy", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .env("KEYHERD_LOG", "error");
         let mut child = command.spawn()?;

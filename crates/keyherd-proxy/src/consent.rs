@@ -26,7 +26,8 @@ pub(crate) async fn consent(
     if permit.allows { Ok(()) } else { Err(refused(&permit, target.destination.host())) }
 }
 
-fn refused(permit: &Permit, host: &str) -> Fault {
+/// What a caller is told who may not.
+pub(crate) fn refused(permit: &Permit, host: &str) -> Fault {
     match &permit.by {
         PermittedBy::Rule(id) => Fault::Denied(format!("rule {id} denies requests such as this to {host}")),
         PermittedBy::Remembered(id) => Fault::Denied(format!(

@@ -24,7 +24,7 @@ pub enum Fault {
     /// Nobody could be asked.
     #[error(transparent)]
     Unasked(#[from] AskError),
-    /// Too much is asked for at once.
+    /// Too much is under way here.
     #[error("{0}")]
     Busy(String),
     /// There is no token now.

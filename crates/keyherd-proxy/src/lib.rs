@@ -35,6 +35,6 @@ pub use self::inject::{BadInjection, Inject, Placed};
 pub use self::limits::ExchangeLimits;
 pub use self::order::{Order, Own};
 pub use self::recheck::Recheck;
-pub use self::swapper::{Gate, Guarded, SwapLimits, Swapper, Trail, TrailLimits};
+pub use self::swapper::{Gate, GateParts, Guarded, SwapLimits, Swapper, Trail, TrailLimits};
 pub use self::target::Target;
 pub use self::upstream::{Direct, Reach};

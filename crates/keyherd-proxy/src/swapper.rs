@@ -8,6 +8,7 @@ mod inject;
 mod line;
 mod request;
 mod table;
+mod token_endpoint;
 mod trail;
 
 use std::sync::Arc;
@@ -19,16 +20,16 @@ use keyherd_core::agent::Agent;
 use keyherd_core::broker::{Acquired, Broker};
 use keyherd_core::ids::Name;
 use keyherd_core::phantom::{Needle, Needles};
-use keyherd_core::ports::TokenSigner;
 use keyherd_core::refresh::Ask;
 use keyherd_core::secret::Secret;
 
 use self::gate::Wish;
-pub use self::gate::{Gate, Guarded};
+pub use self::gate::{Gate, GateParts, Guarded};
 use self::inject::SwapInject;
 use self::line::Line;
-use self::request::Read;
-use self::table::{Held, Tables};
+use self::request::{Read, streamed};
+use self::table::Held;
+use self::token_endpoint::Refreshed;
 pub use self::trail::{Trail, TrailLimits};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
@@ -72,7 +73,6 @@ struct Inner {
     exchange: Exchange,
     broker: Broker,
     gate: Gate,
-    tables: Tables,
     limits: SwapLimits,
 }
 
@@ -82,15 +82,8 @@ struct Others(Vec<(Name, Secret)>);
 
 impl Swapper {
     /// Over an exchange, for those whom the gate lets pass.
-    pub fn new(
-        exchange: Exchange,
-        broker: Broker,
-        gate: Gate,
-        signer: Arc<dyn TokenSigner>,
-        limits: SwapLimits,
-    ) -> Self {
-        let tables = Tables::new(broker.clone(), signer, &limits);
-        Self(Arc::new(Inner { exchange, broker, gate, tables, limits }))
+    pub fn new(exchange: Exchange, broker: Broker, gate: Gate, limits: SwapLimits) -> Self {
+        Self(Arc::new(Inner { exchange, broker, gate, limits }))
     }
 
     /// Passes a request on with its phantoms swapped, and the answer back with secrets swapped.
@@ -103,7 +96,7 @@ impl Swapper {
         request: Request<Incoming>,
     ) -> Result<Response<ForwardBody>, Fault> {
         let Asked { agent, dialled, .. } = &asked;
-        let held = self.0.tables.of(agent).await?;
+        let held = self.0.gate.tables().of(agent).await?;
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let wish = Wish { agent, dialled, request: Some((&method, &path)) };
         let mut line = Line::begun(&self.0.gate, wish).await?.at(&path, &held.table);
@@ -137,6 +130,10 @@ impl Swapper {
         line: &mut Line,
     ) -> Result<Response<ForwardBody>, Fault> {
         let Asked { agent, dialled, scheme } = asked;
+        let request = match self.refreshed(asked, request.map(streamed), held, line).await? {
+            Refreshed::Answered(answer) => return Ok(answer),
+            Refreshed::Other(request) => request,
+        };
         let bound = self.bound(asked).await?;
         let read = Read::of(request, &held.table, &self.0.limits).await?;
         let mut wanted: Vec<Name> = read.names().filter(|name| bound.contains(name)).cloned().collect();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::world::World;
 
 /// The routes of the outside surface that exist now.
-const ROUTES: [(&str, &[&str]); 33] = [
+const ROUTES: [(&str, &[&str]); 34] = [
     ("/v1/rules", &["get", "post"]),
     ("/v1/rules/{id}", &["delete"]),
     ("/v1/rules/default", &["put"]),
@@ -30,6 +30,7 @@ const ROUTES: [(&str, &[&str]); 33] = [
     ("/v1/clients/{name}", &["put", "delete"]),
     ("/v1/agents", &["get", "post"]),
     ("/v1/agents/{name}", &["delete"]),
+    ("/v1/agents/{name}/env", &["get"]),
     ("/v1/bindings", &["get", "post"]),
     ("/v1/bindings/{id}", &["delete"]),
     ("/v1/audit", &["get"]),
@@ -154,12 +155,18 @@ async fn no_planted_secret_is_shown() {
     assert_eq!(world.token(json!({"name": "acme-1"})).await.json()["access_token"], "planted-new-access");
     let pool = json!({"name": "pool", "members": ["acme-2", "key"]});
     assert_eq!(world.ask("POST", "/v1/pools", Some(pool)).await.status, 201);
+    let agent = json!({"name": "bot", "allow": ["acme-1", "pool"]});
+    assert_eq!(world.ask("POST", "/v1/agents", Some(agent)).await.status, 201);
     let asked = json!({"agent": "bot", "question": "may I?"});
     let asked = world.ask("POST", "/v1/approvals", Some(asked)).await.json();
     let id = asked["id"].as_str().expect("an id");
     let paths = ROUTES.iter().filter(|(path, methods)| methods.contains(&"get") && *path != "/v1/events");
     for (path, _) in paths {
-        let name = if path.contains("/pools/") { "pool" } else { "acme-1" };
+        let name = match path.split('/').nth(2) {
+            Some("pools") => "pool",
+            Some("agents") => "bot",
+            _ => "acme-1",
+        };
         let path = path.replace("{name}", name).replace("{id}", id);
         let answer = world.ask("GET", &path, None).await;
         assert_eq!(answer.status, 200, "{path}");

@@ -72,7 +72,7 @@ impl Answer {
         })
     }
 
-    fn at(&self, pointer: &str) -> Option<&Value> {
+    pub(super) fn at(&self, pointer: &str) -> Option<&Value> {
         if pointer.is_empty() { None } else { self.0.pointer(pointer) }
     }
 

@@ -9,6 +9,7 @@ mod classify;
 mod codes;
 mod echo;
 mod endpoint;
+mod login;
 mod profile;
 mod reply;
 mod request;
@@ -20,6 +21,10 @@ pub use codes::{
 };
 pub use echo::{unless_echo, without_echo};
 pub use endpoint::{BadEndpoint, ENDPOINT_LEN_MAX, check_endpoint, is_loopback, origin};
+pub use login::{
+    Device, Proof, SLOWER, Waiting, Wanted, authorize_url, code_request, device_request,
+    device_token_request, waiting,
+};
 pub use profile::{BodyFormat, ClientAuth, LIFETIME_MAX, Method, Profile, Rotates, TokenPlace};
 pub use reply::{Body, Reply};
 pub use request::{ClientApp, TokenRequest, client_credentials_request, refresh_request};

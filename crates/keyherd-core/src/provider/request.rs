@@ -87,21 +87,26 @@ pub fn client_credentials_request(
 }
 
 /// A request in the making: parameters under their standard names, then headers.
-struct Draft<'a> {
+pub(super) struct Draft<'a> {
     profile: &'a Profile,
     params: BTreeMap<&'a str, &'a str>,
     authorization: Option<Secret>,
 }
 
 impl<'a> Draft<'a> {
-    fn new(profile: &'a Profile, grant: &'a str) -> Self {
-        let mut draft = Self { profile, params: BTreeMap::new(), authorization: None };
+    pub(super) fn new(profile: &'a Profile, grant: &'a str) -> Self {
+        let mut draft = Self::bare(profile);
         draft.param("grant_type", grant);
         draft
     }
 
+    /// Of no grant yet.
+    pub(super) fn bare(profile: &'a Profile) -> Self {
+        Self { profile, params: BTreeMap::new(), authorization: None }
+    }
+
     /// Adds a parameter under the profile's name for it. Without a value, or where the profile leaves it out: nothing.
-    fn param(&mut self, name: &'a str, value: &'a str) {
+    pub(super) fn param(&mut self, name: &'a str, value: &'a str) {
         let name = self.profile.params.get(name).map_or(name, String::as_str);
         if !name.is_empty() && !value.is_empty() {
             self.params.insert(name, value);
@@ -112,7 +117,7 @@ impl<'a> Draft<'a> {
         self.authorization = Some(Secret::from(parts.concat()));
     }
 
-    fn finish(mut self, token_url: &Url, client: &ClientApp<'a>) -> TokenRequest {
+    pub(super) fn finish(mut self, token_url: &Url, client: &ClientApp<'a>) -> TokenRequest {
         self.authenticate(client);
         let (content_type, body, url) = match self.profile.method {
             Method::Get => (None, None, self.with_query(token_url)),

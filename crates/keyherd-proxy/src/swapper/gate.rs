@@ -13,14 +13,17 @@ use async_trait::async_trait;
 use http::{Method, StatusCode};
 use keyherd_core::agent::{Agent, key_hash};
 use keyherd_core::binding::Bindings;
-use keyherd_core::broker::{Access, AskError, Broker, Permit};
+use keyherd_core::broker::{Access, Broker, Permit};
 use keyherd_core::policy::{Destination, RequestPath, RuleSet, Target as Judged, Verdict};
-use keyherd_core::ports::StoreError;
+use keyherd_core::ports::{StoreError, TokenSigner};
 use keyherd_core::secret::Secret;
 use tokio::net::TcpStream;
 
-use super::line::{Line, refusal};
+use super::SwapLimits;
+use super::line::Line;
+use super::table::Tables;
 use super::trail::Trail;
+use crate::consent::refused as refused_by;
 use crate::fault::Fault;
 use crate::forward::{DialError, Dialled, Dialler, Kind, Leave, NotDialled, Refused, Way, Ways};
 use crate::target::Target;
@@ -35,8 +38,27 @@ struct Inner {
     dialler: Dialler,
     approval_wait: Duration,
     trail: Trail,
+    tables: Arc<Tables>,
     /// The one agent there is, where it is not a stored one.
     lodger: Option<Arc<Agent>>,
+}
+
+/// What a gate is made of.
+pub struct GateParts {
+    /// The verbs.
+    pub broker: Broker,
+    /// How names are looked up.
+    pub dialler: Dialler,
+    /// How long a connection or request may wait for a human.
+    pub approval_wait: Duration,
+    /// Where audit lines go.
+    pub trail: Trail,
+    /// Signs phantoms that are to look like JWTs.
+    pub signer: Arc<dyn TokenSigner>,
+    /// Bounds of swapping.
+    pub limits: SwapLimits,
+    /// The one agent there is, where it is not a stored one: nobody else is recognised, and it is gone with this process.
+    pub lodger: Option<Arc<Agent>>,
 }
 
 /// What let somebody pass.
@@ -57,17 +79,15 @@ pub(super) struct Wish<'a> {
 }
 
 impl Gate {
-    /// Over a broker. `approval_wait`: how long a connection or request may wait for a human.
-    pub fn new(broker: Broker, dialler: Dialler, approval_wait: Duration, trail: Trail) -> Self {
-        Self(Arc::new(Inner { broker, dialler, approval_wait, trail, lodger: None }))
+    /// A gate of these parts.
+    pub fn new(parts: GateParts) -> Self {
+        let GateParts { broker, dialler, approval_wait, trail, signer, limits, lodger } = parts;
+        let tables = Arc::new(Tables::new(broker.clone(), signer, &limits));
+        Self(Arc::new(Inner { broker, dialler, approval_wait, trail, tables, lodger }))
     }
 
-    /// The same for one agent that no store has, and for nobody else. It is gone with this process.
-    #[must_use]
-    pub fn only_for(self, agent: Arc<Agent>) -> Self {
-        let Inner { broker, dialler, approval_wait, trail, .. } = &*self.0;
-        let (broker, dialler, trail) = (broker.clone(), dialler.clone(), trail.clone());
-        Self(Arc::new(Inner { broker, dialler, approval_wait: *approval_wait, trail, lodger: Some(agent) }))
+    pub(super) fn tables(&self) -> &Tables {
+        &self.0.tables
     }
 
     /// Whether that agent still is one.
@@ -91,7 +111,7 @@ impl Gate {
             let target = Judged { path: path.as_ref(), ..target };
             let actor = wish.agent.actor();
             let permit = self.0.broker.permit(&target, self.0.approval_wait, &actor).await;
-            let permit = permit.map_err(|error| (unasked(error), None))?;
+            let permit = permit.map_err(|error| (Fault::from(error), None))?;
             if permit.allows {
                 let is_named = rules.names_exactly(&target, self.0.broker.now())
                     || self.is_bound(wish.dialled).await.map_err(|fault| (fault, None))?;
@@ -102,7 +122,7 @@ impl Gate {
                 }
                 continue;
             }
-            last = Some((refusal(&permit, wish.dialled), Some(permit)));
+            last = Some((refused_by(&permit, &wish.dialled.to_string()), Some(permit)));
         }
         Err(last.unwrap_or((Fault::Internal, None)))
     }
@@ -162,7 +182,8 @@ impl Gate {
             is_denied &= rules.decide(&target, now).verdict == Verdict::Deny;
         }
         // Each of its requests is judged by itself; none would pass where the connection is denied whatever it says.
-        if needs_request || (!is_denied && may_swap(&access.bindings, agent, dialled)) {
+        let is_endpoint = self.0.tables.of(agent).await?.has_endpoint(dialled);
+        if needs_request || (!is_denied && (is_endpoint || may_swap(&access.bindings, agent, dialled))) {
             line.dropped();
             return Ok(Way::Read);
         }
@@ -244,7 +265,7 @@ fn refused(fault: &Fault) -> Refused {
         Fault::Unanswered(_) => (StatusCode::FORBIDDEN, "approval_timeout"),
         Fault::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "provider_unavailable"),
         Fault::Late(_) => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
-        Fault::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        Fault::Busy(_) | Fault::Unasked(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
         _ => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
     };
     Refused { status, code, detail: fault.to_string() }
@@ -252,13 +273,6 @@ fn refused(fault: &Fault) -> Refused {
 
 fn unstored(error: StoreError) -> Fault {
     Fault::Engine(error.into())
-}
-
-fn unasked(error: AskError) -> Fault {
-    match error {
-        AskError::Store(error) => unstored(error),
-        busy => Fault::Busy(busy.to_string()),
-    }
 }
 
 fn undialled(error: &DialError) -> Fault {

@@ -12,7 +12,6 @@ use tokio::sync::mpsc::OwnedPermit;
 
 use super::gate::{Gate, Wish};
 use crate::fault::Fault;
-use crate::forward::Dialled;
 
 /// How much of a path is written, in characters.
 const PATH_SHOWN_MAX: usize = 256;
@@ -88,7 +87,7 @@ impl Line {
         let outcome = match fault {
             Fault::Denied(_) => "denied",
             Fault::Unanswered(_) => "approval_timeout",
-            Fault::Refused { .. } | Fault::Engine(_) | Fault::Busy(_) => "refused",
+            Fault::Refused { .. } | Fault::Engine(_) | Fault::Busy(_) | Fault::Unasked(_) => "refused",
             _ => "failed",
         };
         self.note("outcome", outcome);
@@ -134,23 +133,6 @@ impl Drop for Line {
         if self.place.is_some() {
             self.note("outcome", "broken_off");
             self.write();
-        }
-    }
-}
-
-/// What an agent that may not is told.
-pub(super) fn refusal(permit: &Permit, dialled: &Dialled) -> Fault {
-    match &permit.by {
-        PermittedBy::Rule(id) => Fault::Denied(format!("rule {id} denies {dialled}")),
-        PermittedBy::Remembered(id) => Fault::Denied(format!("a remembered answer ({id}) denies {dialled}")),
-        PermittedBy::Default => Fault::Denied(format!("no rule allows {dialled}")),
-        PermittedBy::NoAgent => Fault::Denied(format!("{dialled} must be asked for by an agent")),
-        PermittedBy::NobodyInTime(_) => Fault::Unanswered(format!("nobody allowed {dialled} in time")),
-        PermittedBy::Approval(approval) => {
-            match approval.answer.as_ref().and_then(|answer| answer.decision) {
-                Some(_) => Fault::Denied(format!("{dialled} was denied")),
-                None => Fault::Unanswered(format!("nobody allowed {dialled} in time")),
-            }
         }
     }
 }

@@ -1,9 +1,9 @@
 //! A request, looked through before it goes on: its head, and its body where that is short and says so.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Request, request};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming as Received;
 use keyherd_core::ids::Name;
 use keyherd_core::phantom::{Found, Framing, Hit, Place, Table, hits};
@@ -36,7 +36,7 @@ pub(super) enum BodyPlan {
 
 impl Read {
     pub(super) async fn of(
-        request: Request<Received>,
+        request: Request<Incoming>,
         table: &Table,
         limits: &SwapLimits,
     ) -> Result<Self, Fault> {
@@ -47,12 +47,12 @@ impl Read {
         let length = http_body::Body::size_hint(&body).exact();
         let (body, body_plan) = match (Framing::of(length, place, buffer_max), place) {
             (Framing::Buffered, Some(place)) => {
-                let bytes = whole(body, limits).await?;
+                let bytes = whole(body, limits.buffer_len_max, limits).await?.ok_or(Fault::BrokenOff)?;
                 let plan = looked_through(&bytes, place, table, &mut names);
                 (Full::new(bytes).map_err(|never| match never {}).boxed_unsync(), plan)
             }
-            (Framing::Streamed, Some(place)) => (streamed(body), BodyPlan::Streamed(place)),
-            _ => (streamed(body), BodyPlan::AsIs),
+            (Framing::Streamed, Some(place)) => (body, BodyPlan::Streamed(place)),
+            _ => (body, BodyPlan::AsIs),
         };
         Ok(Self { head, body, names, body_plan })
     }
@@ -73,18 +73,30 @@ impl Read {
 }
 
 /// Where tokens stand in a body. `None`: it is no text, or hidden in a coding.
-fn place(headers: &HeaderMap) -> Option<Place> {
+pub(super) fn place(headers: &HeaderMap) -> Option<Place> {
     let is_plain = !headers.contains_key(CONTENT_ENCODING);
     let kind = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     Place::of_media_type(kind).filter(|_| is_plain)
 }
 
-async fn whole(body: Received, limits: &SwapLimits) -> Result<Bytes, Fault> {
-    let limited = Limited::new(body, limits.buffer_len_max).collect();
-    match timeout(limits.buffer_timeout, limited).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(_)) | Err(_) => Err(Fault::BrokenOff),
-    }
+/// All of a body, in time. `None`: it is longer than that.
+pub(super) async fn whole(
+    mut body: Incoming,
+    len_max: usize,
+    limits: &SwapLimits,
+) -> Result<Option<Bytes>, Fault> {
+    let reading = async {
+        let mut bytes = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let data = frame.map_err(|_| Fault::BrokenOff)?.into_data().unwrap_or_default();
+            if data.len() > len_max - bytes.len() {
+                return Ok(None);
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(Some(bytes.freeze()))
+    };
+    timeout(limits.buffer_timeout, reading).await.unwrap_or(Err(Fault::BrokenOff))
 }
 
 fn looked_through(bytes: &Bytes, place: Place, table: &Table, names: &mut Vec<Name>) -> BodyPlan {
@@ -109,7 +121,7 @@ fn own(found: &Found) -> Option<&Name> {
     }
 }
 
-fn streamed(body: Received) -> Incoming {
+pub(super) fn streamed(body: Received) -> Incoming {
     body.map_err(Into::into).boxed_unsync()
 }
 

@@ -6,19 +6,61 @@ use std::time::Duration;
 
 use keyherd_core::agent::Agent;
 use keyherd_core::broker::{Broker, ManageError};
+use keyherd_core::host::Host;
 use keyherd_core::ids::{AgentId, Name};
 use keyherd_core::phantom::Table;
 use keyherd_core::ports::TokenSigner;
+use url::Url;
 
 use super::SwapLimits;
 use crate::fault::Fault;
+use crate::forward::Dialled;
 
 /// One agent's.
 pub(super) struct Held {
     pub(super) table: Arc<Table>,
     /// What stands for each name.
     pub(super) texts: Arc<HashMap<Name, Arc<str>>>,
+    endpoints: Vec<Endpoint>,
     made_at: Duration,
+}
+
+/// A token endpoint, as requests name it.
+struct Endpoint {
+    name: Name,
+    host: String,
+    port: Option<u16>,
+    path: String,
+}
+
+impl Held {
+    /// Whether a token endpoint is there.
+    pub(super) fn has_endpoint(&self, dialled: &Dialled) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.is_at(dialled))
+    }
+
+    /// Whose token endpoint that is.
+    pub(super) fn endpoint<'a>(
+        &'a self,
+        dialled: &'a Dialled,
+        path: &'a str,
+    ) -> impl Iterator<Item = &'a Name> {
+        let here =
+            self.endpoints.iter().filter(move |endpoint| endpoint.is_at(dialled) && endpoint.path == path);
+        here.map(|endpoint| &endpoint.name)
+    }
+}
+
+impl Endpoint {
+    fn is_at(&self, dialled: &Dialled) -> bool {
+        self.host == dialled.host.as_str() && self.port == Some(dialled.port)
+    }
+
+    fn of((name, url): (Name, Url)) -> Option<Self> {
+        let host = Host::parse(url.host_str()?.trim_matches(['[', ']'])).ok()?;
+        let (port, path) = (url.port_or_known_default(), url.path().to_owned());
+        Some(Self { name, host: host.to_string(), port, path })
+    }
 }
 
 /// All agents'.
@@ -57,12 +99,15 @@ impl Tables {
     }
 
     async fn made(&self, agent: &Agent, made_at: Duration) -> Result<Arc<Held>, Fault> {
-        let phantoms = self.broker.phantoms(agent, &*self.signer).await.map_err(|error| match error {
+        let told = |error| match error {
             ManageError::Store(error) => Fault::Engine(error.into()),
             _ => Fault::Internal,
-        })?;
+        };
+        let phantoms = self.broker.phantoms(agent, &*self.signer).await.map_err(told)?;
         let texts = phantoms.iter().map(|(name, phantom)| (name.clone(), phantom.as_str().into())).collect();
         let table = Table::new(phantoms.into_iter().map(|(name, phantom)| (phantom, name)), []);
-        Ok(Arc::new(Held { table: Arc::new(table), texts: Arc::new(texts), made_at }))
+        let endpoints = self.broker.token_endpoints(agent).await.map_err(told)?;
+        let endpoints = endpoints.into_iter().filter_map(Endpoint::of).collect();
+        Ok(Arc::new(Held { table: Arc::new(table), texts: Arc::new(texts), endpoints, made_at }))
     }
 }

@@ -6,6 +6,7 @@ mod bodies;
 mod failing_over;
 mod faults;
 mod passing;
+mod refreshed;
 mod ruled;
 mod secured;
 mod stage;

@@ -21,7 +21,8 @@ use keyherd_proxy::forward::{
 };
 use keyherd_proxy::tls::{Authority, LeafLimits, Leaves, Life};
 use keyherd_proxy::{
-    Exchange, ExchangeLimits, ExchangeParts, Fault, Gate, Guarded, SwapLimits, Swapper, Trail, TrailLimits,
+    Exchange, ExchangeLimits, ExchangeParts, Fault, Gate, GateParts, Guarded, SwapLimits, Swapper, Trail,
+    TrailLimits,
 };
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
@@ -102,9 +103,16 @@ impl Proxy {
             mode: "forward",
         });
         let trail = Trail::new(broker.clone(), &TrailLimits::default());
-        let gate = Gate::new(broker.clone(), dialler, Duration::from_secs(60), trail);
-        let signer = Arc::new(Unsigned);
-        let swapper = Swapper::new(exchange, broker.clone(), gate.clone(), signer, SwapLimits::default());
+        let gate = Gate::new(GateParts {
+            broker: broker.clone(),
+            dialler,
+            approval_wait: Duration::from_secs(60),
+            trail,
+            signer: Arc::new(Unsigned),
+            limits: SwapLimits::default(),
+            lodger: None,
+        });
+        let swapper = Swapper::new(exchange, broker.clone(), gate.clone(), SwapLimits::default());
         let leaves = Arc::new(leaves(&stage));
         let door = Forward::new(ForwardParts {
             ways: Arc::new(gate),
@@ -320,8 +328,11 @@ async fn http2_on_both_sides() {
         .header("authorization", format!("Bearer {lone}"))
         .body(full(""))
         .expect("is a request");
-    let answer = sender.send_request(request).await.expect("is answered");
-    let text = answer.into_body().collect().await.expect("is whole").to_bytes();
+    let asked = async {
+        let answer = sender.send_request(request).await.expect("is answered");
+        answer.into_body().collect().await.expect("is whole").to_bytes()
+    };
+    let text = tokio::time::timeout(Duration::from_secs(60), asked).await.expect("takes no minute");
     // It is no text by its media type, and passes as it is: that is how the test sees what upstream got.
     assert_eq!(text, r#"HTTP/2.0 "Bearer secret-lone""#);
 }

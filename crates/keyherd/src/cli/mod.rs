@@ -30,7 +30,8 @@ mod token;
 // Rules and approvals.
 mod approval;
 mod rule;
-// A program behind a proxy of its own.
+// A program behind a proxy of its own; git.
+mod git_credential;
 mod run;
 
 use std::process::ExitCode;
@@ -69,7 +70,7 @@ enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Token(token::TokenOf),
-    /// Credentials: import, add, list, show, refresh, amend, enable, disable, remove
+    /// Credentials: import, add, login, list, show, refresh, amend, enable, disable, remove
     #[command(subcommand)]
     Cred(cred::Cred),
     /// Client apps that credentials share by name
@@ -103,6 +104,7 @@ enum Command {
     #[command(subcommand)]
     Approval(approval::Approval),
     Run(run::Run),
+    GitCredential(git_credential::GitCredential),
     Ca(ca::Ca),
     Channel(channel::Channel),
     Migrate(migrate::Migrate),
@@ -161,6 +163,7 @@ async fn dispatch(command: Command, context: Context) -> Result<(), Failure> {
         Command::Key(command) => command.run(context).await,
         Command::Rule(command) => command.run(context).await,
         Command::Approval(command) => command.run(context).await,
+        Command::GitCredential(command) => command.run(context).await,
         Command::Run(command) => command.run(context).await,
         Command::Ca(command) => command.run(context).await,
         // Refused before anything was opened.

@@ -20,6 +20,9 @@ pub(crate) struct CommandBounds {
     /// The largest file or standard input that is read whole.
     #[serde(deserialize_with = "count::<_, _, 1_024, 1_073_741_824>")]
     pub(crate) input_bytes_max: usize,
+    /// How long `cred login` waits for a person.
+    #[serde(rename = "login_timeout_seconds", deserialize_with = "seconds::<_, 1_000, 86_400_000>")]
+    pub(crate) login_timeout: Duration,
 }
 
 impl Default for CommandBounds {
@@ -28,6 +31,7 @@ impl Default for CommandBounds {
             wait: Duration::from_secs(30),
             shutdown_patience: Duration::from_secs(150),
             input_bytes_max: 64 * 1024 * 1024,
+            login_timeout: Duration::from_secs(600),
         }
     }
 }

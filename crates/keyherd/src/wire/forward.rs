@@ -22,7 +22,7 @@ use keyherd_proxy::forward::{
     Answers, Asked, Dialler, Forward, ForwardBody, ForwardParts, Received, problem,
 };
 use keyherd_proxy::tls::{Authority, Leaves, Life};
-use keyherd_proxy::{Exchange, ExchangeParts, Gate, Guarded, Swapper, Trail};
+use keyherd_proxy::{Exchange, ExchangeParts, Gate, GateParts, Guarded, Swapper, Trail};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -39,8 +39,6 @@ const CA_LIFE: Duration = Duration::from_secs(20 * 365 * 24 * 60 * 60);
 /// One that is gone with its process, on clocks that may be off.
 const CA_OWN_SLACK: Duration = Duration::from_secs(24 * 60 * 60);
 const CA_OWN_LIFE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
-/// What a request waits for a human beyond the approval's own end.
-const APPROVAL_MARGIN: Duration = Duration::from_secs(5);
 /// Certificates are for all to read.
 const CA_MODE: u32 = 0o644;
 
@@ -114,9 +112,8 @@ impl ForwardDoor {
         let dialler = Dialler::new(listeners.clone(), limits.connect_timeout, limits.addresses_max);
         let gate = gate(settings, &broker, dialler.clone(), lodger);
         let exchange = exchange(settings, &broker, dialler).await?;
-        let signer = Arc::new(Hs256Signer::new(&broker.ports().hasher));
-        let swapper =
-            Swapper::new(exchange, broker.clone(), gate.clone(), signer, settings.proxy.swap.clone());
+        let swap = settings.proxy.swap.clone();
+        let swapper = Swapper::new(exchange, broker.clone(), gate.clone(), swap);
         let door = Forward::new(ForwardParts {
             ways: Arc::new(gate),
             answers: Arc::new(Answering { swapper: swapper.clone(), broker: broker.clone() }),
@@ -199,11 +196,15 @@ fn leaves(settings: &Settings, broker: &Broker, authority: Authority) -> Result<
 }
 
 fn gate(settings: &Settings, broker: &Broker, dialler: Dialler, lodger: Option<Arc<Agent>>) -> Gate {
-    let trail = Trail::new(broker.clone(), &settings.proxy.audit);
-    // The approval's own end comes first, and says that nobody answered.
-    let approval_wait = settings.options.approvals.timeout + APPROVAL_MARGIN;
-    let gate = Gate::new(broker.clone(), dialler, approval_wait, trail);
-    lodger.into_iter().fold(gate, Gate::only_for)
+    Gate::new(GateParts {
+        broker: broker.clone(),
+        dialler,
+        approval_wait: settings.upstream.approval_wait,
+        trail: Trail::new(broker.clone(), &settings.proxy.audit),
+        signer: Arc::new(Hs256Signer::new(&broker.ports().hasher)),
+        limits: settings.proxy.swap.clone(),
+        lodger,
+    })
 }
 
 async fn exchange(settings: &Settings, broker: &Broker, dialler: Dialler) -> Result<Exchange, String> {

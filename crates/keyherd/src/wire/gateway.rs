@@ -105,16 +105,16 @@ pub(super) fn problem_of(fault: Fault, broker: &Broker) -> Problem {
             return error.into();
         }
         Fault::Internal => return Problem::internal(),
+        Fault::Unasked(_) => {
+            let Fault::Unasked(error) = fault else { return Problem::internal() };
+            return error.into();
+        }
         Fault::BadRequest(_) | Fault::BrokenOff => Code::InvalidRequest,
         Fault::BadMethod(_) => {
             return Problem::new(Code::MethodNotAllowed, fault.to_string()).allowing(METHODS);
         }
         Fault::NotFound(_) => Code::NotFound,
         Fault::Denied(_) => Code::Denied,
-        Fault::Unasked(_) => {
-            let Fault::Unasked(error) = fault else { return Problem::internal() };
-            return error.into();
-        }
         Fault::Unanswered(_) => Code::ApprovalTimeout,
         Fault::Busy(_) => Code::Busy,
         Fault::Uninjectable(_) => Code::Conflict,

@@ -54,4 +54,5 @@ mod consent;
 mod rules;
 mod upstream;
 // The forward proxy.
+mod login;
 mod proxied;

@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, ChildStdin, Stdio};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use crate::provider::Provider;
+use crate::running::{Running, until_some};
 use crate::sandbox::{MARKER, Sandbox, in_seconds, until};
 use crate::upstream::Upstream;
 
@@ -34,26 +33,27 @@ impl Stage {
     }
 }
 
-/// A program that shows its environment, and lives until its standard input ends.
+/// A program that shows its environment, and lives until it is told to end.
 struct Program {
-    child: Child,
-    stdin: Option<ChildStdin>,
+    running: Running,
+    flag: PathBuf,
     variables: HashMap<String, String>,
 }
 
 impl Program {
-    fn start(sandbox: &Sandbox, flags: &[&str], script: &str) -> Self {
-        let script = format!("env; echo =; read line; {script}");
+    fn start(sandbox: &Sandbox, flags: &[&str], last: &str) -> Self {
+        let flag = sandbox.path("flag");
+        let script = format!("env; echo =; while [ ! -e {} ]; do sleep 0.02; done; {last}", flag.display());
         let args = [&["run"], flags, &["--", "sh", "-c", &script]].concat();
         let mut command = sandbox.command(&args);
-        command.env("PATH", "/usr/bin:/bin").env("TMPDIR", sandbox.path(".")).stdin(Stdio::piped());
+        command.env("PATH", "/usr/bin:/bin").env("TMPDIR", sandbox.path("."));
         command.env("KEYHERD_TOKEN", "planted").env("KEYHERD_ANYTHING", "planted");
-        let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map_while(Result::ok);
-        let pair = |line: String| line.split_once('=').map(|(name, value)| (name.into(), value.into()));
-        let variables = lines.take_while(|line| line != "=").filter_map(pair).collect();
-        let stdin = child.stdin.take();
-        Self { child, stdin, variables }
+        let running = Running::of(sandbox, command, "");
+        let shown = until_some("it shows its environment", || {
+            running.out().split_once("\n=\n").map(|(shown, _)| shown.to_owned())
+        });
+        let pair = |line: &str| line.split_once('=').map(|(name, value)| (name.into(), value.into()));
+        Self { running, flag, variables: shown.lines().filter_map(pair).collect() }
     }
 
     /// Proxy's address, agent's name and key.
@@ -63,10 +63,10 @@ impl Program {
         (address.to_owned(), caller.to_owned())
     }
 
-    fn end(mut self) -> (i32, String) {
-        drop(self.stdin.take());
-        let output = self.child.wait_with_output().unwrap();
-        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    fn end(self) -> (i32, String) {
+        fs::write(self.flag, "").unwrap();
+        let ran = self.running.end();
+        (ran.code, ran.err)
     }
 }
 
@@ -132,18 +132,18 @@ fn a_programs_end_is_the_commands_end() {
     let run = |args: &[&str]| {
         let mut command = stage.sandbox.command(&[&["run", "--"], args].concat());
         command.env("PATH", "/usr/bin:/bin").env("TMPDIR", stage.sandbox.path("."));
-        command.output().unwrap()
+        Running::of(&stage.sandbox, command, "").end()
     };
     let check = |args: &[&str], code: i32| {
         let ran = run(args);
-        assert_eq!(ran.status.code(), Some(code), "{args:?}: {}", String::from_utf8_lossy(&ran.stderr));
+        assert_eq!(ran.code, code, "{args:?}: {}", ran.err);
     };
     check(&["true"], 0);
     check(&["sh", "-c", "exit 3"], 3);
     check(&["sh", "-c", "kill -9 $$"], 137);
     check(&["/nowhere/program"], 127);
     check(&["/etc/passwd"], 126);
-    assert_eq!(String::from_utf8(run(&["echo", "--env", "x"]).stdout).unwrap(), "--env x\n");
+    assert_eq!(run(&["echo", "--env", "x"]).out, "--env x\n");
     stage.sandbox.run(&["run", "--env", "A=nobody", "--", "true"]).failed(125, &["'nobody'", "cred list"]);
     stage.sandbox.run(&["run", "--env", "KEYHERD_A=a", "--", "true"]).failed(2, &["keyherd's own"]);
     stage.sandbox.run(&["--server", "http://127.0.0.1:1", "run", "--", "true"]).failed(125, &[]);
@@ -152,34 +152,33 @@ fn a_programs_end_is_the_commands_end() {
 #[test]
 fn signals_reach_the_program() {
     let stage = Stage::new();
-    let script = "trap 'exit 9' TERM; echo =; while :; do read line || sleep 0.05; done";
-    let program = Program::start(&stage.sandbox, &[], script);
-    let mut stdin = program.stdin.as_ref().unwrap();
-    stdin.write_all(b"\n").unwrap();
-    let Program { mut child, .. } = program;
-    let mut line = String::new();
-    // The trap is set.
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(9));
+    let script = "trap 'exit 9' TERM; echo set; while :; do sleep 0.02; done";
+    let mut command = stage.sandbox.command(&["run", "--", "sh", "-c", script]);
+    command.env("PATH", "/usr/bin:/bin").env("TMPDIR", stage.sandbox.path("."));
+    let running = Running::of(&stage.sandbox, command, "");
+    until("the trap is set", || running.out() == "set\n");
+    assert_eq!(running.terminate().code, 9);
 }
 
 #[test]
 fn a_program_cannot_read_the_store() {
     let stage = Stage::new();
     let key = stage.sandbox.data().join("master.key");
-    let script = format!("cat {}; touch new; cat new && mkdir d && mv new d/new && cat d/new", key.display());
-    let mut command = stage.sandbox.command(&["run", "--", "sh", "-c", &script]);
     let work = stage.sandbox.path("work");
     fs::create_dir(&work).unwrap();
-    command.env("PATH", "/usr/bin:/bin").env("TMPDIR", stage.sandbox.path(".")).current_dir(work);
-    let ran = command.output().unwrap();
-    let err = String::from_utf8(ran.stderr).unwrap();
-    if err.contains("has no Landlock") {
+    let script = format!(
+        "cat {}; cd {}; touch new; cat new && mkdir d && mv new d/new && cat d/new",
+        key.display(),
+        work.display()
+    );
+    let mut command = stage.sandbox.command(&["run", "--", "sh", "-c", &script]);
+    command.env("PATH", "/usr/bin:/bin").env("TMPDIR", stage.sandbox.path("."));
+    let ran = Running::of(&stage.sandbox, command, "").end();
+    if ran.err.contains("is not closed to the program") {
         return;
     }
-    assert_eq!((ran.status.code(), ran.stdout.len()), (Some(0), 0), "{err}");
-    assert!(err.contains("master.key"), "{err}");
+    assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{}", ran.err);
+    assert!(ran.err.contains("master.key"), "{}", ran.err);
 }
 
 #[test]
@@ -189,10 +188,9 @@ fn a_kept_agent_behind_the_servers_proxy() {
     let made = sandbox.run(&["--json", "agent", "create", "robot", "--allow", "a"]).ok().json();
     let key = made["key"].as_str().unwrap().to_owned();
     let mut command = sandbox.command(&["--json", "serve", "--api", "127.0.0.1:0", "--proxy", "127.0.0.1:0"]);
-    let mut server = command.env("KEYHERD_LOG", "warn").spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(server.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let places: serde_json::Value = serde_json::from_str(&line).unwrap();
+    command.env("KEYHERD_LOG", "warn");
+    let mut server = Running::of(sandbox, command, "");
+    let places: serde_json::Value = serde_json::from_str(&server.first_line()).unwrap();
     let proxy = places["proxy"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
     let ca = places["ca_file"].as_str().unwrap();
     assert_eq!(sandbox.run(&["ca"]).ok().out.trim(), ca);
@@ -210,8 +208,7 @@ fn a_kept_agent_behind_the_servers_proxy() {
     until("the server knows of it", || asked(&proxy, &caller, &url, &phantom).starts_with("HTTP/1.1 407"));
     let api = places["api"].as_str().unwrap();
     let _ = asked(&proxy, &caller, &format!("{api}/healthz"), &phantom);
-    kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
-    assert_eq!(server.wait().unwrap().code(), Some(0));
+    assert_eq!(server.terminate().code, 0);
     let log = sandbox.run(&["audit", "tail", "-n", "50"]).ok().out;
     assert!(log.contains("proxy.request") && log.contains("agent:robot"), "{log}");
 }

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::bed::{AGENT, Bed, HOST, key, rest};
+use super::bed::{AGENT, Bed, HOST, key, rest, soon};
 
 async fn encrypted(bed: &Bed, stream: TcpStream, named: &str, protocol: &[u8]) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
@@ -27,7 +27,7 @@ async fn encrypted(bed: &Bed, stream: TcpStream, named: &str, protocol: &[u8]) -
         .with_no_client_auth();
     config.alpn_protocols = vec![protocol.to_vec()];
     let name = ServerName::try_from(named.to_owned()).expect("is a name");
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("is trusted")
+    soon(TlsConnector::from(Arc::new(config)).connect(name, stream)).await.expect("is trusted")
 }
 
 async fn answered(
@@ -35,7 +35,7 @@ async fn answered(
 ) -> (StatusCode, String) {
     let answer = answer.expect("answers");
     let status = answer.status();
-    let body = answer.into_body().collect().await.expect("is whole").to_bytes();
+    let body = soon(answer.into_body().collect()).await.expect("is whole").to_bytes();
     (status, String::from_utf8_lossy(&body).into_owned())
 }
 
@@ -49,7 +49,8 @@ fn request(uri: &str, host: Option<&str>) -> Request<Empty<Bytes>> {
 async fn http1_inside_of_tls() {
     let bed = Bed::new().await;
     let stream = encrypted(&bed, bed.tunnel("api.example:443").await, HOST, b"http/1.1").await;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("speaks HTTP/1.1");
+    let (mut sender, connection) =
+        soon(http1::handshake(TokioIo::new(stream))).await.expect("speaks HTTP/1.1");
     tokio::spawn(connection);
     let table = [
         ("/v1/x?y=z", Some(HOST), StatusCode::OK, "robot Https api.example:443 GET /v1/x?y=z "),
@@ -61,8 +62,8 @@ async fn http1_inside_of_tls() {
         ("/", None, StatusCode::MISDIRECTED_REQUEST, "names no host"),
     ];
     for (uri, host, status, part) in table {
-        sender.ready().await.expect("goes on");
-        let (got, text) = answered(sender.send_request(request(uri, host)).await).await;
+        soon(sender.ready()).await.expect("goes on");
+        let (got, text) = answered(soon(sender.send_request(request(uri, host))).await).await;
         assert_eq!(got, status, "{uri} {host:?}");
         assert!(text.contains(part), "{text}");
     }
@@ -73,12 +74,13 @@ async fn http2_inside_of_tls() {
     let bed = Bed::new().await;
     let stream = encrypted(&bed, bed.tunnel("api.example:443").await, HOST, b"h2").await;
     let (mut sender, connection) =
-        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("speaks HTTP/2");
+        soon(http2::handshake(TokioExecutor::new(), TokioIo::new(stream))).await.expect("speaks HTTP/2");
     tokio::spawn(connection);
-    let (status, text) = answered(sender.send_request(request("https://api.example/v1", None)).await).await;
+    let (status, text) =
+        answered(soon(sender.send_request(request("https://api.example/v1", None))).await).await;
     assert_eq!((status, text.as_str()), (StatusCode::OK, "robot Https api.example:443 GET /v1 "));
     for (uri, host) in [("https://evil.example/", None), ("https://api.example/", Some("evil.example"))] {
-        let (status, text) = answered(sender.send_request(request(uri, host)).await).await;
+        let (status, text) = answered(soon(sender.send_request(request(uri, host))).await).await;
         assert_eq!(status, StatusCode::MISDIRECTED_REQUEST, "{text}");
     }
 }
@@ -87,11 +89,12 @@ async fn http2_inside_of_tls() {
 async fn a_name_in_tls_that_was_not_dialled() {
     let bed = Bed::new().await;
     let stream = encrypted(&bed, bed.tunnel("api.example:443").await, "evil.example", b"http/1.1").await;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("speaks HTTP/1.1");
+    let (mut sender, connection) =
+        soon(http1::handshake(TokioIo::new(stream))).await.expect("speaks HTTP/1.1");
     tokio::spawn(connection);
     for host in ["evil.example", HOST] {
-        sender.ready().await.expect("goes on");
-        let (status, text) = answered(sender.send_request(request("/", Some(host))).await).await;
+        soon(sender.ready()).await.expect("goes on");
+        let (status, text) = answered(soon(sender.send_request(request("/", Some(host)))).await).await;
         assert_eq!(status, StatusCode::MISDIRECTED_REQUEST);
         assert!(text.contains("TLS names 'evil.example', and 'api.example' was dialled"), "{text}");
     }
@@ -123,6 +126,6 @@ async fn what_is_neither_is_closed() {
     let text = format!("GET / HTTP/1.1\r\nHost: api.example\r\n{}\r\n", key(AGENT));
     stream.write_all(text.as_bytes()).await.expect("is open");
     let mut byte = [0; 12];
-    stream.read_exact(&mut byte).await.expect("is answered");
+    soon(stream.read_exact(&mut byte)).await.expect("is answered");
     assert_eq!(&byte, b"HTTP/1.1 200");
 }

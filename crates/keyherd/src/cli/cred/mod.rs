@@ -5,6 +5,7 @@ mod amend;
 mod connect;
 mod import;
 mod list;
+mod login;
 mod refresh;
 mod remove;
 mod show;
@@ -20,6 +21,7 @@ use super::peer::Context;
 pub(crate) enum Cred {
     Import(import::Import),
     Add(Box<add::Add>),
+    Login(Box<login::Login>),
     List(list::List),
     Show(show::Show),
     Refresh(refresh::Refresh),
@@ -36,6 +38,7 @@ impl Cred {
         match self {
             Self::Import(command) => command.run(context).await,
             Self::Add(command) => command.run(context).await,
+            Self::Login(command) => command.run(context).await,
             Self::List(command) => command.run(context).await,
             Self::Show(command) => command.run(context).await,
             Self::Refresh(command) => command.run(context).await,

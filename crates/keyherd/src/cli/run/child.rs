@@ -31,7 +31,7 @@ impl Child {
     /// Begins it. `closed`: what it may not read; `covers`: what it sees there.
     pub(super) fn spawn(
         command: &[OsString],
-        variables: Variables,
+        variables: &Variables,
         closed: Vec<PathBuf>,
         covers: (PathBuf, PathBuf),
     ) -> Result<Self, Failure> {

@@ -48,7 +48,7 @@ pub(super) fn close(closed: &[PathBuf], covers: (&Path, &Path)) {
     match allowed.and_then(|allowed| landlock::restrict(&allowed)) {
         Ok(true) => {}
         Ok(false) => {
-            tracing::warn!("the kernel has no Landlock: the data folder is not closed to the program")
+            tracing::warn!("the kernel has no Landlock: the data folder is not closed to the program");
         }
         Err(problem) => tracing::warn!("the data folder is not closed to the program: {problem}"),
     }

@@ -89,7 +89,7 @@ impl Run {
                 format!("{} is closed to the program: run it from another folder", within.display());
             return Err(Failure::failed(problem));
         }
-        let child = Child::spawn(&self.command, variables, closed, folder.covers())?;
+        let child = Child::spawn(&self.command, &variables, closed, folder.covers())?;
         let stop = CancellationToken::new();
         let (code, ()) = tokio::join!(
             async {
