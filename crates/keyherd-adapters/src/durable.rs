@@ -35,23 +35,57 @@ pub fn replace(path: &Path, bytes: &[u8], modified: Option<SystemTime>) -> io::R
     install(path, bytes, modified, |unfinished| fs::rename(unfinished, path))
 }
 
+/// The same. Until it is finished it lies at [`unfinished_at`], unless somebody else's lies there: so a file that was
+/// written whole is found although its writer died before its last step.
+pub(crate) fn replace_traceably(path: &Path, bytes: &[u8], modified: Option<SystemTime>) -> io::Result<()> {
+    let finish = |unfinished: &Path| fs::rename(unfinished, path);
+    match install_from(&unfinished_at(path), path, bytes, modified, finish) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => replace(path, bytes, modified),
+        done => done,
+    }
+}
+
+/// Where [`replace_traceably`] leaves a file whose writer died.
+pub(crate) fn unfinished_at(path: &Path) -> PathBuf {
+    path.with_added_extension(UNFINISHED)
+}
+
+/// Takes the last steps for a writer that may have died. One that lives takes its own undisturbed: both names are one
+/// file, and putting it in its own place changes nothing.
+pub(crate) fn finish_for(unfinished: &Path, path: &Path) -> io::Result<()> {
+    File::open(unfinished)?.sync_all()?;
+    match fs::hard_link(unfinished, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => sync_folder_of(path),
+    }
+}
+
 fn install(
     path: &Path,
     bytes: &[u8],
     modified: Option<SystemTime>,
     finish: impl FnOnce(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
-    let unfinished = unfinished(path)?;
-    let done = write_new(&unfinished, bytes, modified).and_then(|()| finish(&unfinished));
+    install_from(&unfinished(path)?, path, bytes, modified, finish)
+}
+
+fn install_from(
+    unfinished: &Path,
+    path: &Path,
+    bytes: &[u8],
+    modified: Option<SystemTime>,
+    finish: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(unfinished)?;
+    let done = fill(file, bytes, modified).and_then(|()| finish(unfinished));
     if done.is_err() {
         // What cannot be removed either is found by its ending later.
-        let _ = fs::remove_file(&unfinished);
+        let _ = fs::remove_file(unfinished);
     }
     done.and_then(|()| sync_folder_of(path))
 }
 
-fn write_new(path: &Path, bytes: &[u8], modified: Option<SystemTime>) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;
+fn fill(mut file: File, bytes: &[u8], modified: Option<SystemTime>) -> io::Result<()> {
     file.write_all(bytes)?;
     modified.map_or(Ok(()), |time| file.set_modified(time))?;
     file.sync_all()

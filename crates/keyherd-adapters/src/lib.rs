@@ -10,6 +10,7 @@ pub mod postgres;
 pub mod profile;
 pub mod provider;
 pub mod seal;
+pub mod signer;
 pub mod store;
 pub mod system;
 #[cfg(any(test, feature = "test-servers"))]

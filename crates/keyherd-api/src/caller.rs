@@ -44,6 +44,12 @@ impl Callers {
         Self { admin: Sha256::digest(admin_token.expose().as_bytes()).into() }
     }
 
+    /// Whether that is the admin token, compared in constant time.
+    pub(crate) fn is_admin(&self, token: &str) -> bool {
+        let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        self.admin.ct_eq(&hash).into()
+    }
+
     /// Who shows this request's bearer token (RFC 6750, section 2.1).
     pub(crate) async fn recognise(&self, headers: &HeaderMap, broker: &Broker) -> Result<Caller, Problem> {
         self.whose(shown_bearer(headers).ok_or_else(no_token)?, broker).await

@@ -85,6 +85,7 @@ impl Api {
             caller.may_reach(request.method(), request.uri().path())?;
             request.extensions_mut().insert(caller);
         }
+        request.extensions_mut().insert(arrival);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let begun = state.uptime();
         let mut response =
@@ -104,9 +105,9 @@ where
     UnsyncBoxBody::new(body.map_err(Into::into))
 }
 
-/// Paths that need no bearer. All others do, also those that are nowhere.
+/// Paths that need no bearer. All others do, also those that are nowhere. The dashboard has sessions.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/" | "/healthz" | "/readyz" | "/openapi.json")
+    matches!(path, "/healthz" | "/readyz" | "/openapi.json") || crate::dashboard::is_for(path)
 }
 
 impl Seat {

@@ -8,6 +8,7 @@ mod annex;
 mod asking;
 mod body;
 mod caller;
+mod dashboard;
 pub mod documents;
 mod door;
 mod hosts;

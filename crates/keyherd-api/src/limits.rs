@@ -41,6 +41,12 @@ pub struct ApiLimits {
     pub readiness_timeout: Duration,
     /// How old the gauges in `/metrics` may be that are counted in the store. Default 10 s.
     pub gauges_age_max: Duration,
+    /// Sessions of the dashboard at once; past it the one longest unused ends. Default 64.
+    pub sessions_max: usize,
+    /// How long a session lasts that nobody uses. Default 2 h.
+    pub session_idle: Duration,
+    /// How long a session lasts at most. Default 12 h.
+    pub session_life: Duration,
 }
 
 impl Default for ApiLimits {
@@ -63,6 +69,9 @@ impl Default for ApiLimits {
             readiness_age_max: Duration::from_millis(250),
             readiness_timeout: Duration::from_secs(2),
             gauges_age_max: Duration::from_secs(10),
+            sessions_max: 64,
+            session_idle: Duration::from_secs(2 * 3_600),
+            session_life: Duration::from_secs(12 * 3_600),
         }
     }
 }

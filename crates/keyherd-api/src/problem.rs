@@ -196,6 +196,11 @@ impl Problem {
         self.code
     }
 
+    /// What, which, and what to do.
+    pub(crate) fn detail(&self) -> &str {
+        &self.body.detail
+    }
+
     /// Asks the caller to come again after that time.
     pub fn retry_after(mut self, rest: Duration) -> Self {
         self.retry_after = Some(rest);

@@ -163,6 +163,8 @@ fn builder(limits: &ApiLimits) -> Builder<TokioExecutor> {
 
 async fn upkeep(api: &Api) {
     loop {
+        // Both are every few seconds' work: what the dashboard charts is read here too.
+        api.state().samples.take(&api.state().metrics.render());
         sleep(UPKEEP).await;
         api.state().metrics.upkeep();
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use keyherd_core::broker::Broker;
+use keyherd_core::ports::TokenSigner;
 use keyherd_core::spell::Spell;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::annex::Annex;
 use crate::caller::Callers;
+use crate::dashboard::{Samples, Sessions};
 use crate::documents::ReadyView;
 use crate::hosts::Hosts;
 use crate::limits::ApiLimits;
@@ -31,6 +33,8 @@ pub struct ApiState {
     pub hosts: Hosts,
     /// A door behind this one.
     pub annex: Option<Arc<dyn Annex>>,
+    /// Signs phantoms that are to look like JWTs.
+    pub signer: Arc<dyn TokenSigner>,
 }
 
 /// Shared by all handlers. Cheap to clone.
@@ -44,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) hosts: Hosts,
     pub(crate) annex: Option<Arc<dyn Annex>>,
+    pub(crate) signer: Arc<dyn TokenSigner>,
     pub(crate) limits: ApiLimits,
     /// The description of this door, rendered once.
     pub(crate) openapi: Bytes,
@@ -57,6 +62,10 @@ pub(crate) struct Shared {
     pub(crate) verifying: Mutex<()>,
     pub(crate) readiness: Cached<ReadyView>,
     pub(crate) gauges: Cached<()>,
+    // The dashboard's.
+    pub(crate) sessions: Sessions,
+    pub(crate) samples: Samples,
+    pub(crate) census: Cached<Option<Vec<(String, u64)>>>,
     pub(crate) spells: Spells,
 }
 
@@ -77,6 +86,7 @@ impl State {
             metrics: state.metrics,
             hosts: state.hosts,
             annex: state.annex,
+            signer: state.signer,
             openapi,
             closing: CancellationToken::new(),
             changes: TaskTracker::new(),
@@ -85,6 +95,9 @@ impl State {
             verifying: Mutex::new(()),
             readiness: Cached::default(),
             gauges: Cached::default(),
+            sessions: Sessions::default(),
+            samples: Samples::default(),
+            census: Cached::default(),
             spells: Spells::default(),
             limits,
         }))

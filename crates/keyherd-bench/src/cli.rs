@@ -145,11 +145,20 @@ pub async fn post(address: SocketAddr, path: &str, head: &str, body: &str) -> Ou
     ask(address, &format!("POST {path} HTTP/1.1\r\nHost: {address}\r\n{head}\r\n{body}")).await
 }
 
-async fn ask(address: SocketAddr, request: &str) -> Outcome<(u16, String)> {
+/// One request as it stands, and the whole answer.
+///
+/// # Errors
+/// There is no answer.
+pub async fn exchange(address: SocketAddr, request: &str) -> Outcome<String> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+async fn ask(address: SocketAddr, request: &str) -> Outcome<(u16, String)> {
+    let answer = exchange(address, request).await?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or("the answer has no end to its head")?;
     let status =
         head.split(' ').nth(1).and_then(|word| word.parse().ok()).ok_or("the answer has no status")?;

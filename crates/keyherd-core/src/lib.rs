@@ -17,6 +17,7 @@ pub mod credential;
 pub mod fakes;
 pub mod host;
 pub mod ids;
+pub mod phantom;
 pub mod policy;
 pub mod pool;
 pub mod ports;

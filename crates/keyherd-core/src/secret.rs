@@ -111,6 +111,12 @@ impl Hasher {
         self.labelled(b"token", secret.expose().as_bytes())
     }
 
+    /// Another key made from this one, for a purpose: who has it has neither this one nor any other.
+    pub fn derive(&self, purpose: &[u8]) -> Zeroizing<[u8; 32]> {
+        let TokenHash(key) = self.labelled(b"derive", purpose);
+        Zeroizing::new(key)
+    }
+
     /// The hash of some other text, in a space of its own: equal texts under different labels differ.
     pub fn labelled(&self, label: &[u8], text: &[u8]) -> TokenHash {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&*self.0) else {
@@ -148,5 +154,7 @@ mod tests {
         assert_ne!(hash, one.labelled(b"other", b"a"));
         assert_ne!(hash, Hasher::new([2; 32]).token(&Secret::from("a")));
         assert_eq!(hash.to_hex().len(), 64);
+        assert_ne!(one.derive(b"a"), one.derive(b"b"));
+        assert_ne!(*one.derive(b"a"), *hash.as_bytes());
     }
 }

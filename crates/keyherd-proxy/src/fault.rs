@@ -1,6 +1,6 @@
 //! Why a request got no answer from its upstream: ours to say, in words without a secret. Doors give them codes.
 
-use keyherd_core::broker::AcquireError;
+use keyherd_core::broker::{AcquireError, AskError};
 use keyherd_core::refresh::Refusal;
 
 /// What stands between a request and its answer.
@@ -18,6 +18,15 @@ pub enum Fault {
     /// This caller may not.
     #[error("{0}")]
     Denied(String),
+    /// A human was asked, and nobody answered in time.
+    #[error("{0}")]
+    Unanswered(String),
+    /// Nobody could be asked.
+    #[error(transparent)]
+    Unasked(#[from] AskError),
+    /// Too much is asked for at once.
+    #[error("{0}")]
+    Busy(String),
     /// There is no token now.
     #[error("there is no token of '{name}' now")]
     Refused {

@@ -3,20 +3,24 @@
 //! Owns how such a path is read and joined to the upstream's own. Never asks who calls: the listener that it stands
 //! behind has recognised them, and says who may.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
-use http::{HeaderName, Request, Response, Uri};
+use http::{HeaderName, Method, Request, Response, Uri};
 use keyherd_core::audit::Actor;
 use keyherd_core::binding::{Binding, Bindings};
 use keyherd_core::ids::{BindingId, Name};
+use keyherd_core::policy::{self, Destination, RequestPath};
 
 use crate::body::{AnswerBody, Incoming};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, passable};
 use crate::fault::Fault;
 use crate::inject::{Inject, Placed};
-use crate::order::Order;
+use crate::order::{Order, Own};
 use crate::percent;
+use crate::recheck::Recheck;
 use crate::target::Target;
 
 /// What every path of the gateway begins with.
@@ -98,25 +102,55 @@ impl Gateway {
         Self { exchange, routes: Arc::new(routes) }
     }
 
-    /// Answers a request of somebody who may use that path's name.
+    /// Answers a request of somebody who may use that path's name, once rules and humans let it go. `agent`: on whose
+    /// behalf a human is asked.
     ///
     /// # Errors
     /// [`Fault`]: upstream gave no answer, or was not asked.
     pub async fn answer(
         &self,
         actor: Actor,
+        agent: Option<&Name>,
         bindings: &Bindings,
         mut request: Request<Incoming>,
     ) -> Result<Response<AnswerBody>, Fault> {
+        passable(request.method())?;
         let path = Path::parse(request.uri().path())?;
         let route = self.route(&path.name, bindings)?;
         let uri = route.uri(path.rest, request.uri().query());
         let uri = uri.ok_or_else(|| Fault::BadRequest("that path cannot be passed on".into()))?;
         let name = path.name;
         let scope = scope(&mut request)?;
+        let method = request.method().clone();
+        let has_waited = waited(self.consent(&route.target, agent, &method, &uri, &actor)).await?;
+        if let Some(recheck) = request.extensions().get::<Recheck>().filter(|_| has_waited).cloned() {
+            recheck.ask().await?;
+        }
         *request.uri_mut() = uri;
         let (target, inject) = (route.target.clone(), Arc::clone(&route.inject));
-        self.exchange.run(Order { name, actor, target, inject, scope }, request).await
+        self.exchange
+            .run(Order { name: Some(name), actor, target, inject, scope, own: Own::End }, request)
+            .await
+    }
+
+    /// Judged is what upstream would get: its own path, not the gateway's.
+    async fn consent(
+        &self,
+        upstream: &Target,
+        agent: Option<&Name>,
+        method: &Method,
+        uri: &Uri,
+        actor: &Actor,
+    ) -> Result<(), Fault> {
+        let destination = Destination::new(upstream.host().clone(), upstream.port());
+        let path = RequestPath::read(uri.path());
+        let target = policy::Target {
+            agent: agent.map(Name::as_str),
+            destination: &destination,
+            method: Some(method.as_str()),
+            path: Some(&path),
+        };
+        self.exchange.consent(&target, actor).await
     }
 
     /// Ends what outlives its request. After the listener has stopped.
@@ -142,6 +176,18 @@ impl Gateway {
         routes.insert(binding.id, Arc::clone(&route));
         Ok(route)
     }
+}
+
+/// Whether that took any waiting.
+async fn waited<E>(work: impl Future<Output = Result<(), E>>) -> Result<bool, E> {
+    let (mut work, mut has_waited) = (pin!(work), false);
+    let done = poll_fn(|cx| {
+        let done = work.as_mut().poll(cx);
+        has_waited |= done.is_pending();
+        done
+    });
+    done.await?;
+    Ok(has_waited)
 }
 
 fn scope(request: &mut Request<Incoming>) -> Result<Option<String>, Fault> {

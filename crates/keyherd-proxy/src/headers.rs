@@ -8,6 +8,8 @@ use http::header::{
     PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 
+use crate::order::Own;
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
@@ -26,13 +28,17 @@ const OF_CONNECTION: [HeaderName; 9] = [
     HTTP2_SETTINGS,
 ];
 
-/// Takes away what belongs to the caller's connection, and the keys that callers show to keyherd. Upstream gets one
-/// credential, ours.
-pub(crate) fn strip_request(headers: &mut HeaderMap) {
+/// Takes away what belongs to the caller's connection, and the keys that callers show to keyherd: where those end,
+/// upstream gets one credential, ours.
+pub(crate) fn strip_request(headers: &mut HeaderMap, own: Own) {
     let takes_trailers = wants_trailers(headers);
     strip_connection(headers);
-    for name in [AUTHORIZATION, X_API_KEY, HOST, EXPECT] {
+    for name in [HOST, EXPECT] {
         headers.remove(name);
+    }
+    if own == Own::End {
+        headers.remove(AUTHORIZATION);
+        headers.remove(X_API_KEY);
     }
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -106,12 +112,19 @@ mod tests {
 
     #[test]
     fn what_ends_here() {
-        check(strip_request, &[("authorization", "Bearer k"), ("accept", "a")], "accept");
-        check(strip_request, &[("x-api-key", "k"), ("host", "h"), ("expect", "100-continue")], "");
-        check(strip_request, &[("connection", "X-One, close"), ("x-one", "1"), ("x-two", "2")], "x-two");
-        check(strip_request, &[("te", "trailers, deflate"), ("connection", "te")], "te");
-        check(strip_request, &[("te", "deflate"), ("proxy-authorization", "Basic k")], "");
-        check(strip_request, &[("upgrade", "h2c"), ("http2-settings", "x"), ("keep-alive", "5")], "");
+        let ending = |headers: &mut HeaderMap| strip_request(headers, Own::End);
+        let passing = |headers: &mut HeaderMap| strip_request(headers, Own::Pass);
+        check(
+            passing,
+            &[("authorization", "Bearer k"), ("x-api-key", "k"), ("host", "h")],
+            "authorization x-api-key",
+        );
+        check(ending, &[("authorization", "Bearer k"), ("accept", "a")], "accept");
+        check(ending, &[("x-api-key", "k"), ("host", "h"), ("expect", "100-continue")], "");
+        check(ending, &[("connection", "X-One, close"), ("x-one", "1"), ("x-two", "2")], "x-two");
+        check(ending, &[("te", "trailers, deflate"), ("connection", "te")], "te");
+        check(ending, &[("te", "deflate"), ("proxy-authorization", "Basic k")], "");
+        check(ending, &[("upgrade", "h2c"), ("http2-settings", "x"), ("keep-alive", "5")], "");
         check(strip_response, &[("transfer-encoding", "chunked"), ("x-api-key", "theirs")], "x-api-key");
         check(
             strip_response,

@@ -40,6 +40,13 @@ pub trait Inject: Send + Sync + 'static {
 #[error("the token has a character that cannot stand in {0}")]
 pub struct BadInjection(String);
 
+impl BadInjection {
+    /// In a place, in words.
+    pub(crate) fn new(place: &str) -> Self {
+        Self(place.to_owned())
+    }
+}
+
 /// A binding's injection, ready for use.
 #[derive(Debug, Clone)]
 pub struct Placed {

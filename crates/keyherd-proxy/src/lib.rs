@@ -5,9 +5,11 @@
 //! binary gives codes.
 
 mod body;
+mod consent;
 mod decode;
 mod exchange;
 mod fault;
+pub mod forward;
 mod gateway;
 mod headers;
 mod inject;
@@ -18,7 +20,10 @@ mod order;
 mod percent;
 mod recheck;
 mod relay;
+pub mod swap;
+mod swapper;
 mod target;
+pub mod tls;
 mod upstream;
 mod watch;
 
@@ -28,7 +33,8 @@ pub use self::fault::Fault;
 pub use self::gateway::{Gateway, Path};
 pub use self::inject::{BadInjection, Inject, Placed};
 pub use self::limits::ExchangeLimits;
-pub use self::order::Order;
+pub use self::order::{Order, Own};
 pub use self::recheck::Recheck;
+pub use self::swapper::{Gate, Guarded, SwapLimits, Swapper, Trail, TrailLimits};
 pub use self::target::Target;
 pub use self::upstream::{Direct, Reach};

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct ExchangeLimits {
     /// How long a request waits for its token. Default 30 s.
     pub token_wait: Duration,
+    /// How long a request waits for a human's answer; an approval that ends before ends it. Default 3,600 s.
+    pub approval_wait: Duration,
     /// DNS, TCP and TLS. Default 10 s.
     pub connect_timeout: Duration,
     /// How long a request waits for a place among an upstream's connections. Default 10 s.
@@ -47,6 +49,7 @@ impl Default for ExchangeLimits {
     fn default() -> Self {
         Self {
             token_wait: Duration::from_secs(30),
+            approval_wait: Duration::from_secs(3_600),
             connect_timeout: Duration::from_secs(10),
             queue_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(600),

@@ -13,8 +13,8 @@ use crate::target::Target;
 /// One request's order: whose credential goes where, and how.
 #[derive(Clone)]
 pub struct Order {
-    /// A credential or a pool.
-    pub name: Name,
+    /// A credential or a pool. `None`: nobody's token is asked for, and the answer is not judged.
+    pub name: Option<Name>,
     /// Who asks.
     pub actor: Actor,
     /// The upstream.
@@ -23,6 +23,23 @@ pub struct Order {
     pub inject: Arc<dyn Inject>,
     /// The part of the account that is used, such as a model, where the caller names one.
     pub scope: Option<String>,
+    /// What becomes of the credentials that the caller sent itself.
+    pub own: Own,
+}
+
+/// The caller's own credentials: `Authorization` and `x-api-key`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Own {
+    /// They are keys to keyherd, and end here.
+    End,
+    /// They are the caller's business with upstream.
+    Pass,
+}
+
+/// Whose token an answer came to: a pool's member, or the credential itself. Travels with the answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Served {
+    pub(crate) credential: Arc<str>,
 }
 
 /// What was injected into one try: reports are about this and nothing else.
@@ -47,7 +64,7 @@ impl Used {
 
     pub(crate) fn report(&self, order: &Order, evidence: Evidence) -> Report {
         Report {
-            name: order.name.clone(),
+            name: order.name.clone().unwrap_or_else(|| self.credential.clone()),
             credential: self.credential.clone(),
             incarnation: Some(self.id),
             generation: self.generation,

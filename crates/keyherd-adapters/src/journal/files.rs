@@ -75,12 +75,30 @@ impl Files {
     }
 
     pub(super) fn find_in(&self, spent: &TokenHash, place: Place) -> Result<Option<Found>, JournalError> {
-        let path = self.path(spent, place);
-        match File::open(&path) {
-            Ok(file) => Ok(Some(Found { path, file })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io_error(&path, &error)),
+        found_at(self.path(spent, place))
+    }
+
+    /// What a writer has begun, who may have died before the last step.
+    pub(super) fn unfinished(&self, spent: &TokenHash) -> Result<Option<Found>, JournalError> {
+        found_at(durable::unfinished_at(&self.path(spent, Place::Pending)))
+    }
+
+    /// All of that: usually nothing.
+    pub(super) fn all_unfinished(&self) -> Result<Vec<(TokenHash, Found)>, JournalError> {
+        let mut all = Vec::new();
+        for file in list(&self.pending)?.take(self.scan_max).filter_map(Result::ok) {
+            let spent = file.file_name().to_str().and_then(|name| parse_hash(name.split('.').next()?));
+            if let Some(spent) = spent.filter(|_| is_unfinished(&file)) {
+                all.extend(found_at(file.path())?.map(|found| (spent, found)));
+            }
         }
+        Ok(all)
+    }
+
+    /// Takes the last step in its writer's place.
+    pub(super) fn finish_for(&self, spent: &TokenHash, unfinished: &Found) -> Result<(), JournalError> {
+        let path = self.path(spent, Place::Pending);
+        durable::finish_for(&unfinished.path, &path).map_err(|error| io_error(&path, &error))
     }
 
     /// When this returns, the entry survives a power cut. Its file bears the time the answer came, on the store's clock:
@@ -89,11 +107,15 @@ impl Files {
         let path = self.path(&entry.spent, place);
         let since = u64::try_from(entry.received_at.as_millis()).ok().map(Duration::from_millis);
         let received = since.and_then(|since| UNIX_EPOCH.checked_add(since));
-        let written = match durable::replace(&path, bytes, received) {
+        let replace = match place {
+            Place::Pending => durable::replace_traceably,
+            Place::Done => durable::replace,
+        };
+        let written = match replace(&path, bytes, received) {
             Err(error) if is_full(&error) => {
                 // What was put by for this very moment.
                 let _ = fs::remove_file(&self.reserve);
-                durable::replace(&path, bytes, received)
+                replace(&path, bytes, received)
             }
             written => written,
         };
@@ -209,6 +231,14 @@ impl Found {
             len if len as u64 <= ENTRY_LEN_MAX => Ok(bytes),
             _ => Err(JournalError::Unreadable { name: self.name(), problem: "it is too large".into() }),
         }
+    }
+}
+
+fn found_at(path: PathBuf) -> Result<Option<Found>, JournalError> {
+    match File::open(&path) {
+        Ok(file) => Ok(Some(Found { path, file })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_error(&path, &error)),
     }
 }
 

@@ -20,7 +20,7 @@ use keyherd_core::time::Timestamp;
 
 pub use self::copies::{CopiedJournal, CopyOptions};
 pub use self::files::{ENTRY_LEN_MAX, RESERVE_LEN, SCAN_MAX, UNFINISHED_AGE_MAX};
-use self::files::{Files, Place};
+use self::files::{Files, Found, Place};
 use self::keys::Keys;
 use crate::seal::{KeySource, Keyring};
 
@@ -111,16 +111,24 @@ impl Journal for FileJournal {
         self.blocking(move |inner| inner.files.write(&entry, Place::Pending, &inner.keys.seal(&entry)?)).await
     }
 
-    /// Looks on the calling thread: that there is no entry, which is the usual case, is known after two lookups in the
+    /// Looks on the calling thread: that there is no entry, which is the usual case, is known after three lookups in the
     /// kernel's cache (a few microseconds, less than it takes to wake another thread). An entry is read elsewhere.
     async fn find(&self, spent: &TokenHash) -> Result<Option<JournalEntry>, JournalError> {
-        let Some(found) = self.0.files.find(spent)? else {
-            // This is asked before a token is spent: from here on there must be room for the answer.
-            self.0.files.put_room_by()?;
-            return Ok(None);
-        };
         let spent = *spent;
-        self.blocking(move |inner| inner.keys.open(&spent, &found.name(), &found.read()?)).await.map(Some)
+        // In the order in which a writer leaves its places.
+        let unfinished = self.0.files.unfinished(&spent)?;
+        if let Some(found) = self.0.files.find(&spent)? {
+            let open = move |inner: &Inner| inner.keys.open(&spent, &found.name(), &found.read()?);
+            return self.blocking(open).await.map(Some);
+        }
+        if let Some(unfinished) = unfinished
+            && let Some(entry) = self.blocking(move |inner| inner.finish_for(&spent, &unfinished)).await?
+        {
+            return Ok(Some(entry));
+        }
+        // This is asked before a token is spent: from here on there must be room for the answer.
+        self.0.files.put_room_by()?;
+        Ok(None)
     }
 
     async fn committed(&self, spent: &TokenHash) -> Result<(), JournalError> {
@@ -129,11 +137,13 @@ impl Journal for FileJournal {
     }
 
     async fn pending(&self, limit: usize) -> Result<Vec<TokenHash>, JournalError> {
-        self.blocking(move |inner| inner.files.pending(limit)).await
+        self.blocking(move |inner| inner.finish_for_the_dead().and_then(|()| inner.files.pending(limit)))
+            .await
     }
 
     async fn aged(&self, now: Timestamp, keep: Duration, limit: usize) -> Result<Vec<Aged>, JournalError> {
-        self.blocking(move |inner| inner.files.aged(now, keep, limit)).await
+        let aged = move |inner: &Inner| inner.files.aged(now, keep, limit);
+        self.blocking(move |inner| inner.finish_for_the_dead().and_then(|()| aged(inner))).await
     }
 
     async fn forget(&self, spent: &TokenHash) -> Result<(), JournalError> {
@@ -143,6 +153,32 @@ impl Journal for FileJournal {
 }
 
 impl Inner {
+    /// An entry that was written whole, but for its writer's last step: an answer that was received. `None`: it was cut
+    /// off before.
+    fn finish_for(
+        &self,
+        spent: &TokenHash,
+        unfinished: &Found,
+    ) -> Result<Option<JournalEntry>, JournalError> {
+        match self.keys.open(spent, &unfinished.name(), &unfinished.read()?) {
+            Ok(entry) => self.files.finish_for(spent, unfinished).map(|()| Some(entry)),
+            Err(JournalError::Unreadable { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Every such entry. One that cannot be opened now says so when its token is asked for.
+    fn finish_for_the_dead(&self) -> Result<(), JournalError> {
+        for (spent, unfinished) in self.files.all_unfinished()? {
+            if self.files.find(&spent)?.is_none()
+                && let Err(error) = self.finish_for(&spent, &unfinished)
+            {
+                tracing::debug!(%error, "an unfinished journal entry cannot be looked at now");
+            }
+        }
+        Ok(())
+    }
+
     fn reseal_all(&self) -> Result<Resealed, JournalError> {
         let mut done = Resealed::default();
         for (spent, place) in self.files.all()? {

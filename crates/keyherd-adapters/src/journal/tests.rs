@@ -1,6 +1,7 @@
 //! The journal on a real folder: what survives, what is refused, what goes.
 
 mod copies;
+mod dying;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

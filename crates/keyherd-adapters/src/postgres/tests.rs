@@ -213,9 +213,12 @@ async fn a_commit_whose_reply_is_lost_is_of_unknown_outcome() {
     assert!(tx.session() > session);
     insert(&tx, 2, "b").await.unwrap();
     relay.cut();
-    while tx.client_is_open() {
-        tokio::task::yield_now().await;
-    }
+    let closed = async {
+        while tx.client_is_open() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), closed).await.unwrap();
     assert!(matches!(tx.commit().await, Err(WireError::Unavailable(_))));
     assert_eq!(ids(&wire).await, [1]);
 }

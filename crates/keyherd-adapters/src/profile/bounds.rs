@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use keyherd_core::phantom::Shape;
 use keyherd_core::provider::{ClientAuth, LIFETIME_MAX, Profile, TokenPlace};
 
 /// The most entries in a list or table.
@@ -85,9 +86,9 @@ fn check_texts(profile: &Profile) -> Result<(), Fault> {
         "must be host names, each exact or as *.suffix, without scheme, port and path",
     )?;
     ensure(
-        profile.phantom_prefix.is_empty() || is_word(&profile.phantom_prefix),
+        Shape::of_prefix(&profile.phantom_prefix).is_ok(),
         "phantom_prefix",
-        "must be plain text",
+        "must be letters, digits and - . _ ~, which nothing escapes",
     )
 }
 

@@ -150,12 +150,15 @@ fn file_version(path: &Path) -> Result<Option<Version>, ProfileError> {
 }
 
 fn read(path: &Path) -> Result<Option<String>, ProfileError> {
-    let too_long = |found: fs::Metadata| found.len() > document::TEXT_LEN_MAX as u64;
-    if present(path, fs::metadata(path))?.is_some_and(too_long) {
-        let bound = document::TEXT_LEN_MAX;
-        return Err(unreadable(path, &format_args!("longer than {bound} bytes")));
+    let bound = document::TEXT_LEN_MAX;
+    match present(path, fs::metadata(path))? {
+        // A pipe would be waited for until somebody writes.
+        Some(found) if !found.is_file() => Err(unreadable(path, &"it is no regular file")),
+        Some(found) if found.len() > bound as u64 => {
+            Err(unreadable(path, &format_args!("longer than {bound} bytes")))
+        }
+        _ => present(path, fs::read_to_string(path)),
     }
-    present(path, fs::read_to_string(path))
 }
 
 fn file_names(folder: &Path) -> Result<Vec<String>, ProfileError> {

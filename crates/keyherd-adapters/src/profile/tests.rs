@@ -246,6 +246,7 @@ fn what_is_no_profile_is_refused_with_line_and_key() {
         ("[headers]\nAuthorization = \"Basic x\"", "line 2: headers may not set 'Authorization'"),
         ("[headers]\nX-A = \"a\\nb\"", "line 2: headers gives 'X-A' a value"),
         ("refresh_token_in = \"bearer\"", "line 2: refresh_token_in \"bearer\" needs client_auth"),
+        ("phantom_prefix = \"1//\"", "line 2: phantom_prefix must be letters"),
         ("rotates = ", "line 2: "),
         ("name = \"other\"", "line 2: "),
         (&format!("# {}", "x".repeat(64 * 1024)), "longer than 65536 bytes"),
@@ -359,6 +360,10 @@ fn a_broken_file_is_named_and_not_passed_over() {
     assert!(
         matches!(profiles.find("acme"), Err(ProfileError::Unreadable(text)) if text.contains("acme.toml"))
     );
+    let pipe = folder.0.join("providers/pipe.toml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    assert!(matches!(profiles.find("pipe"), Err(ProfileError::Unreadable(text)) if text.contains("regular")));
     for outside in ["../slack", "/etc/passwd", "", "a/b", "..", "slack.toml\0"] {
         assert!(matches!(profiles.find(outside), Ok(None)), "{outside}");
         assert!(matches!(profiles.text(outside), Ok(None)), "{outside}");

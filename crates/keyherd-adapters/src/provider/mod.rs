@@ -27,7 +27,7 @@ pub use self::exchange::{HEAD_LEN_MAX, HEADERS_MAX, LATE_GRACE};
 pub use self::outbound::Outbound;
 pub use self::proxy::{BadProxy, EgressProxy, PROXY_HEAD_LEN_MAX};
 pub use self::remote::{RestAnswer, RestCall, RestClient, RestError};
-pub use self::tls::{BadCaBundle, CA_BUNDLE_LEN_MAX};
+pub use self::tls::{BadCaBundle, CA_BUNDLE_LEN_MAX, trusted_as_pem};
 pub(crate) use self::tls::{extra_roots, roots, roots_as_pem};
 
 /// How to reach providers.

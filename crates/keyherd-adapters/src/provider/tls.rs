@@ -88,13 +88,30 @@ pub(crate) fn roots_as_pem(ca_bundle: &Path) -> Result<Vec<u8>, BadCaBundle> {
     let bad = |problem| BadCaBundle { path: ca_bundle.into(), problem };
     let own = read(ca_bundle).map_err(bad)?;
     parse(&own).map_err(bad)?;
+    Ok([system_as_pem().as_bytes(), &own].concat())
+}
+
+/// The same, also where the operator has none.
+///
+/// # Errors
+/// [`BadCaBundle`].
+pub fn trusted_as_pem(ca_bundle: Option<&Path>) -> Result<Vec<u8>, BadCaBundle> {
+    ca_bundle.map_or_else(|| Ok(system_as_pem().into_bytes()), roots_as_pem)
+}
+
+/// In lines of 64 characters (RFC 7468, section 2), which OpenSSL insists on.
+fn system_as_pem() -> String {
     let mut text = String::new();
     for certificate in rustls_native_certs::load_native_certs().certs {
         text.push_str("-----BEGIN CERTIFICATE-----\n");
-        text.push_str(&STANDARD.encode(&certificate));
-        text.push_str("\n-----END CERTIFICATE-----\n");
+        let encoded = STANDARD.encode(&certificate);
+        for line in encoded.as_bytes().chunks(64) {
+            text.extend(line.iter().map(|byte| char::from(*byte)));
+            text.push('\n');
+        }
+        text.push_str("-----END CERTIFICATE-----\n");
     }
-    Ok([text.as_bytes(), &own].concat())
+    text
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

@@ -10,7 +10,7 @@ use super::extract::NamePath;
 use super::{json, json_bytes};
 use crate::body::Document;
 use crate::caller::Caller;
-use crate::documents::{AgentDocument, AgentKeyView, AgentView, ListView};
+use crate::documents::{AgentDocument, AgentKeyView, AgentView, ListView, PhantomView};
 use crate::openapi::Problems;
 use crate::problem::Problem;
 use crate::state::State;
@@ -75,4 +75,26 @@ pub(super) async fn revoke(
 ) -> Result<StatusCode, Problem> {
     state.broker.revoke_agent(&name, &caller.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// An agent's phantoms
+///
+/// What it puts where a secret would stand, each with the name of a variable for it. They are worth something behind the
+/// proxy only, and the same as long as the agent lives.
+#[utoipa::path(
+    get,
+    path = "/v1/agents/{name}/env",
+    operation_id = "agentEnv",
+    tag = "agents",
+    params(("name" = String, Path, description = "The agent's name")),
+    responses((status = 200, description = "All of them; `no-store`", body = ListView<PhantomView>), Problems)
+)]
+pub(super) async fn env(
+    Extracted(state): Extracted<State>,
+    NamePath(name): NamePath,
+) -> Result<Response, Problem> {
+    let phantoms = state.broker.phantoms_of(&name, &*state.signer).await?;
+    let view = ListView::whole(PhantomView::all(&phantoms));
+    let bytes = serde_json::to_vec(&view).map_err(|_| Problem::internal())?;
+    Ok(json_bytes(StatusCode::OK, Bytes::from_owner(Zeroizing::new(bytes))))
 }

@@ -36,7 +36,8 @@ fn patience(state: &State, request: &Request) -> Option<Duration> {
         Some("/v1/token" | "/v1/report" | "/v1/events" | "/v1/credentials/{name}/refresh") => None,
         // Waits for a human, as long as the caller says.
         Some("/v1/approvals/{id}") => None,
-        Some("/v1/audit/verify") => Some(state.limits.verify_timeout),
+        Some("/ui/live") => None,
+        Some("/v1/audit/verify" | "/ui/audit/verify") => Some(state.limits.verify_timeout),
         _ => Some(state.limits.request_timeout * 2),
     }
 }

@@ -9,7 +9,6 @@ mod cooldowns;
 mod credentials;
 mod events;
 mod extract;
-mod page;
 mod pools;
 mod providers;
 mod report;
@@ -30,6 +29,7 @@ use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::dashboard;
 use crate::documents::shown;
 use crate::openapi;
 use crate::problem::{Code, Problem};
@@ -50,6 +50,7 @@ pub(crate) fn described() -> (OpenApiRouter<State>, Bytes) {
 pub(crate) fn router(described: OpenApiRouter<State>, state: &State) -> Router {
     let (router, _) = described.split_for_parts();
     router
+        .merge(dashboard::router())
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_route)
         .layer(from_fn_with_state(state.clone(), bounded::bounded))
@@ -59,7 +60,7 @@ pub(crate) fn router(described: OpenApiRouter<State>, state: &State) -> Router {
 /// Routes that ask the store, and no provider.
 fn quick() -> OpenApiRouter<State> {
     OpenApiRouter::new()
-        .routes(routes!(page::index))
+        .routes(routes!(dashboard::index))
         .routes(routes!(status::healthz))
         .routes(routes!(status::readyz))
         .routes(routes!(status::metrics))
@@ -72,6 +73,7 @@ fn quick() -> OpenApiRouter<State> {
         .routes(routes!(clients::put, clients::remove))
         .routes(routes!(agents::list, agents::create))
         .routes(routes!(agents::revoke))
+        .routes(routes!(agents::env))
         .routes(routes!(bindings::list, bindings::add))
         .routes(routes!(bindings::remove))
         .routes(routes!(audit::entries))

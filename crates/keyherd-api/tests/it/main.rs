@@ -5,6 +5,7 @@
 mod agents;
 mod asking;
 mod credentials;
+mod dashboard;
 mod describes;
 mod events;
 mod faults;

@@ -46,6 +46,16 @@ impl Served {
         )
     }
 
+    /// Until the provider was called.
+    async fn provider_called(&self) {
+        let called = async {
+            while self.world.provider.calls() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, called).await.expect("called in time");
+    }
+
     async fn stopped(self) -> bool {
         self.stop.cancel();
         tokio::time::timeout(PATIENCE, self.end).await.expect("in time").expect("no panic")
@@ -113,9 +123,7 @@ async fn a_client_that_hangs_up_cancels_no_refresh() {
     let ask = served.head("POST", "/v1/token", "{\"name\":\"acme-1\"}");
     let mut leaver = served.connect().await;
     leaver.write_all(ask.as_bytes()).await.expect("writes");
-    while served.world.provider.calls() == 0 {
-        tokio::task::yield_now().await;
-    }
+    served.provider_called().await;
     drop(leaver);
     let mut stream = served.connect().await;
     stream.write_all(ask.as_bytes()).await.expect("writes");
@@ -240,9 +248,7 @@ async fn stopping_finishes_what_is_in_flight_and_ends_streams() {
     let mut asking = served.connect().await;
     let ask = served.head("POST", "/v1/token", &json!({"name": "acme-1"}).to_string());
     asking.write_all(ask.as_bytes()).await.expect("writes");
-    while served.world.provider.calls() == 0 {
-        tokio::task::yield_now().await;
-    }
+    served.provider_called().await;
     let at = served.at;
     assert!(served.stopped().await, "all was finished");
     assert!(read_to(&mut asking, "new-access").await.contains("new-access"));
@@ -261,9 +267,7 @@ async fn stopping_does_not_wait_for_ever() {
     let mut asking = served.connect().await;
     let ask = served.head("POST", "/v1/token", "{\"name\":\"acme-1\"}");
     asking.write_all(ask.as_bytes()).await.expect("writes");
-    while served.world.provider.calls() == 0 {
-        tokio::task::yield_now().await;
-    }
+    served.provider_called().await;
     assert!(!served.stopped().await, "one was cut off");
     assert_eq!(read_to(&mut asking, "never").await, "");
 }

@@ -20,6 +20,9 @@ use crate::time::Timestamp;
 /// Flights a caller sits through at most: one that began before it came, and two that did not suit its window.
 const ROUNDS_MAX: usize = 3;
 
+/// Who has no time to wait has so long for a look at the store, where memory knows nothing.
+const LOOK_MIN: Duration = Duration::from_millis(100);
+
 /// Whether a credential's rest keeps a caller from its token. All of a pool's members may rest; then one is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
@@ -68,7 +71,8 @@ impl Broker {
         let begun = self.0.ports.clock.uptime();
         // A name is a credential's or a pool's. Where nobody knows yet it is asked for as what most names are.
         if self.0.snapshots.old_pool(name.as_str()).is_none() {
-            match tokio::time::timeout(ask.wait, self.acquire_one(&name, ask, actor, Rest::Heeded)).await {
+            let wait = ask.wait.max(LOOK_MIN);
+            match tokio::time::timeout(wait, self.acquire_one(&name, ask, actor, Rest::Heeded)).await {
                 Ok(Err(AcquireError::NotFound(_))) => {}
                 Ok(outcome) => return outcome,
                 Err(_elapsed) => return Ok(self.at_deadline(&name, ask)),
@@ -92,7 +96,7 @@ impl Broker {
                 None => self.acquire_one(name, ask, actor, Rest::Heeded).await,
             }
         };
-        let left = ask.wait.saturating_sub(self.0.ports.clock.uptime().saturating_sub(begun));
+        let left = ask.wait.max(LOOK_MIN).saturating_sub(self.0.ports.clock.uptime().saturating_sub(begun));
         match tokio::time::timeout(left, acquired).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => Ok(self.at_deadline(name, ask)),

@@ -19,6 +19,7 @@ mod lead;
 mod manage;
 mod mutant;
 mod outbox;
+mod phantoms;
 mod pools;
 mod probe;
 mod recover;

@@ -135,6 +135,11 @@ impl RuleSet {
         needs
     }
 
+    /// Whether a rule is about addresses: then a name is to be judged by the address that will be dialled.
+    pub fn judges_addresses(&self) -> bool {
+        !self.nets.is_empty()
+    }
+
     /// Whether an allowing or asking rule names this very host, or a network that holds the address: what lets a private
     /// address be dialled.
     pub fn names_exactly(&self, target: &Target<'_>, now: Timestamp) -> bool {

@@ -34,6 +34,11 @@ impl<T: Default> Nets<T> {
 }
 
 impl<T> Nets<T> {
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_net.is_empty()
+    }
+
     /// Shows the value of every network that holds the address.
     pub(super) fn each(&self, address: IpAddr, visit: &mut impl FnMut(&T)) {
         let [v4, v6] = &self.lens;

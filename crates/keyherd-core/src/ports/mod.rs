@@ -7,6 +7,7 @@ mod journal;
 mod profiles;
 mod provider_client;
 pub mod store;
+mod token_signer;
 
 pub use self::clock::Clock;
 pub use self::coordinator::{Coordinator, Turn};
@@ -15,3 +16,4 @@ pub use self::journal::{Aged, Journal, JournalEntry, JournalError};
 pub use self::profiles::{ProfileError, Profiles};
 pub use self::provider_client::{CallLimits, Delivery, ProviderClient, SendGate};
 pub use self::store::{Store, StoreError};
+pub use self::token_signer::TokenSigner;

@@ -12,13 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, Response};
+use keyherd_core::audit::Actor;
 use keyherd_core::broker::Broker;
+use keyherd_core::policy;
 use rustls::ClientConfig;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::tries::Tries;
 use crate::body::{AnswerBody, Incoming, Room};
+use crate::consent::consent;
 use crate::fault::Fault;
 use crate::limits::ExchangeLimits;
 use crate::meters::{Meters, Outcome};
@@ -79,15 +82,22 @@ impl Exchange {
         &self.0.limits
     }
 
+    /// Waits until the rules, or a human, let a request go to that target. Nothing is sent before.
+    ///
+    /// # Errors
+    /// It may not go.
+    pub async fn consent(&self, target: &policy::Target<'_>, actor: &Actor) -> Result<(), Fault> {
+        let word = consent(&self.0.broker, target, self.0.limits.approval_wait, actor).await;
+        word.inspect_err(|_| self.0.meters.denied())
+    }
+
     /// Passes a request on, and the answer back. The request's target is the path and query that upstream gets. Dropped,
     /// it ends the request upstream too.
     ///
     /// # Errors
     /// [`Fault`]: there is no answer to pass on.
     pub async fn run(&self, order: Order, request: Request<Incoming>) -> Result<Response<AnswerBody>, Fault> {
-        if METHODS_REFUSED.contains(request.method()) {
-            return Err(Fault::BadMethod(request.method().clone()));
-        }
+        passable(request.method())?;
         let begun = self.uptime();
         let mut tries = Tries::new(self, order, request);
         let outcome = tries.run().await;
@@ -114,6 +124,11 @@ impl Exchange {
             drop(lease);
         });
     }
+}
+
+/// Whether requests of that method are passed on.
+pub(crate) fn passable(method: &Method) -> Result<(), Fault> {
+    if METHODS_REFUSED.contains(method) { Err(Fault::BadMethod(method.clone())) } else { Ok(()) }
 }
 
 impl Tries<'_> {

@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use keyherd_core::broker::{Acquired, Followed, Judge, Token};
-use keyherd_core::ids::CredentialId;
+use keyherd_core::ids::{CredentialId, Name};
 use keyherd_core::refresh::Ask;
 use keyherd_core::secret::Secret;
 use keyherd_core::upstream::{Answer, Evidence, Needs};
@@ -19,7 +19,7 @@ use crate::decode::is_coded;
 use crate::fault::Fault;
 use crate::headers::{announce_upgrade, strip_request, strip_response, upgrade_wanted};
 use crate::look::{Shown, look, needs};
-use crate::order::{Order, Used};
+use crate::order::{Order, Own, Served, Used};
 use crate::recheck::Recheck;
 use crate::relay::Sides;
 use crate::watch::EventWatch;
@@ -66,7 +66,7 @@ impl<'a> Tries<'a> {
             .map(|protocol| Upgrade { protocol, caller: hyper::upgrade::on(&mut request) });
         let recheck = request.extensions_mut().remove();
         let (mut head, body) = request.into_parts();
-        strip_request(&mut head.headers);
+        strip_request(&mut head.headers, order.own);
         let is_empty = http_body::Body::is_end_stream(&body);
         let upload =
             (!is_empty).then(|| Upload::new(body, exchange.0.limits.replay_len_max, &exchange.0.room));
@@ -93,26 +93,30 @@ impl<'a> Tries<'a> {
     }
 
     pub(super) async fn run(&mut self) -> Result<Response<AnswerBody>, Fault> {
-        let mut token = self.token().await?;
+        let Some(name) = self.order.name.clone() else {
+            let come = self.send("").await?;
+            return self.passed(come);
+        };
+        let mut token = self.token(&name).await?;
         loop {
             self.tried.push((token.credential_id(), token.generation()));
-            let mut come = self.send(&token).await?;
+            let mut come = self.send(token.expose()).await?;
             if self.judged(&mut come, &token).await == Next::Pass {
-                return self.passed(come);
+                return self.passed_with(come, &token);
             }
-            match self.token().await {
+            match self.token(&name).await {
                 Ok(next) if !self.has_tried(&next) => token = next,
                 // Nobody else is there: the answer that was had is better than none.
-                _ => return self.passed(come),
+                _ => return self.passed_with(come, &token),
             }
         }
     }
 
-    async fn token(&self) -> Result<Token, Fault> {
+    async fn token(&self, name: &Name) -> Result<Token, Fault> {
         let mut ask = Ask::foreground(self.exchange.0.limits.token_wait);
         ask.scope.clone_from(&self.order.scope);
         ask.rejected.clone_from(&self.rejected);
-        let (broker, name) = (&self.exchange.0.broker, self.order.name.as_str());
+        let (broker, name) = (&self.exchange.0.broker, name.as_str());
         if let Some(token) = broker.hot(name, &ask) {
             return Ok(token);
         }
@@ -130,14 +134,14 @@ impl<'a> Tries<'a> {
         self.tried.contains(&(token.credential_id(), token.generation()))
     }
 
-    async fn send(&mut self, token: &Token) -> Result<Come, Fault> {
+    async fn send(&mut self, token: &str) -> Result<Come, Fault> {
         let message = Message {
             order: &self.order,
             head: &self.head,
             upload: self.upload.as_ref(),
             upgrade: self.upgrade.as_ref().map(|upgrade| &upgrade.protocol),
         };
-        let (answer, took) = self.exchange.deliver(&message, token.expose()).await?;
+        let (answer, took) = self.exchange.deliver(&message, token).await?;
         self.upstream_took += took;
         let (head, body) = answer.into_parts();
         Ok(Come { head, body })
@@ -223,6 +227,15 @@ impl<'a> Tries<'a> {
             });
         };
         come.body.watched_by(Box::new(EventWatch::new(judge, tell)));
+    }
+
+    /// The same, for doors that want to know whose token it was.
+    fn passed_with(&mut self, come: Come, token: &Token) -> Result<Response<AnswerBody>, Fault> {
+        let mut answer = self.passed(come)?;
+        if self.order.own == Own::Pass {
+            answer.extensions_mut().insert(Served { credential: token.credential().into() });
+        }
+        Ok(answer)
     }
 
     /// The answer as the caller gets it.

@@ -147,7 +147,7 @@ impl Stage {
 
     /// A request, and the answer's head.
     pub(crate) async fn open(&self, request: Request<Body>) -> Result<Response<AnswerBody>, Fault> {
-        self.gateway.answer(actor(), &self.bindings, request).await
+        self.gateway.answer(actor(), None, &self.bindings, request).await
     }
 
     /// A request, and the whole answer.

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use clap::builder::PossibleValuesParser;
 use comfy_table::Cell;
-use keyherd_api::documents::{AgentDocument, AgentKeyView, AgentView, ListView};
+use keyherd_api::documents::{AgentDocument, AgentKeyView, AgentView, ListView, PhantomView};
 use keyherd_core::agent::RIGHT_TOKEN;
 use keyherd_core::ids::Name;
 use serde::Serialize;
@@ -31,6 +31,15 @@ pub(crate) enum Agent {
     },
     /// List the agents. Keys are never shown
     List,
+    /// Print an agent's phantoms, one VAR=value a line
+    ///
+    /// A phantom stands where a secret would. Behind the proxy, as this agent, it becomes the secret where a binding lets it go;
+    /// anywhere else it is worthless. It is the same as long as the agent lives.
+    Env {
+        /// The agent
+        #[arg(value_parser = Name::parse)]
+        name: Name,
+    },
     /// Take an agent's key from it, on every host
     Revoke {
         /// The agent
@@ -52,6 +61,7 @@ impl Agent {
                 create(&context, AgentDocument { name: name.to_string(), allow, may }).await
             }
             Self::List => context.peer(async |peer: &dyn Peer| list(&context, peer).await).await,
+            Self::Env { name } => env(&context, &name).await,
             Self::Revoke { name } => revoke(&context, &name).await,
         }
     }
@@ -87,6 +97,19 @@ async fn list(context: &Context, peer: &dyn Peer) -> Result<(), Failure> {
         table.add_row(cells.map(Cell::new));
     }
     context.out.show(&table)
+}
+
+async fn env(context: &Context, name: &Name) -> Result<(), Failure> {
+    let work = async |peer: &dyn Peer| {
+        let phantoms = peer.phantoms(name).await?;
+        if context.out.is_json() {
+            return context.out.json(&ListView::whole(phantoms));
+        }
+        phantoms.iter().try_for_each(|PhantomView { variable, value, .. }| {
+            context.out.line(format_args!("{variable}={value}"))
+        })
+    };
+    context.peer(work).await
 }
 
 async fn revoke(context: &Context, name: &Name) -> Result<(), Failure> {

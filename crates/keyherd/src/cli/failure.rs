@@ -30,6 +30,8 @@ pub(crate) enum Exit {
     Denied,
     /// Ended by this signal, as shells count it.
     Signal(u8),
+    /// As another program ended, or as one of its kind does.
+    Code(u8),
 }
 
 impl Exit {
@@ -42,6 +44,7 @@ impl Exit {
             Self::NotNow => 4,
             Self::Denied => 5,
             Self::Signal(number) => 128_u8.saturating_add(number),
+            Self::Code(code) => code,
         }
     }
 
@@ -85,6 +88,11 @@ impl Failure {
     /// An end without a line: whoever it would be for knows.
     pub(crate) fn silent(exit: Exit) -> Self {
         Self { exit, line: None }
+    }
+
+    /// The same with another end, unless it is one of another program's kind already.
+    pub(crate) fn ending(self, exit: Exit) -> Self {
+        if matches!(self.exit, Exit::Code(_)) { self } else { Self { exit, ..self } }
     }
 
     /// The same, with what stands before it.

@@ -5,6 +5,7 @@
 mod agent;
 mod audit;
 mod binding;
+mod ca;
 mod client;
 mod cooldown;
 mod cred;
@@ -28,6 +29,8 @@ mod token;
 // Rules and approvals.
 mod approval;
 mod rule;
+// A program behind a proxy of its own.
+mod run;
 
 use std::process::ExitCode;
 
@@ -98,6 +101,8 @@ enum Command {
     /// Approvals: what waits for a human's answer
     #[command(subcommand)]
     Approval(approval::Approval),
+    Run(run::Run),
+    Ca(ca::Ca),
     Migrate(migrate::Migrate),
     Doctor(doctor::Doctor),
 }
@@ -119,8 +124,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
         demo::Demo::refuse(&cli.flags)?;
     }
     let environment = Environment::of_process();
-    let settings = Settings::load(&cli.flags, &environment)?;
-    let is_server = matches!(cli.command, Command::Serve(_) | Command::Demo(_));
+    let is_run = matches!(cli.command, Command::Run(_));
+    let settings = Settings::load(&cli.flags, &environment).map_err(|error| {
+        let failure = Failure::from(error);
+        if is_run { failure.ending(run::OURS) } else { failure }
+    })?;
+    let is_server = is_run || matches!(cli.command, Command::Serve(_) | Command::Demo(_));
     log::begin(&settings.log, matches!(cli.command, Command::Serve(_)), &environment)?;
     let out = Output::new(cli.json, &environment);
     let runtime = runtime(is_server)?;
@@ -147,6 +156,8 @@ async fn dispatch(command: Command, context: Context) -> Result<(), Failure> {
         Command::Key(command) => command.run(context).await,
         Command::Rule(command) => command.run(context).await,
         Command::Approval(command) => command.run(context).await,
+        Command::Run(command) => command.run(context).await,
+        Command::Ca(command) => command.run(context).await,
         Command::Migrate(command) => command.run(context).await,
         Command::Doctor(command) => command.run(context).await,
     }

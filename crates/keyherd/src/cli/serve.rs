@@ -10,7 +10,7 @@ use super::output::Output;
 use super::peer::{self, Context};
 use super::signals::Signals;
 use crate::config::{ListenFlags, Settings};
-use crate::wire::{self, ADMIN_TOKEN_FILE, Door, GatewayDoor, admin_token};
+use crate::wire::{self, ADMIN_TOKEN_FILE, Door, ForwardDoor, GatewayDoor, admin_token, ca_file};
 
 /// Run the server: API, background refresh, recovery.
 ///
@@ -30,6 +30,10 @@ struct Places {
     data: String,
     database: String,
     admin_token_file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_file: Option<String>,
 }
 
 impl Serve {
@@ -44,13 +48,22 @@ impl Serve {
         let gateway = GatewayDoor::open(settings, &wired).await?;
         let door = Door::open(&api, &wired, metrics, &token, gateway.clone()).await?;
         drop(token);
+        let forward = match &api.proxy {
+            Some(place) => ForwardDoor::open(settings, place, &wired, door.address()).await?,
+            None => None,
+        };
         let mut signals = Signals::listen()?;
         wired.run_background();
-        say(context.out, &Places::of(settings, &door, &wired))?;
+        say(context.out, &Places::of(settings, &door, forward.as_ref(), &wired)?)?;
         let stop = CancellationToken::new();
         let patience = settings.command.shutdown_patience;
         let served = async {
-            door.serve(stop.clone()).await;
+            let forwarding = async {
+                if let Some(forward) = forward {
+                    forward.serve(stop.clone()).await;
+                }
+            };
+            tokio::join!(door.serve(stop.clone()), forwarding);
             gateway.shutdown().await;
             peer::end(&wired, patience).await;
         };
@@ -68,14 +81,23 @@ impl Serve {
 }
 
 impl Places {
-    fn of(settings: &Settings, door: &Door, wired: &wire::Wired) -> Self {
-        Self {
+    fn of(
+        settings: &Settings,
+        door: &Door,
+        forward: Option<&ForwardDoor>,
+        wired: &wire::Wired,
+    ) -> Result<Self, Failure> {
+        let ca = || ca_file(&settings.data, &wired.broker.ports().hasher).map_err(Failure::failed);
+        let ca = forward.map(|_| ca()).transpose()?;
+        Ok(Self {
             version: env!("CARGO_PKG_VERSION"),
             api: door.url(),
             data: settings.data.display().to_string(),
             database: wired.place(),
             admin_token_file: settings.data.join(ADMIN_TOKEN_FILE).display().to_string(),
-        }
+            proxy: forward.map(ForwardDoor::url),
+            ca_file: ca.map(|path| path.display().to_string()),
+        })
     }
 }
 
@@ -85,6 +107,10 @@ fn say(out: Output, places: &Places) -> Result<(), Failure> {
     }
     out.line(format_args!("keyherd {} serves", places.version))?;
     out.line(format_args!("  API          {}", places.api))?;
+    if let (Some(proxy), Some(ca)) = (&places.proxy, &places.ca_file) {
+        out.line(format_args!("  proxy        {proxy}"))?;
+        out.line(format_args!("  proxy's CA   {ca}"))?;
+    }
     out.line(format_args!("  admin token  {}", places.admin_token_file))?;
     out.line(format_args!("  data folder  {}", places.data))?;
     out.line(format_args!("  store        {}", places.database))

@@ -13,7 +13,24 @@ pub(crate) struct Signals {
     /// Ctrl-\\.
     quit: Signal,
     /// Nobody means these for us, and their default is death: caught, and without effect.
-    _others: [Signal; 3],
+    others: [Signal; 3],
+}
+
+/// One that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Came(rustix::process::Signal);
+
+impl Came {
+    /// Which one.
+    pub(crate) fn signal(self) -> rustix::process::Signal {
+        self.0
+    }
+
+    /// Whether a terminal sends it to all programs in front.
+    pub(crate) fn is_typed(self) -> bool {
+        use rustix::process::Signal;
+        matches!(self.0, Signal::INT | Signal::QUIT | Signal::HUP)
+    }
 }
 
 impl Signals {
@@ -27,12 +44,27 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             hang_up: listen(SignalKind::hangup())?,
             quit: listen(SignalKind::quit())?,
-            _others: [
+            others: [
                 listen(SignalKind::user_defined1())?,
                 listen(SignalKind::user_defined2())?,
                 listen(SignalKind::alarm())?,
             ],
         })
+    }
+
+    /// The next one of all that are caught, for who passes them on.
+    pub(crate) async fn any(&mut self) -> Came {
+        use rustix::process::Signal;
+        let [first, second, alarm] = &mut self.others;
+        tokio::select! {
+            _ = self.interrupt.recv() => Came(Signal::INT),
+            _ = self.terminate.recv() => Came(Signal::TERM),
+            _ = self.hang_up.recv() => Came(Signal::HUP),
+            _ = self.quit.recv() => Came(Signal::QUIT),
+            _ = first.recv() => Came(Signal::USR1),
+            _ = second.recv() => Came(Signal::USR2),
+            _ = alarm.recv() => Came(Signal::ALARM),
+        }
     }
 
     /// The next one, as the exit it asks for.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::file::FileSettings;
 use super::number::{count, seconds};
+use super::proxy::{self, OFF};
 use super::{ConfigError, Environment, ListenFlags};
 
 /// Where the API listens unless it is told otherwise.
@@ -62,6 +63,12 @@ struct LimitsKeys {
     readiness_timeout: Duration,
     #[serde(rename = "gauges_age_max_seconds", deserialize_with = "seconds::<_, 10, 3_600_000>")]
     gauges_age_max: Duration,
+    #[serde(deserialize_with = "count::<_, _, 1, 100_000>")]
+    sessions_max: usize,
+    #[serde(rename = "session_idle_seconds", deserialize_with = "seconds::<_, 10_000, 31_536_000_000>")]
+    session_idle: Duration,
+    #[serde(rename = "session_life_seconds", deserialize_with = "seconds::<_, 10_000, 31_536_000_000>")]
+    session_life: Duration,
 }
 
 /// The API's settings, resolved.
@@ -69,12 +76,33 @@ struct LimitsKeys {
 pub(crate) struct ApiSettings {
     /// `ADDRESS:PORT`; the address may be a name.
     pub(crate) listen: String,
+    /// The same for the proxy; `None`: there is none.
+    pub(crate) proxy: Option<ProxyPlace>,
     /// Certificate and key.
     pub(crate) tls: Option<TlsFiles>,
     /// Names it answers to, beside its own.
     pub(crate) hosts: Hosts,
     /// Its bounds.
     pub(crate) limits: ApiLimits,
+}
+
+/// Where the proxy listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProxyPlace {
+    /// `ADDRESS:PORT`; the address may be a name.
+    pub(crate) listen: String,
+    /// Nobody chose it: where somebody else is there already, there is no proxy.
+    pub(crate) is_default: bool,
+}
+
+impl ProxyPlace {
+    fn of(listen: Option<String>) -> Option<Self> {
+        match listen {
+            Some(word) if word == OFF => None,
+            Some(listen) => Some(Self { listen, is_default: false }),
+            None => Some(Self { listen: proxy::LISTEN.to_owned(), is_default: true }),
+        }
+    }
 }
 
 /// A server's certificate chain and its private key, both in PEM.
@@ -101,7 +129,7 @@ impl Listening {
             api: file.api.clone(),
             tls_cert: file.tls_cert.clone(),
             tls_key: file.tls_key.clone(),
-            proxy: file.proxy.clone(),
+            proxy: file.proxy.listen.clone(),
         }
     }
 
@@ -111,9 +139,10 @@ impl Listening {
         flags: &ListenFlags,
         environment: &Environment,
     ) -> Result<ApiSettings, ConfigError> {
-        if flags.proxy.is_some() || environment.has("KEYHERD_PROXY") || self.proxy.is_some() {
-            return Err(ConfigError::NotYet { setting: "--proxy", what: "the proxy" });
-        }
+        let proxy = match &flags.proxy {
+            Some(proxy) => Some(proxy.clone()),
+            None => environment.text("KEYHERD_PROXY")?.or_else(|| self.proxy.clone()),
+        };
         let listen = match &flags.api {
             Some(listen) => Some(listen.clone()),
             None => environment.text("KEYHERD_API")?.or_else(|| self.api.listen.clone()),
@@ -125,6 +154,7 @@ impl Listening {
         let key = given(&flags.tls_key, "KEYHERD_TLS_KEY", &self.tls_key);
         Ok(ApiSettings {
             listen: listen.unwrap_or_else(|| LISTEN.to_owned()),
+            proxy: ProxyPlace::of(proxy),
             tls: tls(cert, key)?,
             hosts: self.hosts()?,
             limits: self.api.limits.clone(),

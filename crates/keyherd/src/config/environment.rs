@@ -12,10 +12,14 @@ use super::ConfigError;
 
 /// The variables that mean something to keyherd, as they stood when the process began.
 #[derive(Clone, Default)]
-pub(crate) struct Environment(HashMap<&'static str, OsString>);
+pub(crate) struct Environment {
+    known: HashMap<&'static str, OsString>,
+    /// Every variable that is keyherd's by its name, known or not.
+    own_names: Vec<OsString>,
+}
 
 /// Everything that is read. A variable that is missing here is never looked at.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 20] = [
     "KEYHERD_DATA",
     "KEYHERD_CONFIG",
     "KEYHERD_DATABASE_URL",
@@ -34,6 +38,7 @@ const NAMES: [&str; 19] = [
     "KEYHERD_LOG",
     "XDG_DATA_HOME",
     "HOME",
+    "TMPDIR",
     "NO_COLOR",
 ];
 
@@ -41,13 +46,26 @@ impl Environment {
     /// The process's own.
     #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
     pub(crate) fn of_process() -> Self {
-        Self(NAMES.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))).collect())
+        let known = NAMES.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))).collect();
+        let is_own = |name: &OsString| name.as_encoded_bytes().starts_with(b"KEYHERD_");
+        Self { known, own_names: std::env::vars_os().map(|(name, _)| name).filter(is_own).collect() }
     }
 
     /// One for tests.
     #[cfg(test)]
     pub(crate) fn of(variables: &[(&'static str, &str)]) -> Self {
-        Self(variables.iter().map(|(name, value)| (*name, value.into())).collect())
+        let known = variables.iter().map(|(name, value)| (*name, value.into())).collect();
+        Self { known, own_names: Vec::new() }
+    }
+
+    /// The folder that the process is in. `None`: it is gone.
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
+        std::env::current_dir().ok()
+    }
+
+    /// The names of all variables that are keyherd's by their names, for who takes them away.
+    pub(crate) fn own_names(&self) -> Vec<OsString> {
+        self.own_names.clone()
     }
 
     /// Whether it is set to anything.
@@ -76,6 +94,6 @@ impl Environment {
 
     fn raw(&self, name: &'static str) -> Option<&OsString> {
         debug_assert!(NAMES.contains(&name), "{name} is not among the names that are read");
-        self.0.get(name).filter(|value| !value.is_empty())
+        self.known.get(name).filter(|value| !value.is_empty())
     }
 }

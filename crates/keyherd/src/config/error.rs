@@ -43,14 +43,6 @@ pub(crate) enum ConfigError {
         /// What is wrong, and the way out.
         problem: String,
     },
-    /// A setting of a later version.
-    #[error("{setting}: {what} is not in this version yet: leave it out")]
-    NotYet {
-        /// The setting, by its flag's name.
-        setting: &'static str,
-        /// What it would give.
-        what: &'static str,
-    },
     /// There is no home folder to put the data folder into.
     #[error(
         "there is no home folder (HOME is not set): say where the data folder is with --data or KEYHERD_DATA"

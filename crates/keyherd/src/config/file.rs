@@ -22,6 +22,7 @@ use super::command::CommandBounds;
 use super::cooldown::CooldownKeys;
 use super::fleet::{self, ListenKeys, PostgresKeys, RedisKeys};
 use super::log::LogSettings;
+use super::proxy::ProxyKeys;
 use super::refresh::RefreshKeys;
 use super::server::ServerBounds;
 use super::store::StoreKeys;
@@ -41,7 +42,6 @@ pub(super) struct FileSettings {
     pub(super) redis_url: Option<String>,
     pub(super) master_key_file: Option<PathBuf>,
     pub(super) server: Option<String>,
-    pub(super) proxy: Option<String>,
     pub(super) tls_cert: Option<PathBuf>,
     pub(super) tls_key: Option<PathBuf>,
     pub(super) ca_bundle: Option<PathBuf>,
@@ -69,6 +69,8 @@ pub(super) struct FileSettings {
     pub(super) rules: RuleKeys,
     #[serde(with = "UpstreamKeys")]
     pub(super) upstream: ExchangeLimits,
+    // The forward proxy.
+    pub(super) proxy: ProxyKeys,
 }
 
 /// Reads a file that was named: it must be there.

@@ -18,6 +18,7 @@ mod fleet;
 mod log;
 mod number;
 mod places;
+mod proxy;
 mod refresh;
 mod server;
 mod store;
@@ -30,7 +31,7 @@ use keyherd_adapters::seal::KeySource;
 use keyherd_core::broker::Options;
 use keyherd_proxy::ExchangeLimits;
 
-pub(crate) use self::api::{ApiSettings, Listening, TlsFiles};
+pub(crate) use self::api::{ApiSettings, Listening, ProxyPlace, TlsFiles};
 pub(crate) use self::command::CommandBounds;
 pub(crate) use self::database::{FleetSettings, SqliteSettings, StoreSettings};
 pub(crate) use self::environment::Environment;
@@ -38,6 +39,7 @@ pub(crate) use self::error::ConfigError;
 use self::file::FileSettings;
 pub(crate) use self::flags::{Flags, ListenFlags};
 pub(crate) use self::log::{LogFormat, LogSettings};
+pub(crate) use self::proxy::ProxySettings;
 pub(crate) use self::server::{ServerBounds, ServerSettings};
 
 /// The store's file in the data folder, unless it is told otherwise.
@@ -68,6 +70,8 @@ pub(crate) struct Settings {
     pub(crate) command: CommandBounds,
     /// Bounds of exchanges with upstreams.
     pub(crate) upstream: ExchangeLimits,
+    /// Bounds of the forward proxy.
+    pub(crate) proxy: ProxySettings,
 }
 
 impl Settings {
@@ -106,6 +110,7 @@ impl Settings {
             log: log_settings(file.log, environment)?,
             command: file.command,
             upstream: file.upstream,
+            proxy: file.proxy.bounds(),
             data,
         })
     }

@@ -237,11 +237,18 @@ fn no_error_shows_a_password() {
 }
 
 #[test]
-fn the_proxy_is_a_later_version() {
+fn listening_is_said_whole() {
     let environment = Environment::of(&[("HOME", "/nowhere")]);
     let settings = Settings::load(&Flags::default(), &environment).unwrap();
     let proxy = ListenFlags { proxy: Some("127.0.0.1:1".into()), ..ListenFlags::default() };
-    assert!(matches!(settings.listening.resolve(&proxy, &environment), Err(ConfigError::NotYet { .. })));
+    let resolved = |flags: &ListenFlags| {
+        let proxy = settings.listening.resolve(flags, &environment).unwrap().proxy;
+        proxy.map(|place| (place.listen, place.is_default))
+    };
+    assert_eq!(resolved(&proxy), Some(("127.0.0.1:1".into(), false)));
+    assert_eq!(resolved(&ListenFlags::default()), Some(("127.0.0.1:8485".into(), true)));
+    let off = ListenFlags { proxy: Some("off".into()), ..ListenFlags::default() };
+    assert_eq!(resolved(&off), None);
     let half = ListenFlags { tls_cert: Some("c".into()), ..ListenFlags::default() };
     assert!(matches!(settings.listening.resolve(&half, &environment), Err(ConfigError::Unfit { .. })));
 }

@@ -13,6 +13,8 @@ use super::number::{count, seconds};
 pub(super) struct UpstreamKeys {
     #[serde(rename = "token_wait_seconds", deserialize_with = "seconds::<_, 100, 300_000>")]
     token_wait: Duration,
+    #[serde(rename = "approval_wait_seconds", deserialize_with = "seconds::<_, 100, 604_800_000>")]
+    approval_wait: Duration,
     #[serde(rename = "connect_timeout_seconds", deserialize_with = "seconds::<_, 10, 600_000>")]
     connect_timeout: Duration,
     #[serde(rename = "queue_timeout_seconds", deserialize_with = "seconds::<_, 10, 600_000>")]

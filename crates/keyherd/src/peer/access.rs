@@ -1,7 +1,9 @@
 //! Agents and bindings, as commands ask for them.
 
 use async_trait::async_trait;
-use keyherd_api::documents::{AgentDocument, AgentKeyView, AgentView, BindingDocument, BindingView};
+use keyherd_api::documents::{
+    AgentDocument, AgentKeyView, AgentView, BindingDocument, BindingView, PhantomView,
+};
 use keyherd_core::ids::{BindingId, Name};
 
 use crate::cli::Failure;
@@ -20,6 +22,9 @@ pub(crate) trait AccessPeer: Send + Sync {
 
     /// Takes an agent's key from it.
     async fn revoke_agent(&self, name: &Name) -> Result<(), Failure>;
+
+    /// What an agent puts where secrets would stand.
+    async fn phantoms(&self, agent: &Name) -> Result<Vec<PhantomView>, Failure>;
 
     /// The bindings.
     async fn bindings(&self) -> Result<Vec<BindingView>, Failure>;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keyherd_adapters::durable;
+use keyherd_adapters::signer::Hs256Signer;
 use keyherd_adapters::system::OsEntropy;
 use keyherd_api::{Annex, Api, ApiState, Callers, Metrics, serve};
 use keyherd_core::ports::Entropy;
@@ -45,6 +46,14 @@ pub(crate) enum DoorError {
         listen: String,
         /// What the system says.
         problem: io::Error,
+    },
+    /// The proxy cannot be opened.
+    #[error("the proxy cannot listen on {listen}: {problem}: choose another address with --proxy")]
+    Proxy {
+        /// As it was given.
+        listen: String,
+        /// What is wrong.
+        problem: String,
     },
     /// The admin token's file cannot be read or made.
     #[error("the admin token {} {problem}", path.display())]
@@ -101,8 +110,14 @@ impl Door {
             metrics,
             hosts: settings.hosts.clone(),
             annex: Some(annex),
+            signer: Arc::new(Hs256Signer::new(&wired.broker.ports().hasher)),
         };
         Ok(Self { listener, address, tls, api: Api::new(state, settings.limits.clone()) })
+    }
+
+    /// Its address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Where it is.

@@ -58,7 +58,11 @@ impl GatewayDoor {
         if let Some(binding) = access.bindings.gateway(name.as_str()).map(|binding| binding.id) {
             request.extensions_mut().insert(self.recheck(caller.clone(), name, binding));
         }
-        let answer = self.gateway.answer(caller.actor(), &access.bindings, request).await;
+        let agent = match &caller {
+            Caller::Admin => None,
+            Caller::Agent(agent) => Some(&agent.name),
+        };
+        let answer = self.gateway.answer(caller.actor(), agent, &access.bindings, request).await;
         answer.map(reply).map_err(|fault| self.problem(fault))
     }
 
@@ -85,32 +89,42 @@ impl GatewayDoor {
     }
 
     fn problem(&self, fault: Fault) -> Problem {
-        let code = match &fault {
-            Fault::Refused { name, refusal } if self.broker.knows_pool(name) => {
-                return Problem::refused_pool(name, refusal, self.broker.now());
-            }
-            Fault::Refused { name, refusal } => return Problem::refused(name, refusal, self.broker.now()),
-            Fault::Engine(_) => {
-                let Fault::Engine(error) = fault else { return Problem::internal() };
-                return error.into();
-            }
-            Fault::Internal => return Problem::internal(),
-            Fault::BadRequest(_) | Fault::BrokenOff => Code::InvalidRequest,
-            Fault::BadMethod(_) => {
-                return Problem::new(Code::MethodNotAllowed, fault.to_string()).allowing(METHODS);
-            }
-            Fault::NotFound(_) => Code::NotFound,
-            Fault::Denied(_) => Code::Denied,
-            Fault::Uninjectable(_) => Code::Conflict,
-            Fault::Crowded(_) => Code::Busy,
-            Fault::Unreachable { .. } | Fault::Broken { .. } => {
-                return Problem::new(Code::ProviderUnavailable, fault.to_string())
-                    .retry_after(UPSTREAM_RETRY);
-            }
-            Fault::Late(_) => Code::Timeout,
-        };
-        Problem::new(code, fault.to_string())
+        problem_of(fault, &self.broker)
     }
+}
+
+/// A fault as the API tells it.
+pub(super) fn problem_of(fault: Fault, broker: &Broker) -> Problem {
+    let code = match &fault {
+        Fault::Refused { name, refusal } if broker.knows_pool(name) => {
+            return Problem::refused_pool(name, refusal, broker.now());
+        }
+        Fault::Refused { name, refusal } => return Problem::refused(name, refusal, broker.now()),
+        Fault::Engine(_) => {
+            let Fault::Engine(error) = fault else { return Problem::internal() };
+            return error.into();
+        }
+        Fault::Internal => return Problem::internal(),
+        Fault::BadRequest(_) | Fault::BrokenOff => Code::InvalidRequest,
+        Fault::BadMethod(_) => {
+            return Problem::new(Code::MethodNotAllowed, fault.to_string()).allowing(METHODS);
+        }
+        Fault::NotFound(_) => Code::NotFound,
+        Fault::Denied(_) => Code::Denied,
+        Fault::Unasked(_) => {
+            let Fault::Unasked(error) = fault else { return Problem::internal() };
+            return error.into();
+        }
+        Fault::Unanswered(_) => Code::ApprovalTimeout,
+        Fault::Busy(_) => Code::Busy,
+        Fault::Uninjectable(_) => Code::Conflict,
+        Fault::Crowded(_) => Code::Busy,
+        Fault::Unreachable { .. } | Fault::Broken { .. } => {
+            return Problem::new(Code::ProviderUnavailable, fault.to_string()).retry_after(UPSTREAM_RETRY);
+        }
+        Fault::Late(_) => Code::Timeout,
+    };
+    Problem::new(code, fault.to_string())
 }
 
 #[async_trait]

@@ -21,15 +21,15 @@ everywhere!(
 );
 
 /// `e2e/upstream.mjs`; it ends with its standard input.
-struct StandIn {
+pub(crate) struct StandIn {
     child: Child,
-    url: String,
-    control: String,
+    pub(crate) url: String,
+    pub(crate) control: String,
     _output: TempDir,
 }
 
 impl StandIn {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let output = tempfile::tempdir().unwrap();
         let out = output.path().join("out");
         let mut command = Command::new("node");
@@ -95,7 +95,8 @@ impl Stage {
         let made = sandbox.run(&["--json", "agent", "create", "bot", "--allow", "gpt,claude"]).ok().json();
         let key = made["key"].as_str().unwrap().to_owned();
         let peer = (place != Place::Sqlite).then(|| sandbox.peer());
-        let hosts = [Server::start(&sandbox), Server::start(peer.as_ref().unwrap_or(&sandbox))];
+        // All that they write down is searched for the real keys when they end.
+        let hosts = [&sandbox, peer.as_ref().unwrap_or(&sandbox)].map(|host| Server::logging(host, "trace"));
         Self { upstream, sandbox, hosts, key, _peer: peer }
     }
 
@@ -131,11 +132,12 @@ impl Stage {
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"))
     }
 
-    /// Waits until that host has heard who serves.
+    /// Waits until that host's memory has heard who serves.
     fn heard(&self, host: usize, pool: &str, active: &str) {
         until("the other host has heard of it", || {
-            let (status, body) = self.hosts[host].ask("GET", &format!("/v1/pools/{pool}"), "");
-            status == 200 && serde_json::from_str::<Value>(&body).unwrap()["active"] == active
+            let (status, body) =
+                self.hosts[host].ask("POST", "/v1/token", &json!({"name": pool}).to_string());
+            status == 200 && serde_json::from_str::<Value>(&body).unwrap()["credential"] == active
         });
     }
 
@@ -211,10 +213,10 @@ fn a_key_that_is_refused_is_passed_over(place: Place) {
 }
 
 /// A planted one, of that account.
-fn secret(account: &str) -> String {
+pub(crate) fn secret(account: &str) -> String {
     format!("{MARKER}-key-{account}")
 }
 
-fn e2e() -> PathBuf {
+pub(crate) fn e2e() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../e2e")
 }

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use serde_json::json;
 
 use crate::provider::{Mood, Provider, access_token};
-use crate::sandbox::{Sandbox, finished, in_seconds};
+use crate::sandbox::{Sandbox, finished, in_seconds, leash};
 
 /// An expired credential at a provider in that mood: how does `token` end?
 #[track_caller]
@@ -68,6 +68,7 @@ fn the_time_to_wait_is_4() {
     sandbox.import("a", &provider, &in_seconds(-60));
     provider.feels(Mood::Holds);
     let mut waiting = sandbox.spawn(&["token", "a", "--wait", "1"]);
+    let _leash = leash(&waiting);
     let mut line = String::new();
     BufReader::new(waiting.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
     assert!(line.contains("'a'") && line.contains("ask again"), "{line}");
@@ -104,7 +105,6 @@ fn usage_is_2() {
         &["--redis-url", "redis://x", "doctor"],
         &["--server", "http://x", "doctor"],
         &["--database-url", "mysql://x/y", "doctor"],
-        &["serve", "--proxy", "127.0.0.1:1"],
         &["serve", "--api", "0.0.0.0:0"],
         &["serve", "--tls-cert", "x"],
     ] {

@@ -49,5 +49,9 @@ mod through;
 mod tls;
 // Rules and approvals.
 mod approvals;
+mod browser;
+mod consent;
 mod rules;
 mod upstream;
+// The forward proxy.
+mod proxied;

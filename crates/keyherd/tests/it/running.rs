@@ -3,9 +3,8 @@
 
 use std::cell::RefCell;
 use std::fs::{self, File};
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::io::{Read, Seek, Write};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -20,25 +19,32 @@ const COARSE: Duration = Duration::from_millis(20);
 /// Killed where the test forgets it.
 pub(crate) struct Running {
     child: Child,
-    out: PathBuf,
-    err: PathBuf,
+    out: File,
+    err: File,
 }
 
 impl Running {
     /// Starts it with this text on standard input; it dies or stalls where `crash_at` says.
     pub(crate) fn start(sandbox: &Sandbox, args: &[&str], input: &str, crash_at: Option<&str>) -> Self {
+        let mut command = sandbox.command(args);
+        if let Some(crash_at) = crash_at {
+            command.env("KEYHERD_CRASH_AT", crash_at);
+        }
+        Self::of(sandbox, command, input)
+    }
+
+    /// The same, of a command that is ready.
+    pub(crate) fn of(sandbox: &Sandbox, mut command: Command, input: &str) -> Self {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let file = |ending| sandbox.path(&format!("{number}.{ending}"));
         let (out, err) = (file("out"), file("err"));
-        let mut command = sandbox.command(args);
         command.stdin(Stdio::piped());
         command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+        // Readable even when the sandbox is gone.
+        let (out, err) = (File::open(out).unwrap(), File::open(err).unwrap());
         // A core dump, where the system makes one, goes with the sandbox.
         command.current_dir(sandbox.path("."));
-        if let Some(crash_at) = crash_at {
-            command.env("KEYHERD_CRASH_AT", crash_at);
-        }
         let mut child = command.spawn().unwrap();
         // Whoever does not read it has left already.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
@@ -52,12 +58,12 @@ impl Running {
 
     /// What it has written to standard output so far.
     pub(crate) fn out(&self) -> String {
-        fs::read_to_string(&self.out).unwrap()
+        whole(&self.out)
     }
 
     /// What it has written to standard error so far.
     pub(crate) fn err(&self) -> String {
-        fs::read_to_string(&self.err).unwrap()
+        whole(&self.err)
     }
 
     /// Whether it has ended.
@@ -74,6 +80,26 @@ impl Running {
             assert!(is_there || !self.is_over(), "it ended before crash point {point}: {}", self.err());
             is_there.then_some(())
         });
+    }
+
+    /// The first line of its standard output, which a server writes when it is ready.
+    #[track_caller]
+    pub(crate) fn first_line(&mut self) -> String {
+        until_some("it is ready", || {
+            let is_over = self.is_over();
+            let line = self
+                .out()
+                .split_inclusive('\n')
+                .next()
+                .filter(|line| line.ends_with('\n'))
+                .map(str::to_owned);
+            assert!(line.is_some() || !is_over, "it ended before it was ready: {}", self.err());
+            line
+        })
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// SIGSTOP, and until it has stopped, or was over before.
@@ -124,6 +150,13 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn whole(mut file: &File) -> String {
+    let mut text = String::new();
+    file.rewind().unwrap();
+    file.read_to_string(&mut text).unwrap();
+    text
 }
 
 /// Waits until there is something to see, within the usual bound.

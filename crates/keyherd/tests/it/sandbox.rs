@@ -6,8 +6,10 @@ use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::provider::Provider;
@@ -16,7 +18,9 @@ use crate::provider::Provider;
 pub(crate) const MARKER: &str = "pl4nt3d";
 
 /// The longest a condition is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest that a run may take from its beginning to its end.
+const RUN_MAX: Duration = Duration::from_secs(300);
 
 /// How one run ended.
 #[derive(Debug)]
@@ -96,6 +100,11 @@ impl Sandbox {
         self.environment.borrow_mut().push((variable.into(), value.into()));
     }
 
+    /// Whether that was set for every run.
+    pub(crate) fn sets(&self, variable: &str) -> bool {
+        self.environment.borrow().iter().any(|(name, _)| name == variable)
+    }
+
     pub(crate) fn configure(&self, toml: &str) {
         fs::create_dir_all(self.data()).unwrap();
         fs::write(self.data().join("keyherd.toml"), toml).unwrap();
@@ -134,7 +143,7 @@ impl Sandbox {
         let mut child = self.command(args).stdin(Stdio::piped()).spawn().unwrap();
         // Whoever does not read it has left already.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        let ran = Ran::of(&child.wait_with_output().unwrap());
+        let ran = finished(child);
         assert!(!ran.err.contains(MARKER), "a secret is in the errors of {args:?}: {}", ran.err);
         ran
     }
@@ -180,8 +189,23 @@ fn walk(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
     }
 }
 
+/// How it ended by itself: one that does not is killed, and shows no code.
 pub(crate) fn finished(child: Child) -> Ran {
+    let _leash = leash(&child);
     Ran::of(&child.wait_with_output().unwrap())
+}
+
+/// Kills a process that is still there after that time, unless what is returned was dropped before.
+pub(crate) fn leash(child: &Child) -> mpsc::SyncSender<()> {
+    let (held, end) = mpsc::sync_channel(0);
+    let pid = Pid::from_child(child);
+    std::thread::spawn(move || {
+        if end.recv_timeout(RUN_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
+            // It may just have ended.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    });
+    held
 }
 
 /// Waits for a condition, within a bound.

@@ -1,15 +1,15 @@
 //! `keyherd serve`: its answers, its peers, its end.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Child;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::place::{Place, everywhere};
 use crate::provider::{Mood, Provider, access_token};
-use crate::sandbox::{Ran, Sandbox, in_seconds};
+use crate::running::Running;
+use crate::sandbox::{MARKER, PATIENCE, Ran, Sandbox, in_seconds};
 
 everywhere!(
     it_serves_what_a_command_imports_and_sees_what_a_command_changes,
@@ -19,23 +19,28 @@ everywhere!(
 
 /// A server of the program under test.
 pub(crate) struct Server {
-    child: Option<Child>,
+    running: Option<Running>,
     address: String,
     token: String,
 }
 
 impl Server {
     pub(crate) fn start(sandbox: &Sandbox) -> Self {
-        let mut command = sandbox.command(&["--json", "serve", "--api", "127.0.0.1:0"]);
-        let mut child = command.env("KEYHERD_LOG", "warn").spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let Ok(places) = serde_json::from_str::<Value>(&line) else {
-            panic!("{:?}", child.wait_with_output())
-        };
+        Self::logging(sandbox, "warn")
+    }
+
+    /// The same, which writes down so much, unless the sandbox says how much.
+    pub(crate) fn logging(sandbox: &Sandbox, level: &str) -> Self {
+        let mut command =
+            sandbox.command(&["--json", "serve", "--api", "127.0.0.1:0", "--proxy", "127.0.0.1:0"]);
+        if !sandbox.sets("KEYHERD_LOG") {
+            command.env("KEYHERD_LOG", level);
+        }
+        let mut running = Running::of(sandbox, command, "");
+        let places: Value = serde_json::from_str(&running.first_line()).unwrap();
         let token = std::fs::read_to_string(places["admin_token_file"].as_str().unwrap()).unwrap();
         let address = places["api"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
-        Self { child: Some(child), address, token: token.trim().to_owned() }
+        Self { running: Some(running), address, token: token.trim().to_owned() }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -49,6 +54,7 @@ impl Server {
     /// Status and body.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let Self { address, token, .. } = self;
         write!(
             stream,
@@ -70,20 +76,23 @@ impl Server {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(self.child.as_ref().unwrap()), signal).unwrap();
+        self.running.as_ref().unwrap().signal(signal);
     }
 
     /// How it ended.
     pub(crate) fn end(mut self) -> Ran {
-        crate::sandbox::finished(self.child.take().unwrap())
+        self.running.take().unwrap().end()
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
+        if let Some(running) = self.running.take() {
+            if std::thread::panicking() {
+                return;
+            }
+            let log = running.kill().err;
+            assert!(!log.contains(MARKER), "a secret is in the server's log: {log}");
         }
     }
 }

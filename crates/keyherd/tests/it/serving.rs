@@ -25,7 +25,12 @@ impl Serving {
     /// The same, of one that dies or stalls where `crash_at` says.
     #[track_caller]
     pub(crate) fn crashing(sandbox: &Sandbox, crash_at: Option<&str>) -> Self {
-        let mut running = Running::start(sandbox, &["--json", "serve", "--api", "127.0.0.1:0"], "", crash_at);
+        let mut running = Running::start(
+            sandbox,
+            &["--json", "serve", "--api", "127.0.0.1:0", "--proxy", "127.0.0.1:0"],
+            "",
+            crash_at,
+        );
         let places: Value = until_some("the server says where it is", || {
             assert!(!running.is_over(), "it ended: {}", running.err());
             serde_json::from_str(&running.out()).ok()

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use crate::provider::{Provider, access_token};
-use crate::sandbox::{MARKER, Sandbox, in_seconds};
+use crate::sandbox::{MARKER, Sandbox, in_seconds, leash};
 
 /// Runs a command on a terminal of its own and types these lines; what the terminal showed.
 fn typed(sandbox: &Sandbox, args: &[&str], lines: &[&str]) -> Option<(bool, String)> {
@@ -31,6 +31,7 @@ fn typed(sandbox: &Sandbox, args: &[&str], lines: &[&str]) -> Option<(bool, Stri
         writeln!(stdin, "{line}").unwrap();
     }
     drop(stdin);
+    let _leash = leash(&child);
     let ended = child.wait_with_output().unwrap();
     Some((ended.status.success(), String::from_utf8_lossy(&ended.stdout).into_owned()))
 }

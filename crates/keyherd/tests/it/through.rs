@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use serde_json::{Value, json};
 
 use crate::provider::{Mood, Provider, access_token};
+use crate::running::Running;
 use crate::sandbox::{MARKER, Ran, Sandbox, in_seconds};
 use crate::server::Server;
 
@@ -201,17 +202,14 @@ fn a_certificate_is_verified() {
     let sandbox = Sandbox::new();
     let (certificate, key) = crate::tls::files(&sandbox, 0o600);
     let args = crate::tls::flags(&certificate, &key);
-    let mut child = sandbox.command(&args).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let places: Value = serde_json::from_str(&line).unwrap();
+    let mut server = Running::start(&sandbox, &args, "", None);
+    let places: Value = serde_json::from_str(&server.first_line()).unwrap();
     let port = places["api"].as_str().unwrap().rsplit(':').next().unwrap().to_owned();
     let bearer = fs::read_to_string(places["admin_token_file"].as_str().unwrap()).unwrap();
     let agent = Agent::new(&format!("https://localhost:{port}"), bearer.trim());
     let distrusted = agent.run(&["cred", "list"]);
     let trusted = agent.run(&["--ca-bundle", certificate.to_str().unwrap(), "--json", "cred", "list"]);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    server.kill();
     distrusted.failed(1, &["certificate is not trusted", "--ca-bundle"]);
     assert_eq!(trusted.ok().json(), json!({"items": []}));
 }

@@ -1,7 +1,7 @@
 //! The API behind a certificate. The one in `certificate/` is for these tests only: its key is in the repository.
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -12,7 +12,8 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
 
-use crate::sandbox::Sandbox;
+use crate::running::Running;
+use crate::sandbox::{PATIENCE, Sandbox};
 
 const CERTIFICATE: &str = include_str!("certificate/localhost.pem");
 const KEY: &str = include_str!("certificate/localhost.key");
@@ -28,7 +29,18 @@ pub(crate) fn files(sandbox: &Sandbox, mode: u32) -> (PathBuf, PathBuf) {
 
 pub(crate) fn flags<'a>(certificate: &'a PathBuf, key: &'a PathBuf) -> Vec<&'a str> {
     let text = |path: &'a PathBuf| path.to_str().unwrap();
-    vec!["--json", "serve", "--api", "0.0.0.0:0", "--tls-cert", text(certificate), "--tls-key", text(key)]
+    vec![
+        "--json",
+        "serve",
+        "--api",
+        "0.0.0.0:0",
+        "--proxy",
+        "off",
+        "--tls-cert",
+        text(certificate),
+        "--tls-key",
+        text(key),
+    ]
 }
 
 fn client() -> ClientConfig {
@@ -44,20 +56,18 @@ fn client() -> ClientConfig {
 fn with_a_certificate_it_listens_everywhere() {
     let sandbox = Sandbox::new();
     let (certificate, key) = files(&sandbox, 0o640);
-    let mut child = sandbox.command(&flags(&certificate, &key)).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let places: Value = serde_json::from_str(&line).unwrap();
+    let mut server = Running::start(&sandbox, &flags(&certificate, &key), "", None);
+    let places: Value = serde_json::from_str(&server.first_line()).unwrap();
     let port = places["api"].as_str().unwrap().strip_prefix("https://0.0.0.0:").unwrap().to_owned();
     let connection = ClientConnection::new(Arc::new(client()), "localhost".try_into().unwrap()).unwrap();
     let stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut stream = StreamOwned::new(connection, stream);
     write!(stream, "GET /healthz HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     // How the connection is closed is not what is tested.
     let _ = stream.read_to_string(&mut answer);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    server.kill();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 

@@ -48,6 +48,11 @@ impl Upstream {
         Self { address, accounts }
     }
 
+    /// Where it is.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// From now on that account is answered so.
     pub(crate) fn fails(&self, account: &str, failing: Failing) {
         self.accounts.lock().unwrap().failing.insert(account.to_owned(), failing);
@@ -61,6 +66,11 @@ impl Upstream {
     /// How often it was called with a token of that account.
     pub(crate) fn calls(&self, account: &str) -> usize {
         self.accounts.lock().unwrap().calls.get(account).copied().unwrap_or_default()
+    }
+
+    /// Where it is: host and port.
+    pub(crate) fn authority(&self) -> String {
+        self.address.to_string()
     }
 
     /// A call with that access token.

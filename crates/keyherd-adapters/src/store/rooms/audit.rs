@@ -18,7 +18,11 @@ use crate::store::statement::query;
 #[async_trait]
 impl AuditStore for SqlStore {
     async fn append(&self, note: Note) -> Result<(), StoreError> {
-        self.told(self.insist(|| self.append_note(note.clone())).await)
+        self.told(self.insist(|| self.append_notes(vec![note.clone()])).await)
+    }
+
+    async fn append_all(&self, notes: Vec<Note>) -> Result<(), StoreError> {
+        self.told(self.insist(|| self.append_notes(notes.clone())).await)
     }
 
     async fn entries(&self, after: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {
@@ -42,9 +46,11 @@ struct Ends {
 }
 
 impl SqlStore {
-    async fn append_note(&self, note: Note) -> Result<(), Fault> {
+    async fn append_notes(&self, notes: Vec<Note>) -> Result<(), Fault> {
         let mut write = self.write().await?;
-        write.note(note).await?;
+        for note in notes {
+            write.note(note).await?;
+        }
         write.commit_silently().await
     }
 

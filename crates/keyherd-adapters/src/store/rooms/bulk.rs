@@ -1,5 +1,6 @@
-//! Many credentials in one transaction: for imports and for measuring.
+//! Many credentials, or many entries of the log, in one transaction: for imports and for measuring.
 
+use keyherd_core::audit::Note;
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{NewCredential, Record};
 
@@ -15,6 +16,22 @@ impl SqlStore {
     /// As every change of the store; then none was made.
     pub async fn import_many(&self, many: &[NewCredential], record: Record) -> Result<u64, StoreError> {
         self.told(self.insist(|| self.make_many(many, record.clone())).await)
+    }
+
+    /// Writes all of them in one transaction, in order.
+    ///
+    /// # Errors
+    /// As every change of the store; then none was written.
+    pub async fn note_many(&self, notes: &[Note]) -> Result<(), StoreError> {
+        self.told(self.insist(|| self.append_many(notes)).await)
+    }
+
+    async fn append_many(&self, notes: &[Note]) -> Result<(), Fault> {
+        let mut write = self.write().await?;
+        for note in notes {
+            write.note(note.clone()).await?;
+        }
+        write.commit_silently().await
     }
 
     async fn make_many(&self, many: &[NewCredential], record: Record) -> Result<u64, Fault> {

@@ -47,6 +47,8 @@ pub(super) struct BentStore {
     pub(super) cools_for: Mutex<Duration>,
     /// How long it takes to say that all of a pool rest.
     pub(super) exhausts_for: Mutex<Duration>,
+    /// How long a look at a credential takes.
+    pub(super) looks_for: Mutex<Duration>,
     panics_for: Mutex<Option<&'static str>>,
     events_hang: AtomicBool,
 }
@@ -65,6 +67,7 @@ impl BentStore {
             claims_late: Mutex::default(),
             cools_for: Mutex::default(),
             exhausts_for: Mutex::default(),
+            looks_for: Mutex::default(),
             panics_for: Mutex::default(),
             events_hang: AtomicBool::new(false),
         })
@@ -239,6 +242,8 @@ impl CredentialStore for BentStore {
     async fn credential(&self, name: &Name) -> Result<Option<Loaded>, StoreError> {
         let panics_for = *self.panics_for.lock().unwrap_or_else(PoisonError::into_inner);
         assert_ne!(panics_for, Some(name.as_str()), "told to");
+        let takes = *self.looks_for.lock().unwrap_or_else(PoisonError::into_inner);
+        tokio::time::sleep(takes).await;
         self.look().credential(name).await
     }
 

@@ -10,6 +10,7 @@ mod herd;
 mod left;
 mod logged;
 mod named;
+mod phantoms;
 mod pools;
 mod rejected;
 mod sweeping;

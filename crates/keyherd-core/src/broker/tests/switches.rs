@@ -302,6 +302,20 @@ async fn an_amendment_keeps_the_bounds_of_a_draft() {
     }
 }
 
+/// A look at the store is no wait for a refresh.
+#[tokio::test(start_paused = true)]
+async fn without_any_time_a_valid_token_is_found_in_the_store() {
+    let stage = stage(HOUR, []).await;
+    let (broker, store, _host) = process(&stage, None, None);
+    *store.looks_for.lock().expect("sound") = Duration::from_millis(20);
+    let ask = Ask::foreground(Duration::ZERO);
+    assert_eq!(token(broker.acquire("acme", &ask, &actor()).await).expose(), "access-0");
+    assert!(matches!(broker.acquire("nobody", &ask, &actor()).await, Err(AcquireError::NotFound(_))));
+    stage.import("ended", Duration::ZERO, "refresh-ended", |_| {}).await;
+    stage.provider.takes(SECOND);
+    assert_eq!(refusal(broker.acquire("ended", &ask, &actor()).await), Refusal::TimedOut);
+}
+
 /// An event that was never told: memory is read anew after a while, and nobody waits for it.
 #[tokio::test(start_paused = true)]
 async fn a_change_that_was_never_told_is_seen_within_a_bounded_time() {

@@ -64,6 +64,15 @@ pub trait AuditStore: Send + Sync + 'static {
     /// Writes an entry that stands for itself, such as a refused attempt.
     async fn append(&self, note: Note) -> Result<(), StoreError>;
 
+    /// Writes entries that stand for themselves, in this order: all of them, or none. Where a store has no better way, one
+    /// by one, and an error may leave the first ones written.
+    async fn append_all(&self, notes: Vec<Note>) -> Result<(), StoreError> {
+        for note in notes {
+            self.append(note).await?;
+        }
+        Ok(())
+    }
+
     /// Entries after `after`, in order.
     async fn entries(&self, after: i64, limit: usize) -> Result<Vec<Entry>, StoreError>;
 

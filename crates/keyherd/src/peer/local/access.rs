@@ -1,7 +1,10 @@
 //! Agents and bindings on the store that this process has opened.
 
 use async_trait::async_trait;
-use keyherd_api::documents::{AgentDocument, AgentKeyView, AgentView, BindingDocument, BindingView};
+use keyherd_adapters::signer::Hs256Signer;
+use keyherd_api::documents::{
+    AgentDocument, AgentKeyView, AgentView, BindingDocument, BindingView, PhantomView,
+};
 use keyherd_core::ids::{BindingId, Name};
 
 use super::super::access::{AccessPeer, KeyShown};
@@ -22,6 +25,11 @@ impl AccessPeer for Wired {
 
     async fn revoke_agent(&self, name: &Name) -> Result<(), Failure> {
         Ok(self.broker.revoke_agent(name, &actor()).await?)
+    }
+
+    async fn phantoms(&self, agent: &Name) -> Result<Vec<PhantomView>, Failure> {
+        let signer = Hs256Signer::new(&self.broker.ports().hasher);
+        Ok(PhantomView::all(&self.broker.phantoms_of(agent, &signer).await?))
     }
 
     async fn bindings(&self) -> Result<Vec<BindingView>, Failure> {

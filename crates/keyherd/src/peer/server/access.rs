@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use http::Method;
 use keyherd_api::documents::{
-    AgentDocument, AgentKeyView, AgentView, BindingDocument, BindingView, ListView,
+    AgentDocument, AgentKeyView, AgentView, BindingDocument, BindingView, ListView, PhantomView,
 };
 use keyherd_core::ids::{BindingId, Name};
 use serde_json::json;
@@ -32,6 +32,11 @@ impl AccessPeer for ServerPeer {
         let path = ["v1", "agents", name.as_str()];
         let said = self.ask(Method::DELETE, &path, &[], None, self.brief()).await;
         said.map(drop).map_err(|refused| self.failure(refused))
+    }
+
+    async fn phantoms(&self, agent: &Name) -> Result<Vec<PhantomView>, Failure> {
+        let list: ListView<PhantomView> = self.read(&["v1", "agents", agent.as_str(), "env"], &[]).await?;
+        Ok(list.items)
     }
 
     async fn bindings(&self) -> Result<Vec<BindingView>, Failure> {

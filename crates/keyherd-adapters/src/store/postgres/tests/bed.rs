@@ -173,9 +173,12 @@ async fn outlive(wire: &Wire, owner: OwnerId) {
          AND claim_until > CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
         owner.as_i64()
     );
-    while wire.read(&living, &[]).await.unwrap()[0].get::<_, i64>("n") > 0 {
-        tokio::task::yield_now().await;
-    }
+    let over = async {
+        while wire.read(&living, &[]).await.unwrap()[0].get::<_, i64>("n") > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(over).await;
 }
 
 #[async_trait]

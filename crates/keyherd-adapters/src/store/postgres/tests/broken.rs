@@ -149,8 +149,11 @@ async fn a_stopped_server_is_waited_for_no_longer_than_said() {
     let many = timeout(bound, many).await.unwrap();
     assert!(many.iter().all(|answer| matches!(answer, Err(StoreError::Unavailable(_)))), "{many:?}");
     server.resume();
-    while store.credential(&name("acme")).await.is_err() {
-        tokio::task::yield_now().await;
-    }
+    let there = async {
+        while store.credential(&name("acme")).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(there).await;
     assert_eq!(store.verify().await.unwrap().broken, None);
 }

@@ -1,0 +1,53 @@
+//! The phantoms of agents that are kept: drawn from the installation's own key, so that every process has the same ones
+//! at any time, and no store holds them.
+//!
+//! Nobody without that key can guess one: they are as random as a keyed hash (HMAC-SHA-256). They last as long as the
+//! agent's incarnation, through every refresh, rotation and failover, and are worthless once it is revoked. Agents that
+//! are not kept have a random incarnation of their own, and so never the phantoms of another one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::mint::{Claims, mint};
+use super::shape::{BadPhantom, Phantom, Shape};
+use crate::agent::Agent;
+use crate::ids::Name;
+use crate::ports::{Entropy, TokenSigner};
+use crate::secret::Hasher;
+
+/// How long clients may think that a synthetic JWT lasts: longer than any of them.
+const JWT_LIFE: Duration = Duration::from_secs(50 * 365 * 24 * 60 * 60);
+
+/// An agent's phantom for a credential or pool: the same one every time.
+///
+/// # Errors
+/// [`BadPhantom`]: as [`mint`].
+pub fn phantom_of(
+    hasher: &Hasher,
+    agent: &Agent,
+    name: &Name,
+    shape: &Shape,
+    signer: &dyn TokenSigner,
+) -> Result<Phantom, BadPhantom> {
+    let claims = Claims { issued_at: agent.created_at, expires_at: agent.created_at + JWT_LIFE };
+    // An id has a fixed length, and no name has a line end in it.
+    let seed = format!("{}\n{name}\n", agent.id.as_i64());
+    mint(shape, claims, &Drawn { hasher: hasher.clone(), seed, block: AtomicU64::new(0) }, signer)
+}
+
+/// A keyed hash in counter mode, as a source of random bytes.
+struct Drawn {
+    hasher: Hasher,
+    seed: String,
+    block: AtomicU64,
+}
+
+impl Entropy for Drawn {
+    fn fill(&self, buffer: &mut [u8]) {
+        for chunk in buffer.chunks_mut(32) {
+            let number = self.block.fetch_add(1, Ordering::Relaxed);
+            let block = self.hasher.labelled(b"phantom", format!("{}{number}", self.seed).as_bytes());
+            chunk.copy_from_slice(block.as_bytes().get(..chunk.len()).unwrap_or_default());
+        }
+    }
+}

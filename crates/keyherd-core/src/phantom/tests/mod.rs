@@ -1,0 +1,97 @@
+//! The scanner against a reference that reads whole messages character by character; every message in every cut.
+
+mod minting;
+mod places;
+mod reference;
+mod splits;
+
+use std::sync::Arc;
+
+use super::{Claims, Found, Phantom, Piece, Place, Scanner, Seek, Shape, Table, mint};
+use crate::fakes::SeededEntropy;
+use crate::ids::Name;
+use crate::ports::TokenSigner;
+use crate::time::Timestamp;
+
+/// Signs with a word: what a signature is does not matter here.
+pub(super) struct WordSigner;
+
+impl TokenSigner for WordSigner {
+    fn algorithm(&self) -> &'static str {
+        "HS256"
+    }
+
+    fn key_id(&self) -> &'static str {
+        "test"
+    }
+
+    fn sign(&self, _message: &[u8]) -> Vec<u8> {
+        b"signed with a word, of 32 bytes.".to_vec()
+    }
+}
+
+pub(super) const CLAIMS: Claims = Claims {
+    issued_at: Timestamp::from_millis(1_700_000_000_000),
+    expires_at: Timestamp::from_millis(2_000_000_000_000),
+};
+
+pub(super) fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+/// One phantom of that shape, by its seed.
+pub(super) fn phantom(prefix: &str, seed: u64) -> Phantom {
+    mint(&Shape::of_prefix(prefix).unwrap(), CLAIMS, &SeededEntropy::new(seed), &WordSigner).unwrap()
+}
+
+/// An agent's phantoms: three plain ones, one of them with a lead that another one's ends with, and a JWT.
+pub(super) struct Agent {
+    pub(super) plain: Phantom,
+    pub(super) bare: Phantom,
+    pub(super) tight: Phantom,
+    pub(super) jwt: Phantom,
+    pub(super) table: Arc<Table>,
+}
+
+impl Agent {
+    pub(super) fn new() -> Self {
+        let (plain, bare) = (phantom("sk-ant-", 1), phantom("", 2));
+        let (tight, jwt) = (phantom("t-", 3), phantom("eyJ", 4));
+        let all = [("plain", &plain), ("bare", &bare), ("tight", &tight), ("jwt", &jwt)];
+        let table = Table::new(all.map(|(text, phantom)| (phantom.clone(), name(text))), ["ghu_"]);
+        Self { plain, bare, tight, jwt, table: Arc::new(table) }
+    }
+}
+
+/// What a test puts in the place of a hit.
+pub(super) fn shown(found: &Found) -> String {
+    match found {
+        Found::Own(name) => format!("<{name}>"),
+        Found::Foreign => "<>".to_owned(),
+    }
+}
+
+/// The message with hits shown, fed in these pieces.
+pub(super) fn scanned<'m, S: Seek>(
+    seek: &Arc<S>,
+    place: Place,
+    pieces: impl IntoIterator<Item = &'m [u8]>,
+    show: impl Fn(&S::What) -> String,
+) -> Vec<u8> {
+    let (mut scanner, mut out) = (Scanner::new(Arc::clone(seek), place), Vec::new());
+    let mut drain = |scanner: &mut Scanner<S>| {
+        while let Some(piece) = scanner.next_piece() {
+            match piece {
+                Piece::Plain(bytes) => out.extend_from_slice(&bytes),
+                Piece::Hit(what) => out.extend_from_slice(show(&what).as_bytes()),
+            }
+        }
+    };
+    for piece in pieces {
+        scanner.feed(bytes::Bytes::copy_from_slice(piece));
+        drain(&mut scanner);
+    }
+    scanner.finish();
+    drain(&mut scanner);
+    out
+}

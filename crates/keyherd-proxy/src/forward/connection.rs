@@ -1,0 +1,64 @@
+//! One connection of an agent: HTTP or SOCKS5, by its first byte.
+
+use std::io;
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+
+use super::dial::DialError;
+use super::door::{Forward, Place};
+use super::parts::Way;
+use super::prefixed::Prefixed;
+use super::socks5::{self, Answer, SocksError};
+use super::{http1, intercept, tunnel};
+
+/// Serves it to its end.
+pub(super) async fn connection(door: &Forward, stream: TcpStream, place: &Place) {
+    let _ = stream.set_nodelay(true);
+    let mut stream = Prefixed::new(Bytes::new(), stream);
+    match door.in_time(stream.first()).await {
+        Ok(Some(socks5::VERSION)) => {
+            if let Err(error) = socks(door, stream).await {
+                tracing::debug!(%error, "a SOCKS5 connection ended");
+            }
+        }
+        Ok(Some(b'A'..=b'Z')) => http1::serve(door, stream, place).await,
+        Ok(Some(byte)) => tracing::debug!(byte, "neither HTTP nor SOCKS5"),
+        Ok(None) => {}
+        Err(error) => tracing::debug!(%error, "a connection without a first byte"),
+    }
+}
+
+async fn socks(door: &Forward, mut stream: Prefixed<TcpStream>) -> Result<(), SocksError> {
+    let shown = door.in_time(socks5::greet(&mut stream)).await?;
+    let agent = door.0.parts.ways.caller(&shown.name, &shown.key).await;
+    socks5::tell_caller(&mut stream, agent.is_some()).await?;
+    let Some(agent) = agent else { return Err(SocksError::Refused("an agent that nobody knows")) };
+    let dialled = door.in_time(socks5::asked(&mut stream)).await?;
+    match door.0.parts.ways.way(&agent, &dialled).await {
+        Way::Refused(_) => socks5::answer(&mut stream, Answer::Denied).await?,
+        Way::Read => {
+            socks5::answer(&mut stream, Answer::Granted).await?;
+            intercept::read(door, stream, agent, dialled).await;
+        }
+        Way::Tunnel(leave) => match door.0.dialler.dial(&dialled, leave).await {
+            Ok(upstream) => {
+                socks5::answer(&mut stream, Answer::Granted).await?;
+                tunnel::relay(stream, upstream, door.0.parts.limits.tunnel_idle_timeout).await;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a tunnel was not made");
+                socks5::answer(&mut stream, answer_of(&error)).await?;
+            }
+        },
+    }
+    Ok(())
+}
+
+fn answer_of(error: &DialError) -> Answer {
+    match error {
+        DialError::Refused(_) => Answer::Denied,
+        DialError::Unreachable { source, .. } if source.kind() == io::ErrorKind::NotFound => Answer::Failed,
+        DialError::Unreachable { .. } | DialError::Late(_) => Answer::Unreachable,
+    }
+}

@@ -1,0 +1,130 @@
+//! What an agent dials: a host and a port, parsed once, in one spelling.
+//!
+//! Owns the comparison of what was dialled with what a request names.
+
+use std::fmt;
+
+use keyherd_core::host::Host;
+
+/// A host and a port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Dialled {
+    /// The host.
+    pub host: Host,
+    /// The port.
+    pub port: u16,
+}
+
+/// What cannot be dialled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{shown}' is no host and port")]
+pub struct BadDialled {
+    shown: String,
+}
+
+impl Dialled {
+    /// From `host:port`, as in CONNECT, `Host` and `:authority`. `port`: where none is said.
+    ///
+    /// # Errors
+    /// [`BadDialled`].
+    pub fn parse(text: &str, port: Option<u16>) -> Result<Self, BadDialled> {
+        let parsed = split(text).and_then(|(host, said)| {
+            let port = said.map_or(port, parse_port)?;
+            Some(Self { host: Host::parse(host).ok()?, port })
+        });
+        parsed
+            .ok_or_else(|| BadDialled { shown: text.chars().filter(|c| !c.is_control()).take(80).collect() })
+    }
+
+    /// Whether an authority that a request names is this one. `port`: the scheme's own.
+    pub fn is_named_by(&self, authority: &str, port: u16) -> bool {
+        Self::parse(authority, Some(port)).is_ok_and(|named| named == *self)
+    }
+}
+
+impl fmt::Display for Dialled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.address() {
+            Some(address) if address.is_ipv6() => write!(f, "[{}]:{}", self.host, self.port),
+            _ => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// Host and port, where there is one. IPv6 addresses stand in brackets; user names are none of a proxy's.
+fn split(text: &str) -> Option<(&str, Option<&str>)> {
+    let end = if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':').unwrap_or(text.len()) };
+    let (host, rest) = text.split_at(end);
+    match rest.strip_prefix(':') {
+        Some(port) => Some((host, Some(port))),
+        None => rest.is_empty().then_some((host, None)),
+    }
+}
+
+fn parse_port(digits: &str) -> Option<u16> {
+    let are_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|port| are_digits && *port > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_spelling() {
+        let table = [
+            ("a.example:443", "a.example:443"),
+            ("A.EXAMPLE.:443", "a.example:443"),
+            ("a.example", "a.example:80"),
+            ("127.1:80", "127.0.0.1:80"),
+            ("0x7f000001:80", "127.0.0.1:80"),
+            ("[::1]:80", "[::1]:80"),
+            ("[0:0:0:0:0:0:0:1]", "[::1]:80"),
+            ("[::ffff:10.0.0.1]", "10.0.0.1:80"),
+        ];
+        for (text, wanted) in table {
+            let dialled = Dialled::parse(text, Some(80)).map(|dialled| dialled.to_string());
+            assert_eq!(dialled.as_deref(), Ok(wanted));
+        }
+    }
+
+    #[test]
+    fn what_is_none() {
+        let long = "a".repeat(300);
+        let table = [
+            "",
+            ":80",
+            "a:0",
+            "a:65536",
+            "a:+80",
+            "a:",
+            "a b:80",
+            "u@a:80",
+            "::1",
+            "[::1",
+            "[::1]x:80",
+            "a:80:90",
+            "1.2.3.256:80",
+            "a/b:80",
+            "%41:80",
+            "a\n:80x",
+            &long,
+        ];
+        for text in table {
+            assert!(Dialled::parse(text, Some(80)).is_err(), "{text}");
+        }
+        assert!(Dialled::parse("a.example", None).is_err());
+    }
+
+    #[test]
+    fn who_is_named() {
+        let dialled = Dialled::parse("api.example:443", None).expect("is one");
+        for same in ["api.example", "API.example:443", "api.example."] {
+            assert!(dialled.is_named_by(same, 443), "{same}");
+        }
+        for other in ["api.example:80", "xapi.example", "api.example.evil", "", "user@api.example"] {
+            assert!(!dialled.is_named_by(other, 443), "{other}");
+        }
+        assert!(!dialled.is_named_by("api.example", 80));
+    }
+}

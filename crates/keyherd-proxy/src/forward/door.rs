@@ -1,0 +1,101 @@
+//! The door: its listener, how many may come, and how it closes.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connection::connection;
+use super::dial::Dialler;
+use super::parts::ForwardParts;
+
+/// How long accepting rests after it failed, such as for want of file descriptors.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// A connection's place among all, which its tunnel keeps.
+pub(super) type Place = Arc<OwnedSemaphorePermit>;
+
+/// The forward proxy. Cheap to clone.
+#[derive(Clone)]
+pub struct Forward(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) parts: ForwardParts,
+    pub(super) dialler: Dialler,
+    /// One is always taken: the next connection's.
+    pub(super) places: Arc<Semaphore>,
+    /// Connections, and what outlives the request that began it: tunnels.
+    pub(super) tasks: TaskTracker,
+    /// No new requests: connections end with the one under way.
+    pub(super) closing: CancellationToken,
+    /// Everything ends now.
+    pub(super) cut: CancellationToken,
+}
+
+impl Forward {
+    /// A door that is not open yet.
+    pub fn new(parts: ForwardParts) -> Self {
+        let limits = &parts.limits;
+        let dialler = Dialler::new(parts.listeners.clone(), limits.connect_timeout, limits.addresses_max);
+        let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
+        let places = Arc::new(Semaphore::new(limits.connections_max));
+        Self(Arc::new(Inner { parts, dialler, places, tasks: TaskTracker::new(), closing, cut }))
+    }
+
+    /// Accepts until [`Forward::shutdown`] is called.
+    pub async fn serve(&self, listener: TcpListener) {
+        let closing = self.0.closing.clone();
+        closing.run_until_cancelled(self.accept(&listener)).await;
+    }
+
+    async fn accept(&self, listener: &TcpListener) {
+        loop {
+            let Ok(place) = Arc::clone(&self.0.places).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let door = self.clone();
+                    let place = Arc::new(place);
+                    self.spawn(async move { connection(&door, stream, &place).await });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the proxy cannot accept");
+                    sleep(ACCEPT_REST).await;
+                }
+            }
+        }
+    }
+
+    /// Closes: requests and tunnels have `drain_timeout` to end.
+    pub async fn shutdown(&self) {
+        self.0.closing.cancel();
+        self.0.tasks.close();
+        let drained = timeout(self.0.parts.limits.drain_timeout, self.0.tasks.wait()).await;
+        self.0.cut.cancel();
+        if drained.is_err() {
+            tracing::info!(left = self.0.tasks.len(), "the proxy ends connections that are still open");
+            self.0.tasks.wait().await;
+        }
+    }
+
+    /// Runs to its end, or until everything is cut.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let cut = self.0.cut.clone();
+        self.0.tasks.spawn(async move {
+            cut.run_until_cancelled(task).await;
+        });
+    }
+
+    /// A step of a handshake, in time.
+    pub(super) async fn in_time<T, E: From<io::Error>>(
+        &self,
+        step: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let late = || io::Error::from(io::ErrorKind::TimedOut).into();
+        timeout(self.0.parts.limits.handshake_timeout, step).await.unwrap_or_else(|_| Err(late()))
+    }
+}

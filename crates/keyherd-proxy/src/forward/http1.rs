@@ -1,0 +1,169 @@
+//! The HTTP side of the door: requests in absolute form, and CONNECT.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::header::{HeaderMap, PROXY_AUTHORIZATION};
+use http::{Method, Request, Response, StatusCode, Uri, uri};
+use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
+use hyper::service::service_fn;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use keyherd_core::agent::Agent;
+use keyherd_core::secret::Secret;
+use tokio::net::TcpStream;
+use zeroize::Zeroizing;
+
+use super::dial::DialError;
+use super::dialled::Dialled;
+use super::door::{Forward, Place};
+use super::parts::{Asked, Scheme, Way};
+use super::prefixed::Prefixed;
+use super::problem::{ForwardBody, empty, misdirected, problem, unknown_caller};
+use super::{intercept, tunnel};
+
+type Answer = Response<ForwardBody>;
+
+/// Serves a connection's requests.
+pub(super) async fn serve(door: &Forward, stream: Prefixed<TcpStream>, place: &Place) {
+    let service = service_fn(|request| async { Ok::<_, Infallible>(answer(door, place, request).await) });
+    let serving = builder(door).serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut serving = pin!(serving);
+    let closing = door.0.closing.cancelled();
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = closing => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an agent's connection broke off");
+    }
+}
+
+/// HTTP/1.1 towards agents, within the door's bounds.
+pub(super) fn builder(door: &Forward) -> Builder {
+    let limits = &door.0.parts.limits;
+    let mut builder = Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(limits.head_len_max)
+        .max_headers(limits.headers_max);
+    builder
+}
+
+async fn answer(door: &Forward, place: &Place, mut request: Request<Incoming>) -> Answer {
+    let Some(agent) = agent(door, request.headers_mut()).await else { return unknown_caller() };
+    if request.method() == Method::CONNECT {
+        return connect(door, place, agent, request).await;
+    }
+    match absolute(&request) {
+        Ok((scheme, dialled)) => {
+            *request.uri_mut() = origin_form(request.uri());
+            door.0.parts.answers.answer(Asked { agent, dialled, scheme }, request).await
+        }
+        Err(answer) => *answer,
+    }
+}
+
+/// Who shows that name and key. The header ends here.
+async fn agent(door: &Forward, headers: &mut HeaderMap) -> Option<Arc<Agent>> {
+    let value = headers.remove(PROXY_AUTHORIZATION)?;
+    let (scheme, credentials) = value.to_str().ok()?.split_once(' ')?;
+    let text = Zeroizing::new(BASE64.decode(credentials.trim_matches(' ')).ok()?);
+    let (name, key) = str::from_utf8(&text).ok()?.split_once(':')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    door.0.parts.ways.caller(name, &Secret::from(key)).await
+}
+
+/// Where a request in absolute form goes. Its `Host` must say the same.
+fn absolute(request: &Request<Incoming>) -> Result<(Scheme, Dialled), Box<Answer>> {
+    let told = |detail: &str| Box::new(problem(StatusCode::BAD_REQUEST, "invalid_request", detail));
+    let uri = request.uri();
+    let scheme = match uri.scheme_str() {
+        Some("http") => Scheme::Http,
+        Some("https") => Scheme::Https,
+        _ => return Err(told("this is a proxy: it wants CONNECT, or a URL of http or https")),
+    };
+    let authority = uri.authority().map(uri::Authority::as_str).unwrap_or_default();
+    let dialled = Dialled::parse(authority, Some(scheme.port())).map_err(|error| told(&error.to_string()))?;
+    match intercept::check(request.headers(), Some(authority), &dialled, scheme) {
+        Ok(()) => Ok((scheme, dialled)),
+        Err(detail) => Err(Box::new(misdirected(&detail))),
+    }
+}
+
+/// Path and query.
+pub(super) fn origin_form(uri: &Uri) -> Uri {
+    uri.path_and_query()
+        .filter(|path| path.as_str().starts_with('/'))
+        .cloned()
+        .map_or_else(Uri::default, Uri::from)
+}
+
+async fn connect(door: &Forward, place: &Place, agent: Arc<Agent>, request: Request<Incoming>) -> Answer {
+    let authority = request.uri().authority().map(uri::Authority::as_str).unwrap_or_default();
+    let dialled = match Dialled::parse(authority, None) {
+        Ok(dialled) => dialled,
+        Err(error) => return problem(StatusCode::BAD_REQUEST, "invalid_request", &error.to_string()),
+    };
+    match door.0.parts.ways.way(&agent, &dialled).await {
+        Way::Refused(refused) => return problem(refused.status, refused.code, &refused.detail),
+        Way::Tunnel(leave) => match door.0.dialler.dial(&dialled, leave).await {
+            Ok(upstream) => {
+                let idle_timeout = door.0.parts.limits.tunnel_idle_timeout;
+                upgraded(door, place, request, move |stream| tunnel::relay(stream, upstream, idle_timeout));
+            }
+            Err(error) => return not_dialled(&error),
+        },
+        Way::Read => {
+            let inner = door.clone();
+            upgraded(door, place, request, move |stream| async move {
+                intercept::read(&inner, stream, agent, dialled).await;
+            });
+        }
+    }
+    empty()
+}
+
+/// Goes on with the bare connection once the answer is out.
+fn upgraded<F>(
+    door: &Forward,
+    place: &Place,
+    request: Request<Incoming>,
+    then: impl FnOnce(Prefixed<TcpStream>) -> F + Send + 'static,
+) where
+    F: Future<Output = ()> + Send,
+{
+    let (upgrade, place): (OnUpgrade, Place) = (hyper::upgrade::on(request), Arc::clone(place));
+    door.spawn(async move {
+        match upgrade.await.map(bare) {
+            Ok(Some(stream)) => then(stream).await,
+            Ok(None) => tracing::error!("a connection is not what it was"),
+            Err(error) => tracing::debug!(%error, "an agent left before its tunnel stood"),
+        }
+        drop(place);
+    });
+}
+
+fn bare(upgraded: Upgraded) -> Option<Prefixed<TcpStream>> {
+    let parts = upgraded.downcast::<TokioIo<Prefixed<TcpStream>>>().ok()?;
+    Some(parts.io.into_inner().behind(parts.read_buf))
+}
+
+fn not_dialled(error: &DialError) -> Answer {
+    let (status, code) = match error {
+        DialError::Refused(_) => (StatusCode::FORBIDDEN, "denied"),
+        DialError::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "provider_unavailable"),
+        DialError::Late(_) => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
+    };
+    problem(status, code, &error.to_string())
+}

@@ -1,0 +1,169 @@
+//! Reading what an agent sends through its tunnel: TLS in our own name, or HTTP in the clear.
+//!
+//! Owns that CONNECT, SNI, `Host` and `:authority` agree: a request for which they do not is answered with 421, and
+//! goes nowhere.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+
+use http::header::{HOST, HeaderMap};
+use http::{Request, Response, uri};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use keyherd_core::agent::Agent;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use super::dialled::Dialled;
+use super::door::Forward;
+use super::http1::{builder, origin_form};
+use super::parts::{Asked, Scheme};
+use super::prefixed::Prefixed;
+use super::problem::{ForwardBody, misdirected};
+use crate::tls::{Hello, HelloError, Protocols};
+
+/// The first byte of a TLS handshake (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 22;
+
+/// What is known of a connection's requests before they come.
+#[derive(Clone)]
+struct Line {
+    asked: Asked,
+    /// TLS named somebody else.
+    misdirected: Option<Arc<str>>,
+}
+
+/// Reads a connection to its end.
+pub(super) async fn read(
+    door: &Forward,
+    mut stream: Prefixed<TcpStream>,
+    agent: Arc<Agent>,
+    dialled: Dialled,
+) {
+    let asked = |scheme| Asked { agent, dialled, scheme };
+    match door.in_time(stream.first()).await {
+        Ok(Some(HANDSHAKE)) => encrypted(door, stream, asked(Scheme::Https)).await,
+        Ok(Some(b'A'..=b'Z')) => {
+            let line = Line { asked: asked(Scheme::Http), misdirected: None };
+            over_http1(door, stream, &line).await;
+        }
+        Ok(Some(byte)) => tracing::debug!(byte, "neither TLS nor HTTP where credentials may be swapped"),
+        Ok(None) => {}
+        Err(error) => tracing::debug!(%error, "a tunnel without a first byte"),
+    }
+}
+
+async fn encrypted(door: &Forward, stream: Prefixed<TcpStream>, asked: Asked) {
+    match door.in_time(handshake(door, stream, asked)).await {
+        Ok((stream, line)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+            over_http2(door, stream, &line).await;
+        }
+        Ok((stream, line)) => over_http1(door, stream, &line).await,
+        Err(error) => tracing::debug!(%error, "an agent's TLS handshake failed: does it trust 'keyherd ca'?"),
+    }
+}
+
+/// A name in TLS that is not the dialled one gets its connection, so that it can be told.
+async fn handshake(
+    door: &Forward,
+    stream: Prefixed<TcpStream>,
+    asked: Asked,
+) -> Result<(TlsStream<Prefixed<TcpStream>>, Line), HelloError> {
+    let hello = Hello::read(stream).await?;
+    let (host, misdirected) = match hello.check(asked.dialled.host.as_str()) {
+        Err(HelloError::Mismatch { named, dialled }) => {
+            let detail = format!("TLS names '{named}', and '{dialled}' was dialled");
+            (named, Some(detail.into()))
+        }
+        _ => (asked.dialled.host.to_string(), None),
+    };
+    let config = door.0.parts.leaves.config(&host, Protocols::Http2);
+    let config = config.map_err(|error| std::io::Error::other(error.to_string()))?;
+    Ok((hello.answer(config).await?, Line { asked, misdirected }))
+}
+
+async fn over_http1<S>(door: &Forward, stream: S, line: &Line)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let service = service_fn(|request| async { Ok::<_, Infallible>(answer(door, line, request).await) });
+    let serving = builder(door).serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut serving = pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = door.0.closing.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    told(ended);
+}
+
+async fn over_http2<S>(door: &Forward, stream: S, line: &Line)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let limits = &door.0.parts.limits;
+    let (inner, line) = (door.clone(), line.clone());
+    let service = service_fn(move |request| {
+        let (door, line) = (inner.clone(), line.clone());
+        async move { Ok::<_, Infallible>(answer(&door, &line, request).await) }
+    });
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams_max)
+        .max_header_list_size(u32::try_from(limits.head_len_max).unwrap_or(u32::MAX));
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = door.0.closing.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    told(ended);
+}
+
+fn told(ended: Result<(), hyper::Error>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an agent's connection broke off");
+    }
+}
+
+async fn answer(door: &Forward, line: &Line, mut request: Request<Incoming>) -> Response<ForwardBody> {
+    if let Some(detail) = &line.misdirected {
+        return misdirected(detail);
+    }
+    let Line { asked, .. } = line;
+    let authority = request.uri().authority().map(uri::Authority::as_str);
+    if let Err(detail) = check(request.headers(), authority, &asked.dialled, asked.scheme) {
+        return misdirected(&detail);
+    }
+    *request.uri_mut() = origin_form(request.uri());
+    door.0.parts.answers.answer(asked.clone(), request).await
+}
+
+/// Whether all that a request names is what was dialled, and it names something. Says what does not.
+pub(super) fn check(
+    headers: &HeaderMap,
+    authority: Option<&str>,
+    dialled: &Dialled,
+    scheme: Scheme,
+) -> Result<(), String> {
+    let hosts = headers.get_all(HOST).into_iter().map(|value| value.to_str().unwrap_or_default());
+    let mut named = authority.into_iter().chain(hosts).peekable();
+    if named.peek().is_none() {
+        return Err(format!("the request names no host, and '{dialled}' was dialled"));
+    }
+    match named.find(|named| !dialled.is_named_by(named, scheme.port())) {
+        Some(other) => {
+            Err(format!("the request names '{}', and '{dialled}' was dialled", other.escape_debug()))
+        }
+        None => Ok(()),
+    }
+}

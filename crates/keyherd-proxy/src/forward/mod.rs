@@ -1,0 +1,33 @@
+//! The forward proxy: one listener for HTTP in absolute form, CONNECT and SOCKS5, told apart by their first byte.
+//!
+//! Owns connections: who calls, whom they dial, and whether what follows is read or passes as it is. What becomes of a
+//! request that is read, [`Answers`] say; who may go where, [`Ways`]. Never looks up a name twice, never dials an
+//! address that the judgement over it did not let through, and reads nothing of what it tunnels.
+
+mod address;
+mod connection;
+mod dial;
+mod dialled;
+mod door;
+mod http1;
+mod intercept;
+mod limits;
+mod parts;
+mod prefixed;
+mod problem;
+mod socks5;
+mod tunnel;
+
+/// A request's body, as the door got it.
+pub use hyper::body::Incoming as Received;
+
+pub use self::address::{Kind, NotDialled, dialable, is_ours};
+pub use self::dial::{DialError, Dialler};
+pub use self::dialled::{BadDialled, Dialled};
+pub use self::door::Forward;
+pub use self::limits::ForwardLimits;
+pub use self::parts::{Answers, Asked, ForwardParts, Leave, Refused, Scheme, Way, Ways};
+pub use self::problem::{ForwardBody, problem};
+
+#[cfg(test)]
+mod tests;

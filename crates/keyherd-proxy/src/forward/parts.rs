@@ -1,0 +1,108 @@
+//! What the forward proxy asks of others: who calls, where they may go, and the answer to what is read.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use keyherd_core::agent::Agent;
+use keyherd_core::secret::Secret;
+
+use super::dialled::Dialled;
+use super::limits::ForwardLimits;
+use super::problem::ForwardBody;
+use crate::tls::Leaves;
+
+/// To what addresses a connection may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leave {
+    /// To this one alone, since it is the one that was judged.
+    pub only: Option<IpAddr>,
+    /// Also to private ones: a binding or a rule names just that host, or a network that the address is in.
+    pub is_named: bool,
+}
+
+/// What becomes of a connection.
+#[derive(Clone)]
+pub enum Way {
+    /// It passes as it is.
+    Tunnel(Leave),
+    /// It is read, and what may be swapped is.
+    Read,
+    /// It ends here.
+    Refused(Refused),
+}
+
+/// Why somebody may not, or not now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The answer's status.
+    pub status: StatusCode,
+    /// The problem's code: `denied`, `approval_timeout`, …
+    pub code: &'static str,
+    /// What to tell the agent, without a secret.
+    pub detail: String,
+}
+
+/// Who may go where.
+#[async_trait]
+pub trait Ways: Send + Sync + 'static {
+    /// The agent of that name, if that is its key.
+    async fn caller(&self, name: &str, key: &Secret) -> Option<Arc<Agent>>;
+
+    /// What becomes of a connection there. May take as long as a human does. Requests in absolute form are connections to
+    /// nobody yet: about these only [`Answers`] are asked.
+    async fn way(&self, agent: &Agent, dialled: &Dialled) -> Way;
+}
+
+/// Whether an agent's request came encrypted, and so goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// In the clear.
+    Http,
+    /// Encrypted.
+    Https,
+}
+
+impl Scheme {
+    /// The port where none is said.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// Whose request it is and where it goes: CONNECT, SNI, `Host` and `:authority` have been found to agree.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Who asks.
+    pub agent: Arc<Agent>,
+    /// The one host.
+    pub dialled: Dialled,
+    /// How.
+    pub scheme: Scheme,
+}
+
+/// Answers requests that are read.
+#[async_trait]
+pub trait Answers: Send + Sync + 'static {
+    /// The answer. The request's target is in origin form: path and query.
+    async fn answer(&self, asked: Asked, request: Request<Incoming>) -> Response<ForwardBody>;
+}
+
+/// What the door is made of.
+pub struct ForwardParts {
+    /// Who may go where.
+    pub ways: Arc<dyn Ways>,
+    /// The answers to what is read.
+    pub answers: Arc<dyn Answers>,
+    /// Who we are to agents.
+    pub leaves: Arc<Leaves>,
+    /// keyherd's own listeners, which nobody is led to.
+    pub listeners: Vec<SocketAddr>,
+    /// Its bounds.
+    pub limits: ForwardLimits,
+}

@@ -1,0 +1,203 @@
+//! A door with one agent, one host that is read, and an echo to tunnel to.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use keyherd_core::agent::Agent;
+use keyherd_core::fakes::{PausedClock, SeededEntropy};
+use keyherd_core::ids::{AgentId, Name};
+use keyherd_core::secret::{Secret, TokenHash};
+use keyherd_core::time::Timestamp;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use zeroize::Zeroizing;
+
+use super::super::*;
+use crate::tls::{Authority, LeafLimits, Leaves, Life};
+
+/// The agent's name and key.
+pub(super) const AGENT: (&str, &str) = ("robot", "kha_right");
+/// The host whose requests are read.
+pub(super) const HOST: &str = "api.example";
+
+/// A running door.
+pub(super) struct Bed {
+    pub(super) door: Forward,
+    pub(super) address: SocketAddr,
+    /// Says back what it hears.
+    pub(super) echo: SocketAddr,
+    pub(super) leaves: Arc<Leaves>,
+}
+
+/// Says what it was asked.
+struct Echoing;
+
+#[async_trait]
+impl Answers for Echoing {
+    async fn answer(&self, asked: Asked, request: Request<Incoming>) -> Response<ForwardBody> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let text = format!(
+            "{} {:?} {} {} {} {}",
+            asked.agent.name,
+            asked.scheme,
+            asked.dialled,
+            head.method,
+            head.uri,
+            body.escape_ascii()
+        );
+        let shown = head.headers.contains_key("proxy-authorization");
+        Response::new(
+            Full::new(Bytes::from(if shown { "the key went on".into() } else { text }))
+                .map_err(|never| match never {})
+                .boxed_unsync(),
+        )
+    }
+}
+
+/// `api.example` is read, `denied.example` is refused, everything else is tunnelled. The echo's address is named.
+struct Fixed {
+    named: SocketAddr,
+}
+
+#[async_trait]
+impl Ways for Fixed {
+    async fn caller(&self, name: &str, key: &Secret) -> Option<Arc<Agent>> {
+        let is_known = (name, key.expose()) == AGENT;
+        is_known.then(|| {
+            Arc::new(Agent {
+                id: AgentId::from_i64(1),
+                name: Name::parse(name).expect("is a name"),
+                key_hash: TokenHash::from_bytes([0; 32]),
+                allowed: Vec::new(),
+                may_fetch_tokens: false,
+                created_at: Timestamp::default(),
+            })
+        })
+    }
+
+    async fn way(&self, _agent: &Agent, dialled: &Dialled) -> Way {
+        match dialled.host.as_str() {
+            HOST => Way::Read,
+            "denied.example" => Way::Refused(Refused {
+                status: StatusCode::FORBIDDEN,
+                code: "denied",
+                detail: "a rule says no".into(),
+            }),
+            _ => {
+                let is_named = dialled.host.address() == Some(self.named.ip()) && dialled.port != 1;
+                Way::Tunnel(Leave { only: None, is_named })
+            }
+        }
+    }
+}
+
+impl Bed {
+    pub(super) async fn new() -> Self {
+        Self::with(ForwardLimits::default()).await
+    }
+
+    pub(super) async fn with(limits: ForwardLimits) -> Self {
+        let echo = echo().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("is bound");
+        let leaves = Arc::new(leaves());
+        let parts = ForwardParts {
+            ways: Arc::new(Fixed { named: echo }),
+            answers: Arc::new(Echoing),
+            leaves: Arc::clone(&leaves),
+            listeners: vec![address],
+            limits,
+        };
+        let door = Forward::new(parts);
+        let serving = door.clone();
+        tokio::spawn(async move { serving.serve(listener).await });
+        Self { door, address, echo, leaves }
+    }
+
+    pub(super) async fn connect(&self) -> TcpStream {
+        soon(TcpStream::connect(self.address)).await.expect("is open")
+    }
+
+    /// All that the door says to these bytes, until it closes.
+    pub(super) async fn told(&self, said: &str) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(said.as_bytes()).await.expect("is open");
+        rest(&mut stream).await
+    }
+
+    /// A connection after CONNECT was granted.
+    pub(super) async fn tunnel(&self, authority: &str) -> TcpStream {
+        let mut stream = self.connect().await;
+        let text = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{}\r\n", key(AGENT));
+        stream.write_all(text.as_bytes()).await.expect("is open");
+        let head = head(&mut stream).await;
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        assert!(!head.to_lowercase().contains("content-length"), "{head}");
+        stream
+    }
+}
+
+/// Within the time that nothing here takes.
+pub(super) async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), work).await.expect("takes no minute")
+}
+
+/// The header that shows an agent's name and key.
+pub(super) fn key((name, key): (&str, &str)) -> String {
+    format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(format!("{name}:{key}")))
+}
+
+/// Up to the head's end, byte by byte: what follows is not touched.
+pub(super) async fn head(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    while !text.ends_with(b"\r\n\r\n") {
+        text.push(soon(stream.read_u8()).await.expect("has a whole head"));
+    }
+    String::from_utf8(text).expect("is text")
+}
+
+pub(super) async fn rest(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    // A connection that is reset has said what it said.
+    let _ = soon(stream.read_to_end(&mut text)).await;
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Where nobody listens.
+pub(super) async fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.expect("binds").local_addr().expect("is bound")
+}
+
+async fn echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = listener.local_addr().expect("is bound");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut read, mut write) = stream.split();
+                tokio::io::copy(&mut read, &mut write).await
+            });
+        }
+    });
+    address
+}
+
+fn leaves() -> Leaves {
+    let from = Timestamp::from_millis(PausedClock::START_MS);
+    let life = Life { from, until: from + Duration::from_secs(3_000 * 86_400) };
+    let authority =
+        Authority::new(|number| Zeroizing::new([9 + number; 32]), "test", life, &[]).expect("is one");
+    // Good whatever the machine's own clock says.
+    let limits = LeafLimits { leaf_life: Duration::from_secs(3_000 * 86_400), ..LeafLimits::default() };
+    Leaves::new(authority, Arc::new(PausedClock::new()), Arc::new(SeededEntropy::new(1)), limits)
+        .expect("has a key")
+}

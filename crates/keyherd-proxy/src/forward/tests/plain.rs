@@ -1,0 +1,58 @@
+//! Requests in absolute form, and those that are none.
+
+use super::bed::{AGENT, Bed, key};
+
+fn request(target: &str, headers: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n")
+}
+
+#[tokio::test]
+async fn requests_in_absolute_form() {
+    let bed = Bed::new().await;
+    let table = [
+        ("http://api.example/a?b=c", "api.example", "robot Http api.example:80 GET /a?b=c "),
+        ("http://API.example.:8080", "api.example:8080", "robot Http api.example:8080 GET / "),
+        ("https://api.example/", "api.example", "robot Https api.example:443 GET / "),
+        ("http://other.example/x", "other.example", "robot Http other.example:80 GET /x "),
+    ];
+    for (target, host, wanted) in table {
+        let told = bed.told(&request(target, &format!("Host: {host}\r\n{}", key(AGENT)))).await;
+        assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+        assert!(told.ends_with(wanted), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn what_agents_are_told() {
+    let bed = Bed::new().await;
+    let with_key = |host: &str| format!("Host: {host}\r\n{}", key(AGENT));
+    let table = [
+        (request("http://api.example/", "Host: api.example\r\n"), "407", "unauthorized"),
+        (request("http://api.example/", &key(("robot", "wrong"))), "407", "proxy-authenticate: Basic"),
+        (request("http://api.example/", "Proxy-Authorization: Bearer kha_right\r\n"), "407", ""),
+        (request("http://api.example/", &with_key("evil.example")), "421", "names 'evil.example'"),
+        (request("/", &with_key("api.example")), "400", "this is a proxy"),
+        (request("ftp://api.example/", &with_key("api.example")), "400", "this is a proxy"),
+        (format!("CONNECT api.example HTTP/1.1\r\nConnection: close\r\n{}\r\n", key(AGENT)), "400", ""),
+        (
+            format!("CONNECT denied.example:443 HTTP/1.1\r\n{}Connection: close\r\n\r\n", key(AGENT)),
+            "403",
+            "denied",
+        ),
+        ("CONNECT api.example:443 HTTP/1.1\r\nConnection: close\r\n\r\n".into(), "407", "problem+json"),
+    ];
+    for (said, status, part) in table {
+        let told = bed.told(&said).await;
+        assert!(told.starts_with(&format!("HTTP/1.1 {status} ")), "{said}{told}");
+        assert!(told.contains(part), "{told}");
+        assert!(!told.contains("kha_"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_neither_http_nor_socks_is_closed() {
+    let bed = Bed::new().await;
+    for said in ["\x04\x01\x00\x50", "\x16\x03\x01", "get / HTTP/1.1\r\n\r\n", "\n\n"] {
+        assert_eq!(bed.told(said).await, "");
+    }
+}

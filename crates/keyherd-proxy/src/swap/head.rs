@@ -1,0 +1,145 @@
+//! A request's head: its headers, path and query.
+
+use http::header::{HeaderValue, InvalidHeaderValue};
+use http::request::Parts;
+use http::uri::{InvalidUri, PathAndQuery};
+use http::{HeaderName, Uri};
+use keyherd_core::ids::Name;
+use keyherd_core::phantom::{Found, HeaderText, Hit, Place, Table, Unfit, hits};
+use keyherd_core::secret::Secret;
+use zeroize::Zeroizing;
+
+/// What a head holds of phantoms.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeadFinds {
+    /// Whose: each once, in the order of their places.
+    pub own: Vec<Name>,
+    /// Whether there is somebody else's.
+    pub has_foreign: bool,
+}
+
+/// Why a secret cannot stand where its phantom stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the secret has a character that cannot stand in a header or URL")]
+pub struct Misplaced;
+
+/// Looks for phantoms in a head. Most have one, or none.
+pub fn find_in_head(head: &Parts, table: &Table) -> HeadFinds {
+    let mut finds = HeadFinds::default();
+    let mut note = |found: Vec<Hit<Found>>| {
+        for hit in found {
+            match hit.what {
+                Found::Foreign => finds.has_foreign = true,
+                Found::Own(name) if !finds.own.contains(&name) => finds.own.push(name),
+                Found::Own(_) => {}
+            }
+        }
+    };
+    for value in head.headers.values() {
+        match opened(value) {
+            Some(text) => note(hits(table, Place::Header, text.text())),
+            None => note(hits(table, Place::Header, value.as_bytes())),
+        }
+    }
+    note(hits(table, Place::Query, target(&head.uri).as_bytes()));
+    finds
+}
+
+/// Puts secrets in the places of phantoms; takes out those for which there is none. Whether there was any.
+///
+/// # Errors
+/// [`Misplaced`].
+pub fn swap_head(
+    head: &mut Parts,
+    table: &Table,
+    secret: &dyn Fn(&Name) -> Option<Secret>,
+) -> Result<bool, Misplaced> {
+    let mut swapped = false;
+    let mut emptied: Vec<HeaderName> = Vec::new();
+    for (name, value) in &mut head.headers {
+        if let Some(new) = swapped_value(value, table, secret)? {
+            if new.is_empty() {
+                emptied.push(name.clone());
+            }
+            (*value, swapped) = (new, true);
+        }
+    }
+    for name in emptied {
+        if head.headers.get_all(&name).into_iter().all(HeaderValue::is_empty) {
+            head.headers.remove(name);
+        }
+    }
+    if let Some(target) = swapped_text(target(&head.uri).as_bytes(), Place::Query, table, secret)? {
+        head.uri = Uri::from(PathAndQuery::try_from(target.as_slice())?);
+        swapped = true;
+    }
+    Ok(swapped)
+}
+
+fn swapped_value(
+    value: &HeaderValue,
+    table: &Table,
+    secret: &dyn Fn(&Name) -> Option<Secret>,
+) -> Result<Option<HeaderValue>, Misplaced> {
+    let swapped = match opened(value) {
+        Some(text) => swapped_text(text.text(), Place::Header, table, secret)?
+            .map(|new| Zeroizing::new(text.close(&new))),
+        None => swapped_text(value.as_bytes(), Place::Header, table, secret)?,
+    };
+    let Some(new) = swapped else { return Ok(None) };
+    let mut new = HeaderValue::from_bytes(new.trim_ascii())?;
+    new.set_sensitive(true);
+    Ok(Some(new))
+}
+
+/// Basic credentials, opened. Anything else is looked at as it is, without a copy.
+fn opened(value: &HeaderValue) -> Option<HeaderText> {
+    let scheme = value.as_bytes().get(..6)?;
+    scheme.eq_ignore_ascii_case(b"basic ").then(|| HeaderText::open(value.as_bytes()))
+}
+
+fn target(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("", PathAndQuery::as_str)
+}
+
+fn swapped_text(
+    text: &[u8],
+    place: Place,
+    table: &Table,
+    secret: &dyn Fn(&Name) -> Option<Secret>,
+) -> Result<Option<Zeroizing<Vec<u8>>>, Misplaced> {
+    let found = hits(table, place, text);
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let (mut new, mut from) = (Zeroizing::new(Vec::with_capacity(2 * text.len())), 0);
+    for Hit { span, what } in found {
+        new.extend_from_slice(&text[from..span.start]);
+        if let Found::Own(name) = what
+            && let Some(secret) = secret(&name)
+        {
+            place.write(secret.expose(), &mut new)?;
+        }
+        from = span.end;
+    }
+    new.extend_from_slice(&text[from..]);
+    Ok(Some(new))
+}
+
+impl From<Unfit> for Misplaced {
+    fn from(_: Unfit) -> Self {
+        Self
+    }
+}
+
+impl From<InvalidHeaderValue> for Misplaced {
+    fn from(_: InvalidHeaderValue) -> Self {
+        Self
+    }
+}
+
+impl From<InvalidUri> for Misplaced {
+    fn from(_: InvalidUri) -> Self {
+        Self
+    }
+}

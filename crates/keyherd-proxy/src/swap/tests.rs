@@ -1,0 +1,260 @@
+//! Messages with phantoms in them, as they go on; answers with secrets in them, as they come back.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use async_compression::tokio::write::{BrotliEncoder, DeflateEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, ETAG, LOCATION};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full, StreamBody};
+use keyherd_core::fakes::SeededEntropy;
+use keyherd_core::ids::Name;
+use keyherd_core::phantom::{Claims, Found, Needle, Needles, Place, Shape, Table, mint};
+use keyherd_core::ports::TokenSigner;
+use keyherd_core::secret::Secret;
+use keyherd_core::time::Timestamp;
+use tokio::io::AsyncWriteExt;
+
+use super::*;
+
+struct Unsigned;
+
+impl TokenSigner for Unsigned {
+    fn algorithm(&self) -> &'static str {
+        "HS256"
+    }
+
+    fn key_id(&self) -> &'static str {
+        "test"
+    }
+
+    fn sign(&self, _message: &[u8]) -> Vec<u8> {
+        vec![7; 32]
+    }
+}
+
+const SECRET: &str = "real-secret/+=\"";
+
+fn name(text: &str) -> Name {
+    Name::parse(text).expect("is a name")
+}
+
+fn phantom(prefix: &str, seed: u64) -> keyherd_core::phantom::Phantom {
+    let claims = Claims { issued_at: Timestamp::default(), expires_at: Timestamp::default() };
+    mint(&Shape::of_prefix(prefix).expect("is a shape"), claims, &SeededEntropy::new(seed), &Unsigned)
+        .expect("is a phantom")
+}
+
+/// An agent with a phantom for `acme`, and one for `other`, for which there is no secret here.
+struct Agent {
+    acme: String,
+    other: String,
+    table: Arc<Table>,
+}
+
+fn agent() -> Agent {
+    let (acme, other) = (phantom("sk-", 1), phantom("ghu_", 2));
+    let table = Table::new([(acme.clone(), name("acme")), (other.clone(), name("other"))], []);
+    Agent { acme: acme.as_str().into(), other: other.as_str().into(), table: Arc::new(table) }
+}
+
+fn secret(name: &Name) -> Option<Secret> {
+    (name.as_str() == "acme").then(|| Secret::from(SECRET))
+}
+
+#[test]
+fn phantoms_in_a_head() {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    let Agent { acme, other, table } = agent();
+    let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
+    let request = Request::builder()
+        .uri(format!("https://a.example/bot{acme}/x?key={acme}&b={other}"))
+        .header(AUTHORIZATION, format!("Bearer {acme}"))
+        .header(COOKIE, &other)
+        .header("x-basic", basic(&format!("user:{acme}")))
+        .header("x-foreign", format!("t={}", phantom("", 9).as_str()))
+        .header("x-plain", "plain");
+    let (mut head, ()) = request.body(()).expect("is a request").into_parts();
+    let finds = find_in_head(&head, &table);
+    assert_eq!(finds, HeadFinds { own: vec![name("acme"), name("other")], has_foreign: true });
+    assert_eq!(swap_head(&mut head, &table, &secret), Ok(true));
+    assert_eq!(head.uri, "/botreal-secret%2F%2B%3D%22/x?key=real-secret%2F%2B%3D%22&b=");
+    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    assert_eq!(header("authorization"), Some(format!("Bearer {SECRET}").as_str()));
+    assert!(head.headers.get(AUTHORIZATION).is_some_and(HeaderValue::is_sensitive));
+    assert_eq!(header("cookie"), None, "nothing was left of it");
+    assert_eq!(header("x-basic"), Some(basic(&format!("user:{SECRET}")).as_str()));
+    assert_eq!(header("x-foreign"), Some("t="));
+    assert_eq!(header("x-plain"), Some("plain"));
+    assert_eq!(find_in_head(&head, &table), HeadFinds::default());
+    assert_eq!(swap_head(&mut head, &table, &secret), Ok(false));
+}
+
+#[test]
+fn a_secret_that_would_break_a_header_goes_nowhere() {
+    let Agent { acme, table, .. } = agent();
+    let request = Request::builder().header(AUTHORIZATION, &acme).body(()).expect("is a request");
+    let (mut head, ()) = request.into_parts();
+    let broken = swap_head(&mut head, &table, &|_| Some(Secret::from("a\r\nHost: evil")));
+    assert_eq!(broken, Err(Misplaced));
+}
+
+type Frames = Vec<Result<Frame<Bytes>, Infallible>>;
+
+fn body(pieces: &[&[u8]]) -> impl Body<Data = Bytes, Error = Infallible> + Send + Unpin + use<> {
+    let frames: Frames = pieces.iter().map(|piece| Ok(Frame::data(Bytes::copy_from_slice(piece)))).collect();
+    StreamBody::new(futures_util::stream::iter(frames))
+}
+
+fn swapping<B>(body: B, table: &Arc<Table>, place: Place) -> Rewriting<B, Table> {
+    Rewriting::new(body, Arc::clone(table), place, move |found: &Found, into: &mut Vec<u8>| {
+        if let Found::Own(name) = found
+            && let Some(secret) = secret(name)
+        {
+            place.write(secret.expose(), into).expect("fits");
+        }
+    })
+}
+
+#[tokio::test]
+async fn phantoms_in_a_body() {
+    let Agent { acme, other, table } = agent();
+    let message = format!(r#"{{"a":"{acme}","b":"{other}","c":"{acme}"}}"#);
+    let wanted = r#"{"a":"real-secret/+=\"","b":"","c":"real-secret/+=\""}"#;
+    for at in 0..=message.len() {
+        let (one, two) = message.as_bytes().split_at(at);
+        let swapped =
+            swapping(body(&[one, two]), &table, Place::Json).collect().await.expect("does not fail");
+        assert_eq!(swapped.to_bytes(), wanted);
+    }
+}
+
+#[tokio::test]
+async fn trailers_follow_what_was_kept_back() {
+    let Agent { acme, table, .. } = agent();
+    let trailers = HeaderMap::from_iter([(ETAG, HeaderValue::from_static("x"))]);
+    let data = Frame::data(Bytes::from(acme[..9].to_owned()));
+    let frames: Frames = vec![Ok(data), Ok(Frame::trailers(trailers.clone()))];
+    let mut swapped = swapping(StreamBody::new(futures_util::stream::iter(frames)), &table, Place::Text);
+    let mut next = async || swapped.frame().await.map(|frame| frame.expect("does not fail"));
+    assert_eq!(
+        next().await.and_then(|frame| frame.into_data().ok()),
+        Some(Bytes::from(acme[..9].to_owned()))
+    );
+    assert_eq!(next().await.and_then(|frame| frame.into_trailers().ok()), Some(trailers));
+    assert!(next().await.is_none());
+    assert!(swapped.is_end_stream());
+}
+
+#[test]
+fn a_length_that_is_known_is_announced() {
+    let Agent { table, .. } = agent();
+    let exact = swapping(body(&[b"a"]), &table, Place::Text).of_length(7);
+    assert_eq!(exact.size_hint().exact(), Some(7));
+    assert_eq!(swapping(body(&[b"a"]), &table, Place::Text).size_hint().exact(), None);
+}
+
+/// What an agent gets of an answer.
+async fn scrubbed(headers: &[(http::HeaderName, &str)], bytes: &[u8]) -> (HeaderMap, Result<Bytes, String>) {
+    let needle = Needle { secret: Secret::from(SECRET), name: name("acme") };
+    let needles = Arc::new(Needles::new([needle]).expect("are few"));
+    let phantoms: Phantoms = Arc::new(|name| (name.as_str() == "acme").then(|| "PHANTOM".into()));
+    let (mut head, ()) = Response::new(()).into_parts();
+    for (name, value) in headers {
+        head.headers.append(name, HeaderValue::from_str(value).expect("is a value"));
+    }
+    let pieces: Vec<&[u8]> = bytes.chunks(7).collect();
+    let limits = DecodeLimits { decoded_slack: 1_000, decoded_ratio_max: 50, ..DecodeLimits::default() };
+    let scrubbed = scrub(&mut head, body(&pieces), &needles, &phantoms, limits);
+    let text = scrubbed.collect().await.map(http_body_util::Collected::to_bytes);
+    (head.headers, text.map_err(|error| error.to_string()))
+}
+
+macro_rules! encoded {
+    ($encoder:ident, $bytes:expr) => {{
+        let mut encoder = $encoder::new(Vec::new());
+        encoder.write_all($bytes).await.expect("is in memory");
+        encoder.shutdown().await.expect("is in memory");
+        encoder.into_inner()
+    }};
+}
+
+const ECHO: &[u8] = br#"{"you":"sent","Bearer":"real-secret\/\u002b=\""}"#;
+const SHOWN: &str = r#"{"you":"sent","Bearer":"PHANTOM"}"#;
+
+#[tokio::test]
+async fn secrets_in_an_answer_become_phantoms() {
+    let echo = ECHO;
+    let coded = [
+        ("gzip", encoded!(GzipEncoder, echo)),
+        ("x-gzip", encoded!(GzipEncoder, echo)),
+        ("br", encoded!(BrotliEncoder, echo)),
+        ("zstd", encoded!(ZstdEncoder, echo)),
+        ("deflate", encoded!(ZlibEncoder, echo)),
+        ("deflate", encoded!(DeflateEncoder, echo)),
+        ("identity", echo.to_vec()),
+        ("gzip, br", encoded!(BrotliEncoder, &encoded!(GzipEncoder, echo))),
+    ];
+    for (coding, bytes) in coded {
+        let headers = [
+            (CONTENT_TYPE, "application/json"),
+            (CONTENT_ENCODING, coding),
+            (CONTENT_LENGTH, "1"),
+            (LOCATION, "https://a.example/?t=real-secret%2f%2B%3D%22&u"),
+        ];
+        let (headers, text) = scrubbed(&headers, &bytes).await;
+        assert_eq!(text.as_deref(), Ok(SHOWN.as_bytes()), "{coding}");
+        assert!(!headers.contains_key(CONTENT_LENGTH));
+        assert!(coding == "identity" || !headers.contains_key(CONTENT_ENCODING));
+        assert_eq!(
+            headers.get(LOCATION).map(HeaderValue::as_bytes),
+            Some(&b"https://a.example/?t=PHANTOM&u"[..])
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_text_passes_as_it_is() {
+    let bytes = [b"\0\x01".as_slice(), SECRET.as_bytes()].concat();
+    let range = http::header::CONTENT_RANGE;
+    let table = [
+        vec![(CONTENT_TYPE, "application/grpc"), (CONTENT_LENGTH, "17")],
+        vec![(CONTENT_TYPE, "image/png"), (CONTENT_LENGTH, "17")],
+        vec![(CONTENT_TYPE, "text/plain"), (CONTENT_ENCODING, "sdch"), (CONTENT_LENGTH, "17")],
+        vec![(CONTENT_TYPE, "text/plain"), (range, "bytes 0-16/99"), (CONTENT_LENGTH, "17")],
+        vec![(CONTENT_LENGTH, "17")],
+    ];
+    for headers in table {
+        let (after, text) = scrubbed(&headers, &bytes).await;
+        assert_eq!(text.as_deref(), Ok(bytes.as_slice()));
+        assert!(after.contains_key(CONTENT_LENGTH), "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_decoded_ends_with_an_error() {
+    let bomb = encoded!(GzipEncoder, &[b' '; 1_000_000]);
+    let json = |coding| [(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, coding)];
+    let (_, text) = scrubbed(&json("gzip"), &bomb).await;
+    assert!(text.is_err_and(|error| error.contains("grows beyond")));
+    for coding in ["gzip", "br", "zstd", "deflate"] {
+        let (_, text) = scrubbed(&json(coding), b"no such thing at all").await;
+        assert!(text.is_err(), "{coding}");
+    }
+    let torn = encoded!(GzipEncoder, ECHO);
+    let (_, text) = scrubbed(&json("gzip"), &torn[..torn.len() - 3]).await;
+    assert!(text.is_err());
+}
+
+#[tokio::test]
+async fn an_empty_body_stays_one() {
+    let needles = Arc::new(Needles::new([]).expect("are none"));
+    let phantoms: Phantoms = Arc::new(|_| None);
+    let (mut head, ()) = Response::new(()).into_parts();
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    let empty = scrub(&mut head, Full::new(Bytes::new()), &needles, &phantoms, DecodeLimits::default());
+    assert!(empty.is_end_stream());
+}

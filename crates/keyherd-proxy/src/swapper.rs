@@ -1,0 +1,241 @@
+//! The forward proxy over a broker: who calls, what is read, and the exchange of what is, with phantoms swapped.
+//!
+//! Owns which phantoms may be swapped in a request: those of names that a binding lets go to the host that was dialled,
+//! and that the agent is allowed. All others are taken out, wherever they can be read.
+
+mod gate;
+mod inject;
+mod line;
+mod request;
+mod table;
+mod trail;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use keyherd_core::agent::Agent;
+use keyherd_core::broker::{Acquired, Broker};
+use keyherd_core::ids::Name;
+use keyherd_core::phantom::{Needle, Needles};
+use keyherd_core::ports::TokenSigner;
+use keyherd_core::refresh::Ask;
+use keyherd_core::secret::Secret;
+
+use self::gate::Wish;
+pub use self::gate::{Gate, Guarded};
+use self::inject::SwapInject;
+use self::line::Line;
+use self::request::Read;
+use self::table::{Held, Tables};
+pub use self::trail::{Trail, TrailLimits};
+use crate::exchange::Exchange;
+use crate::fault::Fault;
+use crate::forward::{Asked, ForwardBody, Leave, Scheme};
+use crate::order::{Order, Own, Served};
+use crate::swap::{DecodeLimits, Phantoms, scrub};
+use crate::target::Target;
+
+/// Bounds of swapping. Each is a configuration value of the same name, under `[proxy]`.
+#[derive(Debug, Clone)]
+pub struct SwapLimits {
+    /// The longest body that is read whole, so that it keeps a length, in bytes. Default 1 MiB.
+    pub buffer_len_max: usize,
+    /// How long such a body may take. Default 60 s.
+    pub buffer_timeout: Duration,
+    /// Agents whose phantoms are kept ready. Default 4,096.
+    pub tables_max: usize,
+    /// How old they may be: a provider's profile may change what they look like. Default 10 s.
+    pub tables_age_max: Duration,
+    /// Of answers in a coding.
+    pub decode: DecodeLimits,
+}
+
+impl Default for SwapLimits {
+    fn default() -> Self {
+        Self {
+            buffer_len_max: 1024 * 1024,
+            buffer_timeout: Duration::from_secs(60),
+            tables_max: 4_096,
+            tables_age_max: Duration::from_secs(10),
+            decode: DecodeLimits::default(),
+        }
+    }
+}
+
+/// Answers what is read. Cheap to clone.
+#[derive(Clone)]
+pub struct Swapper(Arc<Inner>);
+
+struct Inner {
+    exchange: Exchange,
+    broker: Broker,
+    gate: Gate,
+    tables: Tables,
+    limits: SwapLimits,
+}
+
+/// The secrets that one request may carry, beside the one that the exchange itself gets.
+#[derive(Default)]
+struct Others(Vec<(Name, Secret)>);
+
+impl Swapper {
+    /// Over an exchange, for those whom the gate lets pass.
+    pub fn new(
+        exchange: Exchange,
+        broker: Broker,
+        gate: Gate,
+        signer: Arc<dyn TokenSigner>,
+        limits: SwapLimits,
+    ) -> Self {
+        let tables = Tables::new(broker.clone(), signer, &limits);
+        Self(Arc::new(Inner { exchange, broker, gate, tables, limits }))
+    }
+
+    /// Passes a request on with its phantoms swapped, and the answer back with secrets swapped.
+    ///
+    /// # Errors
+    /// [`Fault`]: upstream gave no answer, or was not asked.
+    pub async fn answer(
+        &self,
+        asked: Asked,
+        request: Request<Incoming>,
+    ) -> Result<Response<ForwardBody>, Fault> {
+        let Asked { agent, dialled, .. } = &asked;
+        let held = self.0.tables.of(agent).await?;
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let wish = Wish { agent, dialled, request: Some((&method, &path)) };
+        let mut line = Line::begun(&self.0.gate, wish).await?.at(&path, &held.table);
+        let passed = match self.0.gate.passes(wish).await {
+            Ok(passed) => passed,
+            Err((fault, permit)) => {
+                line.refused(permit.as_ref(), &fault);
+                return Err(fault);
+            }
+        };
+        line = line.passed(&passed.permit);
+        match self.exchanged(&asked, passed.leave, request, &held, &mut line).await {
+            Ok(answer) => {
+                line.note("status", answer.status().as_u16());
+                line.ended("answered");
+                Ok(answer)
+            }
+            Err(fault) => {
+                line.failed(&fault);
+                Err(fault)
+            }
+        }
+    }
+
+    async fn exchanged(
+        &self,
+        asked: &Asked,
+        leave: Leave,
+        request: Request<Incoming>,
+        held: &Held,
+        line: &mut Line,
+    ) -> Result<Response<ForwardBody>, Fault> {
+        let Asked { agent, dialled, scheme } = asked;
+        let bound = self.bound(asked).await?;
+        let read = Read::of(request, &held.table, &self.0.limits).await?;
+        let mut wanted: Vec<Name> = read.names().filter(|name| bound.contains(name)).cloned().collect();
+        let primary = if wanted.is_empty() { None } else { Some(wanted.remove(0)) };
+        let mut others = self.must(agent, &wanted).await?;
+        if read.is_streamed() {
+            // What the body will hold is not known before it has passed.
+            let rest = bound.iter().filter(|name| primary.as_ref() != Some(name) && !wanted.contains(name));
+            others.0.extend(self.may(agent, rest).await);
+        }
+        let target = match scheme {
+            Scheme::Https => Target::tls(dialled.host.clone(), dialled.port),
+            Scheme::Http => Target::plain(dialled.host.clone(), dialled.port),
+        };
+        let target = self.0.gate.target(dialled, target, leave).await?;
+        let inject = Arc::new(SwapInject::new(Arc::clone(&held.table), primary.clone(), others.0, &read));
+        line.with(primary.iter().chain(&wanted));
+        let order = Order {
+            name: primary,
+            actor: agent.actor(),
+            target,
+            inject: Arc::clone(&inject) as _,
+            scope: None,
+            own: Own::Pass,
+        };
+        let answer = self.0.exchange.run(order, read.into_request()).await?;
+        if let Some(served) = answer.extensions().get::<Served>() {
+            line.note("credential", &*served.credential);
+        }
+        self.scrubbed(answer, inject.used(), held)
+    }
+
+    /// Ends what outlives its request. After the listener has stopped.
+    pub async fn shutdown(&self) {
+        self.0.exchange.shutdown().await;
+        self.0.gate.trail().shutdown().await;
+    }
+
+    /// The names that may go where that request goes, for that agent; the most exactly bound ones first. In the clear a
+    /// secret goes to this machine only, or to a port that somebody named.
+    async fn bound(&self, asked: &Asked) -> Result<Vec<Name>, Fault> {
+        let Asked { agent, dialled, scheme } = asked;
+        let access = self.0.broker.access().await.map_err(|error| Fault::Engine(error.into()))?;
+        if !self.0.gate.knows(agent, &access) {
+            return Err(Fault::Denied(format!("agent '{}' was revoked", agent.name)));
+        }
+        let is_local = dialled.host.as_str() == "localhost"
+            || dialled.host.address().is_some_and(|address| address.is_loopback());
+        let mut names = Vec::new();
+        for binding in access.bindings.at(&dialled.host, dialled.port) {
+            let is_safe = *scheme == Scheme::Https || is_local || binding.port.is_some();
+            if is_safe && agent.is_allowed(binding.name.as_str()) && !names.contains(&binding.name) {
+                names.push(binding.name.clone());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Secrets that the request cannot do without.
+    async fn must(&self, agent: &Agent, names: &[Name]) -> Result<Others, Fault> {
+        let mut others = Others::default();
+        for name in names {
+            match self.secret(agent, name).await? {
+                Acquired::Token(token) => others.0.push((name.clone(), Secret::from(token.expose()))),
+                Acquired::Refused(refusal) => return Err(Fault::Refused { name: name.to_string(), refusal }),
+            }
+        }
+        Ok(others)
+    }
+
+    /// Secrets that the request may turn out to want.
+    async fn may(&self, agent: &Agent, names: impl Iterator<Item = &Name>) -> Vec<(Name, Secret)> {
+        let mut secrets = Vec::new();
+        for name in names {
+            if let Ok(Acquired::Token(token)) = self.secret(agent, name).await {
+                secrets.push((name.clone(), Secret::from(token.expose())));
+            }
+        }
+        secrets
+    }
+
+    async fn secret(&self, agent: &Agent, name: &Name) -> Result<Acquired, Fault> {
+        let ask = Ask::foreground(self.0.exchange.limits().token_wait);
+        Ok(Box::pin(self.0.broker.acquire(name.as_str(), &ask, &agent.actor())).await?)
+    }
+
+    /// The answer as the agent may see it: none of the secrets that upstream was sent.
+    fn scrubbed(
+        &self,
+        answer: Response<crate::body::AnswerBody>,
+        used: Vec<(Name, Secret)>,
+        held: &Held,
+    ) -> Result<Response<ForwardBody>, Fault> {
+        let needles = used.into_iter().map(|(name, secret)| Needle { secret, name });
+        let needles = Arc::new(Needles::new(needles).map_err(|_| Fault::Internal)?);
+        let texts = Arc::clone(&held.texts);
+        let phantoms: Phantoms = Arc::new(move |name| texts.get(name).cloned());
+        let (mut head, body) = answer.into_parts();
+        let body = scrub(&mut head, body, &needles, &phantoms, self.0.limits.decode);
+        Ok(Response::from_parts(head, body))
+    }
+}

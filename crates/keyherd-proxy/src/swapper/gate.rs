@@ -1,0 +1,301 @@
+//! Who may go where: agents and bindings say what is read, rules and humans what may go at all; and the way there, by
+//! addresses that were judged.
+//!
+//! A request that is read is judged by itself, with its method and path; a tunnel once, when it is made. Where a rule is
+//! about addresses, a name is looked up first, and the address that was judged is the only one that is dialled.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::{Method, StatusCode};
+use keyherd_core::agent::{Agent, key_hash};
+use keyherd_core::binding::Bindings;
+use keyherd_core::broker::{Access, AskError, Broker, Permit};
+use keyherd_core::policy::{Destination, RequestPath, RuleSet, Target as Judged, Verdict};
+use keyherd_core::ports::StoreError;
+use keyherd_core::secret::Secret;
+use tokio::net::TcpStream;
+
+use super::line::{Line, refusal};
+use super::trail::Trail;
+use crate::fault::Fault;
+use crate::forward::{DialError, Dialled, Dialler, Kind, Leave, NotDialled, Refused, Way, Ways};
+use crate::target::Target;
+use crate::upstream::Reach;
+
+/// Who may go where. Cheap to clone.
+#[derive(Clone)]
+pub struct Gate(Arc<Inner>);
+
+struct Inner {
+    broker: Broker,
+    dialler: Dialler,
+    approval_wait: Duration,
+    trail: Trail,
+    /// The one agent there is, where it is not a stored one.
+    lodger: Option<Arc<Agent>>,
+}
+
+/// What let somebody pass.
+#[derive(Debug)]
+pub(super) struct Passed {
+    /// Where the request goes.
+    pub(super) leave: Leave,
+    pub(super) permit: Permit,
+}
+
+/// Who asks for what.
+#[derive(Clone, Copy)]
+pub(super) struct Wish<'a> {
+    pub(super) agent: &'a Agent,
+    pub(super) dialled: &'a Dialled,
+    /// Where a request is known: its method and its target.
+    pub(super) request: Option<(&'a Method, &'a str)>,
+}
+
+impl Gate {
+    /// Over a broker. `approval_wait`: how long a connection or request may wait for a human.
+    pub fn new(broker: Broker, dialler: Dialler, approval_wait: Duration, trail: Trail) -> Self {
+        Self(Arc::new(Inner { broker, dialler, approval_wait, trail, lodger: None }))
+    }
+
+    /// The same for one agent that no store has, and for nobody else. It is gone with this process.
+    #[must_use]
+    pub fn only_for(self, agent: Arc<Agent>) -> Self {
+        let Inner { broker, dialler, approval_wait, trail, .. } = &*self.0;
+        let (broker, dialler, trail) = (broker.clone(), dialler.clone(), trail.clone());
+        Self(Arc::new(Inner { broker, dialler, approval_wait: *approval_wait, trail, lodger: Some(agent) }))
+    }
+
+    /// Whether that agent still is one.
+    pub(super) fn knows(&self, agent: &Agent, access: &Access) -> bool {
+        match &self.0.lodger {
+            Some(lodger) => lodger.id == agent.id,
+            None => access.agents.named(agent.name.as_str()).is_some_and(|now| now.id == agent.id),
+        }
+    }
+
+    pub(super) fn trail(&self) -> &Trail {
+        &self.0.trail
+    }
+
+    /// Whether that wish may be granted: what the rules say, and a human where they ask one.
+    pub(super) async fn passes(&self, wish: Wish<'_>) -> Result<Passed, (Fault, Option<Permit>)> {
+        let rules = self.rules().await.map_err(|fault| (fault, None))?;
+        let mut last = None;
+        for destination in self.destinations(wish.dialled, &rules).await.map_err(|fault| (fault, None))? {
+            let (path, target) = wish.told(&rules, &destination);
+            let target = Judged { path: path.as_ref(), ..target };
+            let actor = wish.agent.actor();
+            let permit = self.0.broker.permit(&target, self.0.approval_wait, &actor).await;
+            let permit = permit.map_err(|error| (unasked(error), None))?;
+            if permit.allows {
+                let is_named = rules.names_exactly(&target, self.0.broker.now())
+                    || self.is_bound(wish.dialled).await.map_err(|fault| (fault, None))?;
+                let only = if rules.judges_addresses() { destination.address() } else { None };
+                match destination.address().map_or(Ok(()), |address| open(wish.dialled, address, is_named)) {
+                    Ok(()) => return Ok(Passed { leave: Leave { only, is_named }, permit }),
+                    Err(fault) => last = Some((fault, Some(permit))),
+                }
+                continue;
+            }
+            last = Some((refusal(&permit, wish.dialled), Some(permit)));
+        }
+        Err(last.unwrap_or((Fault::Internal, None)))
+    }
+
+    /// An upstream for what may pass there: by the address that was judged, where one was.
+    pub(super) async fn target(
+        &self,
+        dialled: &Dialled,
+        target: Target,
+        leave: Leave,
+    ) -> Result<Target, Fault> {
+        if let Some(address) = leave.only {
+            return Ok(target.pinned(address));
+        }
+        // What a binding names is known again when it is dialled; what a rule names for this agent is not.
+        if !leave.is_named || self.is_bound(dialled).await? {
+            return Ok(target);
+        }
+        let addresses = self.0.dialler.look_up(dialled).await.map_err(|error| undialled(&error))?;
+        let private = addresses.into_iter().find(|address| Kind::of(*address) != Kind::Public);
+        Ok(private.map_or(target.clone(), |address| target.pinned(address)))
+    }
+
+    async fn rules(&self) -> Result<Arc<RuleSet>, Fault> {
+        self.0.broker.rules_ready().await.map_err(unstored)
+    }
+
+    async fn access(&self) -> Result<Arc<Access>, Fault> {
+        self.0.broker.access().await.map_err(unstored)
+    }
+
+    async fn is_bound(&self, dialled: &Dialled) -> Result<bool, Fault> {
+        Ok(self.access().await?.bindings.names(&dialled.host, dialled.port))
+    }
+
+    /// As rules see the host: by its name, or by each of its addresses where there are rules about addresses.
+    async fn destinations(&self, dialled: &Dialled, rules: &RuleSet) -> Result<Vec<Destination>, Fault> {
+        let named = Destination::new(dialled.host.clone(), dialled.port);
+        if named.address().is_some() || !rules.judges_addresses() {
+            return Ok(vec![named]);
+        }
+        let addresses = self.0.dialler.look_up(dialled).await.map_err(|error| undialled(&error))?;
+        let each = |address: IpAddr| named.clone().dialling(address);
+        Ok(addresses.into_iter().map(each).collect())
+    }
+
+    async fn connection(&self, agent: &Agent, dialled: &Dialled) -> Result<Way, Fault> {
+        let wish = Wish { agent, dialled, request: None };
+        let line = Line::begun(self, wish).await?;
+        let (rules, access) = (self.rules().await?, self.access().await?);
+        let destinations = self.destinations(dialled, &rules).await?;
+        let targets = destinations.iter().map(|destination| wish.told(&rules, destination).1);
+        let now = self.0.broker.now();
+        let (mut needs_request, mut is_denied) = (false, true);
+        for target in targets {
+            needs_request |= rules.needs_request(&target);
+            is_denied &= rules.decide(&target, now).verdict == Verdict::Deny;
+        }
+        // Each of its requests is judged by itself; none would pass where the connection is denied whatever it says.
+        if needs_request || (!is_denied && may_swap(&access.bindings, agent, dialled)) {
+            line.dropped();
+            return Ok(Way::Read);
+        }
+        match self.passes(wish).await {
+            // It may have waited for long.
+            Ok(_) if !self.knows(agent, &*self.access().await?) => {
+                let fault = Fault::Denied(format!("agent '{}' was revoked", agent.name));
+                line.failed(&fault);
+                Err(fault)
+            }
+            Ok(passed) => {
+                line.passed(&passed.permit).ended("tunnelled");
+                Ok(Way::Tunnel(passed.leave))
+            }
+            Err((fault, permit)) => {
+                line.refused(permit.as_ref(), &fault);
+                Err(fault)
+            }
+        }
+    }
+}
+
+impl Wish<'_> {
+    /// As the rules see it. A path is read only where a rule is about requests.
+    fn told<'a>(
+        &'a self,
+        rules: &RuleSet,
+        destination: &'a Destination,
+    ) -> (Option<RequestPath>, Judged<'a>) {
+        let agent = Some(self.agent.name.as_str());
+        let method = self.request.map(|(method, _)| method.as_str());
+        let target = Judged { agent, destination, method, path: None };
+        let needs = self.request.filter(|_| rules.needs_request(&target));
+        (needs.map(|(_, path)| RequestPath::read(path)), target)
+    }
+}
+
+#[async_trait]
+impl Ways for Gate {
+    async fn caller(&self, name: &str, key: &Secret) -> Option<Arc<Agent>> {
+        if let Some(lodger) = &self.0.lodger {
+            let hash = key_hash(&self.0.broker.ports().hasher, key.expose().as_bytes())?;
+            let is_it = lodger.name.as_str() == name && lodger.key_hash.is(&hash);
+            return is_it.then(|| Arc::clone(lodger));
+        }
+        match self.0.broker.agent_named(name, key.expose().as_bytes()).await {
+            Ok(agent) => agent,
+            Err(error) => {
+                tracing::warn!(%error, "an agent cannot be recognised");
+                None
+            }
+        }
+    }
+
+    async fn way(&self, agent: &Agent, dialled: &Dialled) -> Way {
+        let found = self.connection(agent, dialled).await;
+        found.unwrap_or_else(|fault| Way::Refused(refused(&fault)))
+    }
+}
+
+/// Whether a binding lets one of the agent's phantoms become a secret there.
+fn may_swap(bindings: &Bindings, agent: &Agent, dialled: &Dialled) -> bool {
+    bindings.at(&dialled.host, dialled.port).any(|binding| agent.is_allowed(binding.name.as_str()))
+}
+
+/// Whether that address is anyone's, or somebody named it.
+fn open(dialled: &Dialled, address: IpAddr, is_named: bool) -> Result<(), Fault> {
+    let kind = Kind::of(address);
+    if kind == Kind::Public || is_named {
+        return Ok(());
+    }
+    let why = NotDialled::Unnamed { host: dialled.host.to_string(), address, kind };
+    Err(Fault::Denied(why.to_string()))
+}
+
+fn refused(fault: &Fault) -> Refused {
+    let (status, code) = match fault {
+        Fault::Denied(_) => (StatusCode::FORBIDDEN, "denied"),
+        Fault::Unanswered(_) => (StatusCode::FORBIDDEN, "approval_timeout"),
+        Fault::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "provider_unavailable"),
+        Fault::Late(_) => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
+        Fault::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
+    };
+    Refused { status, code, detail: fault.to_string() }
+}
+
+fn unstored(error: StoreError) -> Fault {
+    Fault::Engine(error.into())
+}
+
+fn unasked(error: AskError) -> Fault {
+    match error {
+        AskError::Store(error) => unstored(error),
+        busy => Fault::Busy(busy.to_string()),
+    }
+}
+
+fn undialled(error: &DialError) -> Fault {
+    match error {
+        DialError::Refused(why) => Fault::Denied(why.to_string()),
+        DialError::Late(host) => Fault::Late(host.clone()),
+        DialError::Unreachable { dialled, source } => {
+            Fault::Unreachable { upstream: dialled.clone(), problem: source.to_string() }
+        }
+    }
+}
+
+/// The way to upstreams that are read: the address is judged and dialled in one.
+pub struct Guarded {
+    broker: Broker,
+    dialler: Dialler,
+}
+
+impl Guarded {
+    /// By that dialler.
+    pub fn new(broker: Broker, dialler: Dialler) -> Self {
+        Self { broker, dialler }
+    }
+}
+
+#[async_trait]
+impl Reach for Guarded {
+    async fn reach(&self, target: &Target) -> io::Result<TcpStream> {
+        let dialled = Dialled { host: target.host().clone(), port: target.port() };
+        let leave = match target.pinned_to() {
+            // What was pinned was judged, and a private address only where somebody named it.
+            Some(address) => Leave { only: Some(address.ip()), is_named: true },
+            None => {
+                let access = self.broker.access().await.map_err(io::Error::other)?;
+                Leave { only: None, is_named: access.bindings.names(&dialled.host, dialled.port) }
+            }
+        };
+        self.dialler.dial(&dialled, leave).await.map_err(io::Error::other)
+    }
+}

@@ -1,0 +1,102 @@
+//! Swapping as an injection: each try of a request gets its own token.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::request;
+use http_body_util::BodyExt;
+use keyherd_core::ids::Name;
+use keyherd_core::phantom::{Found, Place, Table};
+use keyherd_core::secret::Secret;
+
+use super::request::{BodyPlan, Read, forget_length};
+use crate::body::Outgoing;
+use crate::inject::{BadInjection, Inject};
+use crate::swap::{Rewriting, swap_head};
+
+/// One request's.
+pub(super) struct SwapInject {
+    table: Arc<Table>,
+    /// Whose token the exchange brings.
+    primary: Option<Name>,
+    others: Vec<(Name, Secret)>,
+    body: BodyPlan,
+    /// What upstream was sent, over all tries.
+    sent: Mutex<Vec<Secret>>,
+}
+
+impl SwapInject {
+    pub(super) fn new(
+        table: Arc<Table>,
+        primary: Option<Name>,
+        others: Vec<(Name, Secret)>,
+        read: &Read,
+    ) -> Self {
+        Self { table, primary, others, body: read.body_plan.clone(), sent: Mutex::default() }
+    }
+
+    /// The secrets that upstream may know now.
+    pub(super) fn used(&self) -> Vec<(Name, Secret)> {
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let ours =
+            self.primary.iter().flat_map(|name| sent.iter().map(|secret| (name.clone(), secret.clone())));
+        ours.chain(self.others.iter().cloned()).collect()
+    }
+
+    /// A try's secrets.
+    fn secrets(&self, token: &str) -> Vec<(Name, Secret)> {
+        let ours = self.primary.iter().map(|name| (name.clone(), Secret::from(token)));
+        ours.chain(self.others.iter().cloned()).collect()
+    }
+}
+
+impl Inject for SwapInject {
+    fn head(&self, head: &mut request::Parts, token: &str) -> Result<(), BadInjection> {
+        let secrets = self.secrets(token);
+        swap_head(head, &self.table, &|name| of(&secrets, name).cloned())
+            .map_err(|_| BadInjection::new("a header or a URL"))?;
+        if self.body != BodyPlan::AsIs {
+            forget_length(&mut head.headers);
+        }
+        if self.primary.is_some() {
+            self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(Secret::from(token));
+        }
+        Ok(())
+    }
+
+    fn body(&self, body: Outgoing, token: &str) -> Outgoing {
+        let (place, len) = match &self.body {
+            BodyPlan::AsIs => return body,
+            BodyPlan::Streamed(place) => (*place, None),
+            BodyPlan::Whole(place, plain, found) => {
+                let secrets = self.secrets(token);
+                let written: usize = found.iter().map(|found| written(*place, &secrets, found).len()).sum();
+                (*place, u64::try_from(plain + written).ok())
+            }
+        };
+        let secrets = self.secrets(token);
+        let rewriting =
+            Rewriting::new(body, Arc::clone(&self.table), place, move |found: &Found, into: &mut Vec<u8>| {
+                into.extend_from_slice(&written(place, &secrets, found));
+            });
+        Outgoing::other(match len {
+            Some(len) => rewriting.of_length(len).boxed_unsync(),
+            None => rewriting.boxed_unsync(),
+        })
+    }
+}
+
+/// What stands in a hit's place: nothing, where there is no secret for it.
+fn written(place: Place, secrets: &[(Name, Secret)], found: &Found) -> zeroize::Zeroizing<Vec<u8>> {
+    let mut text = zeroize::Zeroizing::new(Vec::new());
+    if let Found::Own(name) = found
+        && let Some(secret) = of(secrets, name)
+    {
+        // Only headers refuse characters.
+        let _ = place.write(secret.expose(), &mut text);
+    }
+    text
+}
+
+fn of<'s>(secrets: &'s [(Name, Secret)], name: &Name) -> Option<&'s Secret> {
+    secrets.iter().find(|(known, _)| known == name).map(|(_, secret)| secret)
+}

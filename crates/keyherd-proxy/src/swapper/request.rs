@@ -1,0 +1,119 @@
+//! A request, looked through before it goes on: its head, and its body where that is short and says so.
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Request, request};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming as Received;
+use keyherd_core::ids::Name;
+use keyherd_core::phantom::{Found, Framing, Hit, Place, Table, hits};
+use tokio::time::timeout;
+
+use super::SwapLimits;
+use crate::body::Incoming;
+use crate::fault::Fault;
+use crate::swap::find_in_head;
+
+/// A request and what was found in it.
+pub(super) struct Read {
+    head: request::Parts,
+    body: Incoming,
+    names: Vec<Name>,
+    /// What becomes of the body.
+    pub(super) body_plan: BodyPlan,
+}
+
+/// What becomes of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum BodyPlan {
+    /// It has nothing that could be swapped.
+    AsIs,
+    /// It is looked through as it passes.
+    Streamed(Place),
+    /// It is all here: so long without its hits, which are these.
+    Whole(Place, usize, Vec<Found>),
+}
+
+impl Read {
+    pub(super) async fn of(
+        request: Request<Received>,
+        table: &Table,
+        limits: &SwapLimits,
+    ) -> Result<Self, Fault> {
+        let (head, body) = request.into_parts();
+        let mut names = find_in_head(&head, table).own;
+        let place = place(&head.headers);
+        let buffer_max = u64::try_from(limits.buffer_len_max).unwrap_or(u64::MAX);
+        let length = http_body::Body::size_hint(&body).exact();
+        let (body, body_plan) = match (Framing::of(length, place, buffer_max), place) {
+            (Framing::Buffered, Some(place)) => {
+                let bytes = whole(body, limits).await?;
+                let plan = looked_through(&bytes, place, table, &mut names);
+                (Full::new(bytes).map_err(|never| match never {}).boxed_unsync(), plan)
+            }
+            (Framing::Streamed, Some(place)) => (streamed(body), BodyPlan::Streamed(place)),
+            _ => (streamed(body), BodyPlan::AsIs),
+        };
+        Ok(Self { head, body, names, body_plan })
+    }
+
+    /// Whose phantoms are known to be in it, in the order of their places.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Name> {
+        self.names.iter()
+    }
+
+    /// Whether its body will tell more.
+    pub(super) fn is_streamed(&self) -> bool {
+        matches!(self.body_plan, BodyPlan::Streamed(_))
+    }
+
+    pub(super) fn into_request(self) -> Request<Incoming> {
+        Request::from_parts(self.head, self.body)
+    }
+}
+
+/// Where tokens stand in a body. `None`: it is no text, or hidden in a coding.
+fn place(headers: &HeaderMap) -> Option<Place> {
+    let is_plain = !headers.contains_key(CONTENT_ENCODING);
+    let kind = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Place::of_media_type(kind).filter(|_| is_plain)
+}
+
+async fn whole(body: Received, limits: &SwapLimits) -> Result<Bytes, Fault> {
+    let limited = Limited::new(body, limits.buffer_len_max).collect();
+    match timeout(limits.buffer_timeout, limited).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(_)) | Err(_) => Err(Fault::BrokenOff),
+    }
+}
+
+fn looked_through(bytes: &Bytes, place: Place, table: &Table, names: &mut Vec<Name>) -> BodyPlan {
+    let found = hits(table, place, bytes);
+    if found.is_empty() {
+        return BodyPlan::AsIs;
+    }
+    let hidden: usize = found.iter().map(|hit| hit.span.len()).sum();
+    let found: Vec<Found> = found.into_iter().map(|Hit { what, .. }| what).collect();
+    for name in found.iter().filter_map(own) {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    BodyPlan::Whole(place, bytes.len() - hidden, found)
+}
+
+fn own(found: &Found) -> Option<&Name> {
+    match found {
+        Found::Own(name) => Some(name),
+        Found::Foreign => None,
+    }
+}
+
+fn streamed(body: Received) -> Incoming {
+    body.map_err(Into::into).boxed_unsync()
+}
+
+/// Its length is settled anew.
+pub(super) fn forget_length(headers: &mut HeaderMap) {
+    headers.remove(CONTENT_LENGTH);
+}

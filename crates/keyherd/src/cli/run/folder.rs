@@ -1,0 +1,64 @@
+//! The certificates that the program's clients read, in a folder that is gone with the run. No secret is in it.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::super::failure::Failure;
+use crate::config::Environment;
+use crate::wire::Wired;
+
+/// Removed when it is dropped.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    /// `own`: the authority's certificate; `trusted`: everybody else who is trusted, both as PEM.
+    pub(super) fn new(
+        environment: &Environment,
+        wired: &Wired,
+        own: &str,
+        trusted: &[u8],
+    ) -> Result<Self, Failure> {
+        let parent = environment.path("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp"));
+        let number = wired.broker.ports().entropy.id();
+        let path = parent.join(format!("keyherd-run-{number:016x}"));
+        let told = |error: io::Error| {
+            Failure::failed(format!("no folder can be made for certificates at {}: {error}", path.display()))
+        };
+        DirBuilder::new().mode(0o700).create(&path).map_err(told)?;
+        let folder = Self(path.clone());
+        fs::write(folder.certificate(), own).map_err(told)?;
+        fs::write(folder.covers().1, "").map_err(told)?;
+        DirBuilder::new().mode(0o500).create(folder.covers().0).map_err(told)?;
+        fs::write(folder.bundle(), [trusted, own.as_bytes()].concat()).map_err(told)?;
+        Ok(folder)
+    }
+
+    /// Ours alone.
+    pub(super) fn certificate(&self) -> PathBuf {
+        self.path().join("ca.pem")
+    }
+
+    /// Everybody's.
+    pub(super) fn bundle(&self) -> PathBuf {
+        self.path().join("bundle.pem")
+    }
+
+    /// An empty folder and an empty file, for the program to see in others' places.
+    pub(super) fn covers(&self) -> (PathBuf, PathBuf) {
+        (self.path().join("empty"), self.path().join("nothing"))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, "{} cannot be removed", self.0.display());
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `keyherd run`: a program behind a proxy of its own, with phantoms in its environment and no secret.
+//!
+//! Owns the order: an agent that no store has, an authority that no file has, the proxy, the program, its end, and then
+//! nothing of it is left. Never waits for what the program left running.
+
+mod child;
+mod closed;
+mod folder;
+mod variables;
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use clap::Args;
+use keyherd_adapters::provider::trusted_as_pem;
+use keyherd_adapters::signer::Hs256Signer;
+use keyherd_core::agent::{Agent, allowed, key_hash, new_key};
+use keyherd_core::ids::{AgentId, Name};
+use keyherd_core::secret::Secret;
+use tokio_util::sync::CancellationToken;
+
+use self::child::Child;
+use self::folder::Folder;
+use self::variables::{Given, Variables};
+use super::failure::{Exit, Failure};
+use super::peer::{self, Context};
+use super::signals::Signals;
+use crate::wire::{self, ForwardDoor, Wired, own_authority};
+
+/// What the agent is called: by rules, by humans who are asked, and in the audit log.
+const AGENT: &str = "run";
+/// As `env` says that it failed itself.
+pub(super) const OURS: Exit = Exit::Code(125);
+
+/// Run a program behind a proxy of its own, as an agent that may use just the named credentials and pools.
+///
+/// The program gets phantoms in the variables that are named, and the proxy and its certificate in those that the usual
+/// clients read; every KEYHERD_* variable is taken from it. A phantom becomes the real secret where a binding lets it go, and
+/// nowhere else; when the program has ended it is worthless. To rules the agent is called 'run'. Where the kernel has Landlock,
+/// the data folder, the store's file and the master key cannot be read by the program.
+///
+/// Ends with the program's exit code, or 128 and the number of the signal that ended it; 127 where it is not there, 126 where it
+/// cannot be run, 125 where keyherd failed.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// A variable and the credential or pool whose phantom it gets; may be given many times
+    #[arg(long, value_name = "VAR=NAME", value_parser = Given::parse)]
+    env: Vec<Given>,
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+impl Run {
+    pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
+        let failed = |failure: Failure| failure.ending(OURS);
+        context.refuse_server("run").map_err(failed)?;
+        let wired = wire::open(&context.settings).await.map_err(|error| failed(error.into()))?;
+        let outcome = self.on(&context, &wired).await;
+        // Whoever called learns it now: what is in flight may take a while to be committed.
+        let outcome = outcome.map_err(|failure| failed(failure).told());
+        peer::end(&wired, context.settings.command.shutdown_patience).await;
+        match outcome? {
+            0 => Ok(()),
+            code => Err(Failure::silent(Exit::Code(code))),
+        }
+    }
+
+    /// The program's exit code.
+    async fn on(&self, context: &Context, wired: &Wired) -> Result<u8, Failure> {
+        // What other processes change counts at once.
+        drop(wired.broker.events());
+        let (agent, key) = self.agent(wired)?;
+        let given = self.phantoms(wired, &agent).await?;
+        let authority = own_authority(&wired.broker).map_err(Failure::failed)?;
+        let trusted = trusted_as_pem(context.settings.ca_bundle.as_deref()).map_err(Failure::failed)?;
+        let folder = Folder::new(&context.environment, wired, &authority.pem(), &trusted)?;
+        let door = ForwardDoor::own(&context.settings, wired, Arc::new(agent), authority).await;
+        let door = door.map_err(|problem| Failure::failed(format!("no proxy can be opened: {problem}")))?;
+        let mut variables = Variables::new(&context.environment, door.address(), (AGENT, &key), &folder);
+        variables.add(given);
+        let mut signals = Signals::listen()?;
+        let closed = closed::paths(&context.settings);
+        // From within, a cover is not seen.
+        if let Some(within) =
+            context.environment.folder().filter(|here| closed.iter().any(|path| here.starts_with(path)))
+        {
+            let problem =
+                format!("{} is closed to the program: run it from another folder", within.display());
+            return Err(Failure::failed(problem));
+        }
+        let child = Child::spawn(&self.command, variables, closed, folder.covers())?;
+        let stop = CancellationToken::new();
+        let (code, ()) = tokio::join!(
+            async {
+                let code = child.ended(&mut signals).await;
+                stop.cancel();
+                code
+            },
+            door.serve(stop.clone()),
+        );
+        code
+    }
+
+    /// An agent with a key, neither of which is kept.
+    fn agent(&self, wired: &Wired) -> Result<(Agent, Secret), Failure> {
+        let ports = wired.broker.ports();
+        let mut names: Vec<Name> = self.env.iter().map(|given| given.name.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let key = new_key(&*ports.entropy);
+        let hash = key_hash(&ports.hasher, key.expose().as_bytes());
+        let agent = Agent {
+            id: AgentId::of_random(ports.entropy.id()),
+            name: Name::parse(AGENT).map_err(Failure::failed)?,
+            key_hash: hash.ok_or_else(|| Failure::failed("a key was made that is none"))?,
+            allowed: allowed(names).map_err(Failure::failed)?,
+            may_fetch_tokens: false,
+            created_at: wired.broker.now(),
+        };
+        Ok((agent, key))
+    }
+
+    /// What stands in each variable.
+    async fn phantoms(&self, wired: &Wired, agent: &Agent) -> Result<Vec<(String, String)>, Failure> {
+        let signer = Hs256Signer::new(&wired.broker.ports().hasher);
+        let access = wired.broker.access().await?;
+        let mut given = Vec::with_capacity(self.env.len());
+        for Given { variable, name } in &self.env {
+            let Some(phantom) = wired.broker.phantom(agent, name, &signer).await? else {
+                return Err(Failure::failed(format!(
+                    "no credential and no pool is named '{name}': see 'keyherd cred list' and 'keyherd pool list'"
+                )));
+            };
+            if access.bindings.all().iter().all(|binding| binding.name != *name) {
+                tracing::warn!(
+                    "'{name}' is bound to no host, so that its phantom works nowhere: 'keyherd binding add {name} --host HOST'"
+                );
+            }
+            given.push((variable.clone(), phantom.as_str().to_owned()));
+        }
+        Ok(given)
+    }
+}

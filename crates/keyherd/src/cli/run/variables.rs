@@ -1,0 +1,125 @@
+//! What stands in the program's environment: the proxy and its certificate for the usual clients, and phantoms.
+//!
+//! Owns the names. Every `KEYHERD_*` variable is taken away, and what would lead past the proxy.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::process::Command;
+
+use keyherd_core::ids::Name;
+use keyherd_core::secret::Secret;
+
+use super::folder::Folder;
+use crate::config::Environment;
+
+/// Read by curl, git, Python, Go, cargo, pip, npm and most others; by some in one spelling only.
+const PROXIES: [&str; 6] =
+    ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
+/// Hosts that would be dialled past the proxy: none.
+const BYPASSES: [&str; 2] = ["no_proxy", "NO_PROXY"];
+/// Files that replace a client's roots: the system's and ours.
+const BUNDLES: [&str; 9] = [
+    // OpenSSL, and with it Python's ssl, httpx and Ruby; Go.
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "CARGO_HTTP_CAINFO",
+    "PIP_CERT",
+    "AWS_CA_BUNDLE",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    "NPM_CONFIG_CAFILE",
+];
+/// Files that are added to a client's roots.
+const ADDITIONS: [&str; 2] = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"];
+/// Says that Node's own fetch and http heed the proxy's variables (Node 24 and later).
+const NODE_HEEDS: (&str, &str) = ("NODE_USE_ENV_PROXY", "1");
+
+/// `VAR=NAME` of the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Given {
+    pub(super) variable: String,
+    pub(super) name: Name,
+}
+
+impl Given {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let (variable, name) = text.split_once('=').ok_or("write it as VAR=NAME")?;
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let begins = variable.bytes().next().is_some_and(|byte| is_word(byte) && !byte.is_ascii_digit());
+        if !begins || !variable.bytes().all(is_word) {
+            return Err("a variable's name has letters, digits and _, and begins with no digit".into());
+        }
+        if is_ours(variable) {
+            return Err(format!("{variable} is keyherd's own to set or to take away"));
+        }
+        Ok(Self {
+            variable: variable.to_owned(),
+            name: Name::parse(name).map_err(|error| error.to_string())?,
+        })
+    }
+}
+
+fn is_ours(variable: &str) -> bool {
+    let of_clients = PROXIES.iter().chain(&BYPASSES).chain(&BUNDLES).chain(&ADDITIONS);
+    variable.starts_with("KEYHERD_")
+        || variable == NODE_HEEDS.0
+        || of_clients.into_iter().any(|name| *name == variable)
+}
+
+/// All of them.
+pub(super) struct Variables {
+    gone: Vec<OsString>,
+    set: Vec<(String, OsString)>,
+}
+
+impl Variables {
+    /// For a proxy at that address, and who may use it.
+    pub(super) fn new(
+        environment: &Environment,
+        proxy: SocketAddr,
+        (name, key): (&str, &Secret),
+        folder: &Folder,
+    ) -> Self {
+        let url = format!("http://{name}:{}@{proxy}", key.expose());
+        let mut set: Vec<(String, OsString)> = Vec::new();
+        set.extend(PROXIES.map(|name| (name.to_owned(), OsString::from(&url))));
+        set.extend(BYPASSES.map(|name| (name.to_owned(), OsString::new())));
+        set.extend(BUNDLES.map(|name| (name.to_owned(), folder.bundle().into())));
+        set.extend(ADDITIONS.map(|name| (name.to_owned(), folder.certificate().into())));
+        set.push((NODE_HEEDS.0.to_owned(), NODE_HEEDS.1.into()));
+        Self { gone: environment.own_names(), set }
+    }
+
+    pub(super) fn add(&mut self, given: Vec<(String, String)>) {
+        self.set.extend(given.into_iter().map(|(variable, value)| (variable, value.into())));
+    }
+
+    pub(super) fn put(&self, command: &mut Command) {
+        for name in &self.gone {
+            command.env_remove(name);
+        }
+        for (name, value) in &self.set {
+            command.env(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_variable_may_be() {
+        let check = |text: &str, is_good: bool| assert_eq!(Given::parse(text).is_ok(), is_good, "{text}");
+        for good in ["OPENAI_API_KEY=acme", "_x=me@acme.com", "a1=b"] {
+            check(good, true);
+        }
+        for bad in ["", "acme", "=acme", "1A=acme", "A B=acme", "A=", "A=a b", "KEYHERD_TOKEN=acme"] {
+            check(bad, false);
+        }
+        for bad in ["HTTPS_PROXY=acme", "no_proxy=acme", "SSL_CERT_FILE=acme", "NODE_USE_ENV_PROXY=acme"] {
+            check(bad, false);
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The forward proxy: its door over this process's broker, the installation's authority, and faults as problems.
+//!
+//! Opened where somebody says where it listens. On this machine only: agents' keys cross it in the clear.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fs, io};
+
+use async_trait::async_trait;
+use http::{Request, Response};
+use keyherd_adapters::durable;
+use keyherd_adapters::provider::{HttpOptions, Outbound};
+use keyherd_adapters::signer::Hs256Signer;
+use keyherd_core::agent::Agent;
+use keyherd_core::broker::Broker;
+use keyherd_core::secret::Hasher;
+use keyherd_core::time::Timestamp;
+use keyherd_proxy::forward::{
+    Answers, Asked, Dialler, Forward, ForwardBody, ForwardParts, Received, problem,
+};
+use keyherd_proxy::tls::{Authority, Leaves, Life};
+use keyherd_proxy::{Exchange, ExchangeParts, Gate, Guarded, Swapper, Trail};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use super::gateway::problem_of;
+use super::{DoorError, Wired};
+use crate::config::{ProxyPlace, Settings};
+
+/// The authority's certificate in the data folder: for agents to trust.
+const CA_FILE: &str = "ca.pem";
+/// The authority is good for these years: from then, 2026-01-01, on.
+const CA_FROM: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+const CA_LIFE: Duration = Duration::from_secs(20 * 365 * 24 * 60 * 60);
+/// One that is gone with its process, on clocks that may be off.
+const CA_OWN_SLACK: Duration = Duration::from_secs(24 * 60 * 60);
+const CA_OWN_LIFE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+/// What a request waits for a human beyond the approval's own end.
+const APPROVAL_MARGIN: Duration = Duration::from_secs(5);
+/// Certificates are for all to read.
+const CA_MODE: u32 = 0o644;
+
+/// The proxy's door: bound, not yet serving.
+pub(crate) struct ForwardDoor {
+    door: Forward,
+    swapper: Swapper,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl ForwardDoor {
+    /// Binds the address, and lays the certificate down. `api` is the other listener, which nobody is led to.
+    pub(crate) async fn open(
+        settings: &Settings,
+        place: &ProxyPlace,
+        wired: &Wired,
+        api: SocketAddr,
+    ) -> Result<Option<Self>, DoorError> {
+        let listen = &place.listen;
+        let failed = |problem: String| DoorError::Proxy { listen: listen.clone(), problem };
+        let addresses: Vec<_> =
+            tokio::net::lookup_host(listen).await.map_err(|error| failed(error.to_string()))?.collect();
+        if let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback()) {
+            return Err(failed(format!(
+                "{open} is not on this machine, and agents' keys would cross a network in the clear"
+            )));
+        }
+        let listener = match TcpListener::bind(addresses.as_slice()).await {
+            Err(error) if place.is_default && error.kind() == io::ErrorKind::AddrInUse => {
+                tracing::warn!("there is no proxy: {listen} is taken; choose another address with --proxy");
+                return Ok(None);
+            }
+            bound => bound.map_err(|error| failed(error.to_string()))?,
+        };
+        let hasher = &wired.broker.ports().hasher;
+        ca_file(&settings.data, hasher).map_err(failed)?;
+        let authority = authority(hasher).map_err(failed)?;
+        let made = Self::made(settings, wired, listener, Made { authority, lodger: None, others: vec![api] });
+        made.await.map(Some).map_err(failed)
+    }
+
+    /// A door of a process's own: on a free port, for one agent that no store has, in the name of an authority that no file
+    /// has.
+    pub(crate) async fn own(
+        settings: &Settings,
+        wired: &Wired,
+        agent: Arc<Agent>,
+        authority: Authority,
+    ) -> Result<Self, String> {
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| error.to_string())?;
+        let mut settings = settings.clone();
+        // Who it is for has ended then: nobody else is waited for.
+        settings.proxy.limits.drain_timeout = Duration::ZERO;
+        Self::made(&settings, wired, listener, Made { authority, lodger: Some(agent), others: Vec::new() })
+            .await
+    }
+
+    async fn made(
+        settings: &Settings,
+        wired: &Wired,
+        listener: TcpListener,
+        made: Made,
+    ) -> Result<Self, String> {
+        let Made { authority, lodger, others } = made;
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        let mut listeners = others;
+        listeners.push(address);
+        let (broker, limits) = (wired.broker.clone(), settings.proxy.limits.clone());
+        let dialler = Dialler::new(listeners.clone(), limits.connect_timeout, limits.addresses_max);
+        let gate = gate(settings, &broker, dialler.clone(), lodger);
+        let exchange = exchange(settings, &broker, dialler).await?;
+        let signer = Arc::new(Hs256Signer::new(&broker.ports().hasher));
+        let swapper =
+            Swapper::new(exchange, broker.clone(), gate.clone(), signer, settings.proxy.swap.clone());
+        let door = Forward::new(ForwardParts {
+            ways: Arc::new(gate),
+            answers: Arc::new(Answering { swapper: swapper.clone(), broker: broker.clone() }),
+            leaves: Arc::new(leaves(settings, &broker, authority)?),
+            listeners,
+            limits,
+        });
+        Ok(Self { door, swapper, listener, address })
+    }
+
+    /// Its address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Serves until `stop`; then finishes what is in flight.
+    pub(crate) async fn serve(self, stop: CancellationToken) {
+        stop.run_until_cancelled(self.door.serve(self.listener)).await;
+        self.door.shutdown().await;
+        self.swapper.shutdown().await;
+    }
+}
+
+/// What tells one door from another.
+struct Made {
+    authority: Authority,
+    lodger: Option<Arc<Agent>>,
+    /// keyherd's other listeners.
+    others: Vec<SocketAddr>,
+}
+
+/// The file of the authority's certificate; made where it is missing, or of another installation.
+pub(crate) fn ca_file(data: &Path, hasher: &Hasher) -> Result<PathBuf, String> {
+    let path = data.join(CA_FILE);
+    let told =
+        |error: io::Error| format!("its certificate cannot be laid down at {}: {error}", path.display());
+    let first = format!("# {}", title(hasher));
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    if found.lines().next() != Some(&first) {
+        let authority = authority(hasher)?;
+        let text = format!("{first}\n{}", authority.pem());
+        durable::replace(&path, text.as_bytes(), None).map_err(told)?;
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(CA_MODE)).map_err(told)?;
+    Ok(path)
+}
+
+/// An authority that is gone with this process, for as long as that may live.
+pub(crate) fn own_authority(broker: &Broker) -> Result<Authority, String> {
+    let ports = broker.ports();
+    let mut secrets = Zeroizing::new([[0; 32]; 4]);
+    secrets.iter_mut().for_each(|secret| ports.entropy.fill(secret));
+    let secret = |number: u8| Zeroizing::new(secrets.get(usize::from(number)).copied().unwrap_or_default());
+    let now = broker.now();
+    let life = Life { from: now - CA_OWN_SLACK, until: now + CA_OWN_LIFE };
+    Authority::new(secret, "CA of one run", life, &[]).map_err(|error| error.to_string())
+}
+
+/// The installation's: the same in every process of it, with a key that no file holds.
+fn authority(hasher: &Hasher) -> Result<Authority, String> {
+    let secret = |number: u8| hasher.derive(&[b"ca.", [number].as_slice()].concat());
+    let life = Life { from: CA_FROM, until: CA_FROM + CA_LIFE };
+    Authority::new(secret, &title(hasher), life, &[]).map_err(|error| error.to_string())
+}
+
+/// Tells installations apart where people look at certificates.
+fn title(hasher: &Hasher) -> String {
+    let id: String = hasher.labelled(b"ca.title", b"").to_hex().chars().take(8).collect();
+    format!("CA of installation {id}")
+}
+
+fn leaves(settings: &Settings, broker: &Broker, authority: Authority) -> Result<Leaves, String> {
+    let (clock, entropy) = (Arc::clone(&broker.ports().clock), Arc::clone(&broker.ports().entropy));
+    Leaves::new(authority, clock, entropy, settings.proxy.leaves).map_err(|error| error.to_string())
+}
+
+fn gate(settings: &Settings, broker: &Broker, dialler: Dialler, lodger: Option<Arc<Agent>>) -> Gate {
+    let trail = Trail::new(broker.clone(), &settings.proxy.audit);
+    // The approval's own end comes first, and says that nobody answered.
+    let approval_wait = settings.options.approvals.timeout + APPROVAL_MARGIN;
+    let gate = Gate::new(broker.clone(), dialler, approval_wait, trail);
+    lodger.into_iter().fold(gate, Gate::only_for)
+}
+
+async fn exchange(settings: &Settings, broker: &Broker, dialler: Dialler) -> Result<Exchange, String> {
+    let outbound = Outbound::new(HttpOptions { ca_bundle: settings.ca_bundle.clone(), egress_proxy: None });
+    let outbound = outbound.map_err(|error| error.to_string())?;
+    Ok(Exchange::new(ExchangeParts {
+        broker: broker.clone(),
+        reach: Arc::new(Guarded::new(broker.clone(), dialler)),
+        tls: outbound.tls().await.map_err(|error| error.to_string())?,
+        limits: settings.upstream.clone(),
+        mode: "forward",
+    }))
+}
+
+/// A fault is told in the words of the API.
+struct Answering {
+    swapper: Swapper,
+    broker: Broker,
+}
+
+#[async_trait]
+impl Answers for Answering {
+    async fn answer(&self, asked: Asked, request: Request<Received>) -> Response<ForwardBody> {
+        match self.swapper.answer(asked, request).await {
+            Ok(answer) => answer,
+            Err(fault) => {
+                let detail = fault.to_string();
+                let (word, status) = problem_of(fault, &self.broker).code().parts();
+                problem(status, word, &detail)
+            }
+        }
+    }
+}

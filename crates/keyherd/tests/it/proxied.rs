@@ -1,0 +1,217 @@
+//! Programs behind the forward proxy: `keyherd run`, `serve --proxy`, `agent env`. The test itself is what the program does.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdin, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::provider::Provider;
+use crate::sandbox::{MARKER, Sandbox, in_seconds, until};
+use crate::upstream::Upstream;
+
+/// The longest that one answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A store with the account `a`, which may go to an upstream.
+struct Stage {
+    sandbox: Sandbox,
+    upstream: Upstream,
+    _provider: Provider,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let (sandbox, provider, upstream) = (Sandbox::new(), Provider::new(), Upstream::new());
+        sandbox.import("a", &provider, &in_seconds(3_600));
+        let authority = upstream.authority();
+        let (host, port) = authority.split_once(':').unwrap();
+        sandbox.run(&["binding", "add", "a", "--host", host, "--port", port]).ok();
+        Self { sandbox, upstream, _provider: provider }
+    }
+}
+
+/// A program that shows its environment, and lives until its standard input ends.
+struct Program {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    variables: HashMap<String, String>,
+}
+
+impl Program {
+    fn start(sandbox: &Sandbox, flags: &[&str], script: &str) -> Self {
+        let script = format!("env; echo =; read line; {script}");
+        let args = [&["run"], flags, &["--", "sh", "-c", &script]].concat();
+        let mut command = sandbox.command(&args);
+        command.env("PATH", "/usr/bin:/bin").env("TMPDIR", sandbox.path(".")).stdin(Stdio::piped());
+        command.env("KEYHERD_TOKEN", "planted").env("KEYHERD_ANYTHING", "planted");
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map_while(Result::ok);
+        let pair = |line: String| line.split_once('=').map(|(name, value)| (name.into(), value.into()));
+        let variables = lines.take_while(|line| line != "=").filter_map(pair).collect();
+        let stdin = child.stdin.take();
+        Self { child, stdin, variables }
+    }
+
+    /// Proxy's address, agent's name and key.
+    fn proxy(&self) -> (String, String) {
+        let url = self.variables["https_proxy"].strip_prefix("http://").unwrap();
+        let (caller, address) = url.split_once('@').unwrap();
+        (address.to_owned(), caller.to_owned())
+    }
+
+    fn end(mut self) -> (i32, String) {
+        drop(self.stdin.take());
+        let output = self.child.wait_with_output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+}
+
+/// Everything that is said to a request through a proxy.
+fn asked(proxy: &str, caller: &str, url: &str, bearer: &str) -> String {
+    let host = url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap();
+    let mut stream = TcpStream::connect(proxy).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let caller = base64(caller.as_bytes());
+    write!(
+        stream,
+        "GET {url} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nProxy-Authorization: Basic {caller}\r\n\
+         Authorization: Bearer {bearer}\r\n\r\n"
+    )
+    .unwrap();
+    let mut told = String::new();
+    stream.read_to_string(&mut told).unwrap();
+    told
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let number = three.iter().fold(0_usize, |number, byte| number << 8 | usize::from(*byte))
+            << (8 * (3 - three.len()));
+        let digits = (0..4).map(|place| char::from(DIGITS[number >> (18 - 6 * place) & 63]));
+        text.extend(digits.take(three.len() + 1));
+        text.push_str(["", "==", "="][if three.len() == 3 { 0 } else { three.len() }]);
+    }
+    text
+}
+
+#[test]
+fn a_program_has_phantoms_and_no_secret() {
+    let stage = Stage::new();
+    let program = Program::start(&stage.sandbox, &["--env", "API_KEY=a"], "exit 7");
+    let shown = format!("{:?}", program.variables);
+    assert!(!shown.contains(MARKER) && !shown.contains("KEYHERD_"), "{shown}");
+    let (proxy, caller) = program.proxy();
+    let phantom = program.variables["API_KEY"].clone();
+    let url = format!("http://{}/v1/things", stage.upstream.authority());
+    let told = asked(&proxy, &caller, &url, &phantom);
+    assert!(told.starts_with("HTTP/1.1 200") && told.contains(r#"{"ok":true}"#), "{told}");
+    assert_eq!(stage.upstream.calls("a"), 1, "it came with the real token");
+    assert!(asked(&proxy, "run:kha_0", &url, &phantom).starts_with("HTTP/1.1 407"));
+    for name in ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO"] {
+        let text = fs::read_to_string(&program.variables[name]).unwrap();
+        assert!(text.contains("BEGIN CERTIFICATE") && !text.contains("PRIVATE"), "{name}");
+    }
+    let folder = program.variables["SSL_CERT_FILE"].clone();
+    let (code, err) = program.end();
+    assert_eq!((code, err.as_str()), (7, ""));
+    assert!(!fs::exists(folder).unwrap(), "nothing is left of it");
+    assert!(TcpStream::connect(proxy).is_err(), "its proxy is gone");
+    let log = stage.sandbox.run(&["audit", "tail", "-n", "1"]).ok().out;
+    assert!(log.contains("agent:run") && log.contains("proxy.request"), "{log}");
+}
+
+#[test]
+fn a_programs_end_is_the_commands_end() {
+    let stage = Stage::new();
+    let run = |args: &[&str]| {
+        let mut command = stage.sandbox.command(&[&["run", "--"], args].concat());
+        command.env("PATH", "/usr/bin:/bin").env("TMPDIR", stage.sandbox.path("."));
+        command.output().unwrap()
+    };
+    let check = |args: &[&str], code: i32| {
+        let ran = run(args);
+        assert_eq!(ran.status.code(), Some(code), "{args:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    };
+    check(&["true"], 0);
+    check(&["sh", "-c", "exit 3"], 3);
+    check(&["sh", "-c", "kill -9 $$"], 137);
+    check(&["/nowhere/program"], 127);
+    check(&["/etc/passwd"], 126);
+    assert_eq!(String::from_utf8(run(&["echo", "--env", "x"]).stdout).unwrap(), "--env x\n");
+    stage.sandbox.run(&["run", "--env", "A=nobody", "--", "true"]).failed(125, &["'nobody'", "cred list"]);
+    stage.sandbox.run(&["run", "--env", "KEYHERD_A=a", "--", "true"]).failed(2, &["keyherd's own"]);
+    stage.sandbox.run(&["--server", "http://127.0.0.1:1", "run", "--", "true"]).failed(125, &[]);
+}
+
+#[test]
+fn signals_reach_the_program() {
+    let stage = Stage::new();
+    let script = "trap 'exit 9' TERM; echo =; while :; do read line || sleep 0.05; done";
+    let program = Program::start(&stage.sandbox, &[], script);
+    let mut stdin = program.stdin.as_ref().unwrap();
+    stdin.write_all(b"\n").unwrap();
+    let Program { mut child, .. } = program;
+    let mut line = String::new();
+    // The trap is set.
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(9));
+}
+
+#[test]
+fn a_program_cannot_read_the_store() {
+    let stage = Stage::new();
+    let key = stage.sandbox.data().join("master.key");
+    let script = format!("cat {}; touch new; cat new && mkdir d && mv new d/new && cat d/new", key.display());
+    let mut command = stage.sandbox.command(&["run", "--", "sh", "-c", &script]);
+    let work = stage.sandbox.path("work");
+    fs::create_dir(&work).unwrap();
+    command.env("PATH", "/usr/bin:/bin").env("TMPDIR", stage.sandbox.path(".")).current_dir(work);
+    let ran = command.output().unwrap();
+    let err = String::from_utf8(ran.stderr).unwrap();
+    if err.contains("has no Landlock") {
+        return;
+    }
+    assert_eq!((ran.status.code(), ran.stdout.len()), (Some(0), 0), "{err}");
+    assert!(err.contains("master.key"), "{err}");
+}
+
+#[test]
+fn a_kept_agent_behind_the_servers_proxy() {
+    let stage = Stage::new();
+    let sandbox = &stage.sandbox;
+    let made = sandbox.run(&["--json", "agent", "create", "robot", "--allow", "a"]).ok().json();
+    let key = made["key"].as_str().unwrap().to_owned();
+    let mut command = sandbox.command(&["--json", "serve", "--api", "127.0.0.1:0", "--proxy", "127.0.0.1:0"]);
+    let mut server = command.env("KEYHERD_LOG", "warn").spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let places: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let proxy = places["proxy"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+    let ca = places["ca_file"].as_str().unwrap();
+    assert_eq!(sandbox.run(&["ca"]).ok().out.trim(), ca);
+    assert!(fs::read_to_string(ca).unwrap().contains("BEGIN CERTIFICATE"));
+    let env = sandbox.run(&["agent", "env", "robot"]).ok().out;
+    let phantom = env.trim().strip_prefix("A=").unwrap().to_owned();
+    assert_eq!(sandbox.run(&["agent", "env", "robot"]).ok().out, env, "the same every time");
+    let url = format!("http://{}/v1/things", stage.upstream.authority());
+    let caller = format!("robot:{key}");
+    assert!(asked(&proxy, &caller, &url, &phantom).starts_with("HTTP/1.1 200"));
+    assert_eq!(stage.upstream.calls("a"), 1);
+    sandbox.run(&["rule", "add", "deny", "--host", "127.0.0.1", "--method", "GET"]).ok();
+    until("the server knows the rule", || asked(&proxy, &caller, &url, &phantom).starts_with("HTTP/1.1 403"));
+    sandbox.run(&["agent", "revoke", "robot"]).ok();
+    until("the server knows of it", || asked(&proxy, &caller, &url, &phantom).starts_with("HTTP/1.1 407"));
+    let api = places["api"].as_str().unwrap();
+    let _ = asked(&proxy, &caller, &format!("{api}/healthz"), &phantom);
+    kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+    let log = sandbox.run(&["audit", "tail", "-n", "50"]).ok().out;
+    assert!(log.contains("proxy.request") && log.contains("agent:robot"), "{log}");
+}
