@@ -3,6 +3,8 @@
 //! Owns how such a path is read and joined to the upstream's own. Never asks who calls: the listener that it stands
 //! behind has recognised them, and says who may.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
@@ -13,11 +15,12 @@ use keyherd_core::ids::{BindingId, Name};
 use keyherd_core::policy::{self, Destination, RequestPath};
 
 use crate::body::{AnswerBody, Incoming};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, passable};
 use crate::fault::Fault;
 use crate::inject::{Inject, Placed};
 use crate::order::{Order, Own};
 use crate::percent;
+use crate::recheck::Recheck;
 use crate::target::Target;
 
 /// What every path of the gateway begins with.
@@ -111,6 +114,7 @@ impl Gateway {
         bindings: &Bindings,
         mut request: Request<Incoming>,
     ) -> Result<Response<AnswerBody>, Fault> {
+        passable(request.method())?;
         let path = Path::parse(request.uri().path())?;
         let route = self.route(&path.name, bindings)?;
         let uri = route.uri(path.rest, request.uri().query());
@@ -118,7 +122,10 @@ impl Gateway {
         let name = path.name;
         let scope = scope(&mut request)?;
         let method = request.method().clone();
-        self.consent(&route.target, agent, &method, &uri, &actor).await?;
+        let has_waited = waited(self.consent(&route.target, agent, &method, &uri, &actor)).await?;
+        if let Some(recheck) = request.extensions().get::<Recheck>().filter(|_| has_waited).cloned() {
+            recheck.ask().await?;
+        }
         *request.uri_mut() = uri;
         let (target, inject) = (route.target.clone(), Arc::clone(&route.inject));
         self.exchange
@@ -169,6 +176,18 @@ impl Gateway {
         routes.insert(binding.id, Arc::clone(&route));
         Ok(route)
     }
+}
+
+/// Whether that took any waiting.
+async fn waited<E>(work: impl Future<Output = Result<(), E>>) -> Result<bool, E> {
+    let (mut work, mut has_waited) = (pin!(work), false);
+    let done = poll_fn(|cx| {
+        let done = work.as_mut().poll(cx);
+        has_waited |= done.is_pending();
+        done
+    });
+    done.await?;
+    Ok(has_waited)
 }
 
 fn scope(request: &mut Request<Incoming>) -> Result<Option<String>, Fault> {

@@ -97,9 +97,7 @@ impl Exchange {
     /// # Errors
     /// [`Fault`]: there is no answer to pass on.
     pub async fn run(&self, order: Order, request: Request<Incoming>) -> Result<Response<AnswerBody>, Fault> {
-        if METHODS_REFUSED.contains(request.method()) {
-            return Err(Fault::BadMethod(request.method().clone()));
-        }
+        passable(request.method())?;
         let begun = self.uptime();
         let mut tries = Tries::new(self, order, request);
         let outcome = tries.run().await;
@@ -126,6 +124,11 @@ impl Exchange {
             drop(lease);
         });
     }
+}
+
+/// Whether requests of that method are passed on.
+pub(crate) fn passable(method: &Method) -> Result<(), Fault> {
+    if METHODS_REFUSED.contains(method) { Err(Fault::BadMethod(method.clone())) } else { Ok(()) }
 }
 
 impl Tries<'_> {
