@@ -1,6 +1,6 @@
 //! Phantoms: the stand-in tokens that agents hold, how they look, and how they are found again in what agents send.
 //!
-//! Owns their shapes ([`Shape`]), their minting ([`mint`]), and the scanner that finds them in bytes cut anywhere
+//! Owns their shapes ([`Shape`]), their minting ([`mint()`]), and the scanner that finds them in bytes cut anywhere
 //! ([`Scanner`] over a [`Table`]), or real secrets on the way back ([`Scanner`] over [`Needles`]). Pure: never awaits,
 //! never decides where a phantom may be swapped, and never holds the secret that a phantom stands for.
 //!

@@ -1,6 +1,6 @@
 //! How a phantom looks: lead, marker, key and tail; and the profile's word for it.
 //!
-//! Never makes one: that is [`super::mint`].
+//! Never makes one: that is [`super::mint()`].
 
 use std::fmt;
 use std::sync::Arc;
