@@ -17,6 +17,7 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createSecureServer } from 'node:http2';
 import { parseArgs } from 'node:util';
+import { gzipSync } from 'node:zlib';
 
 import { WebSocketServer } from 'ws';
 
@@ -39,7 +40,7 @@ async function answer(request, response) {
   if (path === '/v1/chat/completions') completions(JSON.parse(body), key, response);
   else if (path === '/v1/messages') messages(JSON.parse(body), key, response);
   else if (path === '/api/chat.postMessage') json(response, 200, { ok: true, ...JSON.parse(body), seen: key });
-  else if (path === '/echo') json(response, 200, { seen: key });
+  else if (path === '/echo') echo(key, request, response);
   else if (path.startsWith('/keyherd.Chat/')) grpc(path, body.subarray(5).toString(), response);
   else if (path.startsWith('/git/')) serveRepositories(flags.repositories, key, { request, response, body });
   else json(response, 200, { method: request.method, path, length: body.length });
@@ -138,6 +139,13 @@ function messages({ stream }, key, response) {
     event('message_delta', { delta: { stop_reason: 'end_turn', stop_sequence: null }, usage: { output_tokens: 3 } }),
     event('message_stop', {}),
   ]);
+}
+
+function echo(key, request, response) {
+  const packs = request.headers['accept-encoding']?.includes('gzip');
+  response.writeHead(200, { 'content-type': 'application/json', ...(packs && { 'content-encoding': 'gzip' }) });
+  const text = JSON.stringify({ seen: key });
+  response.end(packs ? gzipSync(text) : text);
 }
 
 // Answers `Ask` with one message and `Tell` with one for each word, without a schema: a message is its text. The frames

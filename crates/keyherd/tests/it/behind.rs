@@ -18,6 +18,9 @@ const CODE: i32 = 7;
 /// The longest that a script may take; each client has shorter bounds of its own.
 const SCRIPT_MAX: &str = "240";
 
+/// A proxy that nobody is at.
+const NOWHERE: &str = "http://127.0.0.1:1";
+
 /// A store with one account, which may go to the stand-in.
 struct Stage {
     sandbox: Sandbox,
@@ -35,15 +38,25 @@ struct Said {
 impl Stage {
     /// The account is that provider's, whose profile says what a phantom looks like.
     fn new(provider: &str) -> Self {
+        Self::with(&[ACCOUNT], provider)
+    }
+
+    /// With these accounts; more than one are a pool of the one's name.
+    fn with(accounts: &[&str], provider: &str) -> Self {
         let sandbox = Sandbox::new();
         let (root, key) = crate::tls::files(&sandbox, 0o600);
         let [root, key, repositories] =
             [root, key, sandbox.path("repositories")].map(|path| path.display().to_string());
         let upstream =
             StandIn::with(&["--certificate", &root, "--key", &key, "--repositories", &repositories]);
-        let account =
-            json!({"name": ACCOUNT, "provider": provider, "kind": "static", "secret": secret(ACCOUNT)});
-        sandbox.run_with(&["cred", "import", "-"], &account.to_string()).ok();
+        for name in accounts {
+            let account =
+                json!({"name": name, "provider": provider, "kind": "static", "secret": secret(name)});
+            sandbox.run_with(&["cred", "import", "-"], &account.to_string()).ok();
+        }
+        if accounts.len() > 1 {
+            sandbox.run(&["pool", "create", ACCOUNT, "--members", &accounts.join(",")]).ok();
+        }
         let port = upstream.url.rsplit(':').next().unwrap();
         sandbox.run(&["binding", "add", ACCOUNT, "--host", "localhost", "--port", port]).ok();
         // All that it writes down is searched for the real key.
@@ -51,28 +64,36 @@ impl Stage {
         Self { sandbox, upstream, root }
     }
 
-    /// Runs a script, in which `$API` is the stand-in, `$KEY` the key and `$PYTHON` the one with the packages; and looks at
-    /// all that must hold whatever it does.
+    /// Runs a script, and looks at all that must hold whatever it does.
     #[track_caller]
     fn run(&self, script: &str) -> Said {
+        let said = self.begin(script);
+        self.check_upstream(&said.phantom);
+        said
+    }
+
+    /// Runs a script, in which `$API` is the stand-in, `$KEY` the key and `$PYTHON` the one with the packages.
+    #[track_caller]
+    fn begin(&self, script: &str) -> Said {
         let script = format!("set -e; {script}\necho =; env; exit {CODE}");
         let given = format!("KEY={ACCOUNT}");
         let args = ["--ca-bundle", &self.root, "run", "--env", &given, "--"];
         let mut command =
             self.sandbox.command(&[&args[..], &["timeout", SCRIPT_MAX, "sh", "-c", &script]].concat());
         command.current_dir(e2e()).env("PATH", path()).env("TMPDIR", self.sandbox.path("."));
+        // What leads elsewhere, or past the proxy, is not for the program.
+        for name in ["HTTPS_PROXY", "ALL_PROXY", "grpc_proxy", "wss_proxy", "npm_config_https_proxy"] {
+            command.env(name, NOWHERE);
+        }
+        for name in ["NO_PROXY", "no_grpc_proxy", "npm_config_noproxy"] {
+            command.env(name, "localhost");
+        }
         command.env("API", &self.upstream.url).env("PYTHON", python());
         let ran = finished(command.spawn().unwrap());
         assert_eq!(ran.code, CODE, "{}{}", ran.out, ran.err);
         assert!(!ran.out.contains(MARKER), "a real key reached the program: {}", ran.out);
         assert!(!ran.err.contains(MARKER), "a real key was written down: {}", ran.err);
-        let (lines, variables) = ran.out.split_once("\n=\n").unwrap();
-        let variables: HashMap<_, _> = variables.lines().filter_map(|line| line.split_once('=')).collect();
-        assert!(!variables.keys().any(|name| name.starts_with("KEYHERD_")), "{variables:?}");
-        let said =
-            Said { lines: lines.lines().map(str::to_owned).collect(), phantom: variables["KEY"].to_owned() };
-        self.check_upstream(&said.phantom);
-        said
+        Said::read(&ran.out)
     }
 
     /// Whoever had a key had the real one, no phantom went out, and each request is in the audit log.
@@ -85,7 +106,7 @@ impl Stage {
             assert_eq!(request["key"], secret(ACCOUNT), "{request}");
         }
         assert!(!format!("{requests:?}").contains(phantom), "{requests:?}");
-        let entries = self.entries();
+        let entries = self.entries("proxy.request");
         assert_eq!(entries.len(), requests.len(), "{entries:?}");
         let used = entries.iter().filter(|entry| entry["detail"]["credential"] == ACCOUNT).count();
         assert_eq!(used, with_key.len(), "{entries:?}");
@@ -122,15 +143,25 @@ impl Stage {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// What the audit log says of requests.
-    fn entries(&self) -> Vec<Value> {
+    /// What the audit log says that was done in the program's name.
+    fn entries(&self, action: &str) -> Vec<Value> {
         let log = self.sandbox.run(&["--json", "audit", "tail", "-n", "1000"]);
         let entries = log.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        entries.filter(|entry| entry["action"] == "proxy.request" && entry["actor"] == "agent:run").collect()
+        entries.filter(|entry| entry["action"] == action && entry["actor"] == "agent:run").collect()
     }
 }
 
 impl Said {
+    /// What it said, and then its variables.
+    #[track_caller]
+    fn read(out: &str) -> Self {
+        let (lines, variables) = out.split_once("\n=\n").unwrap();
+        let variables: HashMap<_, _> = variables.lines().filter_map(|line| line.split_once('=')).collect();
+        assert!(!variables.keys().any(|name| name.starts_with("KEYHERD_")), "{variables:?}");
+        assert!(!variables.values().any(|value| [NOWHERE, "localhost"].contains(value)), "{variables:?}");
+        Self { lines: lines.lines().map(str::to_owned).collect(), phantom: variables["KEY"].to_owned() }
+    }
+
     /// Each line, as JSON; `echo`, what the answers said the key was, is the phantom in `around`, and taken out.
     #[track_caller]
     fn answers(&self, around: &str) -> Vec<Value> {
@@ -192,6 +223,21 @@ fn python_requests_and_httpx() {
         of("body"),
         [json!({"key": key}).to_string().replace(':', ": "), format!("key={key}"), format!("key={key}")]
     );
+}
+
+/// The client notices nothing: it is told of no retry, and holds one phantom throughout.
+#[test]
+fn python_openai_and_a_pool() {
+    let stage = Stage::with(&["one", "two"], "generic");
+    let ask = "$PYTHON clients/ask.py openai $API/v1 --echo";
+    assert_eq!(stage.begin(ask).answers("chatcmpl-{}"), [answer("hello there", 1)]);
+    stage.upstream.limits("one", "429");
+    let twice = stage.begin(&format!("{ask}\n{ask} --stream"));
+    assert_eq!(twice.answers("chatcmpl-{}"), [answer("hello there", 1), answer("hello there", 3)]);
+    assert_eq!(stage.upstream.seen(), ["one", "one", "two", "two"]);
+    assert!(!format!("{:?}", stage.upstream.requests()).contains(&twice.phantom));
+    assert_eq!(stage.entries("proxy.request").len(), 3);
+    assert_eq!(stage.entries("failover").len(), 1);
 }
 
 #[test]

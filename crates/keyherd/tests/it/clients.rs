@@ -49,7 +49,7 @@ impl StandIn {
     }
 
     /// From now on that account is answered so.
-    fn limits(&self, account: &str, how: &str) {
+    pub(crate) fn limits(&self, account: &str, how: &str) {
         let body = json!({"key": secret(account), "how": how}).to_string();
         assert_eq!(
             Request::new("POST", &format!("{}/limit", self.control), &[], &body).send().unwrap().status,
@@ -58,7 +58,7 @@ impl StandIn {
     }
 
     /// Whose keys it was asked with, in order.
-    fn seen(&self) -> Vec<String> {
+    pub(crate) fn seen(&self) -> Vec<String> {
         let key = |one: &Value| one["key"].as_str().unwrap().rsplit('-').next().unwrap().to_owned();
         self.requests().iter().map(key).collect()
     }
