@@ -34,6 +34,26 @@ pub struct Note {
     pub detail: Value,
 }
 
+/// A note whose detail is text already: what comes by the thousand is not taken through a tree of values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextNote {
+    /// What was done.
+    pub action: &'static str,
+    /// By whom.
+    pub actor: Actor,
+    /// To what.
+    pub subject: String,
+    /// A JSON object's text, of what [`Note::detail`] may hold.
+    pub detail: String,
+}
+
+impl From<Note> for TextNote {
+    fn from(note: Note) -> Self {
+        let Note { action, actor, subject, detail } = note;
+        Self { action, actor, subject, detail: detail.to_string() }
+    }
+}
+
 /// An entry as it stands in the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use keyherd_core::audit::{Broken, Entry, Link, Note, Verifier};
+use keyherd_core::audit::{Broken, Entry, Link, Note, TextNote, Verifier};
 use keyherd_core::ids::OwnerId;
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{AuditStore, Verified};
@@ -18,11 +18,12 @@ use crate::store::statement::query;
 #[async_trait]
 impl AuditStore for SqlStore {
     async fn append(&self, note: Note) -> Result<(), StoreError> {
-        self.told(self.insist(|| self.append_notes(vec![note.clone()])).await)
+        let note = [TextNote::from(note)];
+        self.told(self.insist(|| self.append_notes(&note)).await)
     }
 
-    async fn append_all(&self, notes: Vec<Note>) -> Result<(), StoreError> {
-        self.told(self.insist(|| self.append_notes(notes.clone())).await)
+    async fn append_all(&self, notes: &[TextNote]) -> Result<(), StoreError> {
+        self.told(self.insist(|| self.append_notes(notes)).await)
     }
 
     async fn entries(&self, after: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {
@@ -46,11 +47,9 @@ struct Ends {
 }
 
 impl SqlStore {
-    async fn append_notes(&self, notes: Vec<Note>) -> Result<(), Fault> {
+    async fn append_notes(&self, notes: &[TextNote]) -> Result<(), Fault> {
         let mut write = self.write().await?;
-        for note in notes {
-            write.note(note).await?;
-        }
+        write.notes(notes).await?;
         write.commit_silently().await
     }
 

@@ -3,7 +3,7 @@
 //! Owns the rule that nothing is committed without them, and where an entry stands in its lane's chain. Entries and
 //! events are run last, with the commit.
 
-use keyherd_core::audit::{Entry, Link, Note};
+use keyherd_core::audit::{Entry, Link, TextNote};
 use keyherd_core::ids::ChainId;
 use keyherd_core::ports::store::{Event, Record};
 
@@ -122,7 +122,31 @@ impl Write<'_> {
     }
 
     /// Writes an audit entry as the next link of this lane's chain.
-    pub(super) async fn note(&mut self, note: Note) -> Result<(), Fault> {
+    pub(super) async fn note(&mut self, note: impl Into<TextNote>) -> Result<(), Fault> {
+        let entry = self.link(note.into()).await?;
+        self.last.push(insert(sql::AUDIT, [entry]));
+        Ok(())
+    }
+
+    /// Writes many, by as few statements as there are for that; for transactions that have no other entries.
+    pub(super) async fn notes(&mut self, notes: &[TextNote]) -> Result<(), Fault> {
+        let mut notes = notes.iter().cloned();
+        for (entries, text) in &*sql::AUDIT_MANY {
+            while notes.len() >= *entries {
+                let mut linked = Vec::with_capacity(*entries);
+                for note in notes.by_ref().take(*entries) {
+                    linked.push(self.link(note).await?);
+                }
+                self.execute(insert(text, linked)).await?;
+            }
+        }
+        for note in notes {
+            self.note(note).await?;
+        }
+        Ok(())
+    }
+
+    async fn link(&mut self, note: TextNote) -> Result<Entry, Fault> {
         let end = self.end().await?;
         let mut entry = Entry {
             seq: 0,
@@ -132,13 +156,12 @@ impl Write<'_> {
             action: note.action.to_owned(),
             actor: note.actor.0,
             subject: note.subject,
-            detail: note.detail.to_string(),
+            detail: note.detail,
             hash: [0; 32],
         };
         entry.hash = self.store.installation.audit.hash(&end.hash, &entry);
         self.transaction.lane().end = Some(Link { place: entry.place, hash: entry.hash });
-        self.last.push(insert(entry));
-        Ok(())
+        Ok(entry)
     }
 
     /// Read inside the transaction, where it is not known.
@@ -164,14 +187,16 @@ impl Write<'_> {
     }
 }
 
-fn insert(entry: Entry) -> Statement {
-    query(sql::AUDIT)
-        .bind(entry.chain.as_i64())
-        .bind(i64::try_from(entry.place).unwrap_or(i64::MAX))
-        .bind(entry.at.as_millis())
-        .bind(entry.action)
-        .bind(entry.actor)
-        .bind(entry.subject)
-        .bind(entry.detail)
-        .bind(entry.hash.to_vec())
+fn insert(text: &'static str, entries: impl IntoIterator<Item = Entry>) -> Statement {
+    entries.into_iter().fold(query(text), |insert, entry| {
+        insert
+            .bind(entry.chain.as_i64())
+            .bind(i64::try_from(entry.place).unwrap_or(i64::MAX))
+            .bind(entry.at.as_millis())
+            .bind(entry.action)
+            .bind(entry.actor)
+            .bind(entry.subject)
+            .bind(entry.detail)
+            .bind(entry.hash.to_vec())
+    })
 }

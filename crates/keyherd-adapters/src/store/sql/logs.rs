@@ -1,9 +1,24 @@
 //! Statements on the audit log, the outbox, and the installation with its keys.
 
+use std::sync::LazyLock;
+
 use crate::store::statement::Sql;
 
 pub(in crate::store) const AUDIT: &str = "INSERT INTO audit (chain, place, at, action, actor, subject, detail, hash) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+
+/// The same for so many entries at once, more first. Few texts, so that each stays prepared.
+pub(in crate::store) static AUDIT_MANY: LazyLock<[(usize, String); 2]> =
+    LazyLock::new(|| [64, 8].map(|entries| (entries, repeated(AUDIT, entries))));
+
+/// An insertion's text with its values repeated for that many rows.
+fn repeated(insert: &str, rows: usize) -> String {
+    let (head, values) = insert.split_once("VALUES ").unwrap_or((insert, ""));
+    let columns = values.matches('$').count();
+    let row = |row| (1..=columns).map(|column| format!("${}", row * columns + column)).collect::<Vec<_>>();
+    let rows: Vec<_> = (0..rows).map(|number| format!("({})", row(number).join(", "))).collect();
+    format!("{head}VALUES {}", rows.join(", "))
+}
 
 pub(in crate::store) const AUDIT_END: &str = "SELECT place, hash FROM audit_heads WHERE chain = $1";
 
@@ -76,3 +91,15 @@ pub(in crate::store) const COUNTS: &str = "SELECT (SELECT COUNT(*) FROM credenti
      (SELECT COUNT(*) FROM chains) AS chains, (SELECT COUNT(*) FROM clients) AS clients, \
      (SELECT COUNT(*) FROM audit) AS audit, (SELECT COUNT(*) FROM events) AS events, \
      (SELECT COUNT(*) FROM chains WHERE claim_id IS NOT NULL) AS claims";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_repeated() {
+        let insert = "INSERT INTO t (a, b) VALUES ($1, $2)";
+        assert_eq!(repeated(insert, 1), insert);
+        assert_eq!(repeated(insert, 3), "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4), ($5, $6)");
+    }
+}

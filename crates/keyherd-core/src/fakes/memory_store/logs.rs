@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{MemoryStore, audit_key, unavailable};
-use crate::audit::{Entry, Note, Verifier};
+use crate::audit::{Entry, Note, TextNote, Verifier};
 use crate::ports::StoreError;
 use crate::ports::store::{AuditStore, EventStore, StoredEvent, Verified};
 use crate::time::Timestamp;
@@ -26,6 +26,13 @@ impl AuditStore for MemoryStore {
         self.read(|_| ())?;
         let mut rows = self.shared.lock();
         self.enter(&mut rows, note);
+        Ok(())
+    }
+
+    async fn append_all(&self, notes: &[TextNote]) -> Result<(), StoreError> {
+        self.read(|_| ())?;
+        let mut rows = self.shared.lock();
+        notes.iter().for_each(|note| self.enter(&mut rows, note.clone()));
         Ok(())
     }
 
