@@ -2,11 +2,13 @@
 //!
 //! Never holds a secret: subjects are names, details are codes, numbers and hashes.
 
+mod anchor;
 mod chain;
 
 use serde_json::Value;
 
-pub use self::chain::{Broken, ChainKey, Link, Verifier};
+pub use self::anchor::{Anchor, Anchors};
+pub use self::chain::{Broken, ChainKey, Head, Link, Verifier};
 use crate::ids::OwnerId;
 use crate::time::Timestamp;
 
@@ -73,6 +75,8 @@ pub struct Entry {
     pub subject: String,
     /// Codes, numbers, hashes, as JSON text exactly as it was hashed.
     pub detail: String,
+    /// What its process had seen of the others' chains; a chain that sees any says so in its first entry.
+    pub anchors: Option<Anchors>,
     /// The keyed hash over all of the above and the chain's previous hash.
     pub hash: [u8; 32],
 }

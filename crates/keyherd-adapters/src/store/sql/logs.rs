@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use crate::store::statement::Sql;
 
-pub(in crate::store) const AUDIT: &str = "INSERT INTO audit (chain, place, at, action, actor, subject, detail, hash) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+pub(in crate::store) const AUDIT: &str = "INSERT INTO audit (chain, place, at, action, actor, subject, detail, anchors, hash) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
 /// The same for so many entries at once, more first. Few texts, so that each stays prepared.
 pub(in crate::store) static AUDIT_MANY: LazyLock<[(usize, String); 2]> =
@@ -20,12 +20,20 @@ fn repeated(insert: &str, rows: usize) -> String {
     format!("{head}VALUES {}", rows.join(", "))
 }
 
-pub(in crate::store) const AUDIT_END: &str = "SELECT place, hash FROM audit_heads WHERE chain = $1";
+/// A chain's own end, and the `$2` ends of others that moved last.
+pub(in crate::store) const AUDIT_SEEN: &str = "SELECT chain, place, hash FROM audit_heads WHERE chain = $1 UNION ALL \
+     SELECT chain, place, hash FROM (SELECT chain, place, hash FROM audit_heads WHERE chain <> $1 \
+     ORDER BY at DESC LIMIT $2) AS others";
 
-pub(in crate::store) const AUDIT_ENTRIES: &str = "SELECT seq, chain, place, at, action, actor, subject, detail, hash FROM audit \
+/// What a transaction's last entry makes of its chain's end.
+pub(in crate::store) const AUDIT_HEAD: &str = "INSERT INTO audit_heads (chain, place, hash, seal, at) \
+     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (chain) DO UPDATE SET \
+     place = excluded.place, hash = excluded.hash, seal = excluded.seal, at = excluded.at";
+
+pub(in crate::store) const AUDIT_ENTRIES: &str = "SELECT seq, chain, place, at, action, actor, subject, detail, anchors, hash FROM audit \
      WHERE seq > $1 ORDER BY seq LIMIT $2";
 
-pub(in crate::store) const AUDIT_TAIL: &str = "SELECT seq, chain, place, at, action, actor, subject, detail, hash FROM audit \
+pub(in crate::store) const AUDIT_TAIL: &str = "SELECT seq, chain, place, at, action, actor, subject, detail, anchors, hash FROM audit \
      ORDER BY seq DESC LIMIT $1";
 
 pub(in crate::store) const EVENT: &str =
@@ -38,10 +46,10 @@ pub(in crate::store) const EVENTS: &str =
 
 /// The recorded ends of the audit log's chains, each with the log's own last number.
 pub(in crate::store) const AUDIT_ENDS: Sql = Sql {
-    sqlite: "SELECT s.seq AS last, h.chain, h.place, h.hash FROM sqlite_sequence s \
+    sqlite: "SELECT s.seq AS last, h.chain, h.place, h.hash, h.seal FROM sqlite_sequence s \
          LEFT JOIN audit_heads h ON TRUE WHERE s.name = 'audit'",
     // Its sequence counts what was never committed; the heads alone say what must be there.
-    postgres: "SELECT m.last, h.chain, h.place, h.hash FROM (SELECT COALESCE(MAX(seq), 0) AS last FROM audit) m \
+    postgres: "SELECT m.last, h.chain, h.place, h.hash, h.seal FROM (SELECT COALESCE(MAX(seq), 0) AS last FROM audit) m \
          LEFT JOIN audit_heads h ON TRUE",
 };
 

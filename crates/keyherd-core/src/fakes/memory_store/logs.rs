@@ -48,7 +48,8 @@ impl AuditStore for MemoryStore {
         self.read(|rows| {
             let mut verifier = Verifier::new(audit_key(), []);
             let checked = rows.audit.iter().try_for_each(|entry| verifier.take(entry));
-            let checked = checked.and_then(|()| verifier.finish(rows.ends.clone()));
+            let checked = checked
+                .and_then(|()| verifier.finish(rows.ends.iter().map(|(chain, end)| (*chain, (*end).into()))));
             Verified { entries: rows.audit.len() as u64, broken: checked.err() }
         })
     }

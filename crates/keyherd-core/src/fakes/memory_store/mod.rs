@@ -260,6 +260,7 @@ impl MemoryStore {
             actor: note.actor.0,
             subject: note.subject,
             detail: note.detail,
+            anchors: None,
             hash: [0; 32],
         };
         entry.hash = audit_key().hash(&end.hash, &entry);
