@@ -1,6 +1,6 @@
 //! Bodies of any length, both ways at once, with trailers, and broken off.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
@@ -10,43 +10,69 @@ use http_body_util::{BodyExt, StreamBody};
 use keyherd_proxy::{BodyError, Fault};
 
 use crate::stage::{Stage, asked, get};
-use crate::upstream::{Body, Upstream, answer, by_hand, data, full};
+use crate::upstream::{Body, Upstream, answer, by_hand, data, full, lock};
 
 const PART_LEN: usize = 64 * 1024;
-/// 64 MiB.
-const PARTS: usize = 1_024;
+/// 100 MiB.
+const PARTS: usize = 1_600;
+/// How much of a body may be under way: what is kept to send it again, and the buffers of four sockets.
+const AHEAD_MAX: usize = 24 * 1024 * 1024;
 
-fn long() -> Body {
-    let part = Bytes::from(vec![b'x'; PART_LEN]);
-    let parts = (0..PARTS).map(move |_| Ok::<_, BodyError>(Frame::data(part.clone())));
-    UnsyncBoxBody::new(StreamBody::new(futures_util::stream::iter(parts)))
-}
+/// A body on its way: who makes it and who reads it count.
+#[derive(Clone, Default)]
+struct Way(Arc<Mutex<(usize, usize)>>);
 
-async fn len(mut body: impl http_body::Body<Data = Bytes, Error = impl std::fmt::Debug> + Unpin) -> usize {
-    let mut len = 0;
-    while let Some(frame) = body.frame().await {
-        len += frame.expect("is whole").into_data().map(|data| data.len()).unwrap_or_default();
+impl Way {
+    /// A body that is made as it is asked for.
+    fn long(&self) -> Body {
+        let (part, way) = (Bytes::from(vec![b'x'; PART_LEN]), self.clone());
+        let parts = (0..PARTS).map(move |_| {
+            lock(&way.0).0 += PART_LEN;
+            Ok::<_, BodyError>(Frame::data(part.clone()))
+        });
+        UnsyncBoxBody::new(StreamBody::new(futures_util::stream::iter(parts)))
     }
-    len
+
+    /// Reads it to its end. The most that was under way at once.
+    async fn read(
+        &self,
+        mut body: impl http_body::Body<Data = Bytes, Error = impl std::fmt::Debug> + Unpin,
+    ) -> usize {
+        let mut ahead = 0;
+        while let Some(frame) = body.frame().await {
+            let len = frame.expect("is whole").into_data().map(|data| data.len()).unwrap_or_default();
+            let mut way = lock(&self.0);
+            ahead = ahead.max(way.0 - way.1);
+            way.1 += len;
+        }
+        let (made, read) = *lock(&self.0);
+        assert_eq!((made, read), (PARTS * PART_LEN, PARTS * PART_LEN));
+        ahead
+    }
 }
 
 #[tokio::test]
-async fn long_bodies_pass_both_ways() {
+async fn long_bodies_pass_both_ways_in_constant_memory() {
+    let (up, down) = (Way::default(), Way::default());
+    let (came, goes) = (up.clone(), down.clone());
     let upstream = Upstream::streaming(
-        Arc::new(|request| {
+        Arc::new(move |request| {
+            let (came, goes) = (came.clone(), goes.clone());
             Box::pin(async move {
-                let came = len(request.into_body()).await;
-                Response::builder().header("x-came", came).body(long()).expect("is an answer")
+                let ahead = came.read(request.into_body()).await;
+                Response::builder().header("x-ahead", ahead).body(goes.long()).expect("is an answer")
             })
         }),
         None,
     )
     .await;
     let stage = Stage::at(&upstream).await;
-    let answer = stage.open(asked("POST", "/gateway/lone/").body(long()).expect("is a request")).await;
+    let answer = stage.open(asked("POST", "/gateway/lone/").body(up.long()).expect("is a request")).await;
     let answer = answer.expect("is answered");
-    assert_eq!(answer.headers()["x-came"], (PARTS * PART_LEN).to_string().as_str());
-    assert_eq!(len(answer.into_body()).await, PARTS * PART_LEN);
+    let ahead: usize = answer.headers()["x-ahead"].to_str().expect("is text").parse().expect("is a number");
+    assert!(ahead <= AHEAD_MAX, "{ahead} bytes of the request were under way");
+    let ahead = down.read(answer.into_body()).await;
+    assert!(ahead <= AHEAD_MAX, "{ahead} bytes of the answer were under way");
 }
 
 #[tokio::test]

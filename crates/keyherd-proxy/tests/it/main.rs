@@ -5,6 +5,7 @@
 mod bodies;
 mod failing_over;
 mod faults;
+mod grpc;
 mod lines;
 mod passing;
 mod refreshed;
