@@ -189,7 +189,7 @@ impl Device {
 pub enum Waiting {
     /// Nobody has come yet.
     Yet,
-    /// The same, and it is asked too often.
+    /// The same, and it is asked too often; or it is in no state to say anything.
     Slower,
     /// Something else: tokens, or an end.
     Over,
@@ -201,6 +201,8 @@ pub fn waiting(profile: &Profile, reply: &Reply) -> Waiting {
     match answer.as_ref().and_then(|answer| answer.error_code(profile)).as_deref() {
         Some("authorization_pending") => Waiting::Yet,
         Some("slow_down") => Waiting::Slower,
+        // A person may be at it: an outage or a limit of theirs is no answer.
+        None if reply.status == 429 || reply.status >= 500 => Waiting::Slower,
         _ => Waiting::Over,
     }
 }
@@ -270,9 +272,14 @@ mod tests {
 
     #[test]
     fn when_a_device_asks_again() {
-        let check = |text: &str, expected| {
-            assert_eq!(waiting(&Profile::default(), &reply(400, text)), expected, "{text}");
+        let answered = |status: u16, text: &str, expected| {
+            assert_eq!(waiting(&Profile::default(), &reply(status, text)), expected, "{status} {text}");
         };
+        let check = |text: &str, expected| answered(400, text, expected);
+        for status in [429, 500, 503] {
+            answered(status, "<html>", Waiting::Slower);
+            answered(status, r#"{"error":"access_denied"}"#, Waiting::Over);
+        }
         check(r#"{"error":"authorization_pending"}"#, Waiting::Yet);
         check(r#"{"error":"slow_down"}"#, Waiting::Slower);
         check(r#"{"error":"access_denied"}"#, Waiting::Over);

@@ -86,6 +86,10 @@ impl Exchange {
                 }
             }
         };
+        if message.upload.is_some_and(|upload| !upload.is_ended()) {
+            // The answer has begun before the request has ended: neither may wait for the other.
+            lease.run_apart();
+        }
         let idle_timeout = self.0.limits.idle_timeout;
         Ok(answered.map(|answer| match answer.status() {
             StatusCode::SWITCHING_PROTOCOLS => answer.map(|_| AnswerBody::going_on(lease)),

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, StreamBody};
 use keyherd_proxy::{BodyError, Fault};
 
 use crate::stage::{Stage, asked, get};
-use crate::upstream::{Body, Upstream, answer, by_hand, data, full, lock};
+use crate::upstream::{Body, Upstream, answer, by_hand, data, full, lock, until};
 
 const PART_LEN: usize = 64 * 1024;
 /// 100 MiB.
@@ -98,6 +98,27 @@ async fn both_sides_may_speak_at_once() {
     }
     drop(hand);
     assert!(answer.body_mut().frame().await.is_none());
+}
+
+#[tokio::test]
+async fn a_request_goes_on_while_nobody_reads_its_answer() {
+    let way = Way::default();
+    let (hand, early) = by_hand();
+    let (early, counted) = (Mutex::new(Some(early)), way.clone());
+    let upstream = Upstream::streaming(
+        Arc::new(move |request| {
+            let (early, came) = (lock(&early).take().expect("is asked once"), counted.clone());
+            tokio::spawn(async move { came.read(request.into_body()).await });
+            Box::pin(async move { Response::new(early) })
+        }),
+        None,
+    )
+    .await;
+    let stage = Stage::at(&upstream).await;
+    let answer = stage.open(asked("POST", "/gateway/lone/").body(way.long()).expect("is a request")).await;
+    let answer = answer.expect("is answered before the request has ended");
+    until("all of it has come", || lock(&way.0).1 == PARTS * PART_LEN).await;
+    drop((hand, answer));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod failing_over;
 mod faults;
 mod grpc;
 mod lines;
+mod logged_in;
 mod passing;
 mod refreshed;
 mod ruled;

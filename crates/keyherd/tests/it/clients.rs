@@ -30,10 +30,15 @@ pub(crate) struct StandIn {
 
 impl StandIn {
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same, with flags of its own.
+    pub(crate) fn with(flags: &[&str]) -> Self {
         let output = tempfile::tempdir().unwrap();
         let out = output.path().join("out");
         let mut command = Command::new("node");
-        command.current_dir(e2e()).arg("upstream.mjs").stdin(Stdio::piped());
+        command.current_dir(e2e()).arg("upstream.mjs").args(flags).stdin(Stdio::piped());
         let child =
             command.stdout(std::fs::File::create(&out).unwrap()).spawn().expect("node: run scripts/test");
         let places: Value = until_some("the stand-in says where it is", || {
@@ -44,7 +49,7 @@ impl StandIn {
     }
 
     /// From now on that account is answered so.
-    fn limits(&self, account: &str, how: &str) {
+    pub(crate) fn limits(&self, account: &str, how: &str) {
         let body = json!({"key": secret(account), "how": how}).to_string();
         assert_eq!(
             Request::new("POST", &format!("{}/limit", self.control), &[], &body).send().unwrap().status,
@@ -53,12 +58,16 @@ impl StandIn {
     }
 
     /// Whose keys it was asked with, in order.
-    fn seen(&self) -> Vec<String> {
-        let seen = Request::new("GET", &format!("{}/seen", self.control), &[], "").send().unwrap().json();
+    pub(crate) fn seen(&self) -> Vec<String> {
         let key = |one: &Value| one["key"].as_str().unwrap().rsplit('-').next().unwrap().to_owned();
-        let headers = seen.to_string();
-        assert!(!headers.contains("kha_"), "the agent's own key went upstream: {headers}");
-        seen.as_array().unwrap().iter().map(key).collect()
+        self.requests().iter().map(key).collect()
+    }
+
+    /// All that was asked, in order.
+    pub(crate) fn requests(&self) -> Vec<Value> {
+        let seen = Request::new("GET", &format!("{}/seen", self.control), &[], "").send().unwrap().json();
+        assert!(!seen.to_string().contains("kha_"), "the agent's own key went upstream: {seen}");
+        seen.as_array().unwrap().clone()
     }
 }
 
@@ -106,9 +115,7 @@ impl Stage {
 
     /// What a Python package makes of the answer.
     fn python(&self, package: &str, base: &str, flags: &[&str]) -> Value {
-        let python = e2e().join("clients/venv/bin/python");
-        assert!(python.exists(), "{} is missing: run scripts/test, which installs it", python.display());
-        self.said(Command::new(python).arg("clients/ask.py").args([package, base]).args(flags))
+        self.said(Command::new(python()).arg("clients/ask.py").args([package, base]).args(flags))
     }
 
     fn node(&self, base: &str, flags: &[&str]) -> Value {
@@ -215,6 +222,13 @@ fn a_key_that_is_refused_is_passed_over(place: Place) {
 /// A planted one, of that account.
 pub(crate) fn secret(account: &str) -> String {
     format!("{MARKER}-key-{account}")
+}
+
+/// That of the clients' packages.
+pub(crate) fn python() -> PathBuf {
+    let python = e2e().join("clients/venv/bin/python");
+    assert!(python.exists(), "{} is missing: run scripts/test, which installs it", python.display());
+    python
 }
 
 pub(crate) fn e2e() -> PathBuf {

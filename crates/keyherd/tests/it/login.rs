@@ -124,6 +124,9 @@ fn by_a_browsers_redirect() {
         ("read".into(), "S256".into(), "consent".into())
     );
     let redirect = field("redirect_uri");
+    // Browsers open connections ahead of need; none is waited for.
+    let mut unused = TcpStream::connect(redirect[7..].trim_end_matches("/callback")).unwrap();
+    unused.set_read_timeout(Some(PATIENCE)).unwrap();
     assert!(
         visit(&format!("{redirect}?code=stolen&state=other")).starts_with("HTTP/1.1 404"),
         "another's login"
@@ -132,6 +135,10 @@ fn by_a_browsers_redirect() {
     let ran = child.end();
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.starts_with("a: created (generic, active"), "{}", ran.out);
+    let mut told = String::new();
+    // However it is closed.
+    let _ = unused.read_to_string(&mut told);
+    assert_eq!(told, "", "its turn has not come");
     let asked = provider.asked();
     assert_eq!(asked.len(), 1);
     for part in ["grant_type=authorization_code", "code=c0de", "code_verifier=", "client_id=app"] {

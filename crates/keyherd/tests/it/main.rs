@@ -54,5 +54,6 @@ mod consent;
 mod rules;
 mod upstream;
 // The forward proxy.
+mod behind;
 mod login;
 mod proxied;

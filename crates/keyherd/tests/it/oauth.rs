@@ -1,6 +1,7 @@
-//! keyherd against an OAuth server that nobody here wrote: herds at expiry, lost answers, refusals.
+//! keyherd against an OAuth server that nobody here wrote: herds at expiry, lost answers, refusals, logins.
 
 mod crowd;
 mod herd;
+mod login;
 mod lost;
 mod refused;

@@ -88,14 +88,29 @@ impl OidcProvider {
         })
     }
 
-    /// Imports a document of this server's.
-    #[track_caller]
-    pub(crate) fn import(&self, sandbox: &Sandbox, document: &Value, flags: &[&str]) -> Ran {
+    /// Profiles of the names `oidc-basic`, `oidc-post`, `oidc-none`.
+    pub(crate) fn write_profiles(sandbox: &Sandbox) {
         let folder = sandbox.data().join("providers");
         std::fs::create_dir_all(&folder).unwrap();
         for (name, text) in PROFILES {
             std::fs::write(folder.join(format!("{name}.toml")), text).unwrap();
         }
+    }
+
+    /// One of the places that it has: `e2e/provider.mjs`.
+    pub(crate) fn place(&self, name: &str) -> &str {
+        self.places[name].as_str().unwrap()
+    }
+
+    /// The secret of one of its clients; none of `none`.
+    pub(crate) fn client_secret(&self, client: &str) -> String {
+        self.places["clients"][client]["client_secret"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Imports a document of this server's.
+    #[track_caller]
+    pub(crate) fn import(&self, sandbox: &Sandbox, document: &Value, flags: &[&str]) -> Ran {
+        Self::write_profiles(sandbox);
         sandbox.run_with(&[&["cred", "import", "-"], flags].concat(), &document.to_string())
     }
 

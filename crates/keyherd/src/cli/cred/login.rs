@@ -189,20 +189,24 @@ impl Stage<'_> {
         }
     }
 
-    /// One request, never repeated.
+    /// One request, never repeated, which has to be answered.
     async fn call(&self, request: &TokenRequest) -> Result<Reply, Failure> {
+        match self.sent(request).await {
+            Delivery::Answered(reply) => Ok(reply),
+            Delivery::NotSent { detail, .. } | Delivery::Unanswered { detail, .. } => {
+                Err(Failure::failed(format!("'{}' gave no answer: {detail}", self.profile.name)))
+            }
+        }
+    }
+
+    async fn sent(&self, request: &TokenRequest) -> Delivery {
         let bounds = &self.context.settings.options.refresh;
         let limits = CallLimits {
             connect_timeout: bounds.connect_timeout,
             answer_timeout: bounds.provider_timeout,
             body_len_max: bounds.answer_len_max,
         };
-        match self.wired.broker.ports().provider.call(request, &limits, &|| true).await {
-            Delivery::Answered(reply) => Ok(reply),
-            Delivery::NotSent { detail, .. } | Delivery::Unanswered { detail, .. } => {
-                Err(Failure::failed(format!("'{}' gave no answer: {detail}", self.profile.name)))
-            }
-        }
+        self.wired.broker.ports().provider.call(request, &limits, &|| true).await
     }
 
     fn grant(&self, reply: &Reply) -> Result<Box<Grant>, Failure> {

@@ -12,13 +12,28 @@ use keyherd_core::secret::Secret;
 use super::folder::Folder;
 use crate::config::Environment;
 
-/// Read by curl, git, Python, Go, cargo, pip, npm and most others; by some in one spelling only.
-const PROXIES: [&str; 6] =
-    ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
+/// Read by curl, git, Python, Go, cargo, pip, npm and most others; by some in one spelling only. gRPC has one of its own,
+/// which it takes before the others.
+const PROXIES: [&str; 7] =
+    ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "grpc_proxy"];
 /// Hosts that would be dialled past the proxy: none.
-const BYPASSES: [&str; 2] = ["no_proxy", "NO_PROXY"];
+const BYPASSES: [&str; 3] = ["no_proxy", "NO_PROXY", "no_grpc_proxy"];
+/// Proxies that one kind of client takes before the usual ones: whoever began this has none here.
+const DETOURS: [&str; 11] = [
+    "ws_proxy",
+    "wss_proxy",
+    "socks_proxy",
+    "CARGO_HTTP_PROXY",
+    "PIP_PROXY",
+    "npm_config_proxy",
+    "npm_config_https_proxy",
+    "npm_config_noproxy",
+    "NPM_CONFIG_PROXY",
+    "NPM_CONFIG_HTTPS_PROXY",
+    "NPM_CONFIG_NOPROXY",
+];
 /// Files that replace a client's roots: the system's and ours.
-const BUNDLES: [&str; 9] = [
+const BUNDLES: [&str; 10] = [
     // OpenSSL, and with it Python's ssl, httpx and Ruby; Go.
     "SSL_CERT_FILE",
     "REQUESTS_CA_BUNDLE",
@@ -28,11 +43,13 @@ const BUNDLES: [&str; 9] = [
     "PIP_CERT",
     "AWS_CA_BUNDLE",
     "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    // Google's client for Python.
+    "HTTPLIB2_CA_CERTS",
     "NPM_CONFIG_CAFILE",
 ];
 /// Files that are added to a client's roots.
 const ADDITIONS: [&str; 2] = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"];
-/// Says that Node's own fetch and http heed the proxy's variables (Node 24 and later).
+/// Says that Node's own fetch and http heed the proxy's variables (Node 22.21, 24 and later).
 const NODE_HEEDS: (&str, &str) = ("NODE_USE_ENV_PROXY", "1");
 
 /// `VAR=NAME` of the command line.
@@ -61,7 +78,7 @@ impl Given {
 }
 
 fn is_ours(variable: &str) -> bool {
-    let of_clients = PROXIES.iter().chain(&BYPASSES).chain(&BUNDLES).chain(&ADDITIONS);
+    let of_clients = PROXIES.iter().chain(&BYPASSES).chain(&DETOURS).chain(&BUNDLES).chain(&ADDITIONS);
     variable.starts_with("KEYHERD_")
         || variable == NODE_HEEDS.0
         || of_clients.into_iter().any(|name| *name == variable)
@@ -88,7 +105,9 @@ impl Variables {
         set.extend(BUNDLES.map(|name| (name.to_owned(), folder.bundle().into())));
         set.extend(ADDITIONS.map(|name| (name.to_owned(), folder.certificate().into())));
         set.push((NODE_HEEDS.0.to_owned(), NODE_HEEDS.1.into()));
-        Self { gone: environment.own_names(), set }
+        let mut gone = environment.own_names();
+        gone.extend(DETOURS.map(OsString::from));
+        Self { gone, set }
     }
 
     pub(super) fn add(&mut self, given: Vec<(String, String)>) {
@@ -118,7 +137,14 @@ mod tests {
         for bad in ["", "acme", "=acme", "1A=acme", "A B=acme", "A=", "A=a b", "KEYHERD_TOKEN=acme"] {
             check(bad, false);
         }
-        for bad in ["HTTPS_PROXY=acme", "no_proxy=acme", "SSL_CERT_FILE=acme", "NODE_USE_ENV_PROXY=acme"] {
+        for bad in [
+            "HTTPS_PROXY=acme",
+            "no_proxy=acme",
+            "SSL_CERT_FILE=acme",
+            "NODE_USE_ENV_PROXY=acme",
+            "grpc_proxy=acme",
+            "wss_proxy=acme",
+        ] {
             check(bad, false);
         }
     }

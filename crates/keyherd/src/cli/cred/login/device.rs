@@ -1,6 +1,11 @@
 //! The device flow: a code for the person, and questions until they have come.
 
-use keyherd_core::provider::{Device, Grant, SLOWER, Waiting, device_request, device_token_request, waiting};
+use std::time::Duration;
+
+use keyherd_core::ports::Delivery;
+use keyherd_core::provider::{
+    Device, Grant, Profile, Reply, SLOWER, Waiting, device_request, device_token_request, waiting,
+};
 use tokio::time::{sleep, timeout};
 
 use super::Stage;
@@ -27,11 +32,43 @@ async fn polled(stage: &Stage<'_>, device: &Device) -> Result<Box<Grant>, Failur
     let mut interval = device.interval;
     loop {
         sleep(interval).await;
-        let reply = stage.call(&request).await?;
-        match waiting(&stage.profile, &reply) {
-            Waiting::Yet => {}
-            Waiting::Slower => interval += SLOWER,
-            Waiting::Over => return stage.grant(&reply),
+        match heard(&stage.profile, stage.sent(&request).await) {
+            Ok(reply) => return stage.grant(&reply),
+            Err(longer) => interval += longer,
         }
+    }
+}
+
+/// The answer that ends it; or how much longer to wait between questions from now on. No answer ends nothing (RFC 8628,
+/// section 3.5): the person may be at it.
+fn heard(profile: &Profile, delivery: Delivery) -> Result<Reply, Duration> {
+    let Delivery::Answered(reply) = delivery else { return Err(SLOWER) };
+    match waiting(profile, &reply) {
+        Waiting::Yet => Err(Duration::ZERO),
+        Waiting::Slower => Err(SLOWER),
+        Waiting::Over => Ok(reply),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keyherd_core::provider::Body;
+
+    use super::*;
+
+    #[test]
+    fn only_an_answer_ends_it() {
+        let heard = |delivery: Delivery| heard(&Profile::default(), delivery).map(|reply| reply.status);
+        let answered = |status: u16, text: &str| {
+            let body = Body::from(text);
+            heard(Delivery::Answered(Reply { status, content_type: None, retry_after: None, body }))
+        };
+        let (code, detail) = ("timeout".to_owned(), "no answer".to_owned());
+        assert_eq!(heard(Delivery::NotSent { code: code.clone(), detail: detail.clone() }), Err(SLOWER));
+        assert_eq!(heard(Delivery::Unanswered { code, detail }), Err(SLOWER));
+        assert_eq!(answered(503, "<html>"), Err(SLOWER));
+        assert_eq!(answered(400, r#"{"error":"authorization_pending"}"#), Err(Duration::ZERO));
+        assert_eq!(answered(400, r#"{"error":"expired_token"}"#), Ok(400));
+        assert_eq!(answered(200, "{}"), Ok(200));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use keyherd_core::secret::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use url::Url;
 use zeroize::Zeroizing;
@@ -16,6 +17,8 @@ const PATH: &str = "/callback";
 /// The most that is read of a request, and how long it may take.
 const HEAD_LEN_MAX: usize = 16 * 1024;
 const HEAD_WAIT: Duration = Duration::from_secs(10);
+/// The most connections at once. A browser may open some that it never uses: none keeps the others waiting.
+const CONNECTIONS_MAX: usize = 16;
 
 /// A listener for one redirect.
 pub(super) struct Loopback {
@@ -49,23 +52,17 @@ impl Loopback {
 
     /// The code, once the browser comes back with that state.
     pub(super) async fn code(&self, state: &str) -> Result<Secret, Failure> {
+        let mut open = JoinSet::new();
         loop {
-            let Ok((mut stream, _)) = self.listener.accept().await else { continue };
-            let brought = match timeout(HEAD_WAIT, head(&mut stream)).await {
-                Ok(Some(head)) => brought(&head, state),
-                _ => Brought::Other,
+            let (mut stream, brought) = tokio::select! {
+                accepted = self.listener.accept(), if open.len() < CONNECTIONS_MAX => {
+                    let Ok((stream, _)) = accepted else { continue };
+                    open.spawn(read(stream, Secret::from(state)));
+                    continue;
+                }
+                Some(Ok(read)) = open.join_next() => read,
             };
-            let (status, text) = match &brought {
-                Brought::Code(_) => ("200 OK", "keyherd has what it needs. This page may be closed."),
-                Brought::Refused(_) => ("200 OK", "The provider did not grant it. keyherd says more."),
-                Brought::Other => ("404 Not Found", "There is nothing here."),
-            };
-            let answer = format!(
-                "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
-                text.len()
-            );
-            // A browser that left has brought what it had.
-            let _ = timeout(HEAD_WAIT, stream.write_all(answer.as_bytes())).await;
+            answer(&mut stream, &brought).await;
             match brought {
                 Brought::Code(code) => return Ok(code),
                 Brought::Refused(why) => {
@@ -75,6 +72,28 @@ impl Loopback {
             }
         }
     }
+}
+
+async fn read(mut stream: TcpStream, state: Secret) -> (TcpStream, Brought) {
+    let brought = match timeout(HEAD_WAIT, head(&mut stream)).await {
+        Ok(Some(head)) => brought(&head, state.expose()),
+        _ => Brought::Other,
+    };
+    (stream, brought)
+}
+
+async fn answer(stream: &mut TcpStream, brought: &Brought) {
+    let (status, text) = match brought {
+        Brought::Code(_) => ("200 OK", "keyherd has what it needs. This page may be closed."),
+        Brought::Refused(_) => ("200 OK", "The provider did not grant it. keyherd says more."),
+        Brought::Other => ("404 Not Found", "There is nothing here."),
+    };
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
+        text.len()
+    );
+    // A browser that left has brought what it had.
+    let _ = timeout(HEAD_WAIT, stream.write_all(answer.as_bytes())).await;
 }
 
 /// A request up to its head's end.
