@@ -9,6 +9,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use keyherd_core::crash;
+
 use crate::system::random;
 
 /// How the name of a file ends that is not finished yet.
@@ -38,7 +40,10 @@ pub fn replace(path: &Path, bytes: &[u8], modified: Option<SystemTime>) -> io::R
 /// The same. Until it is finished it lies at [`unfinished_at`], unless somebody else's lies there: so a file that was
 /// written whole is found although its writer died before its last step.
 pub(crate) fn replace_traceably(path: &Path, bytes: &[u8], modified: Option<SystemTime>) -> io::Result<()> {
-    let finish = |unfinished: &Path| fs::rename(unfinished, path);
+    let finish = |unfinished: &Path| {
+        crash::point("written");
+        fs::rename(unfinished, path)
+    };
     match install_from(&unfinished_at(path), path, bytes, modified, finish) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => replace(path, bytes, modified),
         done => done,

@@ -11,12 +11,10 @@ use keyherd_adapters::system::SystemClock;
 use keyherd_bench::figures::{median, millis};
 use keyherd_bench::{
     Accounts, Arguments, Ground, InProcessProvider, Installation, Outcome, Report, Row, Stopwatch, cli,
-    credential, ratio,
+    imported, ratio,
 };
 use keyherd_core::audit::{Actor, Note};
 use keyherd_core::broker::Options;
-use keyherd_core::credential::{Draft, Tokens};
-use keyherd_core::ids::{ChainId, CredentialId};
 use keyherd_core::ports::Clock;
 use keyherd_core::ports::store::{NewCredential, Record};
 use serde_json::json;
@@ -139,29 +137,6 @@ fn note(number: usize) -> Note {
 
 /// A credential that ends in a month: nothing is due.
 fn new(installation: &Installation, number: usize) -> Outcome<NewCredential> {
-    let fields = credential(&format!("acme-{number}"), number as u64, "http://127.0.0.1:1/token");
-    let (draft, now) = (Draft::parse(fields)?, SystemClock.now());
-    let tokens = Tokens {
-        access_token: Some("x".repeat(100).into()),
-        token_type: "Bearer".into(),
-        expires_at: Some(now + 30 * DAY),
-        expires_assumed: false,
-        issued_at: now - DAY,
-        refresh_token: draft.refresh_token.clone(),
-        refresh_expires_at: None,
-        scopes: Vec::new(),
-    };
-    // Ascending, so that each row lies beside the one before it: random ones would each touch a page of their own.
-    let id = i64::try_from(number)? + 1;
-    Ok(NewCredential {
-        id: CredentialId::from_i64(id),
-        chain: ChainId::from_i64(id),
-        spend_hash: draft
-            .refresh_token
-            .as_ref()
-            .map(|token| installation.store.installation().hasher.token(token)),
-        due_at: Some(now + 29 * DAY),
-        draft,
-        tokens,
-    })
+    let now = SystemClock.now();
+    imported(installation, number, "http://127.0.0.1:1/token", now + 30 * DAY, now + 29 * DAY)
 }

@@ -11,12 +11,10 @@ use keyherd_bench::figures::{median, millis};
 use keyherd_bench::process::{Memory, cpu_time, memory};
 use keyherd_bench::{
     Accounts, Arguments, Ground, InProcessProvider, Installation, LoopbackProvider, Outcome, Report, Row,
-    Stopwatch, cli, credential, ratio,
+    Stopwatch, cli, imported, ratio,
 };
 use keyherd_core::audit::{Actor, Note};
 use keyherd_core::broker::{BackgroundBounds, Options};
-use keyherd_core::credential::{Draft, Tokens};
-use keyherd_core::ids::{ChainId, CredentialId};
 use keyherd_core::ports::Clock;
 use keyherd_core::ports::store::{ChainStore, NewCredential, Record};
 use serde_json::json;
@@ -218,32 +216,10 @@ async fn open(data: &Path, accounts: &Accounts) -> Outcome<Installation> {
 
 /// The credential of that number: due now if it is among the first, else in a month.
 fn new(installation: &Installation, number: usize, due: usize, token_url: &str) -> Outcome<NewCredential> {
-    let family = number as u64;
-    let fields = credential(&format!("acme-{number}"), family, token_url);
-    let (draft, now) = (Draft::parse(fields)?, SystemClock.now());
-    let is_due = number < due;
-    let expires_at = now + if is_due { Duration::from_secs(60) } else { 30 * DAY };
-    let tokens = Tokens {
-        access_token: Some("x".repeat(100).into()),
-        token_type: "Bearer".into(),
-        expires_at: Some(expires_at),
-        expires_assumed: false,
-        issued_at: now - DAY,
-        refresh_token: draft.refresh_token.clone(),
-        refresh_expires_at: None,
-        scopes: Vec::new(),
-    };
-    // Ascending, so that each row lies beside the one before it: random ones would each touch a page of their own.
-    let id = i64::try_from(number)? + 1;
-    Ok(NewCredential {
-        id: CredentialId::from_i64(id),
-        chain: ChainId::from_i64(id),
-        spend_hash: draft
-            .refresh_token
-            .as_ref()
-            .map(|token| installation.store.installation().hasher.token(token)),
-        due_at: Some(if is_due { now } else { expires_at - Duration::from_secs(300) }),
-        draft,
-        tokens,
-    })
+    let now = SystemClock.now();
+    if number < due {
+        return imported(installation, number, token_url, now + Duration::from_secs(60), now);
+    }
+    let expires_at = now + 30 * DAY;
+    imported(installation, number, token_url, expires_at, expires_at - Duration::from_secs(300))
 }

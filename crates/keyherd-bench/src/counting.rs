@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use keyherd_core::audit::{Entry, Note};
+use keyherd_core::audit::{Entry, Note, TextNote};
 use keyherd_core::credential::{Chain, Client, Cooldown, Loaded};
 use keyherd_core::ids::{ChainId, ClaimId, CredentialId, Name};
 use keyherd_core::ports::store::{
@@ -237,6 +237,10 @@ impl ProfileStore for CountingStore {
 impl AuditStore for CountingStore {
     async fn append(&self, note: Note) -> Result<(), StoreError> {
         self.write().append(note).await
+    }
+
+    async fn append_all(&self, notes: &[TextNote]) -> Result<(), StoreError> {
+        self.write().append_all(notes).await
     }
 
     async fn entries(&self, after: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {

@@ -6,6 +6,7 @@
 mod accounts;
 mod arguments;
 pub mod baseline;
+mod bulk;
 pub mod cli;
 mod counting;
 pub mod figures;
@@ -24,6 +25,7 @@ pub mod worker;
 
 pub use self::accounts::{Accounts, Tally, refresh_token};
 pub use self::arguments::Arguments;
+pub use self::bulk::imported;
 pub use self::counting::{CountingStore, Counts};
 pub use self::heat::heat;
 pub use self::installation::{Ground, Installation, credential, document};

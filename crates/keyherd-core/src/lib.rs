@@ -12,6 +12,8 @@ pub mod binding;
 pub mod broker;
 #[cfg(any(test, feature = "fakes"))]
 pub mod contract;
+#[doc(hidden)]
+pub mod crash;
 pub mod credential;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;

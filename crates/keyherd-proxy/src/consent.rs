@@ -14,16 +14,19 @@ use crate::fault::Fault;
 /// Waits for a word on that target, at most so long.
 ///
 /// # Errors
-/// It may not go, or nobody could be asked.
+/// It may not go, or nobody could be asked; with what decided that, where something did.
 pub(crate) async fn consent(
     broker: &Broker,
     target: &Target<'_>,
     wait: Duration,
     actor: &Actor,
-) -> Result<(), Fault> {
+) -> Result<Permit, (Fault, Option<Permit>)> {
     // On the heap: most requests wait for nobody, and all are moved about with it.
-    let permit = Box::pin(broker.permit(target, wait, actor)).await?;
-    if permit.allows { Ok(()) } else { Err(refused(&permit, target.destination.host())) }
+    match Box::pin(broker.permit(target, wait, actor)).await {
+        Ok(permit) if permit.allows => Ok(permit),
+        Ok(permit) => Err((refused(&permit, target.destination.host()), Some(permit))),
+        Err(error) => Err((error.into(), None)),
+    }
 }
 
 /// What a caller is told who may not.

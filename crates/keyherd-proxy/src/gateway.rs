@@ -3,6 +3,8 @@
 //! Owns how such a path is read and joined to the upstream's own. Never asks who calls: the listener that it stands
 //! behind has recognised them, and says who may.
 
+mod line;
+
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,16 +13,20 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, Method, Request, Response, Uri};
 use keyherd_core::audit::Actor;
 use keyherd_core::binding::{Binding, Bindings};
+use keyherd_core::broker::Permit;
 use keyherd_core::ids::{BindingId, Name};
 use keyherd_core::policy::{self, Destination, RequestPath};
 
+use self::line::Line;
 use crate::body::{AnswerBody, Incoming};
 use crate::exchange::{Exchange, passable};
 use crate::fault::Fault;
+use crate::forward::Dialled;
 use crate::inject::{Inject, Placed};
 use crate::order::{Order, Own};
 use crate::percent;
 use crate::recheck::Recheck;
+use crate::swapper::Trail;
 use crate::target::Target;
 
 /// What every path of the gateway begins with.
@@ -35,6 +41,8 @@ const SCOPE_LEN_MAX: usize = 256;
 /// Where a binding leads.
 struct Route {
     target: Target,
+    /// As audit lines name it.
+    shown: Box<str>,
     /// What stands before every path, without its last slash.
     base: Box<str>,
     inject: Arc<dyn Inject>,
@@ -49,10 +57,20 @@ pub struct Path<'a> {
     rest: &'a str,
 }
 
+/// Who asks for what.
+struct Asked<'a> {
+    actor: Actor,
+    /// On whose behalf a human is asked.
+    agent: Option<&'a Name>,
+    bindings: &'a Bindings,
+    name: Name,
+}
+
 /// The door. Cheap to clone.
 #[derive(Clone)]
 pub struct Gateway {
     exchange: Exchange,
+    trail: Trail,
     /// Bindings as they are used; one that was removed is asked for by nobody.
     routes: Arc<papaya::HashMap<BindingId, Arc<Route>, foldhash::fast::RandomState>>,
 }
@@ -63,7 +81,9 @@ impl Route {
         let upstream = binding.upstream.as_ref()?;
         let base = upstream.url().path().trim_end_matches('/').into();
         let inject = Arc::new(Placed::of(&binding.injection)?);
-        Some(Self { target: Target::of(upstream), base, inject })
+        let target = Target::of(upstream);
+        let shown = Dialled { host: target.host().clone(), port: target.port() }.to_string().into();
+        Some(Self { target, shown, base, inject })
     }
 
     /// Where upstream finds what the caller named.
@@ -96,10 +116,10 @@ impl<'a> Path<'a> {
 }
 
 impl Gateway {
-    /// The gateway over an exchange.
-    pub fn new(exchange: Exchange) -> Self {
+    /// The gateway over an exchange. Each request leaves a line in the trail.
+    pub fn new(exchange: Exchange, trail: Trail) -> Self {
         let routes = papaya::HashMap::with_hasher(foldhash::fast::RandomState::default());
-        Self { exchange, routes: Arc::new(routes) }
+        Self { exchange, trail, routes: Arc::new(routes) }
     }
 
     /// Answers a request of somebody who may use that path's name, once rules and humans let it go. `agent`: on whose
@@ -112,25 +132,56 @@ impl Gateway {
         actor: Actor,
         agent: Option<&Name>,
         bindings: &Bindings,
+        request: Request<Incoming>,
+    ) -> Result<Response<AnswerBody>, Fault> {
+        let name = Path::parse(request.uri().path())?.name;
+        let mut line = Line::begun(&self.trail, actor.clone(), &name).await?;
+        match self.exchanged(Asked { actor, agent, bindings, name }, request, &mut line).await {
+            Ok(answer) => {
+                line.answered(answer.status().as_u16());
+                Ok(answer)
+            }
+            Err(fault) => {
+                line.failed(&fault);
+                Err(fault)
+            }
+        }
+    }
+
+    async fn exchanged(
+        &self,
+        asked: Asked<'_>,
         mut request: Request<Incoming>,
+        line: &mut Line,
     ) -> Result<Response<AnswerBody>, Fault> {
         passable(request.method())?;
-        let path = Path::parse(request.uri().path())?;
-        let route = self.route(&path.name, bindings)?;
-        let uri = route.uri(path.rest, request.uri().query());
+        let Asked { actor, agent, bindings, name } = asked;
+        let route = self.route(&name, bindings)?;
+        let uri = route.uri(Path::parse(request.uri().path())?.rest, request.uri().query());
         let uri = uri.ok_or_else(|| Fault::BadRequest("that path cannot be passed on".into()))?;
-        let name = path.name;
+        line.about(&route.shown, request.method(), uri.path());
         let scope = scope(&mut request)?;
         let method = request.method().clone();
-        let has_waited = waited(self.consent(&route.target, agent, &method, &uri, &actor)).await?;
+        let (permit, has_waited) = waited(self.consent(&route.target, agent, &method, &uri, &actor)).await;
+        let permit = permit.map_err(|(fault, permit)| {
+            permit.iter().for_each(|permit| line.permitted(permit));
+            fault
+        })?;
+        line.permitted(&permit);
         if let Some(recheck) = request.extensions().get::<Recheck>().filter(|_| has_waited).cloned() {
             recheck.ask().await?;
         }
         *request.uri_mut() = uri;
         let (target, inject) = (route.target.clone(), Arc::clone(&route.inject));
-        self.exchange
-            .run(Order { name: Some(name), actor, target, inject, scope, own: Own::End }, request)
-            .await
+        let order = Order { name: Some(name), actor, target, inject, scope, own: Own::End };
+        self.exchange.run(order, request, &mut line.served).await
+    }
+
+    /// Leaves the line of a request that the listener turned away: its caller is known, and is not allowed that name.
+    pub async fn turned_away(&self, actor: Actor, name: &Name) {
+        if let Ok(line) = Line::begun(&self.trail, actor, name).await {
+            line.denied();
+        }
     }
 
     /// Judged is what upstream would get: its own path, not the gateway's.
@@ -141,7 +192,7 @@ impl Gateway {
         method: &Method,
         uri: &Uri,
         actor: &Actor,
-    ) -> Result<(), Fault> {
+    ) -> Result<Permit, (Fault, Option<Permit>)> {
         let destination = Destination::new(upstream.host().clone(), upstream.port());
         let path = RequestPath::read(uri.path());
         let target = policy::Target {
@@ -156,6 +207,7 @@ impl Gateway {
     /// Ends what outlives its request. After the listener has stopped.
     pub async fn shutdown(&self) {
         self.exchange.shutdown().await;
+        self.trail.shutdown().await;
     }
 
     fn route(&self, name: &Name, bindings: &Bindings) -> Result<Arc<Route>, Fault> {
@@ -178,16 +230,15 @@ impl Gateway {
     }
 }
 
-/// Whether that took any waiting.
-async fn waited<E>(work: impl Future<Output = Result<(), E>>) -> Result<bool, E> {
+/// What it came to, and whether that took any waiting.
+async fn waited<T>(work: impl Future<Output = T>) -> (T, bool) {
     let (mut work, mut has_waited) = (pin!(work), false);
     let done = poll_fn(|cx| {
         let done = work.as_mut().poll(cx);
         has_waited |= done.is_pending();
         done
     });
-    done.await?;
-    Ok(has_waited)
+    (done.await, has_waited)
 }
 
 fn scope(request: &mut Request<Incoming>) -> Result<Option<String>, Fault> {

@@ -33,7 +33,7 @@ pub use self::fault::Fault;
 pub use self::gateway::{Gateway, Path};
 pub use self::inject::{BadInjection, Inject, Placed};
 pub use self::limits::ExchangeLimits;
-pub use self::order::{Order, Own};
+pub use self::order::{Order, Own, Served};
 pub use self::recheck::Recheck;
 pub use self::swapper::{Gate, GateParts, Guarded, SwapLimits, Swapper, Trail, TrailLimits};
 pub use self::target::Target;

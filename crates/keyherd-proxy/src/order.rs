@@ -36,10 +36,11 @@ pub enum Own {
     Pass,
 }
 
-/// Whose token an answer came to: a pool's member, or the credential itself. Travels with the answer.
+/// Whose token was used, the last one where there were several: a pool's member, or the credential itself.
 #[derive(Debug, Clone)]
-pub(crate) struct Served {
-    pub(crate) credential: Arc<str>,
+pub struct Served {
+    /// Its name.
+    pub credential: Box<str>,
 }
 
 /// What was injected into one try: reports are about this and nothing else.

@@ -10,6 +10,7 @@ mod request;
 mod table;
 mod token_endpoint;
 mod trail;
+pub(crate) mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,11 +31,12 @@ use self::line::Line;
 use self::request::{Read, streamed};
 use self::table::Held;
 use self::token_endpoint::{AtEndpoint, TokenAsk};
+pub(crate) use self::trail::Place;
 pub use self::trail::{Trail, TrailLimits};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::forward::{Asked, ForwardBody, Leave, Scheme};
-use crate::order::{Order, Own, Served};
+use crate::order::{Order, Own};
 use crate::swap::{DecodeLimits, Phantoms, scrub};
 use crate::target::Target;
 
@@ -174,11 +176,12 @@ impl Swapper {
             scope: None,
             own: Own::Pass,
         };
-        let answer = self.0.exchange.run(order, read.into_request()).await?;
-        if let Some(served) = answer.extensions().get::<Served>() {
+        let mut served = None;
+        let answer = self.0.exchange.run(order, read.into_request(), &mut served).await;
+        if let Some(served) = served {
             line.note("credential", &*served.credential);
         }
-        self.scrubbed(answer, inject.used(), held)
+        self.scrubbed(answer?, inject.used(), held)
     }
 
     /// Ends what outlives its request. After the listener has stopped.

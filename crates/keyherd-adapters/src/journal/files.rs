@@ -6,7 +6,7 @@ use std::fs::{self, DirEntry, File, ReadDir};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keyherd_core::ports::{Aged, JournalEntry, JournalError};
 use keyherd_core::secret::TokenHash;
@@ -54,6 +54,14 @@ pub(super) struct Found {
     file: File,
 }
 
+/// See [`Files::look`].
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    pub(super) entries: Vec<TokenHash>,
+    /// With the token that each is about, where its name is one of ours.
+    pub(super) unfinished: Vec<(Option<TokenHash>, Found)>,
+}
+
 impl Files {
     pub(super) fn open(dir: PathBuf, scan_max: usize) -> Result<Self, JournalError> {
         let pending = dir.join("pending");
@@ -83,16 +91,24 @@ impl Files {
         found_at(durable::unfinished_at(&self.path(spent, Place::Pending)))
     }
 
-    /// All of that: usually nothing.
-    pub(super) fn all_unfinished(&self) -> Result<Vec<(TokenHash, Found)>, JournalError> {
-        let mut all = Vec::new();
-        for file in list(&self.pending)?.take(self.scan_max).filter_map(Result::ok) {
-            let spent = file.file_name().to_str().and_then(|name| parse_hash(name.split('.').next()?));
-            if let Some(spent) = spent.filter(|_| is_unfinished(&file)) {
-                all.extend(found_at(file.path())?.map(|found| (spent, found)));
+    /// One look at what is pending: so many entries, and what a writer has begun, which is usually nothing.
+    pub(super) fn look(&self, limit: usize) -> Result<Look, JournalError> {
+        let mut look = Look::default();
+        for file in list(&self.pending)?.take(self.scan_max) {
+            let file = file.map_err(|error| io_error(&self.pending, &error))?;
+            if let Some(spent) = hash_of(&file) {
+                if look.entries.len() < limit {
+                    look.entries.push(spent);
+                }
+                continue;
+            }
+            if is_unfinished(&file) {
+                let name = file.file_name();
+                let spent = name.to_str().and_then(|name| parse_hash(name.split('.').next()?));
+                look.unfinished.extend(found_at(file.path())?.map(|found| (spent, found)));
             }
         }
-        Ok(all)
+        Ok(look)
     }
 
     /// Takes the last step in its writer's place.
@@ -142,17 +158,6 @@ impl Files {
         }
     }
 
-    pub(super) fn pending(&self, limit: usize) -> Result<Vec<TokenHash>, JournalError> {
-        let mut hashes = Vec::new();
-        for file in list(&self.pending)?.take(self.scan_max) {
-            if hashes.len() == limit {
-                break;
-            }
-            hashes.extend(hash_of(&file.map_err(|error| io_error(&self.pending, &error))?));
-        }
-        Ok(hashes)
-    }
-
     /// Every entry, one after the other.
     pub(super) fn all(&self) -> Result<impl Iterator<Item = (TokenHash, Place)>, JournalError> {
         let hashes = |dir: &Path, place| {
@@ -164,26 +169,19 @@ impl Files {
         Ok(hashes(&self.pending, Place::Pending)?.chain(hashes(&self.done, Place::Done)?))
     }
 
-    /// Done entries older than `keep`, from where the last call stopped. Removes unfinished files that nobody will finish.
-    pub(super) fn aged(
-        &self,
-        now: Timestamp,
-        keep: Duration,
-        limit: usize,
-    ) -> Result<Vec<Aged>, JournalError> {
-        for file in list(&self.pending)?.take(self.scan_max).filter_map(Result::ok) {
-            if is_unfinished(&file) && is_older(&file, now - UNFINISHED_AGE_MAX) {
-                remove(&file.path())?;
-            }
-        }
-        self.aged_done(now - keep, limit)
+    /// Removes an unfinished file that nobody will finish any more.
+    pub(super) fn remove_old(&self, unfinished: &Found, now: Timestamp) -> Result<(), JournalError> {
+        let written = unfinished.file.metadata().and_then(|found| found.modified());
+        let is_old = written.is_ok_and(|written| is_before(written, now - UNFINISHED_AGE_MAX));
+        if is_old { remove(&unfinished.path) } else { Ok(()) }
     }
 
     pub(super) fn forget(&self, spent: &TokenHash) -> Result<(), JournalError> {
         remove(&self.path(spent, Place::Done))
     }
 
-    fn aged_done(&self, before: Timestamp, limit: usize) -> Result<Vec<Aged>, JournalError> {
+    /// Done entries that are older than that, from where the last call stopped.
+    pub(super) fn aged(&self, before: Timestamp, limit: usize) -> Result<Vec<Aged>, JournalError> {
         let mut sweep = self.sweep.lock().unwrap_or_else(PoisonError::into_inner);
         let mut files = match sweep.take() {
             Some(files) => files,
@@ -271,9 +269,13 @@ fn is_unfinished(file: &DirEntry) -> bool {
 
 /// By the time its file bears. One whose time cannot be told is not old.
 fn is_older(file: &DirEntry, than: Timestamp) -> bool {
-    let written = file.metadata().ok().and_then(|found| found.modified().ok());
-    let age = written.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    age.is_some_and(|since| Timestamp::from_millis(millis(since)) < than)
+    let written = file.metadata().and_then(|found| found.modified());
+    written.is_ok_and(|written| is_before(written, than))
+}
+
+fn is_before(written: SystemTime, than: Timestamp) -> bool {
+    let since = written.duration_since(UNIX_EPOCH);
+    since.is_ok_and(|since| Timestamp::from_millis(millis(since)) < than)
 }
 
 /// Another process may have been faster.

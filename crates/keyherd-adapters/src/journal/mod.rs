@@ -20,7 +20,7 @@ use keyherd_core::time::Timestamp;
 
 pub use self::copies::{CopiedJournal, CopyOptions};
 pub use self::files::{ENTRY_LEN_MAX, RESERVE_LEN, SCAN_MAX, UNFINISHED_AGE_MAX};
-use self::files::{Files, Found, Place};
+use self::files::{Files, Found, Look, Place};
 use self::keys::Keys;
 use crate::seal::{KeySource, Keyring};
 
@@ -137,13 +137,11 @@ impl Journal for FileJournal {
     }
 
     async fn pending(&self, limit: usize) -> Result<Vec<TokenHash>, JournalError> {
-        self.blocking(move |inner| inner.finish_for_the_dead().and_then(|()| inner.files.pending(limit)))
-            .await
+        self.blocking(move |inner| inner.pending(limit)).await
     }
 
     async fn aged(&self, now: Timestamp, keep: Duration, limit: usize) -> Result<Vec<Aged>, JournalError> {
-        let aged = move |inner: &Inner| inner.files.aged(now, keep, limit);
-        self.blocking(move |inner| inner.finish_for_the_dead().and_then(|()| aged(inner))).await
+        self.blocking(move |inner| inner.aged(now, keep, limit)).await
     }
 
     async fn forget(&self, spent: &TokenHash) -> Result<(), JournalError> {
@@ -167,16 +165,41 @@ impl Inner {
         }
     }
 
-    /// Every such entry. One that cannot be opened now says so when its token is asked for.
-    fn finish_for_the_dead(&self) -> Result<(), JournalError> {
-        for (spent, unfinished) in self.files.all_unfinished()? {
-            if self.files.find(&spent)?.is_none()
-                && let Err(error) = self.finish_for(&spent, &unfinished)
+    fn pending(&self, limit: usize) -> Result<Vec<TokenHash>, JournalError> {
+        let Look { mut entries, unfinished } = self.files.look(limit)?;
+        for (spent, unfinished) in &unfinished {
+            if let Some(spent) = spent
+                && self.finishes(spent, unfinished)?
+                && entries.len() < limit
             {
-                tracing::debug!(%error, "an unfinished journal entry cannot be looked at now");
+                entries.push(*spent);
             }
         }
-        Ok(())
+        Ok(entries)
+    }
+
+    fn aged(&self, now: Timestamp, keep: Duration, limit: usize) -> Result<Vec<Aged>, JournalError> {
+        for (spent, unfinished) in &self.files.look(0)?.unfinished {
+            if let Some(spent) = spent {
+                self.finishes(spent, unfinished)?;
+            }
+            self.files.remove_old(unfinished, now)?;
+        }
+        self.files.aged(now - keep, limit)
+    }
+
+    /// Whether that became an entry. One that cannot be opened now says so when its token is asked for.
+    fn finishes(&self, spent: &TokenHash, unfinished: &Found) -> Result<bool, JournalError> {
+        if self.files.find(spent)?.is_some() {
+            return Ok(false);
+        }
+        match self.finish_for(spent, unfinished) {
+            Ok(finished) => Ok(finished.is_some()),
+            Err(error) => {
+                tracing::debug!(%error, "an unfinished journal entry cannot be looked at now");
+                Ok(false)
+            }
+        }
     }
 
     fn reseal_all(&self) -> Result<Resealed, JournalError> {

@@ -10,6 +10,8 @@ mod engine;
 mod fault;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod forgery;
 mod rooms;
 mod sql;
 mod statement;

@@ -65,7 +65,7 @@ pub struct VerifyView {
 pub struct BrokenView {
     /// The entry, or the last one before what is missing.
     pub seq: i64,
-    /// `edited`, `gap` or `truncated`.
+    /// `edited`, `gap`, `truncated`, or `unseen`: it has seen an entry of another process that is not there.
     pub kind: String,
     /// The same in words.
     pub problem: String,
@@ -87,6 +87,7 @@ impl From<Broken> for BrokenView {
             Broken::Edited { seq } => ("edited", seq),
             Broken::Gap { seq } => ("gap", seq),
             Broken::Truncated { seq } => ("truncated", seq),
+            Broken::Unseen { seq } => ("unseen", seq),
         };
         Self { seq, kind: kind.into(), problem: broken.to_string() }
     }

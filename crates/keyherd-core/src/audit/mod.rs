@@ -2,11 +2,13 @@
 //!
 //! Never holds a secret: subjects are names, details are codes, numbers and hashes.
 
+mod anchor;
 mod chain;
 
 use serde_json::Value;
 
-pub use self::chain::{Broken, ChainKey, Link, Verifier};
+pub use self::anchor::{Anchor, Anchors};
+pub use self::chain::{Broken, ChainKey, Head, Link, Verifier};
 use crate::ids::OwnerId;
 use crate::time::Timestamp;
 
@@ -34,6 +36,26 @@ pub struct Note {
     pub detail: Value,
 }
 
+/// A note whose detail is text already: what comes by the thousand is not taken through a tree of values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextNote {
+    /// What was done.
+    pub action: &'static str,
+    /// By whom.
+    pub actor: Actor,
+    /// To what.
+    pub subject: String,
+    /// A JSON object's text, of what [`Note::detail`] may hold.
+    pub detail: String,
+}
+
+impl From<Note> for TextNote {
+    fn from(note: Note) -> Self {
+        let Note { action, actor, subject, detail } = note;
+        Self { action, actor, subject, detail: detail.to_string() }
+    }
+}
+
 /// An entry as it stands in the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
@@ -53,6 +75,8 @@ pub struct Entry {
     pub subject: String,
     /// Codes, numbers, hashes, as JSON text exactly as it was hashed.
     pub detail: String,
+    /// What its process had seen of the others' chains; a chain that sees any says so in its first entry.
+    pub anchors: Option<Anchors>,
     /// The keyed hash over all of the above and the chain's previous hash.
     pub hash: [u8; 32],
 }

@@ -8,11 +8,12 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::AcquireError;
+use super::Broker;
 use super::flight::{Answer, Lost};
 use super::mutant::flight_key;
 use super::tenure::Seat;
-use super::{Broker, crash};
 use crate::audit::{Actor, Note};
+use crate::crash;
 use crate::credential::{Chain, Loaded, Purpose};
 use crate::ids::{ClaimId, Name};
 use crate::ports::store::{ClaimAsk, Claimed, Record, Settled};

@@ -9,7 +9,6 @@ mod acquired;
 mod choose;
 mod connect;
 mod cool;
-mod crash;
 mod doubt;
 mod endpoints;
 mod flight;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::AcquireError;
+use super::Broker;
 use super::lead::{End, Lead, Step, looked};
 use super::tenure::Tenure;
-use super::{Broker, crash};
+use crate::crash;
 use crate::credential::{Chain, Purpose, Tokens, Trouble};
 use crate::ids::ChainId;
 use crate::ports::store::{Event, Record, Settled, Settling};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Testbed;
 use super::fixtures::{at, claim, create, granting, name, note, oauth, settle, silent, told, written};
-use crate::audit::Note;
+use crate::audit::{Note, TextNote};
 use crate::credential::Cooldown;
 use crate::ports::Store;
 use crate::ports::store::{Change, Verified};
@@ -120,7 +120,7 @@ pub async fn many_writers_keep_their_chains(bed: &dyn Testbed) {
 pub async fn many_entries_at_once_are_one_after_the_other(bed: &dyn Testbed) {
     const MANY: u64 = 75;
     let process = bed.open().await;
-    let numbered = |number: u64| Note { subject: number.to_string(), ..note("written") };
+    let numbered = |number: u64| TextNote::from(Note { subject: number.to_string(), ..note("written") });
     process.store.append(note("before")).await.expect("append");
     let notes: Vec<_> = (1..=MANY).map(numbered).collect();
     process.store.append_all(&notes).await.expect("append");

@@ -1,8 +1,9 @@
 //! One try: a connection, the request with its token, the answer's head.
 //!
-//! Owns what may be sent again without anybody knowing: a request none of which was sent, and an idempotent one on a
-//! connection that upstream had closed.
+//! Owns what may be sent again without anybody knowing: a request of which upstream has seen or done nothing, and an
+//! idempotent one on a connection that upstream had closed.
 
+use std::error::Error;
 use std::io;
 use std::time::Duration;
 
@@ -113,12 +114,51 @@ impl Message<'_> {
         Ok(Request::from_parts(head, inject.body(body, token)))
     }
 
-    /// Nothing of it was sent; or upstream had closed the connection, and it does no harm twice.
+    /// Upstream did nothing with it; or it had closed the connection, and the request does no harm twice.
     fn may_go_again(&self, unsent: &Unsent) -> bool {
-        let is_idempotent = self.head.method.is_idempotent();
-        let is_harmless = unsent.request.is_some() || (is_idempotent && was_closed(&unsent.error));
+        let is_harmless = match end_of(&unsent.error) {
+            _ if unsent.request.is_some() => true,
+            End::Undone => true,
+            End::Closed => self.head.method.is_idempotent(),
+            End::Other => false,
+        };
         is_harmless && self.upload.is_none_or(Upload::may_go_again)
     }
+}
+
+/// What became of a request that got no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Upstream says that it did nothing with it (RFC 9113, section 8.7).
+    Undone,
+    /// The connection had ended, or was ending.
+    Closed,
+    Other,
+}
+
+fn end_of(error: &hyper::Error) -> End {
+    if error.is_canceled() || error.is_closed() || error.is_incomplete_message() {
+        return End::Closed;
+    }
+    let source = error.source();
+    if let Some(http2) = source.and_then(|source| source.downcast_ref::<h2::Error>()) {
+        let is_orderly = http2.is_go_away() && http2.reason() == Some(h2::Reason::NO_ERROR);
+        let is_refused = http2.is_reset() && http2.reason() == Some(h2::Reason::REFUSED_STREAM);
+        return match http2 {
+            _ if http2.is_remote() && (is_orderly || is_refused) => End::Undone,
+            _ if http2.is_go_away() || http2.get_io().is_some_and(was_cut) => End::Closed,
+            _ => End::Other,
+        };
+    }
+    match source.and_then(|source| source.downcast_ref::<io::Error>()) {
+        Some(error) if was_cut(error) => End::Closed,
+        _ => End::Other,
+    }
+}
+
+fn was_cut(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
 /// Writes where the request goes in the way of its protocol.
@@ -138,18 +178,6 @@ fn address(head: &mut Parts, target: &Target, is_http2: bool) -> Result<(), Faul
     parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
     head.uri = Uri::from_parts(parts).map_err(|_| Fault::Internal)?;
     Ok(())
-}
-
-/// Whether upstream had left the connection, with or without a word.
-fn was_closed(error: &hyper::Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(<dyn std::error::Error>::downcast_ref);
-    let was_cut = cause.is_some_and(|cause: &io::Error| {
-        matches!(
-            cause.kind(),
-            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe
-        )
-    });
-    was_cut || error.is_canceled() || error.is_closed() || error.is_incomplete_message()
 }
 
 /// In words, without what hyper's causes may carry.

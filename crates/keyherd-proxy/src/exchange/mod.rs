@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use http::{Method, Request, Response};
 use keyherd_core::audit::Actor;
-use keyherd_core::broker::Broker;
+use keyherd_core::broker::{Broker, Permit};
 use keyherd_core::policy;
 use rustls::ClientConfig;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ use crate::consent::consent;
 use crate::fault::Fault;
 use crate::limits::ExchangeLimits;
 use crate::meters::{Meters, Outcome};
-use crate::order::Order;
+use crate::order::{Order, Served};
 use crate::relay::{Sides, relay};
 use crate::upstream::{Lease, Reach, Upstreams};
 
@@ -85,21 +85,30 @@ impl Exchange {
     /// Waits until the rules, or a human, let a request go to that target. Nothing is sent before.
     ///
     /// # Errors
-    /// It may not go.
-    pub async fn consent(&self, target: &policy::Target<'_>, actor: &Actor) -> Result<(), Fault> {
+    /// It may not go; with what decided that, where something did.
+    pub(crate) async fn consent(
+        &self,
+        target: &policy::Target<'_>,
+        actor: &Actor,
+    ) -> Result<Permit, (Fault, Option<Permit>)> {
         let word = consent(&self.0.broker, target, self.0.limits.approval_wait, actor).await;
         word.inspect_err(|_| self.0.meters.denied())
     }
 
     /// Passes a request on, and the answer back. The request's target is the path and query that upstream gets. Dropped,
-    /// it ends the request upstream too.
+    /// it ends the request upstream too. `served` is told whose token is used, as soon as it is.
     ///
     /// # Errors
     /// [`Fault`]: there is no answer to pass on.
-    pub async fn run(&self, order: Order, request: Request<Incoming>) -> Result<Response<AnswerBody>, Fault> {
+    pub async fn run(
+        &self,
+        order: Order,
+        request: Request<Incoming>,
+        served: &mut Option<Served>,
+    ) -> Result<Response<AnswerBody>, Fault> {
         passable(request.method())?;
         let begun = self.uptime();
-        let mut tries = Tries::new(self, order, request);
+        let mut tries = Tries::new(self, order, request, served);
         let outcome = tries.run().await;
         let ours = self.uptime().saturating_sub(begun).saturating_sub(tries.upstream_took());
         self.0.meters.ended(tries.outcome(&outcome), ours);

@@ -19,7 +19,7 @@ use crate::decode::is_coded;
 use crate::fault::Fault;
 use crate::headers::{announce_upgrade, strip_request, strip_response, upgrade_wanted};
 use crate::look::{Shown, look, needs};
-use crate::order::{Order, Own, Served, Used};
+use crate::order::{Order, Served, Used};
 use crate::recheck::Recheck;
 use crate::relay::Sides;
 use crate::watch::EventWatch;
@@ -37,6 +37,7 @@ pub(super) struct Tries<'a> {
     /// The token that upstream refused last.
     rejected: Option<Secret>,
     upstream_took: Duration,
+    served: &'a mut Option<Served>,
 }
 
 /// The caller's wish to go on in another protocol.
@@ -59,7 +60,12 @@ enum Next {
 }
 
 impl<'a> Tries<'a> {
-    pub(super) fn new(exchange: &'a Exchange, order: Order, mut request: Request<Incoming>) -> Self {
+    pub(super) fn new(
+        exchange: &'a Exchange,
+        order: Order,
+        mut request: Request<Incoming>,
+        served: &'a mut Option<Served>,
+    ) -> Self {
         let upgrade = (request.version() == Version::HTTP_11)
             .then(|| upgrade_wanted(request.headers()))
             .flatten()
@@ -80,6 +86,7 @@ impl<'a> Tries<'a> {
             tried: Vec::new(),
             rejected: None,
             upstream_took: Duration::ZERO,
+            served,
         }
     }
 
@@ -100,14 +107,15 @@ impl<'a> Tries<'a> {
         let mut token = self.token(&name).await?;
         loop {
             self.tried.push((token.credential_id(), token.generation()));
+            *self.served = Some(Served { credential: token.credential().into() });
             let mut come = self.send(token.expose()).await?;
             if self.judged(&mut come, &token).await == Next::Pass {
-                return self.passed_with(come, &token);
+                return self.passed(come);
             }
             match self.token(&name).await {
                 Ok(next) if !self.has_tried(&next) => token = next,
                 // Nobody else is there: the answer that was had is better than none.
-                _ => return self.passed_with(come, &token),
+                _ => return self.passed(come),
             }
         }
     }
@@ -227,15 +235,6 @@ impl<'a> Tries<'a> {
             });
         };
         come.body.watched_by(Box::new(EventWatch::new(judge, tell)));
-    }
-
-    /// The same, for doors that want to know whose token it was.
-    fn passed_with(&mut self, come: Come, token: &Token) -> Result<Response<AnswerBody>, Fault> {
-        let mut answer = self.passed(come)?;
-        if self.order.own == Own::Pass {
-            answer.extensions_mut().insert(Served { credential: token.credential().into() });
-        }
-        Ok(answer)
     }
 
     /// The answer as the caller gets it.

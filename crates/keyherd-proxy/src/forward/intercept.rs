@@ -4,7 +4,7 @@
 //! goes nowhere.
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use http::header::{HOST, HeaderMap};
@@ -92,15 +92,7 @@ where
 {
     let service = service_fn(|request| async { Ok::<_, Infallible>(answer(door, line, request).await) });
     let serving = builder(door).serve_connection(TokioIo::new(stream), service).with_upgrades();
-    let mut serving = pin!(serving);
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = door.0.closing.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    told(ended);
+    to_its_end(door, serving, |serving| serving.graceful_shutdown()).await;
 }
 
 async fn over_http2<S>(door: &Forward, stream: S, line: &Line)
@@ -118,18 +110,23 @@ where
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams_max)
         .max_header_list_size(u32::try_from(limits.head_len_max).unwrap_or(u32::MAX));
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let serving = builder.serve_connection(TokioIo::new(stream), service);
+    to_its_end(door, serving, |serving| serving.graceful_shutdown()).await;
+}
+
+/// Serves a connection; when the door closes, what is under way on it and no more.
+async fn to_its_end<C>(door: &Forward, serving: C, shut_down: impl FnOnce(Pin<&mut C>))
+where
+    C: Future<Output = Result<(), hyper::Error>>,
+{
+    let mut serving = pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = door.0.closing.cancelled() => {
-            serving.as_mut().graceful_shutdown();
+            shut_down(serving.as_mut());
             serving.await
         }
     };
-    told(ended);
-}
-
-fn told(ended: Result<(), hyper::Error>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "an agent's connection broke off");
     }

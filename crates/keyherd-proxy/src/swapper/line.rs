@@ -3,22 +3,20 @@
 //! Written once, whatever becomes of the request. Never holds a query, a header or a body; a path only without the
 //! phantoms in it, and clipped.
 
-use keyherd_core::audit::{Actor, Note};
-use keyherd_core::broker::{Permit, PermittedBy};
+use keyherd_core::audit::{Actor, TextNote};
+use keyherd_core::broker::Permit;
 use keyherd_core::ids::Name;
-use keyherd_core::phantom::{Found, Hit, Place, Table, hits};
-use serde_json::{Map, Value, json};
-use tokio::sync::mpsc::OwnedPermit;
+use keyherd_core::phantom::{Found, Hit, Place as Within, Table, hits};
+use serde_json::{Map, Value};
 
 use super::gate::{Gate, Wish};
+use super::trail::Place;
+use super::words;
 use crate::fault::Fault;
-
-/// How much of a path is written, in characters.
-const PATH_SHOWN_MAX: usize = 256;
 
 /// A line that has its place.
 pub(super) struct Line {
-    place: Option<OwnedPermit<Note>>,
+    place: Option<Place>,
     actor: Actor,
     subject: String,
     is_request: bool,
@@ -40,7 +38,7 @@ impl Line {
     pub(super) fn at(mut self, path: &str, table: &Table) -> Self {
         let mut shown = String::with_capacity(path.len());
         let mut from = 0;
-        for Hit { span, what } in hits(table, Place::Path, path.as_bytes()) {
+        for Hit { span, what } in hits(table, Within::Path, path.as_bytes()) {
             shown.push_str(path.get(from..span.start).unwrap_or_default());
             match what {
                 Found::Own(name) => shown.push_str(&format!("{{{name}}}")),
@@ -49,8 +47,7 @@ impl Line {
             from = span.end;
         }
         shown.push_str(path.get(from..).unwrap_or_default());
-        let shown: String = shown.chars().filter(|c| !c.is_control()).take(PATH_SHOWN_MAX).collect();
-        self.note("path", shown);
+        self.note("path", &*words::shown(&shown));
         self
     }
 
@@ -84,12 +81,7 @@ impl Line {
     }
 
     pub(super) fn failed(mut self, fault: &Fault) {
-        let outcome = match fault {
-            Fault::Denied(_) => "denied",
-            Fault::Unanswered(_) => "approval_timeout",
-            Fault::Refused { .. } | Fault::Engine(_) | Fault::Busy(_) | Fault::Unasked(_) => "refused",
-            _ => "failed",
-        };
+        let outcome = words::outcome(fault);
         self.note("outcome", outcome);
         self.write();
     }
@@ -100,29 +92,18 @@ impl Line {
     }
 
     fn verdict(&mut self, permit: &Permit) {
-        self.note("verdict", if permit.allows { "allow" } else { "deny" });
-        let by = match &permit.by {
-            PermittedBy::Rule(id) => json!({"rule": id.to_string()}),
-            PermittedBy::Remembered(id) => json!({"remembered": id.to_string()}),
-            PermittedBy::Default => json!("default"),
-            PermittedBy::Approval(approval) => {
-                let human = approval.answer.as_ref().and_then(|answer| answer.by.clone());
-                json!({"approval": approval.id.to_string(), "answered_by": human})
-            }
-            PermittedBy::NobodyInTime(id) => json!({"unanswered": id.map(|id| id.to_string())}),
-            PermittedBy::NoAgent => json!("nobody"),
-        };
-        self.note("by", by);
+        self.note("verdict", words::verdict(permit));
+        self.note("by", words::by(permit));
     }
 
     fn write(&mut self) {
         let Some(place) = self.place.take() else { return };
         let action = if self.is_request { "proxy.request" } else { "proxy.tunnel" };
-        place.send(Note {
+        place.send(TextNote {
             action,
             actor: self.actor.clone(),
             subject: std::mem::take(&mut self.subject),
-            detail: Value::Object(std::mem::take(&mut self.detail)),
+            detail: Value::Object(std::mem::take(&mut self.detail)).to_string(),
         });
     }
 }

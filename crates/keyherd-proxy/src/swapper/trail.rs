@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyherd_core::audit::Note;
+use keyherd_core::audit::TextNote;
 use keyherd_core::broker::Broker;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, OwnedPermit, Receiver, Sender};
@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::fault::Fault;
 
-/// Bounds of the trail. Each is a configuration value of the same name, under `[proxy]`.
+/// Bounds of the trail. Each is a configuration value of the same name, under `[proxy.audit]`.
 #[derive(Debug, Clone)]
 pub struct TrailLimits {
     /// Lines that wait to be written. Default 16,384.
@@ -35,8 +35,11 @@ impl Default for TrailLimits {
     }
 }
 
+/// A line's place among those that are to be written.
+pub(crate) type Place = OwnedPermit<TextNote>;
+
 /// The most lines in one transaction.
-const BATCH: usize = 512;
+const BATCH: usize = 1_024;
 /// How long the writer rests after the store failed.
 const REST: Duration = Duration::from_millis(500);
 /// How often it tries once everything ends.
@@ -47,7 +50,7 @@ const LAST_TRIES: usize = 4;
 pub struct Trail(Arc<Inner>);
 
 struct Inner {
-    sender: Sender<Note>,
+    sender: Sender<TextNote>,
     line_wait: Duration,
     tasks: TaskTracker,
     closing: CancellationToken,
@@ -64,14 +67,16 @@ impl Trail {
     }
 
     /// A place for a line.
-    pub(super) async fn place(&self) -> Result<OwnedPermit<Note>, Fault> {
+    pub(crate) async fn place(&self) -> Result<Place, Fault> {
+        let stopping = || Fault::Busy("keyherd is stopping".into());
         let full = match self.0.sender.clone().try_reserve_owned() {
             Ok(place) => return Ok(place),
-            Err(TrySendError::Full(sender) | TrySendError::Closed(sender)) => sender,
+            Err(TrySendError::Closed(_)) => return Err(stopping()),
+            Err(TrySendError::Full(full)) => full,
         };
         match timeout(self.0.line_wait, full.reserve_owned()).await {
             Ok(Ok(place)) => Ok(place),
-            Ok(Err(_)) => Err(Fault::Busy("keyherd is stopping".into())),
+            Ok(Err(_)) => Err(stopping()),
             Err(_elapsed) => Err(Fault::Busy("the audit log cannot be written fast enough".into())),
         }
     }
@@ -91,7 +96,7 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(self, mut lines: Receiver<Note>) {
+    async fn run(self, mut lines: Receiver<TextNote>) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             let closing = self.closing.clone();
@@ -102,7 +107,7 @@ impl Writer {
                 return;
             }
             self.write(&mut batch).await;
-            // A full batch was not all: there may be as many again.
+            // Where a batch is full, more have come than it holds.
             if got < BATCH {
                 closing.run_until_cancelled(sleep(self.write_every)).await;
             }
@@ -113,7 +118,7 @@ impl Writer {
         }
     }
 
-    async fn write(&self, batch: &mut Vec<Note>) {
+    async fn write(&self, batch: &mut Vec<TextNote>) {
         let mut tries = 0;
         while let Err(error) = self.broker.ports().store.append_all(batch).await {
             tries += usize::from(self.closing.is_cancelled());
@@ -126,6 +131,3 @@ impl Writer {
         batch.clear();
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,5 @@
 //! Bodies of any length, both ways at once, with trailers, and broken off.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -14,40 +13,66 @@ use crate::stage::{Stage, asked, get};
 use crate::upstream::{Body, Upstream, answer, by_hand, data, full, lock, until};
 
 const PART_LEN: usize = 64 * 1024;
-/// 64 MiB.
-const PARTS: usize = 1_024;
+/// 100 MiB.
+const PARTS: usize = 1_600;
+/// How much of a body may be under way: what is kept to send it again, and the buffers of four sockets.
+const AHEAD_MAX: usize = 24 * 1024 * 1024;
 
-fn long() -> Body {
-    let part = Bytes::from(vec![b'x'; PART_LEN]);
-    let parts = (0..PARTS).map(move |_| Ok::<_, BodyError>(Frame::data(part.clone())));
-    UnsyncBoxBody::new(StreamBody::new(futures_util::stream::iter(parts)))
-}
+/// A body on its way: who makes it and who reads it count.
+#[derive(Clone, Default)]
+struct Way(Arc<Mutex<(usize, usize)>>);
 
-async fn len(mut body: impl http_body::Body<Data = Bytes, Error = impl std::fmt::Debug> + Unpin) -> usize {
-    let mut len = 0;
-    while let Some(frame) = body.frame().await {
-        len += frame.expect("is whole").into_data().map(|data| data.len()).unwrap_or_default();
+impl Way {
+    /// A body that is made as it is asked for.
+    fn long(&self) -> Body {
+        let (part, way) = (Bytes::from(vec![b'x'; PART_LEN]), self.clone());
+        let parts = (0..PARTS).map(move |_| {
+            lock(&way.0).0 += PART_LEN;
+            Ok::<_, BodyError>(Frame::data(part.clone()))
+        });
+        UnsyncBoxBody::new(StreamBody::new(futures_util::stream::iter(parts)))
     }
-    len
+
+    /// Reads it to its end. The most that was under way at once.
+    async fn read(
+        &self,
+        mut body: impl http_body::Body<Data = Bytes, Error = impl std::fmt::Debug> + Unpin,
+    ) -> usize {
+        let mut ahead = 0;
+        while let Some(frame) = body.frame().await {
+            let len = frame.expect("is whole").into_data().map(|data| data.len()).unwrap_or_default();
+            let mut way = lock(&self.0);
+            ahead = ahead.max(way.0 - way.1);
+            way.1 += len;
+        }
+        let (made, read) = *lock(&self.0);
+        assert_eq!((made, read), (PARTS * PART_LEN, PARTS * PART_LEN));
+        ahead
+    }
 }
 
 #[tokio::test]
-async fn long_bodies_pass_both_ways() {
+async fn long_bodies_pass_both_ways_in_constant_memory() {
+    let (up, down) = (Way::default(), Way::default());
+    let (came, goes) = (up.clone(), down.clone());
     let upstream = Upstream::streaming(
-        Arc::new(|request| {
+        Arc::new(move |request| {
+            let (came, goes) = (came.clone(), goes.clone());
             Box::pin(async move {
-                let came = len(request.into_body()).await;
-                Response::builder().header("x-came", came).body(long()).expect("is an answer")
+                let ahead = came.read(request.into_body()).await;
+                Response::builder().header("x-ahead", ahead).body(goes.long()).expect("is an answer")
             })
         }),
         None,
     )
     .await;
     let stage = Stage::at(&upstream).await;
-    let answer = stage.open(asked("POST", "/gateway/lone/").body(long()).expect("is a request")).await;
+    let answer = stage.open(asked("POST", "/gateway/lone/").body(up.long()).expect("is a request")).await;
     let answer = answer.expect("is answered");
-    assert_eq!(answer.headers()["x-came"], (PARTS * PART_LEN).to_string().as_str());
-    assert_eq!(len(answer.into_body()).await, PARTS * PART_LEN);
+    let ahead: usize = answer.headers()["x-ahead"].to_str().expect("is text").parse().expect("is a number");
+    assert!(ahead <= AHEAD_MAX, "{ahead} bytes of the request were under way");
+    let ahead = down.read(answer.into_body()).await;
+    assert!(ahead <= AHEAD_MAX, "{ahead} bytes of the answer were under way");
 }
 
 #[tokio::test]
@@ -77,22 +102,22 @@ async fn both_sides_may_speak_at_once() {
 
 #[tokio::test]
 async fn a_request_goes_on_while_nobody_reads_its_answer() {
-    let came = Arc::new(AtomicUsize::new(0));
+    let way = Way::default();
     let (hand, early) = by_hand();
-    let (early, counted) = (Mutex::new(Some(early)), Arc::clone(&came));
+    let (early, counted) = (Mutex::new(Some(early)), way.clone());
     let upstream = Upstream::streaming(
         Arc::new(move |request| {
-            let (early, came) = (lock(&early).take().expect("is asked once"), Arc::clone(&counted));
-            tokio::spawn(async move { came.store(len(request.into_body()).await, Ordering::Relaxed) });
+            let (early, came) = (lock(&early).take().expect("is asked once"), counted.clone());
+            tokio::spawn(async move { came.read(request.into_body()).await });
             Box::pin(async move { Response::new(early) })
         }),
         None,
     )
     .await;
     let stage = Stage::at(&upstream).await;
-    let answer = stage.open(asked("POST", "/gateway/lone/").body(long()).expect("is a request")).await;
+    let answer = stage.open(asked("POST", "/gateway/lone/").body(way.long()).expect("is a request")).await;
     let answer = answer.expect("is answered before the request has ended");
-    until("all of it has come", || came.load(Ordering::Relaxed) == PARTS * PART_LEN).await;
+    until("all of it has come", || lock(&way.0).1 == PARTS * PART_LEN).await;
     drop((hand, answer));
 }
 

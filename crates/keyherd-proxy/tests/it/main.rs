@@ -5,6 +5,8 @@
 mod bodies;
 mod failing_over;
 mod faults;
+mod grpc;
+mod lines;
 mod logged_in;
 mod passing;
 mod refreshed;

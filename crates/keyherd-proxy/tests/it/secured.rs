@@ -1,19 +1,22 @@
 //! Upstreams in TLS: verified, over HTTP/2 where they speak it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use http::{Response, Version};
 use keyherd_core::fakes::granted;
 use keyherd_proxy::{ExchangeLimits, Fault};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use crate::stage::{Setting, Stage, get, post, trusting};
 use crate::upstream::{Upstream, full, until};
 
-/// An upstream for `localhost` with a certificate of its own, and who trusts that.
-async fn secured(protocols: &[&[u8]]) -> (Upstream, ClientConfig) {
+/// A certificate for `localhost`, and who trusts it.
+pub(crate) fn certified(protocols: &[&[u8]]) -> (TlsAcceptor, ClientConfig) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("is made");
     let certificate = CertificateDer::from(made.cert.der().to_vec());
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("is a key");
@@ -27,6 +30,12 @@ async fn secured(protocols: &[&[u8]]) -> (Upstream, ClientConfig) {
             .with_single_cert(vec![certificate], key)
             .expect("fits");
     server.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    (TlsAcceptor::from(Arc::new(server)), trusting(roots))
+}
+
+/// An upstream for `localhost` with a certificate of its own, and who trusts that.
+async fn secured(protocols: &[&[u8]]) -> (Upstream, ClientConfig) {
+    let (acceptor, trusting) = certified(protocols);
     let upstream = Upstream::streaming(
         Arc::new(|request| {
             Box::pin(async move {
@@ -41,10 +50,10 @@ async fn secured(protocols: &[&[u8]]) -> (Upstream, ClientConfig) {
                 answer.body(full(body)).expect("is an answer")
             })
         }),
-        Some(TlsAcceptor::from(Arc::new(server))),
+        Some(acceptor),
     )
     .await;
-    (upstream, trusting(roots))
+    (upstream, trusting)
 }
 
 async fn stage(upstream: &Upstream, tls: ClientConfig) -> Stage {
@@ -115,4 +124,45 @@ async fn a_certificate_that_nobody_trusts_is_refused_and_why_is_said() {
     let elsewhere = Setting { base, tls, ..Setting::at(&upstream) }.stage().await;
     let fault = elsewhere.open(get("/gateway/lone/")).await.expect_err("is another name");
     assert!(fault.to_string().contains("not valid for name"), "{fault}");
+}
+
+/// Answers the first request of each connection, and refuses the second one.
+async fn refusing_streams(acceptor: TlsAcceptor) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = listener.local_addr().expect("has one").port();
+    let refused = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&refused);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(stream) = acceptor.accept(stream).await else { continue };
+            let count = Arc::clone(&count);
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.expect("is HTTP/2");
+                let mut is_first = true;
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    if std::mem::take(&mut is_first) {
+                        drop(respond.send_response(Response::new(()), true));
+                    } else {
+                        count.fetch_add(1, Ordering::Relaxed);
+                        respond.send_reset(h2::Reason::REFUSED_STREAM);
+                    }
+                }
+            });
+        }
+    });
+    (port, refused)
+}
+
+#[tokio::test]
+async fn a_stream_that_upstream_refused_goes_again_on_a_fresh_connection() {
+    let (acceptor, tls) = certified(&[b"h2"]);
+    let (port, refused) = refusing_streams(acceptor).await;
+    let nowhere = Upstream::new(|_| crate::upstream::status(500)).await;
+    let base = format!("https://localhost:{port}");
+    let stage = Setting { base, tls, ..Setting::at(&nowhere) }.stage().await;
+    for _ in 0..2 {
+        let asked = tokio::time::timeout(Duration::from_secs(20), stage.ask(post("/gateway/lone/", "x")));
+        assert_eq!(asked.await.expect("is answered").status(), 200);
+    }
+    assert!(refused.load(Ordering::Relaxed) > 0);
 }

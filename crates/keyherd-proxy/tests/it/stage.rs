@@ -15,7 +15,9 @@ use keyherd_core::ids::{BindingId, Name};
 use keyherd_core::pool::Strategy;
 use keyherd_core::ports::{Clock, Delivery};
 use keyherd_core::provider::Profile;
-use keyherd_proxy::{AnswerBody, Direct, Exchange, ExchangeLimits, ExchangeParts, Fault, Gateway};
+use keyherd_proxy::{
+    AnswerBody, Direct, Exchange, ExchangeLimits, ExchangeParts, Fault, Gateway, Trail, TrailLimits,
+};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::upstream::{Body, Upstream, full};
@@ -27,7 +29,7 @@ pub(crate) struct Stage {
     pub(crate) host: Host,
     pub(crate) provider: ScriptedProvider,
     pub(crate) gateway: Gateway,
-    bindings: Bindings,
+    pub(crate) bindings: Bindings,
 }
 
 /// An answer, read to its end.
@@ -87,11 +89,12 @@ impl Setting {
             limits: self.limits,
             mode: "gateway",
         });
+        let trail = Trail::new(host.broker.clone(), &TrailLimits::default());
         let names = ["pool", "lone", "one", "two", "duo"];
         let bindings = Bindings::new(
             names.into_iter().zip(1..).map(|(name, id)| binding(name, id, &self.base, self.query)),
         );
-        let stage = Stage { fleet, host, provider, gateway: Gateway::new(exchange), bindings };
+        let stage = Stage { fleet, host, provider, gateway: Gateway::new(exchange, trail), bindings };
         for key in ["a", "b", "c", "lone"] {
             stage.key(key).await;
         }

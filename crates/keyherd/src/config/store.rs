@@ -39,6 +39,10 @@ pub(super) struct StoreKeys {
     rekey_batch: u32,
     #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
     verify_batch: u32,
+    #[serde(rename = "anchor_every_seconds", deserialize_with = "seconds::<_, 0, 3_600_000>")]
+    anchor_every: Duration,
+    #[serde(deserialize_with = "count::<_, _, 1, 1_000>")]
+    anchors_max: u32,
     #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
     owners_swept_max: usize,
 }
@@ -68,6 +72,8 @@ impl Default for StoreKeys {
             trim_batches_max: store.trim_batches_max,
             rekey_batch: store.rekey_batch,
             verify_batch: store.verify_batch,
+            anchor_every: store.anchor_every,
+            anchors_max: store.anchors_max,
             owners_swept_max,
         }
     }
@@ -90,6 +96,8 @@ impl StoreKeys {
             trim_batches_max: self.trim_batches_max,
             rekey_batch: self.rekey_batch,
             verify_batch: self.verify_batch,
+            anchor_every: self.anchor_every,
+            anchors_max: self.anchors_max,
         }
     }
 

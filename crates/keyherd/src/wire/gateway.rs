@@ -9,7 +9,7 @@ use keyherd_adapters::provider::{HttpOptions, Outbound};
 use keyherd_api::{Annex, AnnexRequest, Caller, Code, Problem, Reply, reply};
 use keyherd_core::broker::{AcquireError, Broker};
 use keyherd_core::ids::{BindingId, Name};
-use keyherd_proxy::{Exchange, ExchangeParts, Fault, Gateway, Path, Reach, Recheck, Target};
+use keyherd_proxy::{Exchange, ExchangeParts, Fault, Gateway, Path, Reach, Recheck, Target, Trail};
 use tokio::net::TcpStream;
 use url::Url;
 
@@ -42,7 +42,8 @@ impl GatewayDoor {
             limits: settings.upstream.clone(),
             mode: "gateway",
         });
-        Ok(Arc::new(Self { gateway: Gateway::new(exchange), broker: wired.broker.clone() }))
+        let trail = Trail::new(wired.broker.clone(), &settings.proxy.audit);
+        Ok(Arc::new(Self { gateway: Gateway::new(exchange, trail), broker: wired.broker.clone() }))
     }
 
     /// Ends what outlives its request.
@@ -52,8 +53,11 @@ impl GatewayDoor {
 
     async fn pass(&self, caller: Caller, mut request: AnnexRequest) -> Result<Reply, Problem> {
         let path = Path::parse(request.uri().path()).map_err(|fault| self.problem(fault))?;
-        caller.may_use(path.name.as_str())?;
         let name = path.name;
+        if let Err(problem) = caller.may_use(name.as_str()) {
+            self.gateway.turned_away(caller.actor(), &name).await;
+            return Err(problem);
+        }
         let access = self.broker.access().await?;
         if let Some(binding) = access.bindings.gateway(name.as_str()).map(|binding| binding.id) {
             request.extensions_mut().insert(self.recheck(caller.clone(), name, binding));

@@ -19,6 +19,7 @@ use crate::postgres::{Tx, Wire, WireError};
 use crate::store::SqlStore;
 use crate::store::fault::Fault;
 use crate::store::rooms::installation::{Sealed, Unopened, install};
+use crate::store::rooms::seen::Seen;
 use crate::store::sql;
 use crate::store::statement::Row;
 
@@ -103,6 +104,7 @@ impl PostgresStore {
             entropy: given.entropy,
             installation,
             vault,
+            seen: Seen::default(),
         };
         Ok(Self { rooms: Arc::new(rooms), wire, upgrade_timeout: given.upgrade_timeout })
     }

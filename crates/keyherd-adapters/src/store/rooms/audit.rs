@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use keyherd_core::audit::{Broken, Entry, Link, Note, Verifier};
+use keyherd_core::audit::{Broken, Entry, Head, Link, Note, TextNote, Verifier};
 use keyherd_core::ids::OwnerId;
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{AuditStore, Verified};
@@ -18,10 +18,11 @@ use crate::store::statement::query;
 #[async_trait]
 impl AuditStore for SqlStore {
     async fn append(&self, note: Note) -> Result<(), StoreError> {
-        self.told(self.insist(|| self.append_notes(std::slice::from_ref(&note))).await)
+        let note = [TextNote::from(note)];
+        self.told(self.insist(|| self.append_notes(&note)).await)
     }
 
-    async fn append_all(&self, notes: &[Note]) -> Result<(), StoreError> {
+    async fn append_all(&self, notes: &[TextNote]) -> Result<(), StoreError> {
         self.told(self.insist(|| self.append_notes(notes)).await)
     }
 
@@ -42,15 +43,13 @@ impl AuditStore for SqlStore {
 struct Ends {
     /// The number that the last entry ever written was given.
     last: i64,
-    heads: HashMap<OwnerId, Link>,
+    heads: HashMap<OwnerId, Head>,
 }
 
 impl SqlStore {
-    pub(super) async fn append_notes(&self, notes: &[Note]) -> Result<(), Fault> {
+    pub(super) async fn append_notes(&self, notes: &[TextNote]) -> Result<(), Fault> {
         let mut write = self.write().await?;
-        for note in notes {
-            write.note(note).await?;
-        }
+        write.notes(notes).await?;
         write.commit_silently().await
     }
 
@@ -70,7 +69,7 @@ impl SqlStore {
         let ends = self.read_ends().await?;
         let verifier = Verifier::new(self.installation.audit.clone(), []);
         let mut check = Check { verifier, ends, last: HashMap::new(), missed: HashMap::new() };
-        check.missed.clone_from(&check.ends.heads);
+        check.missed = check.ends.heads.iter().map(|(chain, head)| (*chain, head.end)).collect();
         let (mut after, mut entries) = (0, 0);
         loop {
             let mut batch = self.read_entries(after, self.batch()).await?;
@@ -108,8 +107,10 @@ impl SqlStore {
         for row in rows {
             ends.last = row.try_get("last")?;
             if let Some(chain) = row.try_get::<Option<i64>>("chain")? {
-                let link = Link { place: unsigned(&row, "place")?, hash: bytes32(&row, "hash")? };
-                ends.heads.insert(OwnerId::from_i64(chain), link);
+                let end = Link { place: unsigned(&row, "place")?, hash: bytes32(&row, "hash")? };
+                let seal =
+                    row.try_get::<Option<&[u8]>>("seal")?.map(|seal| seal.try_into().unwrap_or_default());
+                ends.heads.insert(OwnerId::from_i64(chain), Head { end, seal });
             }
         }
         Ok(ends)
@@ -151,10 +152,12 @@ impl Check {
     fn finish_among(self, later: &Ends) -> Result<(), Broken> {
         self.endless(later)?;
         let last = |chain| self.last.get(chain).copied().unwrap_or(0);
-        match self.missed.keys().map(last).min() {
-            Some(seq) => Err(Broken::Truncated { seq }),
-            None => Ok(()),
+        if let Some(seq) = self.missed.keys().map(last).min() {
+            return Err(Broken::Truncated { seq });
         }
+        let heads = self.ends.heads.iter().chain(&later.heads);
+        let forged = heads.filter_map(|(chain, head)| self.verifier.recorded(*chain, head).err());
+        forged.min_by_key(Broken::seq).map_or(Ok(()), Err)
     }
 
     /// Every chain has a recorded end.

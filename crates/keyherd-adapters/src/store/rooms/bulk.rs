@@ -1,6 +1,6 @@
 //! Many credentials, or many entries of the log, in one transaction: for imports and for measuring.
 
-use keyherd_core::audit::Note;
+use keyherd_core::audit::{Note, TextNote};
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{NewCredential, Record};
 
@@ -23,7 +23,8 @@ impl SqlStore {
     /// # Errors
     /// As every change of the store; then none was written.
     pub async fn note_many(&self, notes: &[Note]) -> Result<(), StoreError> {
-        self.told(self.insist(|| self.append_notes(notes)).await)
+        let notes: Vec<_> = notes.iter().cloned().map(TextNote::from).collect();
+        self.told(self.insist(|| self.append_notes(&notes)).await)
     }
 
     async fn make_many(&self, many: &[NewCredential], record: Record) -> Result<u64, Fault> {

@@ -21,6 +21,7 @@ mod profiles;
 mod reconnect;
 mod rekey;
 mod row;
+pub(super) mod seen;
 mod settle;
 pub(super) mod vault;
 mod write;
@@ -37,6 +38,7 @@ use keyherd_core::ports::{Clock, Entropy, StoreError};
 
 pub use self::check::Counts;
 pub use self::installation::Installation;
+use self::seen::Seen;
 use self::vault::Vault;
 use super::engine::Engine;
 use super::fault::Fault;
@@ -62,6 +64,10 @@ pub struct StoreBounds {
     pub rekey_batch: u32,
     /// Entries that a check of the audit log reads at once.
     pub verify_batch: u32,
+    /// How old what audit entries have told of other processes' chains becomes before it is told anew.
+    pub anchor_every: Duration,
+    /// Chains that one entry tells of, those that moved last.
+    pub anchors_max: u32,
 }
 
 impl Default for StoreBounds {
@@ -75,6 +81,8 @@ impl Default for StoreBounds {
             trim_batches_max: 100,
             rekey_batch: 256,
             verify_batch: 1_000,
+            anchor_every: Duration::from_secs(1),
+            anchors_max: 32,
         }
     }
 }
@@ -87,6 +95,7 @@ pub struct SqlStore {
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) installation: Installation,
     pub(super) vault: Vault,
+    pub(super) seen: Seen,
 }
 
 impl SqlStore {

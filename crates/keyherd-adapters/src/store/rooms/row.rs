@@ -2,7 +2,7 @@
 //!
 //! Owns the columns' names and words. What does not read is damage, and is said so: never a default.
 
-use keyherd_core::audit::Entry;
+use keyherd_core::audit::{Anchors, Entry};
 use keyherd_core::credential::{
     Backoff, Block, Chain, Claim, Client, Cooldown, Credential, Kind, Loaded, Purpose, Tokens, Trouble,
     Uncertain, Verdict, VerdictReason,
@@ -210,8 +210,14 @@ pub(super) fn entry(row: &Row) -> Result<Entry, Fault> {
         actor: row.try_get("actor")?,
         subject: row.try_get("subject")?,
         detail: row.try_get("detail")?,
+        anchors: anchors(row)?,
         hash: bytes32(row, "hash")?,
     })
+}
+
+fn anchors(row: &Row) -> Result<Option<Anchors>, Fault> {
+    let Some(bytes) = row.try_get::<Option<&[u8]>>("anchors")? else { return Ok(None) };
+    Anchors::from_bytes(bytes).map(Some).ok_or_else(|| unreadable("anchors"))
 }
 
 pub(super) fn event(row: &Row) -> Result<StoredEvent, Fault> {

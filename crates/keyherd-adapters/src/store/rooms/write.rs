@@ -3,12 +3,15 @@
 //! Owns the rule that nothing is committed without them, and where an entry stands in its lane's chain. Entries and
 //! events are run last, with the commit.
 
-use keyherd_core::audit::{Entry, Link, Note};
-use keyherd_core::ids::ChainId;
+use std::collections::HashMap;
+
+use keyherd_core::audit::{Anchors, Entry, Link, TextNote};
+use keyherd_core::ids::{ChainId, OwnerId};
 use keyherd_core::ports::store::{Event, Record};
 
 use super::SqlStore;
 use super::row::{bytes32, key_in_force, unsigned};
+use super::seen::Look;
 use crate::store::engine::{Kind, Transaction};
 use crate::store::fault::Fault;
 use crate::store::sql;
@@ -21,6 +24,10 @@ pub(in crate::store) struct Write<'a> {
     /// The lane's end before this transaction's entries.
     before: Option<Link>,
     last: Vec<Statement>,
+    /// The chain's end as this transaction's entries leave it.
+    end: Option<Link>,
+    /// What its entries tell of other chains.
+    look: Option<Look>,
 }
 
 impl SqlStore {
@@ -42,7 +49,7 @@ impl SqlStore {
     pub(super) async fn begin(&self, kind: Kind) -> Result<Write<'_>, Fault> {
         let mut transaction = self.engine.begin(kind).await?;
         let before = transaction.lane().end;
-        Ok(Write { store: self, transaction, before, last: Vec::new() })
+        Ok(Write { store: self, transaction, before, last: Vec::new(), end: None, look: None })
     }
 
     /// Under the key that is in force while the transaction lasts.
@@ -103,7 +110,7 @@ impl Write<'_> {
 
     /// Ends the transaction with what was done and who is told.
     pub(super) async fn commit(mut self, record: Record) -> Result<(), Fault> {
-        self.note(&record.note).await?;
+        self.note(record.note).await?;
         if let Some(event) = record.event {
             self.tell(event);
         }
@@ -111,8 +118,22 @@ impl Write<'_> {
     }
 
     /// Ends the transaction without a word: for housekeeping, and for entries that stand for themselves.
-    pub(in crate::store) async fn commit_silently(self) -> Result<(), Fault> {
-        self.transaction.commit(grouped(self.last)).await
+    pub(in crate::store) async fn commit_silently(mut self) -> Result<(), Fault> {
+        if let Some(end) = self.end {
+            let chain = self.transaction.lane().chain;
+            let head = query(sql::AUDIT_HEAD)
+                .bind(chain.as_i64())
+                .bind(i64::try_from(end.place).unwrap_or(i64::MAX))
+                .bind(end.hash.to_vec())
+                .bind(self.store.installation.audit.seal(chain, &end).to_vec())
+                .bind(self.store.clock.now().as_millis());
+            self.last.push(head);
+        }
+        self.transaction.commit(self.last).await?;
+        if let Some(look) = self.look {
+            self.store.seen.told(look);
+        }
+        Ok(())
     }
 
     /// Nothing was to be changed.
@@ -122,35 +143,72 @@ impl Write<'_> {
     }
 
     /// Writes an audit entry as the next link of this lane's chain.
-    pub(super) async fn note(&mut self, note: &Note) -> Result<(), Fault> {
-        let end = self.end().await?;
+    pub(super) async fn note(&mut self, note: impl Into<TextNote>) -> Result<(), Fault> {
+        let entry = self.link(note.into()).await?;
+        self.last.push(insert(sql::AUDIT, [entry]));
+        Ok(())
+    }
+
+    /// Writes many, by as few statements as there are for that; for transactions that have no other entries.
+    pub(super) async fn notes(&mut self, notes: &[TextNote]) -> Result<(), Fault> {
+        let mut notes = notes.iter().cloned();
+        for (entries, text) in &*sql::AUDIT_MANY {
+            while notes.len() >= *entries {
+                let mut linked = Vec::with_capacity(*entries);
+                for note in notes.by_ref().take(*entries) {
+                    linked.push(self.link(note).await?);
+                }
+                self.execute(insert(text, linked)).await?;
+            }
+        }
+        for note in notes {
+            self.note(note).await?;
+        }
+        Ok(())
+    }
+
+    async fn link(&mut self, note: TextNote) -> Result<Entry, Fault> {
+        let (end, anchors) = self.end().await?;
         let mut entry = Entry {
             seq: 0,
             chain: self.transaction.lane().chain,
             place: end.place + 1,
             at: self.store.clock.now(),
             action: note.action.to_owned(),
-            actor: note.actor.0.clone(),
-            subject: note.subject.clone(),
-            detail: note.detail.to_string(),
+            actor: note.actor.0,
+            subject: note.subject,
+            detail: note.detail,
+            anchors,
             hash: [0; 32],
         };
         entry.hash = self.store.installation.audit.hash(&end.hash, &entry);
-        self.transaction.lane().end = Some(Link { place: entry.place, hash: entry.hash });
-        self.last.push(insert(entry));
-        Ok(())
+        self.end = Some(Link { place: entry.place, hash: entry.hash });
+        self.transaction.lane().end = self.end;
+        Ok(entry)
     }
 
-    /// Read inside the transaction, where it is not known.
-    async fn end(&mut self) -> Result<Link, Fault> {
-        let lane = *self.transaction.lane();
-        if let Some(end) = lane.end {
-            return Ok(end);
+    /// The chain's end, and what the next entry tells of other chains. Read inside the transaction, where the one is not
+    /// known or the other is due.
+    async fn end(&mut self) -> Result<(Link, Option<Anchors>), Fault> {
+        let (lane, store, now) = (*self.transaction.lane(), self.store, self.store.clock.uptime());
+        let is_due = self.look.is_none() && store.seen.is_due(now, store.bounds.anchor_every);
+        if let Some(end) = lane.end.filter(|_| !is_due) {
+            return Ok((end, None));
         }
-        match self.first(query(sql::AUDIT_END).bind(lane.chain.as_i64())).await? {
-            None => Ok(Link::default()),
-            Some(row) => Ok(Link { place: unsigned(&row, "place")?, hash: bytes32(&row, "hash")? }),
+        let look = query(sql::AUDIT_SEEN).bind(lane.chain.as_i64()).bind(store.bounds.anchors_max);
+        let (mut own, mut others) = (Link::default(), HashMap::new());
+        for row in self.fetch(look).await? {
+            let end = Link { place: unsigned(&row, "place")?, hash: bytes32(&row, "hash")? };
+            match OwnerId::from_i64(row.try_get("chain")?) {
+                chain if chain == lane.chain => own = end,
+                chain => drop(others.insert(chain, end)),
+            }
         }
+        let look = Look::new(others, now);
+        let (end, anchors) = (lane.end.unwrap_or(own), store.seen.new_in(&look));
+        self.look = Some(look);
+        // A chain's first entry says that it is one of those that see others, also where there are none.
+        Ok((end, Some(anchors).filter(|anchors| end.place == 0 || !anchors.is_empty())))
     }
 
     fn tell(&mut self, event: Event) {
@@ -164,37 +222,17 @@ impl Write<'_> {
     }
 }
 
-/// Entries that follow each other, many in one statement: a statement costs more than a row.
-fn grouped(statements: Vec<Statement>) -> Vec<Statement> {
-    if statements.len() < sql::AUDIT_ROWS {
-        return statements;
-    }
-    let mut grouped: Vec<Statement> = Vec::with_capacity(statements.len());
-    let mut run = Vec::with_capacity(sql::AUDIT_ROWS);
-    for statement in statements {
-        if statement.sql != sql::AUDIT.into() {
-            grouped.append(&mut run);
-            grouped.push(statement);
-            continue;
-        }
-        run.push(statement);
-        if run.len() == sql::AUDIT_ROWS {
-            let values = run.drain(..).flat_map(|statement| statement.values).collect();
-            grouped.push(Statement { sql: sql::AUDIT_MANY.as_str().into(), values });
-        }
-    }
-    grouped.append(&mut run);
-    grouped
-}
-
-fn insert(entry: Entry) -> Statement {
-    query(sql::AUDIT)
-        .bind(entry.chain.as_i64())
-        .bind(i64::try_from(entry.place).unwrap_or(i64::MAX))
-        .bind(entry.at.as_millis())
-        .bind(entry.action)
-        .bind(entry.actor)
-        .bind(entry.subject)
-        .bind(entry.detail)
-        .bind(entry.hash.to_vec())
+fn insert(text: &'static str, entries: impl IntoIterator<Item = Entry>) -> Statement {
+    entries.into_iter().fold(query(text), |insert, entry| {
+        insert
+            .bind(entry.chain.as_i64())
+            .bind(i64::try_from(entry.place).unwrap_or(i64::MAX))
+            .bind(entry.at.as_millis())
+            .bind(entry.action)
+            .bind(entry.actor)
+            .bind(entry.subject)
+            .bind(entry.detail)
+            .bind(entry.anchors.map(|anchors| anchors.to_bytes()))
+            .bind(entry.hash.to_vec())
+    })
 }

@@ -1,33 +1,40 @@
 //! Statements on the audit log, the outbox, and the installation with its keys.
 
-use std::fmt::Write;
 use std::sync::LazyLock;
 
 use crate::store::statement::Sql;
 
-pub(in crate::store) const AUDIT: &str = "INSERT INTO audit (chain, place, at, action, actor, subject, detail, hash) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+pub(in crate::store) const AUDIT: &str = "INSERT INTO audit (chain, place, at, action, actor, subject, detail, anchors, hash) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
-/// So many entries are one statement where there are as many. Not more: a parameter's name is looked for among all of its
-/// statement's.
-pub(in crate::store) const AUDIT_ROWS: usize = 16;
+/// The same for so many entries at once, more first. Few texts, so that each stays prepared; and not long ones: a parameter's
+/// name is looked for among all of its statement's.
+pub(in crate::store) static AUDIT_MANY: LazyLock<[(usize, String); 2]> =
+    LazyLock::new(|| [16, 4].map(|entries| (entries, repeated(AUDIT, entries))));
 
-/// The same for so many entries, one after the other.
-pub(in crate::store) static AUDIT_MANY: LazyLock<String> = LazyLock::new(|| {
-    let mut text = AUDIT.to_owned();
-    for row in 1..AUDIT_ROWS {
-        let values: Vec<_> = (1..=8).map(|value| format!("${}", 8 * row + value)).collect();
-        let _ = write!(text, ", ({})", values.join(", "));
-    }
-    text
-});
+/// An insertion's text with its values repeated for that many rows.
+fn repeated(insert: &str, rows: usize) -> String {
+    let (head, values) = insert.split_once("VALUES ").unwrap_or((insert, ""));
+    let columns = values.matches('$').count();
+    let row = |row| (1..=columns).map(|column| format!("${}", row * columns + column)).collect::<Vec<_>>();
+    let rows: Vec<_> = (0..rows).map(|number| format!("({})", row(number).join(", "))).collect();
+    format!("{head}VALUES {}", rows.join(", "))
+}
 
-pub(in crate::store) const AUDIT_END: &str = "SELECT place, hash FROM audit_heads WHERE chain = $1";
+/// A chain's own end, and the `$2` ends of others that moved last.
+pub(in crate::store) const AUDIT_SEEN: &str = "SELECT chain, place, hash FROM audit_heads WHERE chain = $1 UNION ALL \
+     SELECT chain, place, hash FROM (SELECT chain, place, hash FROM audit_heads WHERE chain <> $1 \
+     ORDER BY at DESC LIMIT $2) AS others";
 
-pub(in crate::store) const AUDIT_ENTRIES: &str = "SELECT seq, chain, place, at, action, actor, subject, detail, hash FROM audit \
+/// What a transaction's last entry makes of its chain's end.
+pub(in crate::store) const AUDIT_HEAD: &str = "INSERT INTO audit_heads (chain, place, hash, seal, at) \
+     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (chain) DO UPDATE SET \
+     place = excluded.place, hash = excluded.hash, seal = excluded.seal, at = excluded.at";
+
+pub(in crate::store) const AUDIT_ENTRIES: &str = "SELECT seq, chain, place, at, action, actor, subject, detail, anchors, hash FROM audit \
      WHERE seq > $1 ORDER BY seq LIMIT $2";
 
-pub(in crate::store) const AUDIT_TAIL: &str = "SELECT seq, chain, place, at, action, actor, subject, detail, hash FROM audit \
+pub(in crate::store) const AUDIT_TAIL: &str = "SELECT seq, chain, place, at, action, actor, subject, detail, anchors, hash FROM audit \
      ORDER BY seq DESC LIMIT $1";
 
 pub(in crate::store) const EVENT: &str =
@@ -40,10 +47,10 @@ pub(in crate::store) const EVENTS: &str =
 
 /// The recorded ends of the audit log's chains, each with the log's own last number.
 pub(in crate::store) const AUDIT_ENDS: Sql = Sql {
-    sqlite: "SELECT s.seq AS last, h.chain, h.place, h.hash FROM sqlite_sequence s \
+    sqlite: "SELECT s.seq AS last, h.chain, h.place, h.hash, h.seal FROM sqlite_sequence s \
          LEFT JOIN audit_heads h ON TRUE WHERE s.name = 'audit'",
     // Its sequence counts what was never committed; the heads alone say what must be there.
-    postgres: "SELECT m.last, h.chain, h.place, h.hash FROM (SELECT COALESCE(MAX(seq), 0) AS last FROM audit) m \
+    postgres: "SELECT m.last, h.chain, h.place, h.hash, h.seal FROM (SELECT COALESCE(MAX(seq), 0) AS last FROM audit) m \
          LEFT JOIN audit_heads h ON TRUE",
 };
 
@@ -93,3 +100,15 @@ pub(in crate::store) const COUNTS: &str = "SELECT (SELECT COUNT(*) FROM credenti
      (SELECT COUNT(*) FROM chains) AS chains, (SELECT COUNT(*) FROM clients) AS clients, \
      (SELECT COUNT(*) FROM audit) AS audit, (SELECT COUNT(*) FROM events) AS events, \
      (SELECT COUNT(*) FROM chains WHERE claim_id IS NOT NULL) AS claims";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_repeated() {
+        let insert = "INSERT INTO t (a, b) VALUES ($1, $2)";
+        assert_eq!(repeated(insert, 1), insert);
+        assert_eq!(repeated(insert, 3), "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4), ($5, $6)");
+    }
+}

@@ -26,6 +26,7 @@ use super::schema::{SCHEMA_VERSION, Stamp, migrate, stamp};
 use super::{SqliteOptions, SqliteStore};
 use crate::store::SqlStore;
 use crate::store::rooms::installation::{Sealed, Unopened, install};
+use crate::store::rooms::seen::Seen;
 use crate::store::sql;
 use crate::store::statement::{Row, query};
 
@@ -157,6 +158,7 @@ impl SqliteStore {
             entropy: given.entropy,
             installation,
             vault,
+            seen: Seen::default(),
         });
         if rooms.vault.keyring().sealing() != sealed.key_id {
             rooms.told(rooms.take_over(sealed.key_id).await)?;

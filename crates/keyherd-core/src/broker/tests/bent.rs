@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::*;
-use crate::audit::{Entry, Note};
+use crate::audit::{Entry, Note, TextNote};
 use crate::broker::{Broker, Ports};
 use crate::credential::{Chain, Client, Cooldown, Loaded};
 use crate::fakes::MemoryStore;
@@ -336,6 +336,10 @@ impl ProfileStore for BentStore {
 impl AuditStore for BentStore {
     async fn append(&self, note: Note) -> Result<(), StoreError> {
         self.inner.append(note).await
+    }
+
+    async fn append_all(&self, notes: &[TextNote]) -> Result<(), StoreError> {
+        self.inner.append_all(notes).await
     }
 
     async fn entries(&self, after: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{MemoryStore, audit_key, unavailable};
-use crate::audit::{Entry, Note, Verifier};
+use crate::audit::{Entry, Note, TextNote, Verifier};
 use crate::ports::StoreError;
 use crate::ports::store::{AuditStore, EventStore, StoredEvent, Verified};
 use crate::time::Timestamp;
@@ -29,6 +29,13 @@ impl AuditStore for MemoryStore {
         Ok(())
     }
 
+    async fn append_all(&self, notes: &[TextNote]) -> Result<(), StoreError> {
+        self.read(|_| ())?;
+        let mut rows = self.shared.lock();
+        notes.iter().for_each(|note| self.enter(&mut rows, note.clone()));
+        Ok(())
+    }
+
     async fn entries(&self, after: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {
         self.read(|rows| rows.audit.iter().filter(|entry| entry.seq > after).take(limit).cloned().collect())
     }
@@ -41,7 +48,8 @@ impl AuditStore for MemoryStore {
         self.read(|rows| {
             let mut verifier = Verifier::new(audit_key(), []);
             let checked = rows.audit.iter().try_for_each(|entry| verifier.take(entry));
-            let checked = checked.and_then(|()| verifier.finish(rows.ends.clone()));
+            let checked = checked
+                .and_then(|()| verifier.finish(rows.ends.iter().map(|(chain, end)| (*chain, (*end).into()))));
             Verified { entries: rows.audit.len() as u64, broken: checked.err() }
         })
     }

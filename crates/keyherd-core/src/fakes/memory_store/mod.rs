@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use crate::agent::Agent;
-use crate::audit::{ChainKey, Entry, Link, Note};
+use crate::audit::{ChainKey, Entry, Link, TextNote};
 use crate::binding::Binding;
 use crate::credential::{Block, Chain, ClientChoice, Credential, Holder};
 use crate::ids::{ChainId, CredentialId, Name, OwnerId};
@@ -248,7 +248,8 @@ impl MemoryStore {
         self.enter(rows, record.note);
     }
 
-    fn enter(&self, rows: &mut Rows, note: Note) {
+    fn enter(&self, rows: &mut Rows, note: impl Into<TextNote>) {
+        let note = note.into();
         let end = rows.ends.get(&self.owner).copied().unwrap_or_default();
         let mut entry = Entry {
             seq: rows.audit.last().map_or(0, |entry| entry.seq) + 1,
@@ -258,7 +259,8 @@ impl MemoryStore {
             action: note.action.to_owned(),
             actor: note.actor.0,
             subject: note.subject,
-            detail: note.detail.to_string(),
+            detail: note.detail,
+            anchors: None,
             hash: [0; 32],
         };
         entry.hash = audit_key().hash(&end.hash, &entry);

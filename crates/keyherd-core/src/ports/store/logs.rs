@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::StoreError;
-use crate::audit::{Broken, Entry, Note};
+use crate::audit::{Broken, Entry, Note, TextNote};
 use crate::ids::ChainId;
 use crate::time::Timestamp;
 
@@ -64,14 +64,8 @@ pub trait AuditStore: Send + Sync + 'static {
     /// Writes an entry that stands for itself, such as a refused attempt.
     async fn append(&self, note: Note) -> Result<(), StoreError>;
 
-    /// Writes entries that stand for themselves, in this order: all of them, or none. Where a store has no better way, one
-    /// by one, and an error may leave the first ones written.
-    async fn append_all(&self, notes: &[Note]) -> Result<(), StoreError> {
-        for note in notes {
-            self.append(note.clone()).await?;
-        }
-        Ok(())
-    }
+    /// Writes entries that stand for themselves, in this order: all of them, or none.
+    async fn append_all(&self, notes: &[TextNote]) -> Result<(), StoreError>;
 
     /// Entries after `after`, in order.
     async fn entries(&self, after: i64, limit: usize) -> Result<Vec<Entry>, StoreError>;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::report::{Row, play_all};
-use super::stage::{CONFIG, STEPS, Stage, Step, TAKEOVER_MAX, since, verify_audit};
+use super::stage::{CONFIG, STEPS, Stage, Step, TAKEOVER_MAX, WRITTEN, since, verify_audit};
 use super::tally::all;
 use crate::running::{Running, now};
 use crate::sandbox::Ran;
@@ -40,7 +40,8 @@ impl Death {
 
 #[test]
 fn a_command_dies_while_it_refreshes() {
-    let cases: Vec<_> = STEPS.into_iter().flat_map(|step| Death::ALL.map(|death| (step, death))).collect();
+    let cases: Vec<_> =
+        STEPS.into_iter().chain([WRITTEN]).flat_map(|step| Death::ALL.map(|death| (step, death))).collect();
     let title = "A command dies; the token has ended";
     play_all("1-command.md", title, LANES, &cases, |(step, death)| play(step, *death));
 }

@@ -44,6 +44,10 @@ pub(super) const STEPS: [Step; 8] = [
     step("published", false, 1, 1),
 ];
 
+/// The answer is in its file, and not in its place. Where others could only find it in Redis they find nothing: this is of
+/// one machine.
+pub(super) const WRITTEN: Step = step("written", true, 1, 1);
+
 const fn step(point: &'static str, is_claimed: bool, calls_before: usize, calls_after: usize) -> Step {
     Step { point, is_claimed, calls_before, calls_after, is_lost: false }
 }

@@ -109,7 +109,7 @@ const HOT: [Sql; 56] = [
     same(sql::EVENTS_TRIM),
     same(sql::AUDIT_ENTRIES),
     same(sql::AUDIT_TAIL),
-    same(sql::AUDIT_END),
+    same(sql::AUDIT_SEEN),
     same(sql::CLAIMED_BEFORE),
     sql::LOADED_MEMBERS,
     same(sql::POOL),

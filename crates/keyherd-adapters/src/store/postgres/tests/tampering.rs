@@ -1,5 +1,8 @@
 //! Someone who can write to the database but has no key: what was moved does not open, and an edited log is found.
 
+use std::time::Duration;
+
+use async_trait::async_trait;
 use keyherd_core::audit::Broken;
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{
@@ -7,6 +10,7 @@ use keyherd_core::ports::store::{
 };
 
 use super::bed::{Bed, create, name, note, record, refresh};
+use crate::store::forgery::{FORGERIES, Forge, is_found, what_nobody_has_seen};
 use crate::store::postgres::PostgresStore;
 
 /// What an expression gives for the chain of one credential, to be put into the chain of another one.
@@ -76,7 +80,7 @@ async fn clients_and_profiles_do_not_open_under_other_names() {
 
 /// Two processes' entries in turns.
 async fn check_log(damage: &str, expected: impl Fn(&Broken) -> bool) {
-    let bed = Bed::new().await;
+    let bed = looking().await;
     let (one, two) = (bed.store().await, bed.store().await);
     for _ in 0..3 {
         one.append(note("one")).await.unwrap();
@@ -96,10 +100,45 @@ async fn an_edited_log_is_found() {
     .await;
     check_log("UPDATE audit SET at = at + 1 WHERE seq = 2", |broken| *broken == Broken::Edited { seq: 2 })
         .await;
-    check_log("DELETE FROM audit WHERE seq = 3", |broken| *broken == Broken::Gap { seq: 5 }).await;
+    check_log("DELETE FROM audit WHERE seq = 3", |broken| *broken == Broken::Unseen { seq: 4 }).await;
+    check_log("DELETE FROM audit WHERE seq IN (3, 4)", |broken| *broken == Broken::Gap { seq: 5 }).await;
     check_log("DELETE FROM audit WHERE seq > 4", |broken| matches!(broken, Broken::Truncated { .. })).await;
     check_log("DELETE FROM audit_heads", |broken| matches!(broken, Broken::Truncated { .. })).await;
     let swap = "UPDATE audit SET seq = 100 WHERE seq = 3; UPDATE audit SET seq = 3 WHERE seq = 5; \
                 UPDATE audit SET seq = 5 WHERE seq = 100";
     check_log(&format!("ALTER TABLE audit ALTER seq DROP IDENTITY; {swap}"), |_| true).await;
+}
+
+#[async_trait]
+impl Forge for Bed {
+    async fn meddle(&self, sql: &str) {
+        Bed::meddle(self, sql).await;
+    }
+
+    fn renumbering(&self) -> &'static str {
+        ""
+    }
+}
+
+/// Where processes look at each other with every entry.
+async fn looking() -> Bed {
+    let mut bed = Bed::new().await;
+    bed.bounds.anchor_every = Duration::ZERO;
+    bed
+}
+
+#[tokio::test]
+async fn forgeries_are_found() {
+    for number in 0..FORGERIES {
+        let bed = looking().await;
+        let (one, two) = (bed.store().await, bed.store().await);
+        is_found(&bed, number, &one, &two).await;
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_has_seen_is_not_found() {
+    let bed = looking().await;
+    let (one, two) = (bed.store().await, bed.store().await);
+    what_nobody_has_seen(&bed, &one, &two).await;
 }

@@ -1,9 +1,13 @@
 //! The audit log under someone who can write the file but has no key.
 
+use std::time::Duration;
+
+use async_trait::async_trait;
 use keyherd_core::audit::Broken;
 use keyherd_core::ports::store::{AuditStore, Verified};
 
 use super::bed::{Bed, meddle, note, outside};
+use crate::store::forgery::{FORGERIES, Forge, is_found, what_nobody_has_seen};
 use crate::store::sqlite::SqliteStore;
 
 /// Two processes' entries in turns: odd numbers by the first, even ones by the second.
@@ -74,4 +78,87 @@ async fn an_added_entry_is_found() {
     let add = "INSERT INTO audit (chain, place, at, action, actor, subject, detail, hash) \
                SELECT chain, place + 1, at, action, actor, subject, detail, hash FROM audit WHERE seq = 6";
     check(add, Some(Broken::Edited { seq: 7 })).await;
+}
+
+/// The file, opened by one of its stores.
+struct File(SqliteStore);
+
+#[async_trait]
+impl Forge for File {
+    async fn meddle(&self, sql: &str) {
+        outside(&self.0, sqlx::AssertSqlSafe(sql.to_owned())).await;
+    }
+
+    fn renumbering(&self) -> &'static str {
+        "CREATE TABLE kept AS SELECT * FROM audit ORDER BY seq; DELETE FROM audit; \
+         UPDATE sqlite_sequence SET seq = 0 WHERE name = 'audit'; \
+         INSERT INTO audit (chain, place, at, action, actor, subject, detail, hash, anchors) \
+         SELECT chain, place, at, action, actor, subject, detail, hash, anchors FROM kept ORDER BY seq"
+    }
+}
+
+/// Two processes that look at each other with every entry.
+async fn looking() -> (Bed, File, SqliteStore) {
+    let mut bed = Bed::new();
+    bed.options.bounds.store.anchor_every = Duration::ZERO;
+    let (one, two) = (bed.store().await, bed.store().await);
+    (bed, File(one), two)
+}
+
+#[tokio::test]
+async fn forgeries_are_found() {
+    for number in 0..FORGERIES {
+        let (_bed, file, two) = looking().await;
+        is_found(&file, number, &file.0, &two).await;
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_has_seen_is_found_when_its_process_goes_on() {
+    let (_bed, file, two) = looking().await;
+    what_nobody_has_seen(&file, &file.0, &two).await;
+    two.append(note("later")).await.unwrap();
+    assert!(
+        matches!(file.0.verify().await.unwrap().broken, Some(Broken::Gap { .. })),
+        "it knows where it was"
+    );
+}
+
+/// How many other chains each entry tells of: two processes' in turns, then one of the second's again.
+async fn told(every: Duration) -> Vec<Option<usize>> {
+    let mut bed = Bed::new();
+    bed.options.bounds.store.anchor_every = every;
+    let (one, two) = (bed.store().await, bed.store().await);
+    for _ in 0..2 {
+        one.append(note("one")).await.unwrap();
+        two.append(note("two")).await.unwrap();
+    }
+    two.append(note("two")).await.unwrap();
+    assert_eq!(two.verify().await, Ok(Verified { entries: 5, broken: None }));
+    let entries = one.entries(0, 10).await.unwrap();
+    entries.iter().map(|entry| entry.anchors.as_ref().map(|told| told.iter().count())).collect()
+}
+
+#[tokio::test]
+async fn entries_tell_of_others_where_there_is_something_new() {
+    assert_eq!(told(Duration::ZERO).await, [Some(0), Some(1), Some(1), Some(1), None]);
+    let first_ones = told(Duration::from_secs(3_600)).await;
+    assert_eq!(first_ones, [Some(0), Some(1), None, None, None], "a chain's first entry, and then so often");
+}
+
+#[tokio::test]
+async fn a_process_of_one_entry_has_seen_the_one_before() {
+    let bed = Bed::new();
+    for _ in 0..3 {
+        let store = bed.store().await;
+        store.append(note("done")).await.unwrap();
+        store.close().await;
+    }
+    let store = bed.store().await;
+    let ends: Vec<_> = store.entries(0, 10).await.unwrap();
+    meddle(&store, "DELETE FROM audit_heads WHERE chain = (SELECT chain FROM audit WHERE seq = 2)").await;
+    let file = File(store);
+    file.meddle(&format!("DELETE FROM audit WHERE seq = 2; {}", file.renumbering())).await;
+    assert_eq!(ends.len(), 3);
+    assert_eq!(file.0.verify().await.unwrap().broken, Some(Broken::Unseen { seq: 2 }));
 }

@@ -3,7 +3,7 @@
 /// Passes the named place.
 #[cfg(not(feature = "crash-points"))]
 #[inline(always)]
-pub(crate) fn point(_name: &'static str) {}
+pub fn point(_name: &'static str) {}
 
 /// Passes the named place: dies there when `KEYHERD_CRASH_AT` is its name, stalls for ever when it is `NAME:stall`
 /// (so that a test can stop or kill the process from outside), and until a file is there when it is `NAME:until:FILE`
@@ -13,7 +13,7 @@ pub(crate) fn point(_name: &'static str) {}
     clippy::disallowed_methods,
     reason = "a test-only feature that must work in any process, wired or not"
 )]
-pub(crate) fn point(name: &'static str) {
+pub fn point(name: &'static str) {
     let Ok(wanted) = std::env::var("KEYHERD_CRASH_AT") else { return };
     if wanted == name {
         std::process::abort();

@@ -1,0 +1,86 @@
+//! What this process's audit entries have seen of other chains: taken into an entry now and then, never written by itself.
+//!
+//! Owns when it is looked again, and what was told already. A look is one statement in a transaction that writes anyway;
+//! who writes nothing looks at nothing.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use keyherd_core::audit::{Anchor, Anchors, Link};
+use keyherd_core::ids::OwnerId;
+
+/// The ends of other chains, as this process's entries have told them last.
+#[derive(Default)]
+pub(in crate::store) struct Seen(Mutex<Told>);
+
+#[derive(Default)]
+struct Told {
+    ends: HashMap<OwnerId, Link>,
+    /// When it was looked, by the clock that counts from the process's start.
+    looked_at: Option<Duration>,
+}
+
+/// A look at the ends of other chains.
+#[derive(Debug, Clone)]
+pub(super) struct Look {
+    ends: HashMap<OwnerId, Link>,
+    at: Duration,
+}
+
+impl Look {
+    pub(super) fn new(ends: HashMap<OwnerId, Link>, at: Duration) -> Self {
+        Self { ends, at }
+    }
+}
+
+impl Seen {
+    /// Whether the last look is that old.
+    pub(super) fn is_due(&self, now: Duration, every: Duration) -> bool {
+        let looked_at = self.0.lock().unwrap_or_else(PoisonError::into_inner).looked_at;
+        looked_at.is_none_or(|at| now.saturating_sub(at) >= every)
+    }
+
+    /// What of a look was not told yet.
+    pub(super) fn new_in(&self, look: &Look) -> Anchors {
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = look.ends.iter().filter(|(chain, end)| told.ends.get(chain) != Some(end));
+        Anchors::new(new.map(|(chain, end)| Anchor::new(*chain, end)))
+    }
+
+    /// It was told, by an entry that is committed.
+    pub(super) fn told(&self, look: Look) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *told = Told { ends: look.ends, looked_at: Some(look.at) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(ends: &[(i64, u64)], at: u64) -> Look {
+        let ends = ends
+            .iter()
+            .map(|(chain, place)| (OwnerId::from_i64(*chain), Link { place: *place, hash: [1; 32] }));
+        Look::new(ends.collect(), Duration::from_millis(at))
+    }
+
+    #[test]
+    fn only_what_is_new_is_told_and_only_so_often() {
+        let (seen, every) = (Seen::default(), Duration::from_secs(1));
+        assert!(seen.is_due(Duration::ZERO, every));
+        let first = look(&[(1, 5), (2, 7)], 100);
+        assert_eq!(seen.new_in(&first).iter().count(), 2);
+        assert_eq!(seen.new_in(&first).iter().count(), 2, "it was not committed");
+        seen.told(first);
+        assert!(!seen.is_due(Duration::from_millis(1_099), every));
+        assert!(seen.is_due(Duration::from_millis(1_100), every));
+        let second = look(&[(1, 5), (2, 8), (3, 1)], 1_100);
+        let new: Vec<_> = seen.new_in(&second).iter().map(|anchor| anchor.chain.as_i64()).collect();
+        assert_eq!(new.len(), 2);
+        assert!(!new.contains(&1));
+        seen.told(second);
+        assert!(seen.new_in(&look(&[(2, 8)], 2_100)).is_empty());
+    }
+}
