@@ -8,9 +8,10 @@
 //! Never runs outside the upgrade's lock.
 
 mod approvals;
+mod channels;
 
 /// The schema this program works on: the same numbers as SQLite's.
-pub const SCHEMA_VERSION: i64 = 6;
+pub const SCHEMA_VERSION: i64 = 7;
 
 /// What a program knows of schemas.
 #[derive(Debug, Clone, Copy)]
@@ -25,11 +26,11 @@ pub(super) struct Schema {
 
 /// This program's. Programs that know nothing of pools would give their names away, and remove their members; those
 /// that know nothing of agents and bindings would remove what these are of; those that know nothing of rules would hold to
-/// none.
+/// none; those that know nothing of channels would announce nothing, and seal no channel anew with the other rows.
 pub(super) const SCHEMA: Schema = Schema {
     version: SCHEMA_VERSION,
-    oldest: 6,
-    migrations: &[(3, V3), (4, V4), (5, V5), (6, approvals::RULES_AND_APPROVALS)],
+    oldest: 7,
+    migrations: &[(3, V3), (4, V4), (5, V5), (6, approvals::RULES_AND_APPROVALS), (7, channels::CHANNELS)],
 };
 
 /// What the fences raise.
