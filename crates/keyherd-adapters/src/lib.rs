@@ -4,6 +4,7 @@
 //! name a door.
 
 pub mod coordinator;
+pub mod courier;
 pub mod durable;
 pub mod journal;
 pub mod postgres;

@@ -1,6 +1,6 @@
-//! What went wrong with rules and approvals, as problems.
+//! What went wrong with rules, approvals and channels, as problems.
 
-use keyherd_core::broker::{AnswerError, AskError, RuleError};
+use keyherd_core::broker::{AnswerError, AskError, ChannelError, RuleError};
 
 use crate::problem::{Code, Problem};
 
@@ -27,6 +27,18 @@ impl From<AskError> for Problem {
             | AskError::Stopping => Self::new(Code::Busy, error.to_string()).retry_after(RETRY),
             AskError::Store(_) => Self::new(Code::StoreUnavailable, error.to_string()),
         }
+    }
+}
+
+impl From<ChannelError> for Problem {
+    fn from(error: ChannelError) -> Self {
+        let code = match &error {
+            ChannelError::NotFound(_) => Code::NotFound,
+            ChannelError::Bad(_) => Code::InvalidRequest,
+            ChannelError::Conflict { .. } => Code::Conflict,
+            ChannelError::Store(_) => Code::StoreUnavailable,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

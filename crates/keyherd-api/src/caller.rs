@@ -13,7 +13,7 @@ use keyherd_core::agent::Agent;
 use keyherd_core::approval::Approval;
 use keyherd_core::audit::Actor;
 use keyherd_core::broker::Broker;
-use keyherd_core::ids::Name;
+use keyherd_core::ids::{ApprovalId, Name};
 use keyherd_core::secret::Secret;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -36,6 +36,13 @@ pub enum Caller {
     Admin,
     /// A program, which may use what it was allowed.
     Agent(Arc<Agent>),
+    /// A channel's other side, which may answer that one approval.
+    Ticket {
+        /// As the audit log names it.
+        actor: Actor,
+        /// Which one.
+        approval: ApprovalId,
+    },
 }
 
 impl Callers {
@@ -53,6 +60,19 @@ impl Callers {
     /// Who shows this request's bearer token (RFC 6750, section 2.1).
     pub(crate) async fn recognise(&self, headers: &HeaderMap, broker: &Broker) -> Result<Caller, Problem> {
         self.whose(shown_bearer(headers).ok_or_else(no_token)?, broker).await
+    }
+
+    /// The same, where a channel's other side may come with its ticket.
+    pub(crate) async fn recognise_or_ticket(
+        &self,
+        headers: &HeaderMap,
+        broker: &Broker,
+    ) -> Result<Caller, Problem> {
+        let token = shown_bearer(headers).ok_or_else(no_token)?;
+        match broker.of_ticket(token).await? {
+            Some((actor, approval)) => Ok(Caller::Ticket { actor, approval }),
+            None => self.whose(token, broker).await,
+        }
     }
 
     /// The same for a door behind this one, whose clients may know of no bearers: then the key stands in `x-api-key`.
@@ -87,6 +107,7 @@ impl Caller {
         match self {
             Self::Admin => Actor::new("admin"),
             Self::Agent(agent) => agent.actor(),
+            Self::Ticket { actor, .. } => actor.clone(),
         }
     }
 
@@ -96,6 +117,8 @@ impl Caller {
         match self {
             Self::Admin => Ok(()),
             Self::Agent(_) if is_for_agents(method, path) => Ok(()),
+            Self::Ticket { approval, .. } if is_answer_to(*approval, method, path) => Ok(()),
+            Self::Ticket { .. } => Err(not_for_tickets()),
             Self::Agent(agent) => Err(Problem::new(
                 Code::Denied,
                 format!(
@@ -110,7 +133,11 @@ impl Caller {
     /// Whether they may have tokens of that credential or pool themselves, and report on them. Who may not is not told
     /// whether it exists.
     pub(crate) fn may_fetch(&self, name: &str) -> Result<(), Problem> {
-        let Self::Agent(agent) = self else { return Ok(()) };
+        let agent = match self {
+            Self::Admin => return Ok(()),
+            Self::Ticket { .. } => return Err(not_for_tickets()),
+            Self::Agent(agent) => agent,
+        };
         if !agent.may_fetch_tokens {
             let detail = format!(
                 "agent '{}' may not have tokens themselves: use the gateway or the proxy, or make the agent anew with \
@@ -140,6 +167,7 @@ impl Caller {
                     agent.name
                 ),
             )),
+            Self::Ticket { .. } => Err(not_for_tickets()),
             _ => Ok(()),
         }
     }
@@ -156,6 +184,7 @@ impl Caller {
                     format!("the key of agent '{own}' asks for '{own}' alone: say so in 'agent'"),
                 ))
             }
+            Self::Ticket { .. } => Err(not_for_tickets()),
             _ => Ok(()),
         }
     }
@@ -165,6 +194,7 @@ impl Caller {
         match self {
             Self::Admin => true,
             Self::Agent(agent) => agent.name == approval.question.agent,
+            Self::Ticket { approval: own, .. } => *own == approval.id,
         }
     }
 }
@@ -177,6 +207,10 @@ fn is_for_agents(method: &Method, path: &str) -> bool {
         ("GET", path) => path.strip_prefix("/v1/approvals/").is_some_and(|id| !id.contains('/')),
         _ => false,
     }
+}
+
+fn is_answer_to(approval: ApprovalId, method: &Method, path: &str) -> bool {
+    method == Method::POST && path == format!("/v1/approvals/{approval}/answer")
 }
 
 /// The caller whom the door has recognised before any handler ran.
@@ -201,6 +235,13 @@ fn no_token() -> Problem {
     Problem::new(
         Code::Unauthorized,
         "no bearer token was sent: send 'Authorization: Bearer …' with the admin token, or with an agent's key",
+    )
+}
+
+fn not_for_tickets() -> Problem {
+    Problem::new(
+        Code::Denied,
+        "this ticket answers the one approval that it came with, and opens nothing else",
     )
 }
 

@@ -80,7 +80,7 @@ impl Api {
         }
         let mut request = request.map(Body::new);
         if !is_open(request.uri().path()) {
-            let caller = state.callers.recognise(request.headers(), &state.broker).await?;
+            let caller = state.callers.recognise_or_ticket(request.headers(), &state.broker).await?;
             caller.may_reach(request.method(), request.uri().path())?;
             request.extensions_mut().insert(caller);
         }

@@ -14,7 +14,7 @@ use keyherd_core::audit::Actor;
 use keyherd_core::broker::{Broker, ConnectMode, Options, Ports};
 use keyherd_core::credential::{Draft, DraftFields};
 use keyherd_core::fakes::{
-    FixedProfiles, Installation, MemoryBell, MemoryJournal, ScriptedProvider, SeededEntropy,
+    FixedProfiles, Installation, MemoryBell, MemoryJournal, RecordingCourier, ScriptedProvider, SeededEntropy,
 };
 use keyherd_core::ids::OwnerId;
 use keyherd_core::ports::Clock;
@@ -157,6 +157,7 @@ fn broker() -> Broker {
         provider: Arc::new(ScriptedProvider::new([])),
         profiles: Arc::new(FixedProfiles::new([Profile::default()])),
         journal: Arc::new(MemoryJournal::default()),
+        courier: Arc::new(RecordingCourier::default()),
         clock,
         entropy: Arc::new(SeededEntropy::new(1)),
         hasher,

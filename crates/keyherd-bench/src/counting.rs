@@ -2,6 +2,7 @@
 
 mod access;
 mod approvals;
+mod channels;
 mod pools;
 
 use std::sync::Arc;

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyherd_adapters::coordinator::{Bell, BellOptions};
+use keyherd_adapters::courier::HttpCourier;
 use keyherd_adapters::journal::FileJournal;
 use keyherd_adapters::profile::FolderProfiles;
+use keyherd_adapters::provider::HttpOptions;
 use keyherd_adapters::seal::{KeyError, KeySource};
 use keyherd_adapters::store::sqlite::{SqliteBounds, SqliteOptions, SqliteStore};
 use keyherd_adapters::system::{OsEntropy, SystemClock};
 use keyherd_core::audit::Actor;
 use keyherd_core::broker::{Broker, ConnectMode, Options, Ports};
+use keyherd_core::channel::ChannelBounds;
 use keyherd_core::credential::{Draft, DraftFields};
 use keyherd_core::ports::{Clock, ProviderClient};
 use serde_json::{Value, json};
@@ -79,6 +82,11 @@ impl Installation {
             provider,
             profiles: Arc::new(FolderProfiles::open(Some(data))),
             journal: Arc::new(journal),
+            courier: Arc::new(HttpCourier::new(
+                HttpOptions::default(),
+                &ChannelBounds::default(),
+                Arc::clone(&clock) as _,
+            )?),
             clock,
             entropy,
             hasher: store.installation().hasher.clone(),

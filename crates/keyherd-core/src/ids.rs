@@ -88,6 +88,10 @@ short_id! {
     /// One approval: one question to a human. Random, never reused.
     ApprovalId
 }
+short_id! {
+    /// One channel's incarnation. Random, never reused.
+    ChannelId
+}
 
 /// The longest name, in bytes.
 pub const NAME_LEN_MAX: usize = 128;

@@ -10,6 +10,7 @@ pub mod approval;
 pub mod audit;
 pub mod binding;
 pub mod broker;
+pub mod channel;
 #[cfg(any(test, feature = "fakes"))]
 pub mod contract;
 #[doc(hidden)]

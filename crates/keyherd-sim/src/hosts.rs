@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyherd_core::broker::{Broker, Ports};
-use keyherd_core::fakes::{MemoryJournal, SeededEntropy};
+use keyherd_core::fakes::{MemoryJournal, RecordingCourier, SeededEntropy};
 use keyherd_core::ids::OwnerId;
 
 use crate::callers::Caller;
@@ -54,6 +54,7 @@ fn ports(world: &Arc<World>, seat: &Seat, seed: u64) -> Ports {
         store: Arc::new(SimStore::new(seat)),
         coordinator: Arc::new(SimCoordinator(seat.clone())),
         provider: Arc::new(SimProvider(seat.clone())),
+        courier: Arc::new(RecordingCourier::default()),
         profiles: Arc::clone(&world.profiles) as _,
         journal: Arc::new(BentJournal::new(world.mutant, SimJournal(seat.clone()))),
         clock: Arc::new(SimClock(seat.clone())),

@@ -3,16 +3,18 @@
 use keyherd_core::agent::Agent;
 use keyherd_core::audit::{Actor, Note};
 use keyherd_core::binding::BindingDraft;
+use keyherd_core::channel::{Channel, Route};
 use keyherd_core::credential::{Chain, Draft, DraftFields, Loaded, Purpose, Tokens};
-use keyherd_core::ids::{AgentId, BindingId, ChainId, ClaimId, CredentialId, Name};
+use keyherd_core::ids::{AgentId, BindingId, ChainId, ChannelId, ClaimId, CredentialId, Name};
 use keyherd_core::ports::store::{
-    AccessStore, AgentCreated, BindingAdded, ChainStore, ClaimAsk, Claimed, Created, CredentialStore, Event,
-    NewCredential, Record, Settled, Settling,
+    AccessStore, AgentCreated, BindingAdded, ChainStore, ChannelAdded, ChannelStore, ClaimAsk, Claimed,
+    Created, CredentialStore, Event, NewCredential, Record, Settled, Settling,
 };
 use keyherd_core::refresh::Settlement;
 use keyherd_core::secret::{Secret, TokenHash};
 use keyherd_core::time::Timestamp;
 use serde_json::json;
+use url::Url;
 
 use super::SqlStore;
 
@@ -134,4 +136,32 @@ pub(in crate::store) const DAMAGE_TO_ACCESS: [(&str, &str); 4] = [
     ("UPDATE agents SET name = 'x' || name", "agents.doc"),
     ("UPDATE bindings SET doc = (SELECT b.doc FROM bindings b WHERE b.name = 'one')", "bindings.doc"),
     ("UPDATE bindings SET name = 'one'", "bindings.doc"),
+];
+
+/// A webhook and a chat, whose secrets begin with `planted`, as does where the webhook is.
+pub(in crate::store) async fn fill_channels(store: &SqlStore) {
+    let url = |text: &str| Url::parse(text).unwrap();
+    let routes = [
+        Route::Webhook {
+            url: url("https://hooks.example/planted-path"),
+            signing_key: "planted-key-of-16".into(),
+        },
+        Route::Telegram {
+            api: url("https://api.telegram.org/"),
+            token: "12:planted-token".into(),
+            chat: -100,
+            users: vec![5],
+        },
+    ];
+    for (n, route) in (1..).zip(routes) {
+        let (id, name) = (ChannelId::of_random(n), name(&format!("channel-{n}")));
+        let channel = Channel { id, name, route, created_at: Timestamp::from_millis(n) };
+        assert_eq!(store.add_channel(channel, 9, record("channel")).await, Ok(ChannelAdded::Done));
+    }
+}
+
+/// As [`DAMAGE_TO_ACCESS`], of channels.
+pub(in crate::store) const DAMAGE_TO_CHANNELS: [&str; 2] = [
+    "UPDATE channels SET doc = (SELECT c.doc FROM channels c WHERE c.name = 'channel-1')",
+    "UPDATE channels SET name = 'x' || name",
 ];

@@ -1,8 +1,8 @@
 //! The JSON objects of the outside surface: what comes in (`…Document`, `…Ask`) and what goes out (`…View`).
 //!
 //! REST and the command line's `--json` share them. Documents refuse unknown fields by name and take secrets straight
-//! into types that redact them; no view but [`TokenView`] and [`AgentKeyView`] ever holds a
-//! secret. Nothing here decides or awaits.
+//! into types that redact them; no view but [`TokenView`], [`AgentKeyView`] and
+//! [`ChannelKeyView`] ever holds a secret. Nothing here decides or awaits.
 
 mod agent;
 mod audit;
@@ -29,6 +29,8 @@ mod trouble;
 mod approval;
 mod rule;
 mod rule_test;
+// Channels.
+mod channel;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -58,6 +60,7 @@ pub use self::token::{
 pub use self::trouble::{TroubleView, pool_refusal_line, refusal_line};
 // Rules and approvals.
 pub use self::approval::{AnswerDocument, ApprovalDocument, ApprovalView};
+pub use self::channel::{ChannelDocument, ChannelKeyView, ChannelView, TestedView};
 pub use self::rule::{DefaultDocument, ImportedView, RuleDocument, RuleView, RulesDocument, RulesView};
 pub use self::rule_test::{OutrankedView, RuleTestDocument, RuleTestView, TestedTarget};
 

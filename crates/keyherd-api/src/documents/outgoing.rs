@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{ClientSettingsDocument, CredentialDocument, Moment, PatchDocument, SecretText};
+use super::{ChannelDocument, ClientSettingsDocument, CredentialDocument, Moment, PatchDocument, SecretText};
 
 /// A document as JSON, with its secrets.
 pub type Outgoing = Zeroizing<Vec<u8>>;
@@ -155,6 +155,39 @@ pub fn patch(document: &PatchDocument) -> Outgoing {
     })
 }
 
+#[derive(Serialize)]
+struct ChannelOut<'a> {
+    name: &'a str,
+    kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signing_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chat: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users: Option<&'a [i64]>,
+}
+
+/// The body of `POST /v1/channels`.
+pub fn channel(document: &ChannelDocument) -> Outgoing {
+    let ChannelDocument { name, kind, url, signing_key, api, token, chat, users } = document;
+    written(&ChannelOut {
+        name,
+        kind,
+        url: url.as_deref(),
+        signing_key: exposed(signing_key.as_ref()),
+        api: api.as_deref(),
+        token: exposed(token.as_ref()),
+        chat: *chat,
+        users: users.as_deref(),
+    })
+}
+
 fn exposed(text: Option<&SecretText>) -> Option<&str> {
     text.map(SecretText::expose)
 }
@@ -204,6 +237,9 @@ mod tests {
         let app: ClientSettingsDocument =
             parse(br#"{"provider":"generic","client_id":"c","client_secret":"s"}"#).expect("is one");
         assert_eq!(parse::<ClientSettingsDocument>(&client_settings(&app)).as_ref(), Ok(&app));
+        let chat: ChannelDocument =
+            parse(br#"{"name":"n","kind":"telegram","token":"1:t","chat":-1,"users":[1]}"#).expect("is one");
+        assert_eq!(parse::<ChannelDocument>(&channel(&chat)).as_ref(), Ok(&chat));
         let rejecting = Ask { rejected: Some("old".into()), ..Ask::foreground(Duration::ZERO) };
         let ask = token_ask("a", &rejecting, 30);
         assert_eq!(&**ask, br#"{"name":"a","rejected":"old","wait_seconds":30}"#);

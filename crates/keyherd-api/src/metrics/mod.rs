@@ -23,7 +23,7 @@ const OVERHEAD_BUCKETS: [f64; 11] =
     [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.01, 0.1, 1.0, 10.0, 60.0];
 
 /// Name, type and meaning of every metric that there is.
-const NAMES: [(&str, &str, &str); 15] = [
+const NAMES: [(&str, &str, &str); 16] = [
     ("keyherd_refresh_total", "counter", "Provider calls to refresh a token, by provider and outcome."),
     ("keyherd_refresh_joined_total", "counter", "Callers who joined a refresh that was under way."),
     ("keyherd_provider_call_seconds", "histogram", "How long the provider's token endpoint took."),
@@ -44,6 +44,7 @@ const NAMES: [(&str, &str, &str); 15] = [
     ("keyherd_claims_unresolved", "gauge", "Claims whose outcome is not recorded yet."),
     ("keyherd_approvals_total", "counter", "Approvals that ended, by decision."),
     ("keyherd_approval_waiters", "gauge", "Those who wait for a human's answer in this process."),
+    ("keyherd_channel_messages_total", "counter", "Messages sent on channels, by channel and outcome."),
     ("keyherd_proxy_requests_total", "counter", "Requests to upstreams, by door and outcome."),
     (OVERHEAD, "histogram", "What was spent on a request here, upstream's own time left out."),
     ("keyherd_claim_lost_total", "counter", "Claims that were lost before their answer was committed."),

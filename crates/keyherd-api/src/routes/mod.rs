@@ -17,6 +17,8 @@ pub(crate) mod token;
 // Rules and approvals.
 mod approvals;
 mod rules;
+// Channels.
+mod channels;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -95,6 +97,8 @@ fn asking() -> OpenApiRouter<State> {
         .routes(routes!(approvals::list, approvals::create))
         .routes(routes!(approvals::show))
         .routes(routes!(approvals::answer))
+        .routes(routes!(channels::list, channels::add))
+        .routes(routes!(channels::remove))
 }
 
 /// Routes that keep their caller waiting, within a bound of their own.
@@ -103,6 +107,7 @@ fn waiting() -> OpenApiRouter<State> {
         .routes(routes!(token::by_router))
         .routes(routes!(credentials::refresh))
         .routes(routes!(report::tell))
+        .routes(routes!(channels::test))
         .routes(routes!(events::listen))
 }
 

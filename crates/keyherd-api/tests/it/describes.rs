@@ -6,12 +6,15 @@ use serde_json::{Value, json};
 use crate::world::World;
 
 /// The routes of the outside surface that exist now.
-const ROUTES: [(&str, &[&str]); 34] = [
+const ROUTES: [(&str, &[&str]); 37] = [
     ("/v1/rules", &["get", "post"]),
     ("/v1/rules/{id}", &["delete"]),
     ("/v1/rules/default", &["put"]),
     ("/v1/rules/import", &["post"]),
     ("/v1/rules/test", &["post"]),
+    ("/v1/channels", &["get", "post"]),
+    ("/v1/channels/{name}", &["delete"]),
+    ("/v1/channels/{name}/test", &["post"]),
     ("/v1/approvals", &["get", "post"]),
     ("/v1/approvals/{id}", &["get"]),
     ("/v1/approvals/{id}/answer", &["post"]),
@@ -127,6 +130,7 @@ async fn metrics_have_their_names() {
         "keyherd_journal_pending",
         "keyherd_claims_unresolved",
         "keyherd_claim_lost_total",
+        "keyherd_channel_messages_total",
         "keyherd_approvals_total",
         "keyherd_approval_waiters",
     ] {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyherd_adapters::coordinator::{FleetCoordinator, FleetOptions, FleetPlaces, RedisPlace};
+use keyherd_adapters::courier::HttpCourier;
 use keyherd_adapters::journal::{CopiedJournal, CopyOptions, FileJournal};
 use keyherd_adapters::postgres::{ClockOptions, ServerClock, Target, Wire, WireOptions};
 use keyherd_adapters::profile::FolderProfiles;
@@ -14,6 +15,7 @@ use keyherd_adapters::store::postgres::{PostgresOptions, PostgresStore};
 use keyherd_adapters::system::{OsEntropy, SystemClock};
 use keyherd_core::audit::{Actor, Note};
 use keyherd_core::broker::{Broker, Options, Ports};
+use keyherd_core::channel::ChannelBounds;
 use keyherd_core::credential::{Draft, Tokens};
 use keyherd_core::ids::{ChainId, CredentialId};
 use keyherd_core::ports::store::{NewCredential, Record};
@@ -80,6 +82,11 @@ impl Host {
             provider: Arc::new(HttpProvider::new(HttpOptions::default())?),
             profiles: Arc::new(FolderProfiles::open(None)),
             journal,
+            courier: Arc::new(HttpCourier::new(
+                HttpOptions::default(),
+                &ChannelBounds::default(),
+                Arc::clone(&clock) as _,
+            )?),
             clock,
             entropy,
             hasher: store.installation().hasher.clone(),

@@ -190,8 +190,14 @@ impl Broker {
 
     fn apply(&self, event: StoredEvent) {
         // Rules and approvals: no token changes with them.
-        if event.chain.is_none() && (event.kind.starts_with("approval_") || event.kind == RULES_CHANGED) {
-            self.heard_of_asking(&event);
+        let is_asking = event.kind.starts_with("approval_") || event.kind == RULES_CHANGED;
+        if event.chain.is_none() && (is_asking || event.kind.starts_with("channel_")) {
+            if is_asking {
+                self.heard_of_asking(&event);
+                self.0.errands.something_is_due();
+            } else {
+                self.0.errands.channels_changed();
+            }
             let _ = self.0.events.send(Arc::new(event));
             return;
         }

@@ -242,6 +242,8 @@ impl Broker {
     /// Something may have been told that was not heard.
     pub(super) fn missed_of_asking(&self) {
         self.0.policy.changed();
+        self.0.errands.something_is_due();
+        self.0.errands.channels_changed();
         for sign in self.0.asking.rooms.signs() {
             sign.look.notify_one();
         }

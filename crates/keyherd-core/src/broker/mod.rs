@@ -39,6 +39,10 @@ mod permit;
 mod rooms;
 mod rules;
 mod ungranted;
+// Channels.
+mod announce;
+mod channels;
+mod listen;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -73,12 +77,14 @@ pub use self::ask::{ApprovalAsk, AskError, Consent};
 pub use self::permit::{Permit, PermittedBy};
 pub use self::rules::{RuleError, RulesImport, RulesImported};
 pub use self::token::Token;
+// Channels.
+pub use self::channels::{ChannelError, Tested};
 use crate::credential::Loaded;
 use crate::ids::{ChainId, ClaimId, Name, PoolId};
 use crate::pool::Pool;
 use crate::ports::store::{Record, Settling, StoredEvent};
 use crate::ports::{
-    Clock, Coordinator, Entropy, Journal, JournalEntry, Profiles, ProviderClient, Store, StoreError,
+    Clock, Coordinator, Courier, Entropy, Journal, JournalEntry, Profiles, ProviderClient, Store, StoreError,
 };
 use crate::refresh::RefreshBounds;
 use crate::secret::{Hasher, TokenHash};
@@ -94,6 +100,7 @@ pub struct Ports {
     pub provider: Arc<dyn ProviderClient>,
     pub profiles: Arc<dyn Profiles>,
     pub journal: Arc<dyn Journal>,
+    pub courier: Arc<dyn Courier>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     /// The installation's: the same in every process on one store.
@@ -135,6 +142,8 @@ pub struct Options {
     pub approvals: crate::approval::ApprovalBounds,
     /// Rules, remembered answers included, at most.
     pub rules_max: u64,
+    /// Of channels.
+    pub channels: crate::channel::ChannelBounds,
 }
 
 impl Default for Options {
@@ -156,6 +165,7 @@ impl Default for Options {
             journal_keep: Duration::from_secs(24 * 3600),
             approvals: crate::approval::ApprovalBounds::default(),
             rules_max: 200_000,
+            channels: crate::channel::ChannelBounds::default(),
         }
     }
 }
@@ -192,6 +202,8 @@ struct Inner {
     policy: rules::Policy,
     /// Questions to humans that are open here.
     asking: ask::Asking,
+    /// Rings for those who look after channels.
+    errands: announce::Errands,
     /// Whether tidying is taken care of in this process.
     tidies: AtomicBool,
     tasks: TaskTracker,
@@ -218,6 +230,7 @@ impl Broker {
             settles: Flights::new(Arc::clone(&spawn)),
             policy: rules::Policy::new(Arc::clone(&spawn)),
             asking: ask::Asking::new(spawn),
+            errands: announce::Errands::default(),
             notices: Notices::default(),
             homeless: Mutex::default(),
             unjournaled: Mutex::default(),

@@ -106,6 +106,7 @@ impl Broker {
         self.0.tasks.spawn(async move {
             let _ = stop.run_until_cancelled(broker.keep_ending()).await;
         });
+        self.0.tasks.spawn(self.clone().keep_channels());
     }
 
     async fn background(&self) {

@@ -22,6 +22,8 @@ pub mod switching;
 // Rules and approvals.
 pub mod approvals;
 pub mod rules;
+// Channels.
+pub mod channels;
 
 use std::sync::Arc;
 
@@ -118,7 +120,11 @@ macro_rules! store_contract {
             approvals: the_same_question_is_open_once, one_of_many_opens, the_first_answer_wins,
                 an_answer_comes_in_time_and_a_timeout_does_not, an_answer_is_remembered_once,
                 what_is_remembered_gives_way_to_the_stronger_alone, prompts_are_bounded,
-                waiters_are_counted_over_all_processes, approvals_come_in_pages, what_ended_is_dropped_in_time
+                waiters_are_counted_over_all_processes, approvals_come_in_pages, what_ended_is_dropped_in_time;
+            channels: channels_are_kept_whole, what_is_there_keeps_another_channel_out,
+                an_approval_is_due_on_every_channel_once, one_of_many_takes_a_notice,
+                what_a_dead_process_had_in_hand_is_taken_over, an_end_is_due_where_it_was_announced,
+                what_failed_is_due_again_then, one_process_listens_at_a_time
         }
     };
 }

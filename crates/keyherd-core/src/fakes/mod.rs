@@ -3,6 +3,7 @@
 //! Never part of a release build.
 
 mod clock;
+mod courier;
 mod entropy;
 mod journal;
 mod memory_store;
@@ -11,6 +12,7 @@ mod provider;
 mod world;
 
 pub use self::clock::PausedClock;
+pub use self::courier::{RecordingCourier, Sent};
 pub use self::entropy::SeededEntropy;
 pub use self::journal::MemoryJournal;
 pub use self::memory_store::{Backup, Installation, MemoryBell, MemoryStore, Terms};

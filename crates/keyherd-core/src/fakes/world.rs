@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    FixedProfiles, Installation, MemoryBell, MemoryJournal, MemoryStore, PausedClock, SeededEntropy,
+    FixedProfiles, Installation, MemoryBell, MemoryJournal, MemoryStore, PausedClock, RecordingCourier,
+    SeededEntropy,
 };
 use crate::broker::{Broker, Options, Ports};
 use crate::ids::OwnerId;
@@ -24,6 +25,8 @@ pub struct Fleet {
     profiles: Arc<FixedProfiles>,
     provider: Arc<dyn ProviderClient>,
     hosts: std::sync::atomic::AtomicI64,
+    /// The way to channels.
+    pub courier: Arc<RecordingCourier>,
 }
 
 /// One process of the fleet.
@@ -48,6 +51,7 @@ impl Fleet {
             profiles: Arc::new(FixedProfiles::new(profiles)),
             provider,
             hosts: std::sync::atomic::AtomicI64::new(1),
+            courier: Arc::default(),
         }
     }
 
@@ -62,6 +66,7 @@ impl Fleet {
             provider: Arc::clone(&self.provider),
             profiles: Arc::clone(&self.profiles) as _,
             journal: Arc::new(self.journal.clone()),
+            courier: Arc::clone(&self.courier) as _,
             clock: Arc::clone(&self.clock) as _,
             entropy: Arc::new(SeededEntropy::new(number.unsigned_abs())),
             hasher: Hasher::new([3; 32]),

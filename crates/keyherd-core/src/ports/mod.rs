@@ -2,6 +2,7 @@
 
 mod clock;
 mod coordinator;
+mod courier;
 mod entropy;
 mod journal;
 mod profiles;
@@ -11,6 +12,7 @@ mod token_signer;
 
 pub use self::clock::Clock;
 pub use self::coordinator::{Coordinator, Turn};
+pub use self::courier::{Carried, Courier, Heard, Message, Undelivered, Words};
 pub use self::entropy::Entropy;
 pub use self::journal::{Aged, Journal, JournalEntry, JournalError};
 pub use self::profiles::{ProfileError, Profiles};

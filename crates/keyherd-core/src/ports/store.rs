@@ -13,6 +13,8 @@ mod profiles;
 // Rules and approvals.
 mod approvals;
 mod rules;
+// Channels.
+mod channels;
 
 pub use self::access::{AccessStore, AgentCreated, BindingAdded, PoolRemoved};
 pub use self::chains::{ChainStore, ClaimAsk, Claimed, Due, Settled, Settling};
@@ -29,6 +31,8 @@ pub use self::approvals::{
     APPROVAL_ANSWERED, APPROVAL_OPENED, ApprovalStore, Closed, NewApproval, OpenBounds, Opened,
 };
 pub use self::rules::{NewRule, RULES_CHANGED, RuleStore, RulesEdit, RulesEdited};
+// Channels.
+pub use self::channels::{ChannelAdded, ChannelStore};
 
 /// What went wrong with the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +76,7 @@ pub trait Store:
     + EventStore
     + RuleStore
     + ApprovalStore
+    + ChannelStore
 {
 }
 
@@ -86,5 +91,6 @@ impl<T> Store for T where
         + EventStore
         + RuleStore
         + ApprovalStore
+        + ChannelStore
 {
 }

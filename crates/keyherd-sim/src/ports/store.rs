@@ -5,6 +5,7 @@
 mod access;
 mod approvals;
 mod chains;
+mod channels;
 mod pools;
 mod rooms;
 

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use keyherd_api::documents::{BadDocument, pool_refusal_line, refusal_line};
-use keyherd_core::broker::{AcquireError, AnswerError, ConnectError, ManageError, RuleError};
+use keyherd_core::broker::{AcquireError, AnswerError, ChannelError, ConnectError, ManageError, RuleError};
 use keyherd_core::credential::DraftError;
 use keyherd_core::ports::{JournalError, ProfileError, StoreError};
 use keyherd_core::refresh::Refusal;
@@ -171,6 +171,15 @@ impl From<RuleError> for Failure {
     fn from(error: RuleError) -> Self {
         match error {
             RuleError::Store(error) => error.into(),
+            other => Self::failed(other),
+        }
+    }
+}
+
+impl From<ChannelError> for Failure {
+    fn from(error: ChannelError) -> Self {
+        match error {
+            ChannelError::Store(error) => error.into(),
             other => Self::failed(other),
         }
     }

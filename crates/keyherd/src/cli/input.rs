@@ -85,7 +85,8 @@ impl Secrets {
 }
 
 /// The names that a line may begin with.
-const LABELS: [&str; 4] = ["access_token", "refresh_token", "client_secret", "secret"];
+const LABELS: [&str; 6] =
+    ["access_token", "refresh_token", "client_secret", "secret", "signing_key", "token"];
 
 fn label_of(line: &Secret) -> Option<&'static str> {
     let (label, _) = line.expose().split_once('=')?;

@@ -106,6 +106,8 @@ enum Command {
     Run(run::Run),
     GitCredential(git_credential::GitCredential),
     Ca(ca::Ca),
+    /// Channels: where approvals are announced, such as webhooks and chats
+    #[command(subcommand)]
     Channel(channel::Channel),
     Migrate(migrate::Migrate),
     Doctor(doctor::Doctor),
@@ -126,9 +128,6 @@ pub(crate) fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     if let Command::Demo(_) = cli.command {
         demo::Demo::refuse(&cli.flags)?;
-    }
-    if let Command::Channel(command) = &cli.command {
-        return Err(command.refuse());
     }
     let environment = Environment::of_process();
     let is_run = matches!(cli.command, Command::Run(_));
@@ -166,8 +165,7 @@ async fn dispatch(command: Command, context: Context) -> Result<(), Failure> {
         Command::GitCredential(command) => command.run(context).await,
         Command::Run(command) => command.run(context).await,
         Command::Ca(command) => command.run(context).await,
-        // Refused before anything was opened.
-        Command::Channel(command) => Err(command.refuse()),
+        Command::Channel(command) => command.run(context).await,
         Command::Migrate(command) => command.run(context).await,
         Command::Doctor(command) => command.run(context).await,
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use keyherd_adapters::coordinator::BellOptions;
 use keyherd_core::approval::ApprovalBounds;
 use keyherd_core::broker::{BackgroundBounds, Options};
+use keyherd_core::channel::ChannelBounds;
 use keyherd_core::refresh::RefreshBounds;
 use keyherd_core::upstream::CooldownBounds;
 use serde::Deserialize;
@@ -77,7 +78,7 @@ pub(super) fn options(
     access: &AccessKeys,
     broker: &BrokerKeys,
     journal: &JournalKeys,
-    asking: (ApprovalBounds, &RuleKeys),
+    asking: (ApprovalBounds, &RuleKeys, ChannelBounds),
 ) -> Options {
     Options {
         refresh,
@@ -96,6 +97,7 @@ pub(super) fn options(
         journal_keep: journal.keep,
         approvals: asking.0,
         rules_max: asking.1.rules_max,
+        channels: asking.2,
     }
 }
 

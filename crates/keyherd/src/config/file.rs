@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use keyherd_api::documents::plain;
 use keyherd_core::approval::ApprovalBounds;
 use keyherd_core::broker::BackgroundBounds;
+use keyherd_core::channel::ChannelBounds;
 use keyherd_core::refresh::RefreshBounds;
 use keyherd_core::upstream::CooldownBounds;
 use keyherd_proxy::ExchangeLimits;
@@ -18,6 +19,7 @@ use super::api::ApiKeys;
 use super::approvals::{ApprovalKeys, RuleKeys};
 use super::background::BackgroundKeys;
 use super::broker::{BrokerKeys, JournalKeys};
+use super::channels::ChannelKeys;
 use super::command::CommandBounds;
 use super::cooldown::CooldownKeys;
 use super::fleet::{self, ListenKeys, PostgresKeys, RedisKeys};
@@ -67,6 +69,9 @@ pub(super) struct FileSettings {
     #[serde(with = "ApprovalKeys")]
     pub(super) approvals: ApprovalBounds,
     pub(super) rules: RuleKeys,
+    // Channels.
+    #[serde(with = "ChannelKeys")]
+    pub(super) channels: ChannelBounds,
     #[serde(with = "UpstreamKeys")]
     pub(super) upstream: ExchangeLimits,
     // The forward proxy.

@@ -7,6 +7,7 @@ mod api;
 mod approvals;
 mod background;
 mod broker;
+mod channels;
 mod command;
 mod cooldown;
 mod database;
@@ -104,7 +105,7 @@ impl Settings {
                 &file.access,
                 &file.broker,
                 &file.journal,
-                (file.approvals.clone(), &file.rules),
+                (file.approvals.clone(), &file.rules, file.channels.clone()),
             ),
             ca_bundle,
             log: log_settings(file.log, environment)?,

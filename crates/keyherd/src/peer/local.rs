@@ -2,6 +2,7 @@
 
 mod access;
 mod asking;
+mod channels;
 mod pools;
 
 use std::time::Duration;

@@ -4,6 +4,7 @@
 
 mod access;
 mod asking;
+mod channels;
 mod local;
 mod pools;
 mod server;
@@ -23,6 +24,7 @@ use keyherd_core::time::Timestamp;
 
 pub(crate) use self::access::AccessPeer;
 pub(crate) use self::asking::AskingPeer;
+pub(crate) use self::channels::ChannelPeer;
 pub(crate) use self::pools::PoolPeer;
 pub(crate) use self::server::ServerPeer;
 use crate::cli::Failure;
@@ -32,7 +34,7 @@ pub(crate) type Shown<'a> = &'a mut (dyn FnMut(&TokenView<'_>) -> Result<(), Fai
 
 /// Who does the work.
 #[async_trait]
-pub(crate) trait Peer: AccessPeer + AskingPeer + PoolPeer + Send + Sync {
+pub(crate) trait Peer: AccessPeer + AskingPeer + ChannelPeer + PoolPeer + Send + Sync {
     /// The time by which ends are shown.
     fn now(&self) -> Timestamp;
 

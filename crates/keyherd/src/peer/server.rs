@@ -4,6 +4,7 @@
 
 mod access;
 mod asking;
+mod channels;
 mod pools;
 
 use std::time::Duration;

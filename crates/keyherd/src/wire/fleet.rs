@@ -58,12 +58,13 @@ pub(super) async fn open(settings: &Settings, fleet: &FleetSettings) -> Result<W
         Some(copied) => Arc::new(copied.clone()),
         None => Arc::new(journal.clone()),
     };
-    let Shared { profiles, provider } = Shared::of(settings)?;
+    let Shared { profiles, provider, courier } = Shared::of(settings, clock.clone())?;
     profiles.reload(&**store).await.map_err(OpenError::from)?;
     let ports = Ports {
         store: store.rooms(),
         coordinator: coordinator.clone(),
         provider,
+        courier,
         profiles: profiles.clone(),
         journal: written,
         clock: clock.clone(),

@@ -63,7 +63,7 @@ impl GatewayDoor {
             request.extensions_mut().insert(self.recheck(caller.clone(), name, binding));
         }
         let agent = match &caller {
-            Caller::Admin => None,
+            Caller::Admin | Caller::Ticket { .. } => None,
             Caller::Agent(agent) => Some(&agent.name),
         };
         let answer = self.gateway.answer(caller.actor(), agent, &access.bindings, request).await;

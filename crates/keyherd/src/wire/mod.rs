@@ -17,10 +17,12 @@ mod tls;
 
 use std::sync::Arc;
 
+use keyherd_adapters::courier::HttpCourier;
 use keyherd_adapters::journal::FileJournal;
 use keyherd_adapters::provider::{HttpOptions, HttpProvider};
 use keyherd_adapters::store::SqlStore;
 use keyherd_core::broker::{Broker, Ports};
+use keyherd_core::ports::Clock;
 
 pub(crate) use self::descriptors::raise_limit;
 pub(crate) use self::door::{ADMIN_TOKEN_FILE, Door, DoorError, admin_token};
@@ -68,16 +70,19 @@ pub(crate) async fn has_store(settings: &Settings) -> Result<bool, WireError> {
 struct Shared {
     profiles: Arc<LayeredProfiles>,
     provider: Arc<HttpProvider>,
+    courier: Arc<HttpCourier>,
 }
 
 impl Shared {
-    fn of(settings: &Settings) -> Result<Self, WireError> {
-        let provider = HttpProvider::new(HttpOptions {
+    fn of(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, WireError> {
+        let outwards = HttpOptions {
             ca_bundle: settings.ca_bundle.clone(),
             egress_proxy: settings.egress_proxy.clone(),
-        })?;
+        };
+        let provider = HttpProvider::new(outwards.clone())?;
+        let courier = HttpCourier::new(outwards, &settings.options.channels, clock)?;
         let profiles = Arc::new(LayeredProfiles::open(&settings.data));
-        Ok(Self { profiles, provider: Arc::new(provider) })
+        Ok(Self { profiles, provider: Arc::new(provider), courier: Arc::new(courier) })
     }
 }
 

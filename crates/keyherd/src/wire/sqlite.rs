@@ -34,11 +34,12 @@ pub(super) async fn open(settings: &Settings, file: &SqliteSettings) -> Result<W
     let store = Arc::new(store.await?);
     let journal = FileJournal::open(journal_folder(store.path()), store.keyring(), store.installation().id)?;
     journal.follow(settings.master_key.clone());
-    let Shared { profiles, provider } = Shared::of(settings)?;
+    let Shared { profiles, provider, courier } = Shared::of(settings, clock.clone())?;
     let ports = Ports {
         store: store.rooms(),
         coordinator: Arc::new(Bell::new(store.bell_path(), store.clone(), file.bell.clone())),
         provider,
+        courier,
         profiles: profiles.clone(),
         journal: Arc::new(journal.clone()),
         clock,

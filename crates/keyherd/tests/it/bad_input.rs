@@ -180,17 +180,3 @@ fn a_profile_of_ones_own_that_is_wrong() {
     sandbox.run(&["migrate"]).ok();
     sandbox.run(&["doctor"]).failed(1, &["profiles", "mine.toml"]);
 }
-
-/// What is named and not there yet says so, and what to do instead.
-#[test]
-fn channels_are_not_in_this_version() {
-    let sandbox = Sandbox::new();
-    for args in [
-        &["channel", "add", "webhook", "ops", "--url", "https://hooks.example"][..],
-        &["channel", "list"],
-        &["--json", "channel"],
-    ] {
-        sandbox.run(args).failed(2, &["channel", "not in this version", "approval watch"]);
-    }
-    assert!(!sandbox.data().exists(), "nothing was opened");
-}

@@ -53,6 +53,8 @@ mod browser;
 mod consent;
 mod rules;
 mod upstream;
+// Channels.
+mod channels;
 // The forward proxy.
 mod behind;
 mod login;

@@ -9,9 +9,10 @@
 
 mod approvals;
 mod audit;
+mod channels;
 
 /// The schema this program works on: the same numbers as SQLite's.
-pub const SCHEMA_VERSION: i64 = 7;
+pub const SCHEMA_VERSION: i64 = 8;
 
 /// What a program knows of schemas.
 #[derive(Debug, Clone, Copy)]
@@ -26,11 +27,19 @@ pub(super) struct Schema {
 
 /// This program's. Programs that know nothing of pools would give their names away, and remove their members; those
 /// that know nothing of agents and bindings would remove what these are of; those that know nothing of rules would hold to
-/// none; those that know nothing of anchors would take entries with some for edited ones.
+/// none; those that know nothing of anchors would take entries with some for edited ones; those that know nothing of
+/// channels would announce nothing, and seal no channel anew with the other rows.
 pub(super) const SCHEMA: Schema = Schema {
     version: SCHEMA_VERSION,
-    oldest: 7,
-    migrations: &[(3, V3), (4, V4), (5, V5), (6, approvals::RULES_AND_APPROVALS), (7, audit::ANCHORS)],
+    oldest: 8,
+    migrations: &[
+        (3, V3),
+        (4, V4),
+        (5, V5),
+        (6, approvals::RULES_AND_APPROVALS),
+        (7, audit::ANCHORS),
+        (8, channels::CHANNELS),
+    ],
 };
 
 /// What the fences raise.

@@ -13,6 +13,7 @@ use keyherd_core::secret::TokenHash;
 use keyherd_core::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::SqlStore;
 use super::row::name;
@@ -21,6 +22,9 @@ use super::write::Write;
 use crate::store::fault::Fault;
 use crate::store::sql;
 use crate::store::statement::{Row, query};
+
+/// Room for a document with secrets: those have their bounds.
+const DOC_LEN: usize = 16 * 1024;
 
 /// An agent as it is sealed.
 #[derive(Serialize, Deserialize)]
@@ -197,14 +201,16 @@ impl SqlStore {
             .map_err(|error| Fault::Damaged(format!("{BINDING_DOC} of row {id}: {error}")))
     }
 
-    fn seal_doc(&self, slot: Slot, doc: &impl Serialize) -> Result<Vec<u8>, Fault> {
-        let text = serde_json::to_vec(doc)
+    pub(super) fn seal_doc(&self, slot: Slot, doc: &impl Serialize) -> Result<Vec<u8>, Fault> {
+        // Some of them hold secrets: no copy is left behind where it grows, nor when it is dropped.
+        let mut text = Zeroizing::new(Vec::with_capacity(DOC_LEN));
+        serde_json::to_writer(&mut *text, doc)
             .map_err(|error| Fault::Damaged(format!("{} cannot be written: {error}", slot.column)))?;
         self.vault.seal(slot, &text)
     }
 
     /// What is sealed in the row, which names itself as the row does.
-    fn open_doc<D: DeserializeOwned>(
+    pub(super) fn open_doc<D: DeserializeOwned>(
         &self,
         slot: Slot,
         row: &Row,

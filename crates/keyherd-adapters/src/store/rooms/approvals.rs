@@ -91,6 +91,8 @@ impl SqlStore {
             return Ok(other);
         }
         write.execute(insert(new)).await?;
+        let due = self.clock.now().as_millis();
+        write.lastly(query(sql::INSERT_NOTICES).bind(new.approval.id.as_i64()).bind(due));
         write.commit(record).await?;
         Ok(Opened::New)
     }
@@ -145,6 +147,7 @@ impl SqlStore {
             }
         };
         write.lastly(query(sql::WAITERS_FORGOTTEN).bind(id.as_i64()));
+        write.lastly(query(sql::NOTICES_ENDED).bind(id.as_i64()).bind(now.as_millis()));
         if let Some(new) = remember {
             write.remember(new, now).await?;
         }
@@ -176,11 +179,13 @@ impl SqlStore {
                 break;
             }
         }
+        let left = query(sql::NOTICES_TRIM);
+        self.insist(|| self.keep_house(left.clone())).await?;
         Ok(trimmed)
     }
 
     /// A change that nobody is told of: nothing was decided by it.
-    async fn keep_house(&self, statement: Statement) -> Result<u64, Fault> {
+    pub(super) async fn keep_house(&self, statement: Statement) -> Result<u64, Fault> {
         let mut write = self.write().await?;
         let rows = write.execute(statement).await?;
         if rows == 0 {

@@ -29,6 +29,8 @@ mod write;
 mod approvals;
 mod questions;
 mod rules;
+// Channels.
+mod channels;
 
 use std::sync::Arc;
 use std::time::Duration;

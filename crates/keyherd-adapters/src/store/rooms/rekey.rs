@@ -11,8 +11,8 @@ use super::SqlStore;
 use super::installation::Sealed;
 use super::row::unsigned;
 use super::vault::{
-    ACCESS_TOKEN, AGENT_DOC, AUDIT_KEY, BINDING_DOC, CLIENT_SECRET, HASH_KEY, NAMED_SECRET, PROFILE_TEXT,
-    REFRESH_TOKEN, Slot,
+    ACCESS_TOKEN, AGENT_DOC, AUDIT_KEY, BINDING_DOC, CHANNEL_DOC, CLIENT_SECRET, HASH_KEY, NAMED_SECRET,
+    PROFILE_TEXT, REFRESH_TOKEN, Slot,
 };
 use super::write::Write;
 use crate::seal::{KeyId, Keyring};
@@ -70,7 +70,8 @@ impl SqlStore {
         }
         let total = self.count(query(sql::SEALED_ROWS)).await?;
         let (mut sealed, mut looked) = (0, 0);
-        for table in [Table::CLIENTS, Table::PROFILES, Table::AGENTS, Table::BINDINGS, Table::CHAINS] {
+        let small = [Table::CLIENTS, Table::PROFILES, Table::AGENTS, Table::BINDINGS, Table::CHANNELS];
+        for table in small.into_iter().chain([Table::CHAINS]) {
             let (more, seen) = self.reseal(&table, looked, total, progress).await?;
             (sealed, looked) = (sealed + more, seen);
         }
@@ -156,6 +157,7 @@ impl Table {
     const PROFILES: Self = Self { select: sql::SEALED_PROFILES, reseal: profile };
     const AGENTS: Self = Self { select: sql::SEALED_AGENTS, reseal: agent };
     const BINDINGS: Self = Self { select: sql::SEALED_BINDINGS, reseal: binding };
+    const CHANNELS: Self = Self { select: sql::SEALED_CHANNELS, reseal: channel };
 }
 
 fn chain(store: &SqlStore, row: &Row) -> Result<Option<Statement>, Fault> {
@@ -191,6 +193,10 @@ fn agent(store: &SqlStore, row: &Row) -> Result<Option<Statement>, Fault> {
 
 fn binding(store: &SqlStore, row: &Row) -> Result<Option<Statement>, Fault> {
     document(store, row, BINDING_DOC, sql::RESEAL_BINDING)
+}
+
+fn channel(store: &SqlStore, row: &Row) -> Result<Option<Statement>, Fault> {
+    document(store, row, CHANNEL_DOC, sql::RESEAL_CHANNEL)
 }
 
 fn document(

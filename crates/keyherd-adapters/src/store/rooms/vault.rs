@@ -26,6 +26,7 @@ pub(in crate::store) const NAMED_SECRET: &str = "clients.secret";
 pub(in crate::store) const PROFILE_TEXT: &str = "profiles.text";
 pub(in crate::store) const AGENT_DOC: &str = "agents.doc";
 pub(in crate::store) const BINDING_DOC: &str = "bindings.doc";
+pub(in crate::store) const CHANNEL_DOC: &str = "channels.doc";
 pub(in crate::store) const HASH_KEY: &str = "installation.hash_key";
 pub(in crate::store) const AUDIT_KEY: &str = "installation.audit_key";
 

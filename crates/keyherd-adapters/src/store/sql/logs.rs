@@ -94,7 +94,7 @@ pub(in crate::store) const RESEAL_PROFILE: &str = "UPDATE profiles SET text = $1
 
 pub(in crate::store) const SEALED_ROWS: &str = "SELECT (SELECT COUNT(*) FROM chains) + \
      (SELECT COUNT(*) FROM clients) + (SELECT COUNT(*) FROM profiles) + (SELECT COUNT(*) FROM agents) + \
-     (SELECT COUNT(*) FROM bindings) AS number";
+     (SELECT COUNT(*) FROM bindings) + (SELECT COUNT(*) FROM channels) AS number";
 
 pub(in crate::store) const COUNTS: &str = "SELECT (SELECT COUNT(*) FROM credentials) AS credentials, \
      (SELECT COUNT(*) FROM chains) AS chains, (SELECT COUNT(*) FROM clients) AS clients, \

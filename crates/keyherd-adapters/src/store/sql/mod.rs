@@ -9,6 +9,7 @@ use super::statement::Sql;
 pub(super) use self::access::*;
 pub(super) use self::accounts::*;
 pub(super) use self::approvals::*;
+pub(super) use self::channels::*;
 pub(super) use self::logs::*;
 pub(super) use self::pools::*;
 
@@ -308,5 +309,6 @@ macro_rules! users {
 mod access;
 mod accounts;
 mod approvals;
+mod channels;
 mod logs;
 mod pools;

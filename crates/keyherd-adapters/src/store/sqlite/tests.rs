@@ -3,6 +3,7 @@
 mod access;
 mod bed;
 mod broken;
+mod channels;
 mod contract;
 mod keys;
 mod opening;

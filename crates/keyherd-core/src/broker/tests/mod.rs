@@ -21,6 +21,8 @@ mod uncertain;
 // Rules and approvals.
 mod asking;
 mod permitting;
+// Channels.
+mod channels;
 
 use std::sync::Arc;
 use std::time::Duration;

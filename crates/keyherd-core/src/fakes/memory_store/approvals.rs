@@ -52,9 +52,12 @@ impl ApprovalStore for MemoryStore {
         bounds: OpenBounds,
         record: Record,
     ) -> Result<Opened, StoreError> {
-        let now = self.shared.clock.now();
+        let (now, id) = (self.shared.clock.now(), new.approval.id);
         self.write(record, |rows| match open(rows, new, bounds, now) {
-            Opened::New => (Opened::New, true),
+            Opened::New => {
+                rows.notify(id, now);
+                (Opened::New, true)
+            }
             other => (other, false),
         })
     }
@@ -106,6 +109,7 @@ impl ApprovalStore for MemoryStore {
             if let Some(new) = remember {
                 rows.rules.remember(new, now);
             }
+            rows.notify_end(id, now);
             (closed, true)
         })
     }
@@ -126,6 +130,8 @@ impl ApprovalStore for MemoryStore {
         let is_kept = |row: &Row| row.approval.answer.as_ref().is_none_or(|answer| answer.at >= before);
         rows.approvals.retain(is_kept);
         let dropped = count - rows.approvals.len();
+        let Rows { approvals, notices, .. } = &mut *rows;
+        notices.retain(|notice| approvals.iter().any(|row| row.approval.id == notice.approval()));
         let ended = rows.rules.retain(|rule| rule.holds_at(now));
         Ok((dropped + ended) as u64)
     }

@@ -12,6 +12,8 @@ mod profiles;
 // Rules and approvals.
 mod approvals;
 mod rules;
+// Channels.
+mod channels;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,6 +77,8 @@ struct Rows {
     fault: Fault,
     rules: rules::Kept,
     approvals: Vec<approvals::Row>,
+    channels: Vec<channels::ChannelRow>,
+    notices: Vec<channels::NoticeRow>,
 }
 
 #[derive(Clone)]
@@ -132,6 +136,8 @@ impl Installation {
             fault: Fault::None,
             rules: rules::Kept::default(),
             approvals: Vec::new(),
+            channels: Vec::new(),
+            notices: Vec::new(),
         };
         let (changed, counts) = (Notify::new(), Counts::default());
         Arc::new(Self { rows: Mutex::new(rows), clock, hasher, terms, changed, counts })

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use keyherd_core::audit::Actor;
 use keyherd_core::broker::{Acquired, Broker, ConnectMode, Options, Ports};
 use keyherd_core::credential::{Draft, DraftFields, Holder};
-use keyherd_core::fakes::{FixedProfiles, MemoryJournal, RotatingProvider};
+use keyherd_core::fakes::{FixedProfiles, MemoryJournal, RecordingCourier, RotatingProvider};
 use keyherd_core::ids::OwnerId;
 use keyherd_core::ports::store::StoredEvent;
 use keyherd_core::ports::{Coordinator, StoreError};
@@ -126,6 +126,7 @@ pub(super) async fn peer(bed: &Bed, provider: &RotatingProvider) -> Peer {
         provider: Arc::new(provider.clone()),
         profiles: Arc::new(FixedProfiles::new([Profile { name: "acme".into(), ..Profile::default() }])),
         journal: Arc::new(MemoryJournal::default()),
+        courier: Arc::new(RecordingCourier::default()),
         clock: bed.clock(),
         entropy: Arc::new(OsEntropy::new().unwrap()),
         hasher,

@@ -38,6 +38,8 @@ INSERT INTO approvals (id, same, counted_as, agent, kind, question, coalesces, o
 SELECT n, sha256(('q' || n)::bytea), 'agent ' || n % 1000, 'a', 'outside', '{}', TRUE, n, n + 1,
   CASE WHEN n % 1000 = 0 THEN 'open' ELSE 'answered' END, CASE WHEN n % 1000 = 0 THEN NULL ELSE n END, 0
 FROM generate_series(1, 100000) n;
+INSERT INTO notices (approval, channel, due_at, attempts, announced, ended)
+SELECT n, n % 8, CASE WHEN n % 1000 = 0 THEN n ELSE NULL END, 0, TRUE, TRUE FROM generate_series(1, 100000) n;
 INSERT INTO approval_waiters (approval, owner, waiters, at) SELECT n, 1, 1, n FROM generate_series(1, 100000) n;
 ANALYZE;
 ";
@@ -65,7 +67,13 @@ fn literal(kind: &str) -> &'static str {
     }
 }
 
-const HOT: [Sql; 56] = [
+const HOT: [Sql; 62] = [
+    same(sql::NOTICES_DUE),
+    same(sql::HAS_NOTICE),
+    same(sql::TAKE_NOTICE),
+    same(sql::NOTICE_ANNOUNCED),
+    same(sql::NOTICE_SETTLED),
+    same(sql::NOTICES_ENDED),
     same(sql::RULE_BY_PRINT),
     same(sql::REMOVE_RULE),
     same(sql::RULES_TRIM),
@@ -128,7 +136,8 @@ const fn same(text: &'static str) -> Sql {
     Sql { sqlite: text, postgres: text }
 }
 
-const LARGE: [&str; 12] = [
+const LARGE: [&str; 13] = [
+    "notices",
     "rules",
     "approvals",
     "approval_waiters",

@@ -20,7 +20,7 @@ async fn nothing_hot_scans_a_table() {
     let store = bed.store().await;
     let many: Vec<_> = (0..50).map(|n| new(&store, &format!("acme-{n}"), &format!("t{n}"))).collect();
     assert_eq!(store.import_many(&many, record("import")).await, Ok(50));
-    let hot: [Sql; 72] = [
+    let hot: [Sql; 78] = [
         sql::RULE_BY_PRINT.into(),
         sql::REMOVE_RULE.into(),
         sql::RULES_TRIM.into(),
@@ -32,6 +32,12 @@ async fn nothing_hot_scans_a_table() {
         sql::NOTE_WAITERS.into(),
         sql::WAITERS_FORGOTTEN.into(),
         sql::APPROVALS_TRIM.into(),
+        sql::NOTICES_DUE.into(),
+        sql::HAS_NOTICE.into(),
+        sql::TAKE_NOTICE.into(),
+        sql::NOTICE_ANNOUNCED.into(),
+        sql::NOTICE_SETTLED.into(),
+        sql::NOTICES_ENDED.into(),
         sql::CHAIN,
         sql::LOADED,
         sql::LOADED_PAGE,

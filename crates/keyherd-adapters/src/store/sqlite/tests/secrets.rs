@@ -9,7 +9,7 @@ use keyherd_core::ports::store::{
 };
 
 use super::bed::{Bed, create, meddle, name, note, record, refresh};
-use crate::store::fixtures::fill_access;
+use crate::store::fixtures::{fill_access, fill_channels};
 use crate::store::sqlite::SqliteStore;
 
 fn holds(folder: &Path, needle: &[u8]) -> Option<std::path::PathBuf> {
@@ -37,6 +37,7 @@ async fn no_secret_is_in_any_file() {
     };
     store.put_client(client, record("client")).await.unwrap();
     fill_access(&store).await;
+    fill_channels(&store).await;
     store.reconnect(super::bed::new(&store, "acme-1", "planted-4"), record("reconnect")).await.unwrap();
     // Every page of the log must be looked at before it is folded into the file, and after.
     let copy = tempfile::tempdir().unwrap();
