@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use axum::Router;
@@ -21,6 +20,7 @@ use tower::{BoxError, Service, ServiceExt};
 use crate::hosts::Arrival;
 use crate::limits::ApiLimits;
 use crate::problem::Problem;
+use crate::pulse::{Answering, Pulse};
 use crate::routes;
 use crate::state::{ApiState, State};
 
@@ -38,8 +38,7 @@ struct Inner {
 pub struct Seat {
     api: Api,
     arrival: Arrival,
-    /// A request has come.
-    is_used: Arc<AtomicBool>,
+    pulse: Arc<Pulse>,
 }
 
 impl Api {
@@ -52,7 +51,7 @@ impl Api {
 
     /// The service for a connection that arrived at `local`.
     pub fn seat(&self, local: std::net::SocketAddr, is_tls: bool) -> Seat {
-        Seat { api: self.clone(), arrival: Arrival { local, is_tls }, is_used: Arc::default() }
+        Seat { api: self.clone(), arrival: Arrival { local, is_tls }, pulse: Arc::default() }
     }
 
     /// The door's description, OpenAPI 3.1 in JSON.
@@ -111,9 +110,9 @@ fn is_open(path: &str) -> bool {
 }
 
 impl Seat {
-    /// Whether any request has come.
-    pub(crate) fn is_used(&self) -> bool {
-        self.is_used.load(Ordering::Relaxed)
+    /// The connection's requests.
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 }
 
@@ -122,19 +121,20 @@ where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    type Response = Response;
+    type Response = Response<Answering>;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        self.is_used.store(true, Ordering::Relaxed);
+        let beat = self.pulse.begin(request.version());
         let (api, arrival) = (self.api.clone(), self.arrival);
         let work = async move { api.answer(request, arrival).await };
-        Box::pin(AssertUnwindSafe(work).catch_unwind().map(|outcome| Ok(whatever_came(outcome))))
+        let work = AssertUnwindSafe(work).catch_unwind();
+        Box::pin(work.map(|outcome| Ok(whatever_came(outcome).map(|body| Answering::new(body, beat)))))
     }
 }
 

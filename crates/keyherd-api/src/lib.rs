@@ -17,6 +17,7 @@ mod metrics;
 mod openapi;
 mod pressed;
 mod problem;
+mod pulse;
 mod routes;
 mod server;
 mod state;
@@ -28,6 +29,7 @@ pub use self::hosts::{BadHost, Hosts};
 pub use self::limits::ApiLimits;
 pub use self::metrics::{Metrics, MetricsError};
 pub use self::problem::{Code, Problem, ProblemView};
+pub use self::pulse::Answering;
 pub use self::server::serve;
 pub use self::state::ApiState;
 

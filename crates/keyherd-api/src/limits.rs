@@ -15,8 +15,8 @@ pub struct ApiLimits {
     pub connections_max: usize,
     /// Requests at once on one HTTP/2 connection. Default 1,024.
     pub streams_max: u32,
-    /// From a connection's acceptance (TLS included), or the last answer on it, to the end of the next request's head.
-    /// Default 30 s.
+    /// From a connection's acceptance (TLS included), or the last answer on it, to the end of the next request's head;
+    /// after an answer it may be twice as long. Default 30 s.
     pub header_timeout: Duration,
     /// From a request's head to its whole body, and as long again to its answer, where it does not wait for a
     /// provider. Default 30 s.

@@ -122,10 +122,11 @@ impl Server {
         let stream = TokioIo::new(Pressed::new(stream, place, limits.write_timeout));
         // Apart, and so once: a future that others are made of is moved into each of them.
         let mut spoken = Box::pin(self.http.serve_connection_with_upgrades(stream, service));
-        let first = idle(&seat, limits.header_timeout);
+        let stopped = seat.pulse().stopped(limits.header_timeout);
         let ended = tokio::select! {
+            biased;
             ended = spoken.as_mut() => ended,
-            () = first => return,
+            () = stopped => return,
             () = self.stop.cancelled() => {
                 spoken.as_mut().graceful_shutdown();
                 spoken.await
@@ -137,19 +138,11 @@ impl Server {
     }
 }
 
-/// Returns if no request has come in time: before its first bytes, a connection has no other bound.
-async fn idle(seat: &Seat, patience: Duration) {
-    sleep(patience).await;
-    if seat.is_used() {
-        std::future::pending::<()>().await;
-    }
-}
-
 fn builder(limits: &ApiLimits) -> Builder<TokioExecutor> {
     let mut http = Builder::new(TokioExecutor::new());
+    // Heads that do not come are the pulse's.
     http.http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+        .header_read_timeout(None)
         .max_buf_size(limits.head_len_max.max(HEAD_LEN_MIN))
         .max_headers(limits.headers_max);
     http.http2()

@@ -60,6 +60,14 @@ pub enum Fault {
         /// What failed.
         problem: String,
     },
+    /// There is an answer, and tokens in it that cannot be kept here: then nobody gets them.
+    #[error("the answer of {upstream} to a token request is withheld: {problem}")]
+    Withheld {
+        /// Host and port.
+        upstream: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// No answer in time.
     #[error("{0} took too long to answer")]
     Late(String),

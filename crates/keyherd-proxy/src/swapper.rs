@@ -22,6 +22,7 @@ use keyherd_core::ids::Name;
 use keyherd_core::phantom::{Needle, Needles};
 use keyherd_core::refresh::Ask;
 use keyherd_core::secret::Secret;
+use tokio_util::task::TaskTracker;
 
 use self::gate::Wish;
 pub use self::gate::{Gate, GateParts, Guarded};
@@ -29,7 +30,7 @@ use self::inject::SwapInject;
 use self::line::Line;
 use self::request::{Read, streamed};
 use self::table::Held;
-use self::token_endpoint::Refreshed;
+use self::token_endpoint::{AtEndpoint, TokenAsk};
 pub use self::trail::{Trail, TrailLimits};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
@@ -49,6 +50,14 @@ pub struct SwapLimits {
     pub tables_max: usize,
     /// How old they may be: a provider's profile may change what they look like. Default 10 s.
     pub tables_age_max: Duration,
+    /// The longest request to a token endpoint, in bytes. Default 64 KiB.
+    pub token_request_len_max: usize,
+    /// The longest answer to a login that an agent makes, in bytes, also decoded. Default 1 MiB.
+    pub token_answer_len_max: usize,
+    /// How long that answer may take. Default 60 s.
+    pub token_timeout: Duration,
+    /// Whether agents may log in themselves. Default true.
+    pub agent_logins: bool,
     /// Of answers in a coding.
     pub decode: DecodeLimits,
 }
@@ -60,6 +69,10 @@ impl Default for SwapLimits {
             buffer_timeout: Duration::from_secs(60),
             tables_max: 4_096,
             tables_age_max: Duration::from_secs(10),
+            token_request_len_max: 64 * 1024,
+            token_answer_len_max: 1024 * 1024,
+            token_timeout: Duration::from_secs(60),
+            agent_logins: true,
             decode: DecodeLimits::default(),
         }
     }
@@ -74,6 +87,8 @@ struct Inner {
     broker: Broker,
     gate: Gate,
     limits: SwapLimits,
+    /// Agents' own logins: they outlive who made them.
+    logins: TaskTracker,
 }
 
 /// The secrets that one request may carry, beside the one that the exchange itself gets.
@@ -83,7 +98,7 @@ struct Others(Vec<(Name, Secret)>);
 impl Swapper {
     /// Over an exchange, for those whom the gate lets pass.
     pub fn new(exchange: Exchange, broker: Broker, gate: Gate, limits: SwapLimits) -> Self {
-        Self(Arc::new(Inner { exchange, broker, gate, limits }))
+        Self(Arc::new(Inner { exchange, broker, gate, limits, logins: TaskTracker::new() }))
     }
 
     /// Passes a request on with its phantoms swapped, and the answer back with secrets swapped.
@@ -130,9 +145,10 @@ impl Swapper {
         line: &mut Line,
     ) -> Result<Response<ForwardBody>, Fault> {
         let Asked { agent, dialled, scheme } = asked;
-        let request = match self.refreshed(asked, request.map(streamed), held, line).await? {
-            Refreshed::Answered(answer) => return Ok(answer),
-            Refreshed::Other(request) => request,
+        let ask = TokenAsk { asked, leave, held };
+        let request = match self.at_endpoint(&ask, request.map(streamed), line).await? {
+            AtEndpoint::Answered(answer) => return Ok(answer),
+            AtEndpoint::Other(request) => request,
         };
         let bound = self.bound(asked).await?;
         let read = Read::of(request, &held.table, &self.0.limits).await?;
@@ -168,6 +184,8 @@ impl Swapper {
 
     /// Ends what outlives its request. After the listener has stopped.
     pub async fn shutdown(&self) {
+        self.0.logins.close();
+        self.0.logins.wait().await;
         self.0.exchange.shutdown().await;
         self.0.gate.trail().shutdown().await;
     }

@@ -29,7 +29,8 @@ impl Profiles for PanickingProfiles {
 }
 
 async fn send(api: &Api, request: http::Request<Body>) -> Answer {
-    Answer::of(api.seat(LOCAL.into(), false).oneshot(request).await.expect("never fails")).await
+    Answer::of(api.seat(LOCAL.into(), false).oneshot(request).await.expect("never fails").map(Body::new))
+        .await
 }
 
 #[tokio::test(start_paused = true)]

@@ -126,6 +126,16 @@ impl Broker {
         let Some(current) = self.0.ports.store.credential(name).await? else {
             return Err(ConnectError::NotFound(name.clone()));
         };
+        self.reconnect_as(current, tokens, actor).await
+    }
+
+    /// The same for a credential as it was just seen.
+    pub(super) async fn reconnect_as(
+        &self,
+        current: Loaded,
+        tokens: NewTokens,
+        actor: &Actor,
+    ) -> Result<Loaded, ConnectError> {
         let new = self.prepare(draft_of(&current, tokens)?)?;
         self.replace(new, &current, actor).await.map(|loaded| *loaded)
     }

@@ -1,11 +1,9 @@
 //! An agent's phantoms: one for each credential and pool that it is allowed.
 
-use url::Url;
-
 use super::manage::no;
 use super::{Broker, ManageError};
 use crate::agent::Agent;
-use crate::credential::{Chain, Kind};
+use crate::credential::Loaded;
 use crate::ids::Name;
 use crate::phantom::{Phantom, Shape, phantom_of};
 use crate::ports::TokenSigner;
@@ -60,28 +58,6 @@ impl Broker {
         self.phantoms(&found.ok_or_else(|| no("agent", agent, "agent list"))?, signer).await
     }
 
-    /// The token endpoints of what an agent is allowed: each credential's, each member's of a pool. An agent that refreshes by
-    /// phantom asks there.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn token_endpoints(&self, agent: &Agent) -> Result<Vec<(Name, Url)>, ManageError> {
-        let mut all = Vec::new();
-        for name in &agent.allowed {
-            for chain in self.chains_of(name).await? {
-                if let Some(url) = self.token_endpoint(&chain).filter(|_| chain.kind == Kind::OAuth2) {
-                    all.push((name.clone(), url));
-                }
-            }
-        }
-        Ok(all)
-    }
-
-    fn token_endpoint(&self, chain: &Chain) -> Option<Url> {
-        let profile = self.0.ports.profiles.find(&chain.provider).ok().flatten()?;
-        profile.resolve_token_url(chain.token_url.as_deref()).ok()
-    }
-
     /// What tokens of a provider look like. One whose profile cannot be read has plain ones.
     pub fn phantom_shape(&self, provider: &str) -> Shape {
         let profile = self.0.ports.profiles.find(provider).ok().flatten();
@@ -90,16 +66,16 @@ impl Broker {
     }
 
     async fn provider_of(&self, name: &Name) -> Result<Option<String>, ManageError> {
-        Ok(self.chains_of(name).await?.into_iter().next().map(|chain| chain.provider))
+        Ok(self.loaded_of(name).await?.into_iter().next().map(|loaded| loaded.chain.provider))
     }
 
-    /// A credential's, or those of a pool's members in their order.
-    async fn chains_of(&self, name: &Name) -> Result<Vec<Chain>, ManageError> {
+    /// A credential, or a pool's members in their order.
+    pub(super) async fn loaded_of(&self, name: &Name) -> Result<Vec<Loaded>, ManageError> {
         let store = &self.0.ports.store;
         if let Some(loaded) = store.credential(name).await? {
-            return Ok(vec![loaded.chain]);
+            return Ok(vec![loaded]);
         }
         let Some(pool) = store.pool(name).await? else { return Ok(Vec::new()) };
-        Ok(store.members(pool.id).await?.into_iter().map(|loaded| loaded.chain).collect())
+        Ok(store.members(pool.id).await?)
     }
 }

@@ -4,14 +4,13 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
 use tokio::time::{Sleep, sleep};
 
 use super::BodyError;
@@ -65,7 +64,8 @@ impl AnswerBody {
     }
 
     /// The end of a head after which the connection goes on in another protocol: nobody else may have it.
-    pub(crate) fn going_on(lease: Lease) -> Self {
+    pub(crate) fn going_on(mut lease: Lease) -> Self {
+        lease.run_apart();
         Self { lease: Some(lease), ..Self::empty() }
     }
 
@@ -84,8 +84,7 @@ impl AnswerBody {
 
     /// Reads one more frame, which passes later all the same.
     pub(crate) async fn read_ahead(&mut self) -> (Ahead, Bytes) {
-        let Some(rest) = &mut self.rest else { return (Ahead::End, Bytes::new()) };
-        match rest.frame().await {
+        match poll_fn(|cx| self.poll_next(cx)).await {
             Some(Ok(frame)) => {
                 let data = frame.data_ref().cloned().unwrap_or_default();
                 self.ahead.push_back(frame);
@@ -121,9 +120,20 @@ impl AnswerBody {
         }
     }
 
-    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    /// What comes from upstream.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
-        let Poll::Ready(frame) = Pin::new(rest).poll_frame(cx) else { return self.poll_stalled(cx) };
+        if let Some(lease) = &mut self.lease {
+            lease.poll(cx);
+        }
+        Pin::new(rest).poll_frame(cx)
+    }
+
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.rest.is_none() {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(frame) = self.poll_next(cx) else { return self.poll_stalled(cx) };
         self.stalled = None;
         match frame {
             Some(Ok(frame)) => {

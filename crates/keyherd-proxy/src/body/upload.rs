@@ -99,6 +99,12 @@ impl Upload {
         lock(&self.0).passed
     }
 
+    /// Whether all of it has come from the caller.
+    pub(crate) fn is_ended(&self) -> bool {
+        let source = lock(&self.0);
+        source.is_ended || source.body.is_end_stream()
+    }
+
     /// Whether the caller's own connection ended before the body did.
     pub(crate) fn is_broken(&self) -> bool {
         lock(&self.0).is_broken

@@ -3,6 +3,7 @@
 //! Owns what may be sent again without anybody knowing: a request none of which was sent, and an idempotent one on a
 //! connection that upstream had closed.
 
+use std::io;
 use std::time::Duration;
 
 use http::header::HOST;
@@ -84,6 +85,10 @@ impl Exchange {
                 }
             }
         };
+        if message.upload.is_some_and(|upload| !upload.is_ended()) {
+            // The answer has begun before the request has ended: neither may wait for the other.
+            lease.run_apart();
+        }
         let idle_timeout = self.0.limits.idle_timeout;
         Ok(answered.map(|answer| match answer.status() {
             StatusCode::SWITCHING_PROTOCOLS => answer.map(|_| AnswerBody::going_on(lease)),
@@ -110,9 +115,8 @@ impl Message<'_> {
 
     /// Nothing of it was sent; or upstream had closed the connection, and it does no harm twice.
     fn may_go_again(&self, unsent: &Unsent) -> bool {
-        let error = &unsent.error;
-        let was_closed = error.is_canceled() || error.is_closed() || error.is_incomplete_message();
-        let is_harmless = unsent.request.is_some() || (self.head.method.is_idempotent() && was_closed);
+        let is_idempotent = self.head.method.is_idempotent();
+        let is_harmless = unsent.request.is_some() || (is_idempotent && was_closed(&unsent.error));
         is_harmless && self.upload.is_none_or(Upload::may_go_again)
     }
 }
@@ -134,6 +138,18 @@ fn address(head: &mut Parts, target: &Target, is_http2: bool) -> Result<(), Faul
     parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
     head.uri = Uri::from_parts(parts).map_err(|_| Fault::Internal)?;
     Ok(())
+}
+
+/// Whether upstream had left the connection, with or without a word.
+fn was_closed(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(<dyn std::error::Error>::downcast_ref);
+    let was_cut = cause.is_some_and(|cause: &io::Error| {
+        matches!(
+            cause.kind(),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe
+        )
+    });
+    was_cut || error.is_canceled() || error.is_closed() || error.is_incomplete_message()
 }
 
 /// In words, without what hyper's causes may carry.

@@ -1,8 +1,11 @@
 //! A request, looked through before it goes on: its head, and its body where that is short and says so.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Request, request};
+use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming as Received;
 use keyherd_core::ids::Name;
@@ -44,10 +47,12 @@ impl Read {
         let mut names = find_in_head(&head, table).own;
         let place = place(&head.headers);
         let buffer_max = u64::try_from(limits.buffer_len_max).unwrap_or(u64::MAX);
-        let length = http_body::Body::size_hint(&body).exact();
+        let length = body.size_hint().exact();
         let (body, body_plan) = match (Framing::of(length, place, buffer_max), place) {
             (Framing::Buffered, Some(place)) => {
-                let bytes = whole(body, limits.buffer_len_max, limits).await?.ok_or(Fault::BrokenOff)?;
+                let bytes = whole(body, limits.buffer_len_max, limits.buffer_timeout)
+                    .await?
+                    .ok_or(Fault::BrokenOff)?;
                 let plan = looked_through(&bytes, place, table, &mut names);
                 (Full::new(bytes).map_err(|never| match never {}).boxed_unsync(), plan)
             }
@@ -80,10 +85,10 @@ pub(super) fn place(headers: &HeaderMap) -> Option<Place> {
 }
 
 /// All of a body, in time. `None`: it is longer than that.
-pub(super) async fn whole(
-    mut body: Incoming,
+pub(super) async fn whole<B: Body<Data = Bytes> + Unpin>(
+    mut body: B,
     len_max: usize,
-    limits: &SwapLimits,
+    within: Duration,
 ) -> Result<Option<Bytes>, Fault> {
     let reading = async {
         let mut bytes = BytesMut::new();
@@ -96,7 +101,7 @@ pub(super) async fn whole(
         }
         Ok(Some(bytes.freeze()))
     };
-    timeout(limits.buffer_timeout, reading).await.unwrap_or(Err(Fault::BrokenOff))
+    timeout(within, reading).await.unwrap_or(Err(Fault::BrokenOff))
 }
 
 fn looked_through(bytes: &Bytes, place: Place, table: &Table, names: &mut Vec<Name>) -> BodyPlan {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyherd_core::agent::Agent;
-use keyherd_core::broker::{Broker, ManageError};
+use keyherd_core::broker::{Broker, ManageError, TokenEndpoint};
 use keyherd_core::host::Host;
 use keyherd_core::ids::{AgentId, Name};
-use keyherd_core::phantom::Table;
+use keyherd_core::phantom::{Shape, Table, phantom_of};
 use keyherd_core::ports::TokenSigner;
+use keyherd_core::provider::Profile;
 use url::Url;
 
 use super::SwapLimits;
@@ -26,8 +27,17 @@ pub(super) struct Held {
 }
 
 /// A token endpoint, as requests name it.
-struct Endpoint {
-    name: Name,
+pub(super) struct Endpoint {
+    /// What the agent is allowed that asks there.
+    pub(super) name: Name,
+    pub(super) profile: Arc<Profile>,
+    place: Option<Spot>,
+    /// The provider's own, where the credential has another one.
+    usual: Option<Spot>,
+}
+
+/// A URL without its scheme and query.
+struct Spot {
     host: String,
     port: Option<u16>,
     path: String,
@@ -36,31 +46,61 @@ struct Endpoint {
 impl Held {
     /// Whether a token endpoint is there.
     pub(super) fn has_endpoint(&self, dialled: &Dialled) -> bool {
-        self.endpoints.iter().any(|endpoint| endpoint.is_at(dialled))
+        let mut places = self.endpoints.iter().filter_map(|endpoint| endpoint.place.as_ref());
+        places.any(|place| place.is_on(dialled))
     }
 
-    /// Whose token endpoint that is.
-    pub(super) fn endpoint<'a>(
+    /// Whose token endpoint that is, or a sibling of theirs at the same provider.
+    pub(super) fn endpoints<'a>(
         &'a self,
         dialled: &'a Dialled,
         path: &'a str,
-    ) -> impl Iterator<Item = &'a Name> {
-        let here =
-            self.endpoints.iter().filter(move |endpoint| endpoint.is_at(dialled) && endpoint.path == path);
-        here.map(|endpoint| &endpoint.name)
+    ) -> impl Iterator<Item = &'a Endpoint> {
+        self.endpoints.iter().filter(move |endpoint| endpoint.is_at(dialled, path))
     }
 }
 
 impl Endpoint {
-    fn is_at(&self, dialled: &Dialled) -> bool {
+    fn of(endpoint: TokenEndpoint) -> Self {
+        let TokenEndpoint { name, profile, url, .. } = endpoint;
+        let usual = profile.token_url.as_ref().and_then(Spot::of);
+        Self { name, place: Spot::of(&url), usual, profile }
+    }
+
+    fn is_at(&self, dialled: &Dialled, path: &str) -> bool {
+        let is_known = |spot: &Spot| spot.is_on(dialled) && spot.is_path(path);
+        self.place.iter().chain(&self.usual).any(is_known) || self.is_sibling(dialled, path)
+    }
+
+    /// Another of the hosts that the provider has token endpoints on.
+    fn is_sibling(&self, dialled: &Dialled, path: &str) -> bool {
+        let has_path = || self.place.iter().chain(&self.usual).any(|spot| spot.is_path(path));
+        !self.profile.token_hosts.is_empty()
+            && has_path()
+            && self.profile.resolve_token_url(Some(&format!("https://{dialled}{path}"))).is_ok()
+    }
+}
+
+impl Spot {
+    fn of(url: &Url) -> Option<Self> {
+        let host = Host::parse(url.host_str()?.trim_matches(['[', ']'])).ok()?;
+        let (port, path) = (url.port_or_known_default(), url.path().to_owned());
+        Some(Self { host: host.to_string(), port, path })
+    }
+
+    fn is_on(&self, dialled: &Dialled) -> bool {
         self.host == dialled.host.as_str() && self.port == Some(dialled.port)
     }
 
-    fn of((name, url): (Name, Url)) -> Option<Self> {
-        let host = Host::parse(url.host_str()?.trim_matches(['[', ']'])).ok()?;
-        let (port, path) = (url.port_or_known_default(), url.path().to_owned());
-        Some(Self { name, host: host.to_string(), port, path })
+    /// Servers take a path with a slash behind it for the same one.
+    fn is_path(&self, path: &str) -> bool {
+        self.path.trim_end_matches('/') == path.trim_end_matches('/')
     }
+}
+
+/// Whether a URL is that place.
+pub(super) fn is_there(url: &Url, dialled: &Dialled, path: &str) -> bool {
+    Spot::of(url).is_some_and(|spot| spot.is_on(dialled) && spot.is_path(path))
 }
 
 /// All agents'.
@@ -107,7 +147,65 @@ impl Tables {
         let texts = phantoms.iter().map(|(name, phantom)| (name.clone(), phantom.as_str().into())).collect();
         let table = Table::new(phantoms.into_iter().map(|(name, phantom)| (phantom, name)), []);
         let endpoints = self.broker.token_endpoints(agent).await.map_err(told)?;
-        let endpoints = endpoints.into_iter().filter_map(Endpoint::of).collect();
+        let endpoints = endpoints.into_iter().map(Endpoint::of).collect();
         Ok(Arc::new(Held { table: Arc::new(table), texts: Arc::new(texts), endpoints, made_at }))
+    }
+
+    /// What an agent gets where a provider tells a client who logged in: a JWT of ours, without a real claim. It stands for
+    /// nothing, and is taken out wherever it is sent.
+    pub(super) fn id_token(&self, agent: &Agent, name: &Name) -> Option<Arc<str>> {
+        let made = phantom_of(&self.broker.ports().hasher, agent, name, &Shape::Jwt, &*self.signer);
+        made.ok().map(|phantom| phantom.as_str().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(own: &str, profile: Profile) -> Endpoint {
+        let url = Url::parse(own).expect("is a URL");
+        let usual = profile.token_url.as_ref().and_then(Spot::of);
+        let name = Name::parse("a").expect("is a name");
+        Endpoint { name, place: Spot::of(&url), usual, profile: Arc::new(profile) }
+    }
+
+    #[track_caller]
+    fn check(endpoint: &Endpoint, place: &str, path: &str, expected: bool) {
+        let dialled = Dialled::parse(place, None).expect("is one");
+        assert_eq!(endpoint.is_at(&dialled, path), expected, "{place}{path}");
+    }
+
+    #[test]
+    fn where_a_token_endpoint_is() {
+        let plain = endpoint("https://id.example/token", Profile::default());
+        for (place, path, expected) in [
+            ("id.example:443", "/token", true),
+            ("id.example:443", "/token/", true),
+            ("id.example:443", "/", false),
+            ("id.example:80", "/token", false),
+            ("other.example:443", "/token", false),
+        ] {
+            check(&plain, place, path, expected);
+        }
+    }
+
+    #[test]
+    fn where_its_provider_has_others() {
+        let profile = Profile {
+            token_url: Some(Url::parse("https://login.example/oauth/token").expect("is a URL")),
+            token_hosts: vec!["*.my.example".into(), "login.example".into()],
+            ..Profile::default()
+        };
+        let one = endpoint("https://one.my.example/oauth/token", profile);
+        for (place, path, expected) in [
+            ("one.my.example:443", "/oauth/token", true),
+            ("two.my.example:443", "/oauth/token", true),
+            ("login.example:443", "/oauth/token", true),
+            ("two.my.example:443", "/api", false),
+            ("my.example:443", "/oauth/token", false),
+        ] {
+            check(&one, place, path, expected);
+        }
     }
 }

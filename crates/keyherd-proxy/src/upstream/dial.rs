@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use super::line::Line;
 use crate::body::Outgoing;
 use crate::fault::Fault;
 use crate::limits::ExchangeLimits;
@@ -61,7 +62,7 @@ pub(super) struct Way {
 
 /// A connection on which nothing was sent.
 pub(super) enum Fresh {
-    Http1(http1::SendRequest<Outgoing>),
+    Http1(Line),
     Http2(http2::SendRequest<Outgoing>),
 }
 
@@ -123,9 +124,7 @@ impl Way {
         http.max_buf_size(head_len_max).max_header_size(head_len_max).max_headers(self.limits.headers_max);
         let (sender, connection) =
             http.handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-        // Ends with its sender, or with upstream.
-        tokio::spawn(connection.with_upgrades());
-        Ok(Fresh::Http1(sender))
+        Ok(Fresh::Http1(Line::new(sender, connection.with_upgrades())))
     }
 
     async fn http2(

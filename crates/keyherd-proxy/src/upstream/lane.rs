@@ -6,12 +6,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::dial::{Fresh, Way};
 use super::lease::{Lease, Sender};
+use super::line::Line;
 use crate::body::Outgoing;
 use crate::fault::Fault;
 use crate::target::Target;
@@ -43,7 +44,7 @@ struct Kept {
 }
 
 struct Spare {
-    sender: http1::SendRequest<Outgoing>,
+    line: Line,
     since: u64,
 }
 
@@ -102,8 +103,8 @@ impl Lane {
     /// A connection that is there.
     fn at_hand(&self) -> Option<Sender> {
         let mut kept = self.kept();
-        if let Some(at) = kept.spare.iter().rposition(|spare| spare.sender.is_ready()) {
-            return Some(Sender::Http1(kept.spare.remove(at).sender));
+        if let Some(at) = kept.spare.iter_mut().rposition(|spare| spare.line.is_ready()) {
+            return Some(Sender::Http1(kept.spare.remove(at).line));
         }
         if kept.shared.is_empty() {
             return None;
@@ -160,9 +161,9 @@ impl Lane {
         let fresh = self.way.dial(&self.target, self.only_http1, end).await?;
         let mut kept = self.kept();
         Ok(match fresh {
-            Fresh::Http1(sender) => {
+            Fresh::Http1(line) => {
                 kept.speaks = Some(Protocol::Http1);
-                Sender::Http1(sender)
+                Sender::Http1(line)
             }
             Fresh::Http2(sender) => {
                 kept.speaks = Some(Protocol::Http2);
@@ -177,11 +178,11 @@ impl Lane {
 
     /// Keeps a connection whose answer has ended, unless there are enough. It need not be ready yet: the rest of its request
     /// may be on its way.
-    pub(super) fn keep(self: &Arc<Self>, sender: http1::SendRequest<Outgoing>) {
+    pub(super) fn keep(self: &Arc<Self>, line: Line) {
         let mut kept = self.kept();
         if kept.spare.len() < self.way.limits.spare_connections_max {
             let since = kept.sweep;
-            kept.spare.push(Spare { sender, since });
+            kept.spare.push(Spare { line, since });
             self.be_swept(&mut kept);
         }
     }
@@ -198,7 +199,7 @@ impl Lane {
         let mut kept = self.kept();
         kept.sweep += 1;
         let oldest = kept.sweep.saturating_sub(u64::from(SWEEPS));
-        kept.spare.retain(|spare| spare.since > oldest && !spare.sender.is_closed());
+        kept.spare.retain_mut(|spare| spare.since > oldest && !spare.line.is_closed());
         kept.shared.retain(|shared| {
             let is_used = shared.requests.load(Ordering::Relaxed) > 0;
             (is_used || shared.since > oldest) && !shared.sender.is_closed()

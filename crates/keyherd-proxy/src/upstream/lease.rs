@@ -3,18 +3,20 @@
 //! Given back, it may serve others; dropped, an HTTP/1 connection is closed, since half an answer may be on it.
 
 use std::sync::Arc;
+use std::task::Context;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::lane::{Lane, Stream};
+use super::line::Line;
 use crate::body::Outgoing;
 use crate::target::Target;
 
 pub(super) enum Sender {
-    Http1(http1::SendRequest<Outgoing>),
+    Http1(Line),
     Http2(http2::SendRequest<Outgoing>, #[expect(dead_code, reason = "dropping it frees the place")] Stream),
 }
 
@@ -55,18 +57,32 @@ impl Lease {
     /// Sends the request. Dropped before the answer's head came, it ends the request.
     pub(crate) async fn send(&mut self, request: Request<Outgoing>) -> Result<Response<Incoming>, Unsent> {
         let sent = match &mut self.sender {
-            Sender::Http1(sender) => sender.try_send_request(request).await,
+            Sender::Http1(line) => line.send(request).await,
             Sender::Http2(sender, _) => sender.try_send_request(request).await,
         };
         sent.map_err(|mut unsent| Unsent { request: unsent.take_message(), error: unsent.into_error() })
     }
 
+    /// Moves what can be moved. Whoever waits for more of an answer's body does so first.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) {
+        if let Sender::Http1(line) = &mut self.sender {
+            line.poll(cx);
+        }
+    }
+
+    /// From here on the connection lives without being asked.
+    pub(crate) fn run_apart(&mut self) {
+        if let Sender::Http1(line) = &mut self.sender {
+            line.run_apart();
+        }
+    }
+
     /// The answer has ended.
     pub(crate) fn give_back(self) {
-        if let Sender::Http1(sender) = self.sender
-            && !sender.is_closed()
+        if let Sender::Http1(mut line) = self.sender
+            && line.rests()
         {
-            self.lane.keep(sender);
+            self.lane.keep(line);
         }
     }
 }

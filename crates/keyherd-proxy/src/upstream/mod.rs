@@ -5,6 +5,7 @@
 mod dial;
 mod lane;
 mod lease;
+mod line;
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! Bodies of any length, both ways at once, with trailers, and broken off.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
@@ -10,7 +11,7 @@ use http_body_util::{BodyExt, StreamBody};
 use keyherd_proxy::{BodyError, Fault};
 
 use crate::stage::{Stage, asked, get};
-use crate::upstream::{Body, Upstream, answer, by_hand, data, full};
+use crate::upstream::{Body, Upstream, answer, by_hand, data, full, lock, until};
 
 const PART_LEN: usize = 64 * 1024;
 /// 64 MiB.
@@ -72,6 +73,27 @@ async fn both_sides_may_speak_at_once() {
     }
     drop(hand);
     assert!(answer.body_mut().frame().await.is_none());
+}
+
+#[tokio::test]
+async fn a_request_goes_on_while_nobody_reads_its_answer() {
+    let came = Arc::new(AtomicUsize::new(0));
+    let (hand, early) = by_hand();
+    let (early, counted) = (Mutex::new(Some(early)), Arc::clone(&came));
+    let upstream = Upstream::streaming(
+        Arc::new(move |request| {
+            let (early, came) = (lock(&early).take().expect("is asked once"), Arc::clone(&counted));
+            tokio::spawn(async move { came.store(len(request.into_body()).await, Ordering::Relaxed) });
+            Box::pin(async move { Response::new(early) })
+        }),
+        None,
+    )
+    .await;
+    let stage = Stage::at(&upstream).await;
+    let answer = stage.open(asked("POST", "/gateway/lone/").body(long()).expect("is a request")).await;
+    let answer = answer.expect("is answered before the request has ended");
+    until("all of it has come", || came.load(Ordering::Relaxed) == PARTS * PART_LEN).await;
+    drop((hand, answer));
 }
 
 #[tokio::test]

@@ -123,6 +123,19 @@ async fn a_spare_connection_that_was_closed_is_nobodys_trouble() {
 }
 
 #[tokio::test]
+async fn nor_is_one_that_is_cut_when_it_is_used_again() {
+    let upstream = Upstream::resetting().await;
+    let stage = Stage::at(&upstream).await;
+    for _ in 0..5 {
+        assert_eq!(stage.read("/gateway/lone/").await.text(), "well");
+    }
+    assert_eq!(upstream.connections(), 5);
+    // What may have had an effect is not sent twice.
+    let fault = stage.open(post("/gateway/lone/", "x")).await.expect_err("is cut");
+    assert!(matches!(fault, Fault::Broken { .. }), "{fault:?}");
+}
+
+#[tokio::test]
 async fn spare_connections_are_closed_in_time() {
     let upstream = Upstream::new(|_| answer(200, "well")).await;
     let limits = ExchangeLimits { spare_timeout: Duration::from_millis(20), ..ExchangeLimits::default() };

@@ -5,6 +5,7 @@
 mod bodies;
 mod failing_over;
 mod faults;
+mod logged_in;
 mod passing;
 mod refreshed;
 mod ruled;

@@ -135,12 +135,12 @@ impl Stage {
         .await;
     }
 
-    async fn import(&self, fields: DraftFields) {
+    pub(crate) async fn import(&self, fields: DraftFields) {
         let draft = Draft::parse(fields).expect("is a draft");
         self.host.broker.connect(draft, ConnectMode::Create, &actor()).await.expect("is made");
     }
 
-    async fn pool(&self, name: &str, members: &str, strategy: Strategy) {
+    pub(crate) async fn pool(&self, name: &str, members: &str, strategy: Strategy) {
         let members: Vec<Name> = members.split_whitespace().map(parsed).collect();
         self.host.broker.create_pool(&parsed(name), members, strategy, &actor()).await.expect("is made");
     }

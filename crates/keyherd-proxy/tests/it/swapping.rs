@@ -76,6 +76,17 @@ impl Proxy {
     /// An agent that is allowed all, and a binding of each of these names to the upstream's host and port.
     pub(crate) async fn new(upstream: &Upstream, host: &str, bound: &[&str], tls: ClientConfig) -> Self {
         let stage = Setting::at(upstream).stage().await;
+        Self::on(stage, &["pool", "lone", "one"], (upstream, host, bound), tls, SwapLimits::default()).await
+    }
+
+    /// The same on a stage that is there, with an agent that is allowed these.
+    pub(crate) async fn on(
+        stage: Stage,
+        allowed: &[&str],
+        (upstream, host, bound): (&Upstream, &str, &[&str]),
+        tls: ClientConfig,
+        limits: SwapLimits,
+    ) -> Self {
         let broker = &stage.host.broker;
         for name in bound {
             let draft = BindingDraft {
@@ -89,7 +100,7 @@ impl Proxy {
             };
             broker.add_binding(draft, &actor()).await.expect("is bound");
         }
-        let allowed = ["pool", "lone", "one"].map(parsed).into();
+        let allowed = allowed.iter().map(|name| parsed(name)).collect();
         let new = NewAgent { name: parsed("robot"), allowed, may_fetch_tokens: false };
         let (agent, key) = broker.create_agent(new, &actor()).await.expect("is made");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
@@ -109,10 +120,10 @@ impl Proxy {
             approval_wait: Duration::from_secs(60),
             trail,
             signer: Arc::new(Unsigned),
-            limits: SwapLimits::default(),
+            limits: limits.clone(),
             lodger: None,
         });
-        let swapper = Swapper::new(exchange, broker.clone(), gate.clone(), SwapLimits::default());
+        let swapper = Swapper::new(exchange, broker.clone(), gate.clone(), limits);
         let leaves = Arc::new(leaves(&stage));
         let door = Forward::new(ForwardParts {
             ways: Arc::new(gate),

@@ -109,6 +109,28 @@ impl Upstream {
         Self { at, seen: Arc::default(), connections: Arc::default(), open: Arc::default() }
     }
 
+    /// Answers one request on each connection, and resets it at the next.
+    pub(crate) async fn resetting() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let at = listener.local_addr().expect("has one");
+        let connections: Arc<Mutex<usize>> = Arc::default();
+        let count = Arc::clone(&connections);
+        tokio::spawn(async move {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            while let Ok((mut stream, _)) = listener.accept().await {
+                *lock(&count) += 1;
+                tokio::spawn(async move {
+                    let mut buffer = [0; 4096];
+                    let _ = stream.read(&mut buffer).await;
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nwell").await;
+                    let _ = stream.read(&mut buffer).await;
+                    let _ = stream.set_zero_linger();
+                });
+            }
+        });
+        Self { at, seen: Arc::default(), connections, open: Arc::default() }
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.at)
     }

@@ -93,6 +93,13 @@ struct SwapKeys {
     tables_max: usize,
     #[serde(rename = "tables_age_max_seconds", deserialize_with = "seconds::<_, 0, 3_600_000>")]
     tables_age_max: Duration,
+    #[serde(rename = "token_request_bytes_max", deserialize_with = "count::<_, _, 1_024, 16_777_216>")]
+    token_request_len_max: usize,
+    #[serde(rename = "token_answer_bytes_max", deserialize_with = "count::<_, _, 1_024, 16_777_216>")]
+    token_answer_len_max: usize,
+    #[serde(rename = "token_timeout_seconds", deserialize_with = "seconds::<_, 10, 600_000>")]
+    token_timeout: Duration,
+    agent_logins: bool,
     #[serde(with = "DecodeKeys")]
     decode: DecodeLimits,
 }

@@ -4,6 +4,7 @@ mod agents;
 mod bent;
 mod crash;
 mod doubtful;
+mod endpoints;
 mod failures;
 mod found;
 mod herd;

@@ -1,0 +1,88 @@
+//! An HTTP/1 connection: who sends on it, and what moves its bytes.
+//!
+//! Owns where that work is done. As long as one request has the connection, its own task does it: nobody else must be woken
+//! for a request to leave, or for an answer to come. What has to go on when nobody asks for it runs in a task of its own.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1};
+
+use crate::body::Outgoing;
+
+/// Ends with its sender, or with upstream. How it ended the sender hears.
+type Work = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
+pub(super) struct Line {
+    sender: http1::SendRequest<Outgoing>,
+    /// `None`: it has ended, or runs apart.
+    work: Option<Work>,
+}
+
+impl Line {
+    pub(super) fn new(
+        sender: http1::SendRequest<Outgoing>,
+        work: impl Future<Output = hyper::Result<()>> + Send + 'static,
+    ) -> Self {
+        Self { sender, work: Some(Box::pin(work)) }
+    }
+
+    /// Sends a request, and waits for the head of its answer.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Outgoing>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Outgoing>>> {
+        let mut answer = std::pin::pin!(self.sender.try_send_request(request));
+        let work = &mut self.work;
+        std::future::poll_fn(|cx| {
+            poll(work, cx);
+            answer.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Moves what can be moved. Whoever waits for something of this connection does so before.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
+        poll(&mut self.work, cx);
+    }
+
+    /// From here on its work is done in a task of its own.
+    pub(super) fn run_apart(&mut self) {
+        if let Some(work) = self.work.take() {
+            tokio::spawn(work);
+        }
+    }
+
+    /// Whether it may be lent again, now or later. Woken is nobody any more: who has it next looks first.
+    pub(super) fn rests(&mut self) -> bool {
+        self.poll(&mut Context::from_waker(Waker::noop()));
+        if !self.sender.is_ready() {
+            // The rest of its request may be on its way.
+            self.run_apart();
+        }
+        !self.sender.is_closed()
+    }
+
+    /// Whether a request can be sent on it, as far as can be seen.
+    pub(super) fn is_ready(&mut self) -> bool {
+        self.poll(&mut Context::from_waker(Waker::noop()));
+        self.sender.is_ready()
+    }
+
+    /// Whether upstream has closed it, as far as can be seen.
+    pub(super) fn is_closed(&mut self) -> bool {
+        self.poll(&mut Context::from_waker(Waker::noop()));
+        self.sender.is_closed()
+    }
+}
+
+fn poll(work: &mut Option<Work>, cx: &mut Context<'_>) {
+    if let Some(running) = work
+        && let Poll::Ready(_ended) = running.as_mut().poll(cx)
+    {
+        *work = None;
+    }
+}
