@@ -31,7 +31,12 @@ const { values: flags } = parseArgs({
   options: { certificate: { type: 'string' }, key: { type: 'string' }, repositories: { type: 'string' } },
 });
 
-async function answer(request, response) {
+// Whoever left, or asked what makes no sense, costs only their own connection.
+function answer(request, response) {
+  read(request, response).catch(() => response.destroy());
+}
+
+async function read(request, response) {
   const chunks = [];
   for await (const chunk of request) chunks.push(chunk);
   const body = Buffer.concat(chunks);

@@ -80,7 +80,10 @@ impl Stage {
         let args = ["--ca-bundle", &self.root, "run", "--env", &given, "--"];
         let mut command =
             self.sandbox.command(&[&args[..], &["timeout", SCRIPT_MAX, "sh", "-c", &script]].concat());
-        command.current_dir(e2e()).env("PATH", path()).env("TMPDIR", self.sandbox.path("."));
+        // Beside the data folder itself, what is new may be closed to the program.
+        let home = self.sandbox.path("home");
+        std::fs::create_dir_all(&home).unwrap();
+        command.current_dir(e2e()).env("PATH", path()).env("TMPDIR", &home).env("HOME", &home);
         // What leads elsewhere, or past the proxy, is not for the program.
         for name in ["HTTPS_PROXY", "ALL_PROXY", "grpc_proxy", "wss_proxy", "npm_config_https_proxy"] {
             command.env(name, NOWHERE);
@@ -119,7 +122,8 @@ impl Stage {
             std::fs::create_dir_all(folder).unwrap();
         }
         let config = "[user]\nname = Me\nemail = me@keyherd.example\n[init]\ndefaultBranch = main\n";
-        std::fs::write(self.sandbox.path(".gitconfig"), config).unwrap();
+        std::fs::create_dir_all(self.sandbox.path("home")).unwrap();
+        std::fs::write(self.sandbox.path("home/.gitconfig"), config).unwrap();
         std::fs::write(work.join("file"), "what is in it\n").unwrap();
         self.git(&bare, &["init", "-q", "--bare"]);
         self.git(&bare, &["config", "http.receivepack", "true"]);
@@ -135,7 +139,7 @@ impl Stage {
     fn git(&self, folder: &Path, args: &[&str]) -> String {
         let mut command = Command::new("timeout");
         command.args([SCRIPT_MAX, "git"]).args(args).current_dir(folder).stdin(Stdio::null());
-        command.env_clear().env("PATH", path()).env("HOME", self.sandbox.path("."));
+        command.env_clear().env("PATH", path()).env("HOME", self.sandbox.path("home"));
         command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_SSL_CAINFO", &self.root);
         let output = command.output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
