@@ -19,6 +19,11 @@ impl Arguments {
         self.0.iter().any(|word| word == "--quick")
     }
 
+    /// Whether that word was said.
+    pub fn has(&self, word: &str) -> bool {
+        self.0.iter().any(|said| said == word)
+    }
+
     /// One of two sizes.
     pub fn size<T>(&self, quick: T, full: T) -> T {
         if self.is_quick() { quick } else { full }

@@ -63,12 +63,26 @@ pub async fn import(binary: &Path, data: &Path, document: &Value) -> Outcome {
     }
 }
 
+/// One command, and the JSON that it prints.
+///
+/// # Errors
+/// It fails.
+pub async fn run(binary: &Path, data: &Path, words: &[&str]) -> Outcome<Value> {
+    let ran = command(binary, data).arg("--json").args(words).stderr(Stdio::inherit()).output().await?;
+    if !ran.status.success() {
+        return Err(format!("keyherd {} failed: see above", words.join(" ")).into());
+    }
+    Ok(serde_json::from_slice(&ran.stdout)?)
+}
+
 /// A running `keyherd serve`; killed when dropped.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
     /// Its API.
     pub address: SocketAddr,
+    /// Its proxy.
+    pub proxy: SocketAddr,
     /// From its start to its first `200` at `/readyz`.
     pub ready_after: Duration,
 }
@@ -79,8 +93,15 @@ impl Server {
     /// # Errors
     /// It is not ready in time.
     pub async fn start(binary: &Path, data: &Path) -> Outcome<Self> {
+        Self::begin(command(binary, data)).await
+    }
+
+    /// The same by a command as [`command`] makes one, perhaps with flags of its own.
+    ///
+    /// # Errors
+    /// It is not ready in time.
+    pub async fn begin(mut command: Command) -> Outcome<Self> {
         let watch = Stopwatch::start();
-        let mut command = command(binary, data);
         command
             .args(["--json", "serve", "--api", "127.0.0.1:0", "--proxy", "127.0.0.1:0"])
             .stdout(Stdio::piped())
@@ -89,16 +110,19 @@ impl Server {
         let output = child.stdout.take().ok_or("keyherd serve has no output")?;
         let line = BufReader::new(output).lines().next_line().await?.ok_or("keyherd serve says nothing")?;
         let places: Value = serde_json::from_str(&line)?;
-        let url =
-            places.get("api").and_then(Value::as_str).ok_or("keyherd serve does not say where it is")?;
-        let address = url.trim_start_matches("http://").parse()?;
+        let place = |name: &str| -> Outcome<SocketAddr> {
+            let url =
+                places.get(name).and_then(Value::as_str).ok_or("keyherd serve does not say where it is")?;
+            Ok(url.trim_start_matches("http://").parse()?)
+        };
+        let (address, proxy) = (place("api")?, place("proxy")?);
         while !is_ready(address).await {
             if watch.elapsed() > READY_WITHIN {
                 return Err("keyherd serve is not ready in time".into());
             }
             tokio::time::sleep(READY_POLL).await;
         }
-        Ok(Self { child, address, ready_after: watch.elapsed() })
+        Ok(Self { child, address, proxy, ready_after: watch.elapsed() })
     }
 
     /// Its process.

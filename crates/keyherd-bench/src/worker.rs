@@ -30,11 +30,28 @@ impl Worker {
     /// It cannot be started.
     pub fn start(words: &[String]) -> Outcome<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        command.args(words);
+        Self::of(command)
+    }
+
+    /// Starts what a command says, which speaks line by line.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn of(mut command: Command) -> Outcome<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
         let input = child.stdin.take().ok_or("a worker without input")?;
         let output = child.stdout.take().ok_or("a worker without output")?;
         Ok(Self { child, input, output: BufReader::new(output).lines() })
+    }
+
+    /// Its process.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn pid(&self) -> Outcome<u32> {
+        Ok(self.child.id().ok_or("a worker ended")?)
     }
 
     /// Says a line to it.

@@ -38,8 +38,8 @@ impl Place {
         let (host, port) = (upstream.1.ip().to_string(), upstream.1.port().to_string());
         let url = format!("http://{}", upstream.1);
         let binding = ["binding", "add", "acme", "--host", &host, "--port", &port, "--upstream", &url];
-        run(binary, ground.path(), &binding).await?;
-        let made = run(binary, ground.path(), &["agent", "create", "bot", "--allow", "acme"]).await?;
+        cli::run(binary, ground.path(), &binding).await?;
+        let made = cli::run(binary, ground.path(), &["agent", "create", "bot", "--allow", "acme"]).await?;
         let key = made.get("key").and_then(Value::as_str).ok_or("an agent has a key")?.to_owned();
         let server = cli::Server::start(binary, ground.path()).await?;
         Ok(Self { ground, upstream, server, key })
@@ -67,13 +67,4 @@ impl Place {
         let line = BufReader::new(output).lines().next_line().await?.ok_or("it says nothing")?;
         Ok((child, line.parse()?))
     }
-}
-
-/// One command, and what it prints.
-async fn run(binary: &Path, data: &Path, words: &[&str]) -> Outcome<Value> {
-    let ran = cli::command(binary, data).arg("--json").args(words).stderr(Stdio::inherit()).output().await?;
-    if !ran.status.success() {
-        return Err(format!("keyherd {} failed: see above", words.join(" ")).into());
-    }
-    Ok(serde_json::from_slice(&ran.stdout)?)
 }
