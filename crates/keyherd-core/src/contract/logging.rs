@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Testbed;
 use super::fixtures::{at, claim, create, granting, name, note, oauth, settle, silent, told, written};
+use crate::audit::Note;
 use crate::credential::Cooldown;
 use crate::ports::Store;
 use crate::ports::store::{Change, Verified};
@@ -113,6 +114,21 @@ pub async fn many_writers_keep_their_chains(bed: &dyn Testbed) {
         assert_eq!(places, (1..=places.len() as u64).collect::<Vec<_>>());
     }
     assert_eq!(processes[1].store.verify().await, Ok(Verified { entries: 60, broken: None }));
+}
+
+/// So many that a store may write them by statements of several entries each, and a rest.
+pub async fn many_entries_at_once_are_one_after_the_other(bed: &dyn Testbed) {
+    const MANY: u64 = 75;
+    let process = bed.open().await;
+    let numbered = |number: u64| Note { subject: number.to_string(), ..note("written") };
+    process.store.append(note("before")).await.expect("append");
+    let notes: Vec<_> = (1..=MANY).map(numbered).collect();
+    process.store.append_all(&notes).await.expect("append");
+    process.store.append_all(&[]).await.expect("append nothing");
+    let entries = log(&*process.store).await;
+    let subjects: Vec<_> = entries.iter().skip(1).map(|entry| entry.subject.clone()).collect();
+    assert_eq!(subjects, (1..=MANY).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(process.store.verify().await, Ok(Verified { entries: MANY + 1, broken: None }));
 }
 
 pub async fn a_note_stands_for_itself(bed: &dyn Testbed) {

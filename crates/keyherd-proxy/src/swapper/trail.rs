@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use keyherd_core::audit::Note;
 use keyherd_core::broker::Broker;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, OwnedPermit, Receiver, Sender};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -35,7 +36,7 @@ impl Default for TrailLimits {
 }
 
 /// The most lines in one transaction.
-const BATCH: usize = 256;
+const BATCH: usize = 512;
 /// How long the writer rests after the store failed.
 const REST: Duration = Duration::from_millis(500);
 /// How often it tries once everything ends.
@@ -64,8 +65,11 @@ impl Trail {
 
     /// A place for a line.
     pub(super) async fn place(&self) -> Result<OwnedPermit<Note>, Fault> {
-        let reserving = timeout(self.0.line_wait, self.0.sender.clone().reserve_owned());
-        match reserving.await {
+        let full = match self.0.sender.clone().try_reserve_owned() {
+            Ok(place) => return Ok(place),
+            Err(TrySendError::Full(sender) | TrySendError::Closed(sender)) => sender,
+        };
+        match timeout(self.0.line_wait, full.reserve_owned()).await {
             Ok(Ok(place)) => Ok(place),
             Ok(Err(_)) => Err(Fault::Busy("keyherd is stopping".into())),
             Err(_elapsed) => Err(Fault::Busy("the audit log cannot be written fast enough".into())),
@@ -98,7 +102,10 @@ impl Writer {
                 return;
             }
             self.write(&mut batch).await;
-            closing.run_until_cancelled(sleep(self.write_every)).await;
+            // A full batch was not all: there may be as many again.
+            if got < BATCH {
+                closing.run_until_cancelled(sleep(self.write_every)).await;
+            }
         }
         lines.close();
         while lines.recv_many(&mut batch, BATCH).await > 0 {
@@ -108,7 +115,7 @@ impl Writer {
 
     async fn write(&self, batch: &mut Vec<Note>) {
         let mut tries = 0;
-        while let Err(error) = self.broker.ports().store.append_all(batch.clone()).await {
+        while let Err(error) = self.broker.ports().store.append_all(batch).await {
             tries += usize::from(self.closing.is_cancelled());
             tracing::warn!(%error, lines = batch.len(), "audit lines of requests cannot be written");
             if tries >= LAST_TRIES {
@@ -119,3 +126,6 @@ impl Writer {
         batch.clear();
     }
 }
+
+#[cfg(test)]
+mod tests;

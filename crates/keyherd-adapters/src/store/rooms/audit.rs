@@ -18,11 +18,11 @@ use crate::store::statement::query;
 #[async_trait]
 impl AuditStore for SqlStore {
     async fn append(&self, note: Note) -> Result<(), StoreError> {
-        self.told(self.insist(|| self.append_notes(vec![note.clone()])).await)
+        self.told(self.insist(|| self.append_notes(std::slice::from_ref(&note))).await)
     }
 
-    async fn append_all(&self, notes: Vec<Note>) -> Result<(), StoreError> {
-        self.told(self.insist(|| self.append_notes(notes.clone())).await)
+    async fn append_all(&self, notes: &[Note]) -> Result<(), StoreError> {
+        self.told(self.insist(|| self.append_notes(notes)).await)
     }
 
     async fn entries(&self, after: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {
@@ -46,7 +46,7 @@ struct Ends {
 }
 
 impl SqlStore {
-    async fn append_notes(&self, notes: Vec<Note>) -> Result<(), Fault> {
+    pub(super) async fn append_notes(&self, notes: &[Note]) -> Result<(), Fault> {
         let mut write = self.write().await?;
         for note in notes {
             write.note(note).await?;

@@ -23,15 +23,7 @@ impl SqlStore {
     /// # Errors
     /// As every change of the store; then none was written.
     pub async fn note_many(&self, notes: &[Note]) -> Result<(), StoreError> {
-        self.told(self.insist(|| self.append_many(notes)).await)
-    }
-
-    async fn append_many(&self, notes: &[Note]) -> Result<(), Fault> {
-        let mut write = self.write().await?;
-        for note in notes {
-            write.note(note.clone()).await?;
-        }
-        write.commit_silently().await
+        self.told(self.insist(|| self.append_notes(notes)).await)
     }
 
     async fn make_many(&self, many: &[NewCredential], record: Record) -> Result<u64, Fault> {

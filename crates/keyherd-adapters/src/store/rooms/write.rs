@@ -103,7 +103,7 @@ impl Write<'_> {
 
     /// Ends the transaction with what was done and who is told.
     pub(super) async fn commit(mut self, record: Record) -> Result<(), Fault> {
-        self.note(record.note).await?;
+        self.note(&record.note).await?;
         if let Some(event) = record.event {
             self.tell(event);
         }
@@ -112,7 +112,7 @@ impl Write<'_> {
 
     /// Ends the transaction without a word: for housekeeping, and for entries that stand for themselves.
     pub(in crate::store) async fn commit_silently(self) -> Result<(), Fault> {
-        self.transaction.commit(self.last).await
+        self.transaction.commit(grouped(self.last)).await
     }
 
     /// Nothing was to be changed.
@@ -122,7 +122,7 @@ impl Write<'_> {
     }
 
     /// Writes an audit entry as the next link of this lane's chain.
-    pub(super) async fn note(&mut self, note: Note) -> Result<(), Fault> {
+    pub(super) async fn note(&mut self, note: &Note) -> Result<(), Fault> {
         let end = self.end().await?;
         let mut entry = Entry {
             seq: 0,
@@ -130,8 +130,8 @@ impl Write<'_> {
             place: end.place + 1,
             at: self.store.clock.now(),
             action: note.action.to_owned(),
-            actor: note.actor.0,
-            subject: note.subject,
+            actor: note.actor.0.clone(),
+            subject: note.subject.clone(),
             detail: note.detail.to_string(),
             hash: [0; 32],
         };
@@ -162,6 +162,29 @@ impl Write<'_> {
             .bind(event.detail.to_string());
         self.last.push(insert);
     }
+}
+
+/// Entries that follow each other, many in one statement: a statement costs more than a row.
+fn grouped(statements: Vec<Statement>) -> Vec<Statement> {
+    if statements.len() < sql::AUDIT_ROWS {
+        return statements;
+    }
+    let mut grouped: Vec<Statement> = Vec::with_capacity(statements.len());
+    let mut run = Vec::with_capacity(sql::AUDIT_ROWS);
+    for statement in statements {
+        if statement.sql != sql::AUDIT.into() {
+            grouped.append(&mut run);
+            grouped.push(statement);
+            continue;
+        }
+        run.push(statement);
+        if run.len() == sql::AUDIT_ROWS {
+            let values = run.drain(..).flat_map(|statement| statement.values).collect();
+            grouped.push(Statement { sql: sql::AUDIT_MANY.as_str().into(), values });
+        }
+    }
+    grouped.append(&mut run);
+    grouped
 }
 
 fn insert(entry: Entry) -> Statement {

@@ -1,9 +1,26 @@
 //! Statements on the audit log, the outbox, and the installation with its keys.
 
+use std::fmt::Write;
+use std::sync::LazyLock;
+
 use crate::store::statement::Sql;
 
 pub(in crate::store) const AUDIT: &str = "INSERT INTO audit (chain, place, at, action, actor, subject, detail, hash) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+
+/// So many entries are one statement where there are as many. Not more: a parameter's name is looked for among all of its
+/// statement's.
+pub(in crate::store) const AUDIT_ROWS: usize = 16;
+
+/// The same for so many entries, one after the other.
+pub(in crate::store) static AUDIT_MANY: LazyLock<String> = LazyLock::new(|| {
+    let mut text = AUDIT.to_owned();
+    for row in 1..AUDIT_ROWS {
+        let values: Vec<_> = (1..=8).map(|value| format!("${}", 8 * row + value)).collect();
+        let _ = write!(text, ", ({})", values.join(", "));
+    }
+    text
+});
 
 pub(in crate::store) const AUDIT_END: &str = "SELECT place, hash FROM audit_heads WHERE chain = $1";
 

@@ -66,9 +66,9 @@ pub trait AuditStore: Send + Sync + 'static {
 
     /// Writes entries that stand for themselves, in this order: all of them, or none. Where a store has no better way, one
     /// by one, and an error may leave the first ones written.
-    async fn append_all(&self, notes: Vec<Note>) -> Result<(), StoreError> {
+    async fn append_all(&self, notes: &[Note]) -> Result<(), StoreError> {
         for note in notes {
-            self.append(note).await?;
+            self.append(note.clone()).await?;
         }
         Ok(())
     }
