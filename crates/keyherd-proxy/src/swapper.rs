@@ -19,7 +19,6 @@ use hyper::body::Incoming;
 use keyherd_core::agent::Agent;
 use keyherd_core::broker::{Acquired, Broker};
 use keyherd_core::ids::Name;
-use keyherd_core::phantom::{Needle, Needles};
 use keyherd_core::refresh::Ask;
 use keyherd_core::secret::Secret;
 use tokio_util::task::TaskTracker;
@@ -245,8 +244,7 @@ impl Swapper {
         used: Vec<(Name, Secret)>,
         held: &Held,
     ) -> Result<Response<ForwardBody>, Fault> {
-        let needles = used.into_iter().map(|(name, secret)| Needle { secret, name });
-        let needles = Arc::new(Needles::new(needles).map_err(|_| Fault::Internal)?);
+        let needles = held.needles(used)?;
         let texts = Arc::clone(&held.texts);
         let phantoms: Phantoms = Arc::new(move |name| texts.get(name).cloned());
         let (mut head, body) = answer.into_parts();

@@ -38,7 +38,20 @@ impl Dialled {
 
     /// Whether an authority that a request names is this one. `port`: the scheme's own.
     pub fn is_named_by(&self, authority: &str, port: u16) -> bool {
-        Self::parse(authority, Some(port)).is_ok_and(|named| named == *self)
+        self.is_spelled(authority, port)
+            || Self::parse(authority, Some(port)).is_ok_and(|named| named == *self)
+    }
+
+    /// Whether it stands there as it does here, as it nearly always does: then there is nothing to be parsed. Of an IPv6
+    /// address that is not looked at: without brackets, a port is one more part of it.
+    fn is_spelled(&self, authority: &str, port: u16) -> bool {
+        let rest = authority.strip_prefix(self.host.as_str());
+        let rest = rest.filter(|_| self.host.address().is_none_or(|address| address.is_ipv4()));
+        let said = rest.and_then(|rest| match rest.strip_prefix(':') {
+            None => rest.is_empty().then_some(port),
+            Some(digits) => parse_port(digits),
+        });
+        said == Some(self.port)
     }
 }
 
@@ -126,5 +139,13 @@ mod tests {
             assert!(!dialled.is_named_by(other, 443), "{other}");
         }
         assert!(!dialled.is_named_by("api.example", 80));
+        let other_port = Dialled::parse("api.example:8443", None).expect("is one");
+        assert!(other_port.is_named_by("api.example:8443", 443));
+        for other in ["api.example", "api.example:", "api.example:+8443", "api.example:8443x"] {
+            assert!(!other_port.is_named_by(other, 443), "{other}");
+        }
+        let address = Dialled::parse("[::1]:443", None).expect("is one");
+        assert!(address.is_named_by("[::1]", 443) && address.is_named_by("[0::1]:443", 443));
+        assert!(!address.is_named_by("::1:443", 443) && !address.is_named_by("::1", 443));
     }
 }

@@ -44,6 +44,11 @@ impl<B, S: Seek> Rewriting<B, S> {
         Self { left: Some(len), ..self }
     }
 
+    fn finish(&mut self) {
+        self.has_ended = true;
+        self.scanner.finish();
+    }
+
     /// What is ready, in one piece. A single piece passes as it is.
     fn drain(&mut self) -> Bytes {
         match self.scanner.next_piece() {
@@ -103,18 +108,20 @@ where
         while !this.has_ended {
             match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => this.scanner.feed(data),
+                    Ok(data) => {
+                        this.scanner.feed(data);
+                        // The end goes with the last bytes: nobody has to ask for it.
+                        if this.inner.is_end_stream() {
+                            this.finish();
+                        }
+                    }
                     Err(trailers) => {
                         this.trailers = Some(trailers);
-                        this.has_ended = true;
-                        this.scanner.finish();
+                        this.finish();
                     }
                 },
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => {
-                    this.has_ended = true;
-                    this.scanner.finish();
-                }
+                None => this.finish(),
             }
             let ready = this.drain();
             if !ready.is_empty() {

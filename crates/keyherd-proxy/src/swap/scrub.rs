@@ -15,7 +15,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use keyherd_core::ids::Name;
-use keyherd_core::phantom::{Hit, Needles, Place, hits};
+use keyherd_core::phantom::{Hit, NEEDLE_LEN_MIN, Needles, Place, hits};
 
 use super::decode::{DecodeLimits, Decoded, codings};
 use super::rewrite::Rewriting;
@@ -79,7 +79,14 @@ fn place(head: &Parts) -> Option<Place> {
 /// As they are, then with percent-encoding read, in whatever digits: a header may be a URL, or have one in it.
 fn scrub_headers(headers: &mut HeaderMap, needles: &Needles, phantoms: &Phantoms) {
     for value in headers.values_mut() {
-        for place in [Place::Header, Place::Query] {
+        let is_short = value.len() < NEEDLE_LEN_MIN;
+        let has_escapes = memchr::memchr(b'%', value.as_bytes()).is_some();
+        let places: &[Place] = match (is_short, has_escapes) {
+            (true, _) => &[],
+            (false, true) => &[Place::Header, Place::Query],
+            (false, false) => &[Place::Header],
+        };
+        for &place in places {
             let found = hits(needles, place, value.as_bytes());
             if !found.is_empty()
                 && let Ok(new) = HeaderValue::from_bytes(&scrubbed(value.as_bytes(), found, phantoms))

@@ -149,6 +149,18 @@ async fn trailers_follow_what_was_kept_back() {
     assert!(swapped.is_end_stream());
 }
 
+#[tokio::test]
+async fn the_end_goes_with_the_last_bytes() {
+    let Agent { acme, table, .. } = agent();
+    // What may yet become a phantom is kept back, but not at the end.
+    for text in ["plain", &acme[..9]] {
+        let mut swapped = swapping(Full::new(Bytes::from(text.to_owned())), &table, Place::Text);
+        let frame = swapped.frame().await.expect("is there").expect("does not fail");
+        assert_eq!(frame.into_data().expect("is data"), text);
+        assert!(swapped.is_end_stream(), "{text}");
+    }
+}
+
 #[test]
 fn a_length_that_is_known_is_announced() {
     let Agent { table, .. } = agent();

@@ -113,8 +113,8 @@ impl Gate {
             let permit = self.0.broker.permit(&target, self.0.approval_wait, &actor).await;
             let permit = permit.map_err(|error| (Fault::from(error), None))?;
             if permit.allows {
-                let is_named = rules.names_exactly(&target, self.0.broker.now())
-                    || self.is_bound(wish.dialled).await.map_err(|fault| (fault, None))?;
+                let is_named = self.is_bound(wish.dialled).await.map_err(|fault| (fault, None))?
+                    || rules.names_exactly(&target, self.0.broker.now());
                 let only = if rules.judges_addresses() { destination.address() } else { None };
                 match destination.address().map_or(Ok(()), |address| open(wish.dialled, address, is_named)) {
                     Ok(()) => return Ok(Passed { leave: Leave { only, is_named }, permit }),

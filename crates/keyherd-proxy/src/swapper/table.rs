@@ -1,16 +1,17 @@
 //! Agents' phantoms, ready to be looked for: made when an agent first needs them, kept for a while.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use keyherd_core::agent::Agent;
 use keyherd_core::broker::{Broker, ManageError, TokenEndpoint};
 use keyherd_core::host::Host;
 use keyherd_core::ids::{AgentId, Name};
-use keyherd_core::phantom::{Shape, Table, phantom_of};
+use keyherd_core::phantom::{Needle, Needles, Shape, Table, phantom_of};
 use keyherd_core::ports::TokenSigner;
 use keyherd_core::provider::Profile;
+use keyherd_core::secret::Secret;
 use url::Url;
 
 use super::SwapLimits;
@@ -24,6 +25,14 @@ pub(super) struct Held {
     pub(super) texts: Arc<HashMap<Name, Arc<str>>>,
     endpoints: Vec<Endpoint>,
     made_at: Duration,
+    /// What the last answer was looked through for: the next one is for the same, nearly always.
+    sought: Mutex<Option<Sought>>,
+}
+
+/// Secrets that upstream was sent, and the search for them.
+struct Sought {
+    secrets: Vec<(Name, Secret)>,
+    needles: Arc<Needles>,
 }
 
 /// A token endpoint, as requests name it.
@@ -44,6 +53,18 @@ struct Spot {
 }
 
 impl Held {
+    /// The search for these secrets.
+    pub(super) fn needles(&self, secrets: Vec<(Name, Secret)>) -> Result<Arc<Needles>, Fault> {
+        let mut sought = self.sought.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sought) = sought.as_ref().filter(|sought| sought.secrets == secrets) {
+            return Ok(Arc::clone(&sought.needles));
+        }
+        let all = secrets.iter().map(|(name, secret)| Needle { secret: secret.clone(), name: name.clone() });
+        let needles = Arc::new(Needles::new(all).map_err(|_| Fault::Internal)?);
+        *sought = Some(Sought { secrets, needles: Arc::clone(&needles) });
+        Ok(needles)
+    }
+
     /// Whether a token endpoint is there.
     pub(super) fn has_endpoint(&self, dialled: &Dialled) -> bool {
         let mut places = self.endpoints.iter().filter_map(|endpoint| endpoint.place.as_ref());
@@ -148,7 +169,8 @@ impl Tables {
         let table = Table::new(phantoms.into_iter().map(|(name, phantom)| (phantom, name)), []);
         let endpoints = self.broker.token_endpoints(agent).await.map_err(told)?;
         let endpoints = endpoints.into_iter().map(Endpoint::of).collect();
-        Ok(Arc::new(Held { table: Arc::new(table), texts: Arc::new(texts), endpoints, made_at }))
+        let (table, texts, sought) = (Arc::new(table), Arc::new(texts), Mutex::default());
+        Ok(Arc::new(Held { table, texts, endpoints, made_at, sought }))
     }
 
     /// What an agent gets where a provider tells a client who logged in: a JWT of ours, without a real claim. It stands for
