@@ -2,13 +2,15 @@
 //!
 //! Details name things and the way out; they never hold a secret, because no error of the domain does.
 
+mod code;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue};
 use keyherd_core::agent::AgentConflict;
 use keyherd_core::binding::BindingConflict;
 use keyherd_core::broker::{AcquireError, ConnectError, ManageError};
@@ -22,87 +24,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+pub use self::code::Code;
+use crate::annex::Reply;
 use crate::documents::{BadDocument, Moment, pool_refusal_line, refusal_line};
-
-/// What kind of problem: the `code` that programs look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each is its word, described in the outside surface's table of codes")]
-pub enum Code {
-    InvalidRequest,
-    Unauthorized,
-    Denied,
-    ApprovalTimeout,
-    NotFound,
-    MethodNotAllowed,
-    RequestTimeout,
-    Conflict,
-    InUse,
-    ReauthRequired,
-    TooLarge,
-    Misdirected,
-    Cooling,
-    Internal,
-    ProviderUnavailable,
-    ProviderBlocked,
-    Uncertain,
-    StoreUnavailable,
-    Busy,
-    Timeout,
-}
-
-impl Code {
-    /// The word and the status.
-    pub const fn parts(self) -> (&'static str, StatusCode) {
-        match self {
-            Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST),
-            Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED),
-            Self::Denied => ("denied", StatusCode::FORBIDDEN),
-            Self::ApprovalTimeout => ("approval_timeout", StatusCode::FORBIDDEN),
-            Self::NotFound => ("not_found", StatusCode::NOT_FOUND),
-            Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
-            Self::RequestTimeout => ("request_timeout", StatusCode::REQUEST_TIMEOUT),
-            Self::Conflict => ("conflict", StatusCode::CONFLICT),
-            Self::InUse => ("in_use", StatusCode::CONFLICT),
-            Self::ReauthRequired => ("reauth_required", StatusCode::CONFLICT),
-            Self::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE),
-            Self::Misdirected => ("misdirected", StatusCode::MISDIRECTED_REQUEST),
-            Self::Cooling => ("cooling", StatusCode::TOO_MANY_REQUESTS),
-            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
-            Self::ProviderUnavailable => ("provider_unavailable", StatusCode::BAD_GATEWAY),
-            Self::ProviderBlocked => ("provider_blocked", StatusCode::BAD_GATEWAY),
-            Self::Uncertain => ("uncertain", StatusCode::SERVICE_UNAVAILABLE),
-            Self::StoreUnavailable => ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE),
-            Self::Busy => ("busy", StatusCode::SERVICE_UNAVAILABLE),
-            Self::Timeout => ("timeout", StatusCode::GATEWAY_TIMEOUT),
-        }
-    }
-
-    /// The same for humans; equal for every problem of the code.
-    const fn title(self) -> &'static str {
-        match self {
-            Self::InvalidRequest => "The request cannot be understood",
-            Self::Unauthorized => "A valid bearer token is needed",
-            Self::Denied => "This is not permitted",
-            Self::ApprovalTimeout => "Nobody answered in time",
-            Self::NotFound => "There is no such thing",
-            Self::MethodNotAllowed => "This method is not for this path",
-            Self::RequestTimeout => "The request did not arrive in time",
-            Self::Conflict => "The request does not fit what is there",
-            Self::InUse => "Something still uses it",
-            Self::ReauthRequired => "A human must log in again",
-            Self::TooLarge => "The request is too large",
-            Self::Misdirected => "This server does not answer to that name",
-            Self::Cooling => "The credential rests",
-            Self::Internal => "keyherd made a mistake",
-            Self::ProviderUnavailable => "The provider does not answer well",
-            Self::ProviderBlocked => "The provider refuses the client app",
-            Self::Uncertain => "It is unknown whether the provider rotated",
-            Self::StoreUnavailable => "The store does not answer",
-            Self::Busy => "Too much at once",
-            Self::Timeout => "The caller's time ended",
-        }
-    }
-}
 
 /// A problem's body (RFC 9457). Absent fields have no value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -189,6 +113,11 @@ impl Problem {
         let mut problem = Self::refused(name, refusal, now);
         problem.body.detail = pool_refusal_line(name, refusal);
         problem
+    }
+
+    /// The answer, for doors that are not this one.
+    pub fn into_reply(self) -> Reply {
+        self.into_response()
     }
 
     /// The code.
@@ -385,10 +314,19 @@ impl IntoResponse for Problem {
         if let Some(methods) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(methods));
         }
-        if self.code == Code::Unauthorized {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"keyherd\""));
+        if let Some((name, challenge)) = challenge(self.code) {
+            headers.insert(name, HeaderValue::from_static(challenge));
         }
         response
+    }
+}
+
+/// How to show who one is (RFC 9110, section 11.6 and 11.7).
+fn challenge(code: Code) -> Option<(HeaderName, &'static str)> {
+    match code {
+        Code::Unauthorized => Some((WWW_AUTHENTICATE, "Bearer realm=\"keyherd\"")),
+        Code::ProxyUnauthorized => Some((PROXY_AUTHENTICATE, "Basic realm=\"keyherd\", charset=\"UTF-8\"")),
+        _ => None,
     }
 }
 

@@ -32,6 +32,7 @@ use self::request::{Read, streamed};
 use self::table::Held;
 use self::token_endpoint::{AtEndpoint, TokenAsk};
 pub use self::trail::{Trail, TrailLimits};
+use crate::body::Incoming as Body;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::forward::{Asked, ForwardBody, Leave, Scheme};
@@ -95,6 +96,13 @@ struct Inner {
 #[derive(Default)]
 struct Others(Vec<(Name, Secret)>);
 
+/// A request before anything of it is sent.
+struct Ready {
+    order: Order,
+    inject: Arc<SwapInject>,
+    request: Request<Body>,
+}
+
 impl Swapper {
     /// Over an exchange, for those whom the gate lets pass.
     pub fn new(exchange: Exchange, broker: Broker, gate: Gate, limits: SwapLimits) -> Self {
@@ -111,13 +119,16 @@ impl Swapper {
         request: Request<Incoming>,
     ) -> Result<Response<ForwardBody>, Fault> {
         let Asked { agent, dialled, .. } = &asked;
-        let held = self.0.gate.tables().of(agent).await?;
+        let unsent = |fault: &Fault| self.0.exchange.unsent(fault);
+        let held = self.0.gate.tables().of(agent).await.inspect_err(unsent)?;
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let wish = Wish { agent, dialled, request: Some((&method, &path)) };
-        let mut line = Line::begun(&self.0.gate, wish).await?.at(&path, &held.table);
+        let begun = Line::begun(&self.0.gate, wish).await.inspect_err(unsent)?;
+        let mut line = begun.at(&path, &held.table);
         let passed = match self.0.gate.passes(wish).await {
             Ok(passed) => passed,
             Err((fault, permit)) => {
+                unsent(&fault);
                 line.refused(permit.as_ref(), &fault);
                 return Err(fault);
             }
@@ -144,12 +155,37 @@ impl Swapper {
         held: &Held,
         line: &mut Line,
     ) -> Result<Response<ForwardBody>, Fault> {
-        let Asked { agent, dialled, scheme } = asked;
+        let exchange = &self.0.exchange;
         let ask = TokenAsk { asked, leave, held };
-        let request = match self.at_endpoint(&ask, request.map(streamed), line).await? {
-            AtEndpoint::Answered(answer) => return Ok(answer),
-            AtEndpoint::Other(request) => request,
+        let request = match self.at_endpoint(&ask, request.map(streamed), line).await {
+            Ok(AtEndpoint::Answered(answer)) => return Ok(answer),
+            Ok(AtEndpoint::Other(request)) => request,
+            Err(fault) => {
+                // What was sent is counted as it was.
+                if matches!(fault, Fault::Denied(_) | Fault::BadRequest(_)) {
+                    exchange.unsent(&fault);
+                }
+                return Err(fault);
+            }
         };
+        let ready = self.ready(asked, leave, request, held, line).await;
+        let Ready { order, inject, request } = ready.inspect_err(|fault| exchange.unsent(fault))?;
+        let answer = exchange.run(order, request).await?;
+        if let Some(served) = answer.extensions().get::<Served>() {
+            line.note("credential", &*served.credential);
+        }
+        self.scrubbed(answer, inject.used(), held)
+    }
+
+    async fn ready(
+        &self,
+        asked: &Asked,
+        leave: Leave,
+        request: Request<Body>,
+        held: &Held,
+        line: &mut Line,
+    ) -> Result<Ready, Fault> {
+        let Asked { agent, dialled, scheme } = asked;
         let bound = self.bound(asked).await?;
         let read = Read::of(request, &held.table, &self.0.limits).await?;
         let mut wanted: Vec<Name> = read.names().filter(|name| bound.contains(name)).cloned().collect();
@@ -175,11 +211,7 @@ impl Swapper {
             scope: None,
             own: Own::Pass,
         };
-        let answer = self.0.exchange.run(order, read.into_request()).await?;
-        if let Some(served) = answer.extensions().get::<Served>() {
-            line.note("credential", &*served.credential);
-        }
-        self.scrubbed(answer, inject.used(), held)
+        Ok(Ready { order, inject, request: read.into_request() })
     }
 
     /// Ends what outlives its request. After the listener has stopped.

@@ -52,6 +52,11 @@ impl Destination {
         self.address
     }
 
+    /// The address that stands in the place of a name, where one does.
+    pub(super) fn dialled_as(&self) -> Option<IpAddr> {
+        self.host.address()
+    }
+
     /// The port.
     pub fn port(&self) -> u16 {
         self.port

@@ -18,12 +18,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::body::ForwardBody;
 use super::dialled::Dialled;
 use super::door::Forward;
 use super::http1::{builder, origin_form};
 use super::parts::{Asked, Scheme};
 use super::prefixed::Prefixed;
-use super::problem::{ForwardBody, misdirected};
+use crate::fault::Fault;
 use crate::tls::{Hello, HelloError, Protocols};
 
 /// The first byte of a TLS handshake (RFC 8446, section 5.1).
@@ -137,12 +138,12 @@ fn told(ended: Result<(), hyper::Error>) {
 
 async fn answer(door: &Forward, line: &Line, mut request: Request<Incoming>) -> Response<ForwardBody> {
     if let Some(detail) = &line.misdirected {
-        return misdirected(detail);
+        return door.told(Fault::Misdirected(detail.to_string()));
     }
     let Line { asked, .. } = line;
     let authority = request.uri().authority().map(uri::Authority::as_str);
-    if let Err(detail) = check(request.headers(), authority, &asked.dialled, asked.scheme) {
-        return misdirected(&detail);
+    if let Err(fault) = check(request.headers(), authority, &asked.dialled, asked.scheme) {
+        return door.told(fault);
     }
     *request.uri_mut() = origin_form(request.uri());
     door.0.parts.answers.answer(asked.clone(), request).await
@@ -154,15 +155,16 @@ pub(super) fn check(
     authority: Option<&str>,
     dialled: &Dialled,
     scheme: Scheme,
-) -> Result<(), String> {
+) -> Result<(), Fault> {
+    let misdirected = |detail| Err(Fault::Misdirected(detail));
     let hosts = headers.get_all(HOST).into_iter().map(|value| value.to_str().unwrap_or_default());
     let mut named = authority.into_iter().chain(hosts).peekable();
     if named.peek().is_none() {
-        return Err(format!("the request names no host, and '{dialled}' was dialled"));
+        return misdirected(format!("the request names no host, and '{dialled}' was dialled"));
     }
     match named.find(|named| !dialled.is_named_by(named, scheme.port())) {
         Some(other) => {
-            Err(format!("the request names '{}', and '{dialled}' was dialled", other.escape_debug()))
+            misdirected(format!("the request names '{}', and '{dialled}' was dialled", other.escape_debug()))
         }
         None => Ok(()),
     }

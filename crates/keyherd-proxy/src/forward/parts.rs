@@ -1,17 +1,19 @@
 //! What the forward proxy asks of others: who calls, where they may go, and the answer to what is read.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use keyherd_core::agent::Agent;
 use keyherd_core::secret::Secret;
+use tokio::net::TcpStream;
 
+use super::body::ForwardBody;
 use super::dialled::Dialled;
 use super::limits::ForwardLimits;
-use super::problem::ForwardBody;
+use crate::fault::Fault;
 use crate::tls::Leaves;
 
 /// To what addresses a connection may go.
@@ -24,25 +26,13 @@ pub struct Leave {
 }
 
 /// What becomes of a connection.
-#[derive(Clone)]
 pub enum Way {
-    /// It passes as it is.
-    Tunnel(Leave),
+    /// It passes as it is, by this one.
+    Tunnel(TcpStream),
     /// It is read, and what may be swapped is.
     Read,
     /// It ends here.
-    Refused(Refused),
-}
-
-/// Why somebody may not, or not now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// The answer's status.
-    pub status: StatusCode,
-    /// The problem's code: `denied`, `approval_timeout`, …
-    pub code: &'static str,
-    /// What to tell the agent, without a secret.
-    pub detail: String,
+    Refused(Fault),
 }
 
 /// Who may go where.
@@ -51,7 +41,7 @@ pub trait Ways: Send + Sync + 'static {
     /// The agent of that name, if that is its key.
     async fn caller(&self, name: &str, key: &Secret) -> Option<Arc<Agent>>;
 
-    /// What becomes of a connection there. May take as long as a human does. Requests in absolute form are connections to
+    /// What becomes of a connection there; what is to pass is dialled. May take as long as a human does. Requests in absolute form are connections to
     /// nobody yet: about these only [`Answers`] are asked.
     async fn way(&self, agent: &Agent, dialled: &Dialled) -> Way;
 }
@@ -91,6 +81,9 @@ pub struct Asked {
 pub trait Answers: Send + Sync + 'static {
     /// The answer. The request's target is in origin form: path and query.
     async fn answer(&self, asked: Asked, request: Request<Incoming>) -> Response<ForwardBody>;
+
+    /// What an agent is told where there is no answer of an upstream.
+    fn problem(&self, fault: Fault) -> Response<ForwardBody>;
 }
 
 /// What the door is made of.
@@ -101,8 +94,6 @@ pub struct ForwardParts {
     pub answers: Arc<dyn Answers>,
     /// Who we are to agents.
     pub leaves: Arc<Leaves>,
-    /// keyherd's own listeners, which nobody is led to.
-    pub listeners: Vec<SocketAddr>,
     /// Its bounds.
     pub limits: ForwardLimits,
 }

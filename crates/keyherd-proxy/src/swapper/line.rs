@@ -84,8 +84,13 @@ impl Line {
     }
 
     pub(super) fn failed(mut self, fault: &Fault) {
+        if matches!(fault, Fault::Undialled(_)) {
+            // Whatever the rules say: the address had the last word.
+            self.note("verdict", "deny");
+            self.note("by", "address");
+        }
         let outcome = match fault {
-            Fault::Denied(_) => "denied",
+            Fault::Denied(_) | Fault::Undialled(_) => "denied",
             Fault::Unanswered(_) => "approval_timeout",
             Fault::Refused { .. } | Fault::Engine(_) | Fault::Busy(_) | Fault::Unasked(_) => "refused",
             _ => "failed",

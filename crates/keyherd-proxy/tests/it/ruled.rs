@@ -188,3 +188,68 @@ async fn a_rule_about_requests_has_them_read() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {wanted}")), "{path}: {told}");
     }
 }
+
+#[tokio::test]
+async fn a_name_that_leads_here_is_denied_in_every_form() {
+    let upstream = echo().await;
+    let proxy = Proxy::new(&upstream, "nothing.example", &["lone"], untrusting()).await;
+    let named = format!("localhost:{}", upstream.at.port());
+    let told = proxy.told_of(&named, "GET /", "", "").await;
+    assert_eq!(status(&told), "403", "{told}");
+    let connect = format!("CONNECT {named} HTTP/1.1\r\nConnection: close\r\n{}\r\n", proxy.auth());
+    assert_eq!(status(&proxy.said(&connect).await), "403");
+    for line in proxy.lines(2).await {
+        let detail: serde_json::Value = serde_json::from_str(&line.detail).expect("is JSON");
+        let shown = [&detail["by"], &detail["outcome"], &detail["verdict"]].map(|value| value.as_str());
+        assert_eq!(shown, [Some("address"), Some("denied"), Some("deny")], "{line:?}");
+    }
+}
+
+#[tokio::test]
+async fn keyherd_itself_is_denied_in_every_form() {
+    let upstream = echo().await;
+    let proxy = Proxy::new(&upstream, "nothing.example", &["lone"], untrusting()).await;
+    proxy.rule(Verdict::Allow, "127.0.0.0/8").await;
+    let ours = proxy.at.to_string();
+    let told = proxy.told_of(&ours, "GET /", "", "").await;
+    assert!(status(&told) == "403" && told.contains("is keyherd itself"), "{told}");
+    let connect = format!("CONNECT {ours} HTTP/1.1\r\nConnection: close\r\n{}\r\n", proxy.auth());
+    assert_eq!(status(&proxy.said(&connect).await), "403");
+}
+
+#[tokio::test]
+async fn who_is_denied_by_name_has_nothing_looked_up() {
+    let upstream = echo().await;
+    let proxy = Proxy::new(&upstream, "nothing.example", &["lone"], untrusting()).await;
+    proxy.rule(Verdict::Deny, "10.0.0.0/8").await;
+    proxy.rule(Verdict::Deny, "secret.invalid").await;
+    // No resolver knows names that end so (RFC 6761): a look-up would fail, and be told.
+    let connect =
+        |host: &str| format!("CONNECT {host}:80 HTTP/1.1\r\nConnection: close\r\n{}\r\n", proxy.auth());
+    assert_eq!(status(&proxy.told_of("secret.invalid", "GET /", "", "").await), "403");
+    assert_eq!(status(&proxy.said(&connect("secret.invalid")).await), "403");
+    proxy.default(Verdict::Deny).await;
+    assert_eq!(status(&proxy.told_of("other.invalid", "GET /", "", "").await), "403");
+    assert_eq!(status(&proxy.said(&connect("other.invalid")).await), "403");
+    proxy.rule(Verdict::Allow, "10.0.0.0/8").await;
+    assert_eq!(status(&proxy.told_of("other.invalid", "GET /", "", "").await), "502", "a rule may allow it");
+    assert_eq!(status(&proxy.said(&connect("other.invalid")).await), "502");
+    let lines = proxy.lines(6).await;
+    let outcome = |line: &Entry| {
+        let detail: serde_json::Value = serde_json::from_str(&line.detail).expect("is JSON");
+        detail["outcome"].as_str().map(str::to_owned).expect("has one")
+    };
+    let outcomes: Vec<String> = lines.iter().map(outcome).collect();
+    assert_eq!(outcomes, ["denied", "denied", "denied", "denied", "failed", "failed"]);
+}
+
+#[tokio::test]
+async fn an_address_is_named_where_it_is_dialled() {
+    let upstream = echo().await;
+    let proxy = Proxy::new(&upstream, "nothing.example", &["lone"], untrusting()).await;
+    proxy.rule(Verdict::Allow, "127.0.0.1").await;
+    proxy.rule(Verdict::Allow, "::1").await;
+    assert_eq!(status(&proxy.told(&upstream, "GET /", "", "").await), "200");
+    let named = format!("localhost:{}", upstream.at.port());
+    assert_eq!(status(&proxy.told_of(&named, "GET /", "", "").await), "403", "another name that leads there");
+}

@@ -16,9 +16,7 @@ use keyherd_core::broker::NewAgent;
 use keyherd_core::fakes::SeededEntropy;
 use keyherd_core::ports::{Clock, TokenSigner};
 use keyherd_core::secret::Secret;
-use keyherd_proxy::forward::{
-    Answers, Asked, Dialler, Forward, ForwardBody, ForwardLimits, ForwardParts, problem,
-};
+use keyherd_proxy::forward::{Answers, Asked, Dialler, Forward, ForwardBody, ForwardLimits, ForwardParts};
 use keyherd_proxy::tls::{Authority, LeafLimits, Leaves, Life};
 use keyherd_proxy::{
     Exchange, ExchangeLimits, ExchangeParts, Fault, Gate, GateParts, Guarded, SwapLimits, Swapper, Trail,
@@ -50,17 +48,27 @@ impl TokenSigner for Unsigned {
     }
 }
 
-/// As the binary will: a fault is a problem.
+/// Faults in their own words.
 struct Answering(Swapper);
 
 #[async_trait]
 impl Answers for Answering {
     async fn answer(&self, asked: Asked, request: Request<hyper::body::Incoming>) -> Response<ForwardBody> {
         let answered = self.0.answer(asked, request).await;
-        answered.unwrap_or_else(|fault| {
-            let status = if matches!(fault, Fault::Denied(_)) { 403 } else { 502 };
-            problem(StatusCode::from_u16(status).expect("is one"), "fault", &fault.to_string())
-        })
+        answered.unwrap_or_else(|fault| self.problem(fault))
+    }
+
+    fn problem(&self, fault: Fault) -> Response<ForwardBody> {
+        let status = match fault {
+            Fault::Unrecognised => 407,
+            Fault::Denied(_) | Fault::Undialled(_) => 403,
+            _ => 502,
+        };
+        let mut answer = Response::new(full(fault.to_string()).map_err(Into::into).boxed_unsync());
+        *answer.status_mut() = StatusCode::from_u16(status).expect("is one");
+        let kind = "application/problem+json".parse().expect("is a value");
+        answer.headers_mut().insert("content-type", kind);
+        answer
     }
 }
 
@@ -129,7 +137,6 @@ impl Proxy {
             ways: Arc::new(gate),
             answers: Arc::new(Answering(swapper)),
             leaves: Arc::clone(&leaves),
-            listeners: vec![at],
             limits: ForwardLimits::default(),
         });
         tokio::spawn(async move { door.serve(listener).await });

@@ -114,7 +114,9 @@ pub(super) fn problem_of(fault: Fault, broker: &Broker) -> Problem {
             return Problem::new(Code::MethodNotAllowed, fault.to_string()).allowing(METHODS);
         }
         Fault::NotFound(_) => Code::NotFound,
-        Fault::Denied(_) => Code::Denied,
+        Fault::Denied(_) | Fault::Undialled(_) => Code::Denied,
+        Fault::Unrecognised => Code::ProxyUnauthorized,
+        Fault::Misdirected(_) => Code::Misdirected,
         Fault::Unanswered(_) => Code::ApprovalTimeout,
         Fault::Busy(_) => Code::Busy,
         Fault::Uninjectable(_) => Code::Conflict,

@@ -57,3 +57,4 @@ mod upstream;
 mod behind;
 mod login;
 mod proxied;
+mod refusals;

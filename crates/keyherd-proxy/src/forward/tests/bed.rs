@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use zeroize::Zeroizing;
 
 use super::super::*;
+use crate::fault::Fault;
 use crate::tls::{Authority, LeafLimits, Leaves, Life};
 
 /// The agent's name and key.
@@ -61,11 +62,27 @@ impl Answers for Echoing {
                 .boxed_unsync(),
         )
     }
+
+    fn problem(&self, fault: Fault) -> Response<ForwardBody> {
+        let status = match &fault {
+            Fault::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Fault::Unrecognised => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+            Fault::Misdirected(_) => StatusCode::MISDIRECTED_REQUEST,
+            Fault::Denied(_) | Fault::Undialled(_) => StatusCode::FORBIDDEN,
+            _ => StatusCode::BAD_GATEWAY,
+        };
+        let text = Bytes::from(fault.to_string());
+        let body = Full::new(text).map_err(|never| match never {}).boxed_unsync();
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        response
+    }
 }
 
 /// `api.example` is read, `denied.example` is refused, everything else is tunnelled. The echo's address is named.
 struct Fixed {
     named: SocketAddr,
+    dialler: Dialler,
 }
 
 #[async_trait]
@@ -87,14 +104,12 @@ impl Ways for Fixed {
     async fn way(&self, _agent: &Agent, dialled: &Dialled) -> Way {
         match dialled.host.as_str() {
             HOST => Way::Read,
-            "denied.example" => Way::Refused(Refused {
-                status: StatusCode::FORBIDDEN,
-                code: "denied",
-                detail: "a rule says no".into(),
-            }),
+            "denied.example" => Way::Refused(Fault::Denied("a rule says no".into())),
             _ => {
                 let is_named = dialled.host.address() == Some(self.named.ip()) && dialled.port != 1;
-                Way::Tunnel(Leave { only: None, is_named })
+                let leave = Leave { only: None, is_named };
+                let dialled = self.dialler.dial(dialled, leave).await;
+                dialled.map_or_else(|error| Way::Refused(error.into()), Way::Tunnel)
             }
         }
     }
@@ -110,11 +125,11 @@ impl Bed {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("is bound");
         let leaves = Arc::new(leaves());
+        let dialler = Dialler::new(vec![address], limits.connect_timeout, limits.addresses_max);
         let parts = ForwardParts {
-            ways: Arc::new(Fixed { named: echo }),
+            ways: Arc::new(Fixed { named: echo, dialler }),
             answers: Arc::new(Echoing),
             leaves: Arc::clone(&leaves),
-            listeners: vec![address],
             limits,
         };
         let door = Forward::new(parts);
