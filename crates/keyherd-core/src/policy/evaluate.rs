@@ -217,7 +217,7 @@ impl RuleSet {
 
     pub(super) fn wanted<'a>(&self, target: &Target<'_>, path: &'a [String]) -> Wanted<'a> {
         let known = target.method.is_some() || target.path.is_some();
-        let method = target.method.and_then(|method| self.methods.get(method).copied());
+        let method = target.method_word().and_then(|method| self.methods.get(&*method).copied());
         Wanted {
             agent: target.agent.and_then(|agent| self.agents.get(agent).copied()),
             port: target.destination.port(),

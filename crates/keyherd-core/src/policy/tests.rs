@@ -114,6 +114,7 @@ fn every_field_narrows_a_rule() {
     let cases = [
         ("DELETE api.com/v1/x", "deny"),
         ("DELETE api.com/v1", "deny"),
+        ("delete api.com/v1/x", "deny"),
         ("GET api.com/v1/x", "allow"),
         ("DELETE api.com/v2/x", "allow"),
         ("DELETE api.com:80/v1/x", "allow"),
