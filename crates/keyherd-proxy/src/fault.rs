@@ -79,6 +79,9 @@ pub enum Fault {
         /// What is wrong with it.
         problem: String,
     },
+    /// There is an answer, and what of it there is cannot be read: nobody knows whether a secret is in it.
+    #[error("the answer cannot be read, and is not passed on: {0}")]
+    Unreadable(String),
     /// No answer in time.
     #[error("{0} took too long to answer")]
     Late(String),

@@ -4,6 +4,7 @@
 //! and that the agent is allowed. All others are taken out, wherever they can be read.
 
 mod gate;
+mod hold;
 mod inject;
 mod line;
 mod request;
@@ -14,7 +15,7 @@ mod trail;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use keyherd_core::agent::Agent;
 use keyherd_core::broker::{Acquired, Broker};
@@ -26,16 +27,17 @@ use tokio_util::task::TaskTracker;
 
 use self::gate::Wish;
 pub use self::gate::{Gate, GateParts, Guarded};
+use self::hold::Before;
 use self::inject::SwapInject;
 use self::line::Line;
 use self::request::{Read, streamed};
 use self::table::Held;
 use self::token_endpoint::{AtEndpoint, TokenAsk};
 pub use self::trail::{Trail, TrailLimits};
-use crate::body::Incoming as Body;
+use crate::body::{AnswerBody, Incoming as Body};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
-use crate::forward::{Asked, ForwardBody, Leave, Scheme};
+use crate::forward::{Asked, Away, ForwardBody, Leave, Scheme};
 use crate::order::{Order, Own, Served};
 use crate::swap::{DecodeLimits, Phantoms, scrub};
 use crate::target::Target;
@@ -47,6 +49,9 @@ pub struct SwapLimits {
     pub buffer_len_max: usize,
     /// How long such a body may take. Default 60 s.
     pub buffer_timeout: Duration,
+    /// How long an answer is held back: a short one until its length is known, one in a coding until it is known that it can be
+    /// read. Default 2 s.
+    pub answer_hold: Duration,
     /// Agents whose phantoms are kept ready. Default 4,096.
     pub tables_max: usize,
     /// How old they may be: a provider's profile may change what they look like. Default 10 s.
@@ -68,6 +73,7 @@ impl Default for SwapLimits {
         Self {
             buffer_len_max: 1024 * 1024,
             buffer_timeout: Duration::from_secs(60),
+            answer_hold: Duration::from_secs(2),
             tables_max: 4_096,
             tables_age_max: Duration::from_secs(10),
             token_request_len_max: 64 * 1024,
@@ -95,6 +101,16 @@ struct Inner {
 /// The secrets that one request may carry, beside the one that the exchange itself gets.
 #[derive(Default)]
 struct Others(Vec<(Name, Secret)>);
+
+/// By which way a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goes {
+    Anywhere,
+    /// In the clear, with secrets: on this machine.
+    Locally,
+    /// In the clear and off this machine: what is bound there stays here.
+    Unbound,
+}
 
 /// A request before anything of it is sent.
 struct Ready {
@@ -147,6 +163,20 @@ impl Swapper {
         }
     }
 
+    /// The line of what was turned away before it was asked about: a connection, or a request with its method and path.
+    pub async fn turned_away(&self, asked: &Asked, request: Option<(&Method, &str)>, away: &Away) {
+        let wish = Wish { agent: &asked.agent, dialled: &asked.dialled, request };
+        // Without a place there is no line, and without phantoms no path: it goes nowhere all the same.
+        let Ok(mut line) = Line::begun(&self.0.gate, wish).await else { return };
+        if let Some((_, path)) = request
+            && let Ok(held) = self.0.gate.tables().of(&asked.agent).await
+        {
+            line = line.at(path, &held.table);
+        }
+        line.note("problem", away.shown());
+        line.ended(away.outcome());
+    }
+
     async fn exchanged(
         &self,
         asked: &Asked,
@@ -168,13 +198,15 @@ impl Swapper {
                 return Err(fault);
             }
         };
+        let has_body = request.method() != Method::HEAD;
         let ready = self.ready(asked, leave, request, held, line).await;
         let Ready { order, inject, request } = ready.inspect_err(|fault| exchange.unsent(fault))?;
         let answer = exchange.run(order, request).await?;
         if let Some(served) = answer.extensions().get::<Served>() {
             line.note("credential", &*served.credential);
         }
-        self.scrubbed(answer, inject.used(), held)
+        let answer = if has_body { answer } else { answer.map(|_| AnswerBody::empty()) };
+        self.scrubbed(answer, inject.used(), held).await
     }
 
     async fn ready(
@@ -186,7 +218,8 @@ impl Swapper {
         line: &mut Line,
     ) -> Result<Ready, Fault> {
         let Asked { agent, dialled, scheme } = asked;
-        let bound = self.bound(asked).await?;
+        let (bound, goes) = self.bound(asked, leave).await?;
+        let is_http2 = request.version() == Version::HTTP_2;
         let read = Read::of(request, &held.table, &self.0.limits).await?;
         let mut wanted: Vec<Name> = read.names().filter(|name| bound.contains(name)).cloned().collect();
         let primary = if wanted.is_empty() { None } else { Some(wanted.remove(0)) };
@@ -196,10 +229,16 @@ impl Swapper {
             let rest = bound.iter().filter(|name| primary.as_ref() != Some(name) && !wanted.contains(name));
             others.0.extend(self.may(agent, rest).await);
         }
-        let target = match scheme {
-            Scheme::Https => Target::tls(dialled.host.clone(), dialled.port),
-            Scheme::Http => Target::plain(dialled.host.clone(), dialled.port),
+        if goes == Goes::Unbound && read.names().next().is_some() {
+            line.note("in_clear", true);
+        }
+        let plain = || Target::plain(dialled.host.clone(), dialled.port);
+        let target = match (scheme, goes) {
+            (Scheme::Https, _) => Target::tls(dialled.host.clone(), dialled.port),
+            (Scheme::Http, Goes::Locally) => plain().local(),
+            (Scheme::Http, _) => plain(),
         };
+        let target = if is_http2 { target.http2() } else { target };
         let target = self.0.gate.target(dialled, target, leave).await?;
         let inject = Arc::new(SwapInject::new(Arc::clone(&held.table), primary.clone(), others.0, &read));
         line.with(primary.iter().chain(&wanted));
@@ -223,23 +262,26 @@ impl Swapper {
     }
 
     /// The names that may go where that request goes, for that agent; the most exactly bound ones first. In the clear a
-    /// secret goes to this machine only, or to a port that somebody named.
-    async fn bound(&self, asked: &Asked) -> Result<Vec<Name>, Fault> {
+    /// secret goes to this machine only, whatever a binding says.
+    async fn bound(&self, asked: &Asked, leave: Leave) -> Result<(Vec<Name>, Goes), Fault> {
         let Asked { agent, dialled, scheme } = asked;
         let access = self.0.broker.access().await.map_err(|error| Fault::Engine(error.into()))?;
         if !self.0.gate.knows(agent, &access) {
             return Err(Fault::Denied(format!("agent '{}' was revoked", agent.name)));
         }
-        let is_local = dialled.host.as_str() == "localhost"
-            || dialled.host.address().is_some_and(|address| address.is_loopback());
         let mut names = Vec::new();
         for binding in access.bindings.at(&dialled.host, dialled.port) {
-            let is_safe = *scheme == Scheme::Https || is_local || binding.port.is_some();
-            if is_safe && agent.is_allowed(binding.name.as_str()) && !names.contains(&binding.name) {
+            if agent.is_allowed(binding.name.as_str()) && !names.contains(&binding.name) {
                 names.push(binding.name.clone());
             }
         }
-        Ok(names)
+        if *scheme == Scheme::Https || names.is_empty() {
+            return Ok((names, Goes::Anywhere));
+        }
+        match self.0.gate.is_local(dialled, leave).await {
+            true => Ok((names, Goes::Locally)),
+            false => Ok((Vec::new(), Goes::Unbound)),
+        }
     }
 
     /// Secrets that the request cannot do without.
@@ -271,9 +313,9 @@ impl Swapper {
     }
 
     /// The answer as the agent may see it: none of the secrets that upstream was sent.
-    fn scrubbed(
+    async fn scrubbed(
         &self,
-        answer: Response<crate::body::AnswerBody>,
+        answer: Response<AnswerBody>,
         used: Vec<(Name, Secret)>,
         held: &Held,
     ) -> Result<Response<ForwardBody>, Fault> {
@@ -281,8 +323,12 @@ impl Swapper {
         let needles = Arc::new(Needles::new(needles).map_err(|_| Fault::Internal)?);
         let texts = Arc::clone(&held.texts);
         let phantoms: Phantoms = Arc::new(move |name| texts.get(name).cloned());
+        let limits = &self.0.limits;
         let (mut head, body) = answer.into_parts();
-        let body = scrub(&mut head, body, &needles, &phantoms, self.0.limits.decode);
+        let before = Before::of(&head.headers, limits.buffer_len_max);
+        let body = scrub(&mut head, body, &needles, &phantoms, limits.decode);
+        let held = before.held(&mut head, body, limits.buffer_len_max, limits.answer_hold).await;
+        let body = held.map_err(|error| Fault::Unreadable(error.to_string()))?;
         Ok(Response::from_parts(head, body))
     }
 }

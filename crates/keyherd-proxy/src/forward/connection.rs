@@ -50,7 +50,8 @@ async fn socks(door: &Forward, mut stream: Prefixed<TcpStream>) -> Result<(), So
         Way::Tunnel(upstream) => {
             door.count(Outcome::Tunnelled);
             socks5::answer(&mut stream, Answer::Granted).await?;
-            tunnel::relay(stream, upstream, door.0.parts.limits.tunnel_idle_timeout).await;
+            let gone = door.0.parts.ways.gone(&agent);
+            tunnel::relay(stream, upstream, door.0.parts.limits.tunnel_idle_timeout, gone).await;
         }
     }
     Ok(())

@@ -66,13 +66,17 @@ async fn answer(door: &Forward, place: &Place, mut request: Request<Incoming>) -
     if request.method() == Method::CONNECT {
         return connect(door, place, agent, request).await;
     }
-    match absolute(&request) {
-        Ok((scheme, dialled)) => {
-            *request.uri_mut() = origin_form(request.uri());
-            door.0.parts.answers.answer(Asked { agent, dialled, scheme }, request).await
-        }
-        Err(fault) => door.told(fault),
+    let (scheme, dialled) = match absolute(&request) {
+        Ok(whither) => whither,
+        Err(fault) => return door.told(fault),
+    };
+    let asked = Asked { agent, dialled, scheme };
+    let authority = request.uri().authority().map(uri::Authority::as_str);
+    if let Err(fault) = intercept::check(request.headers(), authority, &asked.dialled, scheme) {
+        return intercept::turned_away(door, &asked, &request, fault).await;
     }
+    *request.uri_mut() = origin_form(request.uri());
+    door.0.parts.answers.answer(asked, request).await
 }
 
 /// Who shows that name and key. The header ends here.
@@ -87,7 +91,7 @@ async fn agent(door: &Forward, headers: &mut HeaderMap) -> Option<Arc<Agent>> {
     door.0.parts.ways.caller(name, &Secret::from(key)).await
 }
 
-/// Where a request in absolute form goes. Its `Host` must say the same.
+/// Where a request in absolute form goes.
 fn absolute(request: &Request<Incoming>) -> Result<(Scheme, Dialled), Fault> {
     let uri = request.uri();
     let scheme = match uri.scheme_str() {
@@ -100,7 +104,6 @@ fn absolute(request: &Request<Incoming>) -> Result<(Scheme, Dialled), Fault> {
     };
     let authority = uri.authority().map(uri::Authority::as_str).unwrap_or_default();
     let dialled = Dialled::parse(authority, Some(scheme.port())).map_err(|error| bad(&error))?;
-    intercept::check(request.headers(), Some(authority), &dialled, scheme)?;
     Ok((scheme, dialled))
 }
 
@@ -127,7 +130,10 @@ async fn connect(door: &Forward, place: &Place, agent: Arc<Agent>, request: Requ
         Way::Tunnel(upstream) => {
             door.count(Outcome::Tunnelled);
             let idle_timeout = door.0.parts.limits.tunnel_idle_timeout;
-            upgraded(door, place, request, move |stream| tunnel::relay(stream, upstream, idle_timeout));
+            let ways = Arc::clone(&door.0.parts.ways);
+            upgraded(door, place, request, move |stream| async move {
+                tunnel::relay(stream, upstream, idle_timeout, ways.gone(&agent)).await;
+            });
         }
         Way::Read => {
             let inner = door.clone();

@@ -27,7 +27,7 @@ pub use self::dial::{DialError, Dialler};
 pub use self::dialled::{BadDialled, Dialled};
 pub use self::door::Forward;
 pub use self::limits::ForwardLimits;
-pub use self::parts::{Answers, Asked, ForwardParts, Leave, Scheme, Way, Ways};
+pub use self::parts::{Answers, Asked, Away, ForwardParts, Leave, Scheme, Way, Ways};
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use keyherd_core::agent::Agent;
 use keyherd_core::secret::Secret;
@@ -44,6 +44,9 @@ pub trait Ways: Send + Sync + 'static {
     /// What becomes of a connection there; what is to pass is dialled. May take as long as a human does. Requests in absolute form are connections to
     /// nobody yet: about these only [`Answers`] are asked.
     async fn way(&self, agent: &Agent, dialled: &Dialled) -> Way;
+
+    /// Until that agent is none any more: then its tunnels end.
+    async fn gone(&self, agent: &Agent);
 }
 
 /// Whether an agent's request came encrypted, and so goes on.
@@ -84,6 +87,39 @@ pub trait Answers: Send + Sync + 'static {
 
     /// What an agent is told where there is no answer of an upstream.
     fn problem(&self, fault: Fault) -> Response<ForwardBody>;
+
+    /// Told of what the door turned away by itself: a request with its method and path, or a connection.
+    async fn turned_away(&self, asked: &Asked, request: Option<(&Method, &str)>, away: &Away);
+}
+
+/// Why the door itself turned something away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Away {
+    /// What was dialled and what is named are not the same: what the agent was told.
+    Misdirected(String),
+    /// What came through a tunnel that is read is neither TLS nor HTTP.
+    NotHttp,
+}
+
+/// How much of what an agent named is shown, in characters.
+const SHOWN_MAX: usize = 256;
+
+impl Away {
+    /// In a word.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Misdirected(_) => "misdirected",
+            Self::NotHttp => "not_http",
+        }
+    }
+
+    /// In words, bounded.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::Misdirected(detail) => detail.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect(),
+            Self::NotHttp => "neither TLS nor HTTP".into(),
+        }
+    }
 }
 
 /// What the door is made of.

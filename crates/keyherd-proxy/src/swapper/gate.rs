@@ -18,6 +18,8 @@ use keyherd_core::policy::{Destination, RequestPath, RuleSet, Target as Judged, 
 use keyherd_core::ports::{StoreError, TokenSigner};
 use keyherd_core::secret::Secret;
 use tokio::net::TcpStream;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 
 use super::SwapLimits;
 use super::line::Line;
@@ -41,6 +43,8 @@ struct Inner {
     tables: Arc<Tables>,
     /// The one agent there is, where it is not a stored one.
     lodger: Option<Arc<Agent>>,
+    /// Changes when an agent was revoked, by whatever process.
+    revocations: watch::Receiver<()>,
 }
 
 /// What a gate is made of.
@@ -86,7 +90,9 @@ impl Gate {
     pub fn new(parts: GateParts) -> Self {
         let GateParts { broker, dialler, approval_wait, trail, signer, limits, lodger } = parts;
         let tables = Arc::new(Tables::new(broker.clone(), signer, &limits));
-        Self(Arc::new(Inner { broker, dialler, approval_wait, trail, tables, lodger }))
+        // Nobody revokes who is in no store.
+        let revocations = if lodger.is_some() { watch::channel(()).1 } else { revocations(&broker) };
+        Self(Arc::new(Inner { broker, dialler, approval_wait, trail, tables, lodger, revocations }))
     }
 
     pub(super) fn tables(&self) -> &Tables {
@@ -147,6 +153,18 @@ impl Gate {
         let addresses = self.0.dialler.look_up(dialled).await?;
         let private = addresses.into_iter().find(|address| Kind::of(*address) != Kind::Public);
         Ok(private.map_or(target.clone(), |address| target.pinned(address)))
+    }
+
+    /// Whether that host is this machine: by the address that was judged, or else by every one that it has.
+    pub(super) async fn is_local(&self, dialled: &Dialled, leave: Leave) -> bool {
+        let is_loopback = |address: &IpAddr| address.to_canonical().is_loopback();
+        match leave.only.or(dialled.host.address()) {
+            Some(address) => is_loopback(&address),
+            None => {
+                let addresses = self.0.dialler.look_up(dialled).await.unwrap_or_default();
+                !addresses.is_empty() && addresses.iter().all(is_loopback)
+            }
+        }
     }
 
     async fn rules(&self) -> Result<Arc<RuleSet>, Fault> {
@@ -267,10 +285,45 @@ impl Ways for Gate {
         }
     }
 
+    async fn gone(&self, agent: &Agent) {
+        let mut revocations = self.0.revocations.clone();
+        loop {
+            // As long as the store cannot say, who was known is.
+            if self.access().await.is_ok_and(|access| !self.knows(agent, &access)) {
+                return;
+            }
+            if revocations.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
     async fn way(&self, agent: &Agent, dialled: &Dialled) -> Way {
         let found = self.connection(Wish { agent, dialled, request: None }).await;
         found.unwrap_or_else(Way::Refused)
     }
+}
+
+/// One listener for all tunnels: events are many, and few of them are about agents.
+fn revocations(broker: &Broker) -> watch::Receiver<()> {
+    let mut events = broker.events();
+    let (teller, told) = watch::channel(());
+    tokio::spawn(async move {
+        loop {
+            let may_be_one = tokio::select! {
+                () = teller.closed() => return,
+                heard = events.recv() => match heard {
+                    Ok(event) => event.kind == "agent_revoked",
+                    Err(RecvError::Lagged(_)) => true,
+                    Err(RecvError::Closed) => return,
+                },
+            };
+            if may_be_one {
+                teller.send_replace(());
+            }
+        }
+    });
+    told
 }
 
 /// Whether a binding lets one of the agent's phantoms become a secret there.
@@ -321,7 +374,26 @@ impl Reach for Guarded {
                 Leave { only: None, is_named: access.bindings.names(&dialled.host, dialled.port) }
             }
         };
+        if target.is_local() && leave.only.is_none() {
+            return self.locally(&dialled, leave).await;
+        }
         let dialling = self.dialler.dial(&dialled, leave).await;
         dialling.map_err(|error| io::Error::other(Fault::from(error)))
+    }
+}
+
+impl Guarded {
+    /// By those of its addresses that are on this machine: a name may lead elsewhere since it was looked at.
+    async fn locally(&self, dialled: &Dialled, leave: Leave) -> io::Result<TcpStream> {
+        let found = self.dialler.look_up(dialled).await;
+        let addresses = found.map_err(|error| io::Error::other(Fault::from(error)))?;
+        let mut last = io::Error::other(format!("{dialled} is not on this machine any more"));
+        for address in addresses.into_iter().filter(|address| address.to_canonical().is_loopback()) {
+            match self.dialler.dial(dialled, Leave { only: Some(address), ..leave }).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = io::Error::other(Fault::from(error)),
+            }
+        }
+        Err(last)
     }
 }

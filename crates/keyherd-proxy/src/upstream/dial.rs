@@ -103,7 +103,7 @@ impl Way {
         // Without this a small request may wait for the acknowledgement of what was sent before it.
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         if !target.is_tls() {
-            return self.http1(stream).await;
+            return if target.is_http2() { self.http2(stream).await } else { self.http1(stream).await };
         }
         let name = ServerName::try_from(target.host().as_str().to_owned())
             .map_err(|_| "no certificate can name this host".to_owned())?;

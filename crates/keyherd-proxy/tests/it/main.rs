@@ -6,6 +6,7 @@ mod bodies;
 mod failing_over;
 mod faults;
 mod logged_in;
+mod outgoing;
 mod passing;
 mod refreshed;
 mod ruled;

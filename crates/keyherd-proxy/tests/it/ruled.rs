@@ -72,6 +72,7 @@ async fn a_rule_about_a_method_and_a_path() {
     let table = [
         ("GET /", "200"),
         ("POST /", "403"),
+        ("post /", "403"),
         ("GET /admin/users", "403"),
         ("GET /x/../admin/users", "403"),
         ("GET /%61dmin/users", "403"),
@@ -105,6 +106,45 @@ async fn each_request_leaves_one_line() {
     assert_eq!(detail, wanted);
     assert!(lines[1].detail.contains(r#""outcome":"denied""#), "{:?}", lines[1]);
     assert!(lines.iter().all(|line| !line.detail.contains(&lone) && !line.detail.contains("secret")));
+}
+
+#[tokio::test]
+async fn what_the_door_itself_refuses_leaves_a_line_too() {
+    let upstream = echo().await;
+    let proxy = Proxy::new(&upstream, "127.0.0.1", &["lone"], untrusting()).await;
+    let lone = proxy.phantom("lone").await;
+    let text = format!(
+        "GET http://{}/{lone}/x?y=z HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n{}\r\n",
+        upstream.at,
+        proxy.auth()
+    );
+    assert_eq!(status(&proxy.said(&text).await), "421");
+    let line = proxy.lines(1).await.remove(0);
+    let detail: serde_json::Value = serde_json::from_str(&line.detail).expect("is JSON");
+    let problem = format!("the request names 'evil.example', and '{}' was dialled", upstream.at);
+    let wanted = serde_json::json!({
+        "method": "GET", "path": "/{lone}/x", "outcome": "misdirected", "problem": problem,
+    });
+    assert_eq!((line.action.as_str(), detail), ("proxy.request", wanted));
+    assert_eq!(line.subject, upstream.at.to_string());
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_revoked_agents_tunnels_end() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (upstream, other) = (echo().await, echo().await);
+    let proxy = Proxy::new(&upstream, "127.0.0.1", &["lone"], untrusting()).await;
+    proxy.rule(Verdict::Allow, "127.0.0.1").await;
+    let mut tunnel = proxy.tunnel(&other.at.to_string()).await;
+    tunnel.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("is open");
+    let mut begun = [0; 12];
+    soon(tunnel.read_exact(&mut begun)).await.expect("is answered");
+    assert_eq!(&begun, b"HTTP/1.1 200");
+    proxy.stage.host.broker.revoke_agent(&parsed("robot"), &actor()).await.expect("is revoked");
+    let mut rest = Vec::new();
+    // It ends, in whatever way.
+    let _ = soon(tunnel.read_to_end(&mut rest)).await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use async_trait::async_trait;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use keyherd_adapters::durable;
 use keyherd_adapters::provider::{HttpOptions, Outbound};
 use keyherd_adapters::signer::Hs256Signer;
@@ -19,7 +19,7 @@ use keyherd_core::broker::Broker;
 use keyherd_core::secret::Hasher;
 use keyherd_core::time::Timestamp;
 use keyherd_proxy::forward::{
-    Answers, Asked, Dialler, Forward, ForwardBody, ForwardParts, Received, streaming,
+    Answers, Asked, Away, Dialler, Forward, ForwardBody, ForwardParts, Received, streaming,
 };
 use keyherd_proxy::tls::{Authority, Leaves, Life};
 use keyherd_proxy::{Exchange, ExchangeParts, Fault, Gate, GateParts, Guarded, Swapper, Trail};
@@ -233,5 +233,9 @@ impl Answers for Answering {
 
     fn problem(&self, fault: Fault) -> Response<ForwardBody> {
         problem_of(fault, &self.broker).into_reply().map(streaming)
+    }
+
+    async fn turned_away(&self, asked: &Asked, request: Option<(&Method, &str)>, away: &Away) {
+        self.swapper.turned_away(asked, request, away).await;
     }
 }

@@ -124,7 +124,7 @@ pub(super) fn problem_of(fault: Fault, broker: &Broker) -> Problem {
         Fault::Unreachable { .. } | Fault::Broken { .. } => {
             return Problem::new(Code::ProviderUnavailable, fault.to_string()).retry_after(UPSTREAM_RETRY);
         }
-        Fault::Withheld { .. } => Code::ProviderUnavailable,
+        Fault::Withheld { .. } | Fault::Unreadable(_) => Code::ProviderUnavailable,
         Fault::Late(_) => Code::Timeout,
     };
     Problem::new(code, fault.to_string())

@@ -1,14 +1,14 @@
 //! A door with one agent, one host that is read, and an echo to tunnel to.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use keyherd_core::agent::Agent;
@@ -36,10 +36,11 @@ pub(super) struct Bed {
     /// Says back what it hears.
     pub(super) echo: SocketAddr,
     pub(super) leaves: Arc<Leaves>,
+    away: Arc<Mutex<Vec<String>>>,
 }
 
-/// Says what it was asked.
-struct Echoing;
+/// Says what it was asked, and keeps what it is told was turned away.
+struct Echoing(Arc<Mutex<Vec<String>>>);
 
 #[async_trait]
 impl Answers for Echoing {
@@ -77,6 +78,11 @@ impl Answers for Echoing {
         *response.status_mut() = status;
         response
     }
+
+    async fn turned_away(&self, asked: &Asked, request: Option<(&Method, &str)>, away: &Away) {
+        let line = format!("{} {} {request:?} {}", asked.agent.name, asked.dialled, away.outcome());
+        self.0.lock().expect("is whole").push(line);
+    }
 }
 
 /// `api.example` is read, `denied.example` is refused, everything else is tunnelled. The echo's address is named.
@@ -99,6 +105,10 @@ impl Ways for Fixed {
                 created_at: Timestamp::default(),
             })
         })
+    }
+
+    async fn gone(&self, _agent: &Agent) {
+        std::future::pending().await
     }
 
     async fn way(&self, _agent: &Agent, dialled: &Dialled) -> Way {
@@ -124,18 +134,23 @@ impl Bed {
         let echo = echo().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("is bound");
-        let leaves = Arc::new(leaves());
+        let (leaves, away) = (Arc::new(leaves()), Arc::<Mutex<Vec<String>>>::default());
         let dialler = Dialler::new(vec![address], limits.connect_timeout, limits.addresses_max);
         let parts = ForwardParts {
             ways: Arc::new(Fixed { named: echo, dialler }),
-            answers: Arc::new(Echoing),
+            answers: Arc::new(Echoing(Arc::clone(&away))),
             leaves: Arc::clone(&leaves),
             limits,
         };
         let door = Forward::new(parts);
         let serving = door.clone();
         tokio::spawn(async move { serving.serve(listener).await });
-        Self { door, address, echo, leaves }
+        Self { door, address, echo, leaves, away }
+    }
+
+    /// What the door turned away by itself.
+    pub(super) fn away(&self) -> Vec<String> {
+        self.away.lock().expect("is whole").clone()
     }
 
     pub(super) async fn connect(&self) -> TcpStream {
