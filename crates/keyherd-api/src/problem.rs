@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue};
 use keyherd_core::agent::AgentConflict;
 use keyherd_core::binding::BindingConflict;
 use keyherd_core::broker::{AcquireError, ConnectError, ManageError};
@@ -25,6 +25,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub use self::code::Code;
+use crate::annex::Reply;
 use crate::documents::{BadDocument, Moment, pool_refusal_line, refusal_line};
 
 /// A problem's body (RFC 9457). Absent fields have no value.
@@ -112,6 +113,11 @@ impl Problem {
         let mut problem = Self::refused(name, refusal, now);
         problem.body.detail = pool_refusal_line(name, refusal);
         problem
+    }
+
+    /// The answer, for doors that are not this one.
+    pub fn into_reply(self) -> Reply {
+        self.into_response()
     }
 
     /// The code.
@@ -308,10 +314,19 @@ impl IntoResponse for Problem {
         if let Some(methods) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(methods));
         }
-        if self.code == Code::Unauthorized {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"keyherd\""));
+        if let Some((name, challenge)) = challenge(self.code) {
+            headers.insert(name, HeaderValue::from_static(challenge));
         }
         response
+    }
+}
+
+/// How to show who one is (RFC 9110, section 11.6 and 11.7).
+fn challenge(code: Code) -> Option<(HeaderName, &'static str)> {
+    match code {
+        Code::Unauthorized => Some((WWW_AUTHENTICATE, "Bearer realm=\"keyherd\"")),
+        Code::ProxyUnauthorized => Some((PROXY_AUTHENTICATE, "Basic realm=\"keyherd\", charset=\"UTF-8\"")),
+        _ => None,
     }
 }
 

@@ -67,6 +67,10 @@ async fn undone(headers: &HeaderMap, mut bytes: Vec<u8>, len_max: usize) -> (Vec
 }
 
 async fn undo(coding: &str, coded: &[u8], len_max: usize) -> (Vec<u8>, End) {
+    if coded.is_empty() {
+        // Nothing at all is an empty text in every coding.
+        return (Vec::new(), End::Whole);
+    }
     match coding.to_ascii_lowercase().as_str() {
         "gzip" | "x-gzip" => drain(GzipDecoder::new(coded), len_max).await,
         "br" => drain(BrotliDecoder::new(coded), len_max).await,
@@ -152,6 +156,9 @@ mod tests {
         }
         let twice = encoded!(BrotliEncoder, &encoded!(GzipEncoder, bytes, shutdown), shutdown);
         assert_eq!(text(&whole(&headers("gzip, br"), twice, 100).await), TEXT);
+        for coding in ["gzip", "br", "zstd", "deflate"] {
+            assert_eq!(text(&whole(&headers(coding), Vec::new(), 100).await), "", "{coding}");
+        }
     }
 
     #[tokio::test]

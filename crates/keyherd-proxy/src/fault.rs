@@ -3,6 +3,8 @@
 use keyherd_core::broker::{AcquireError, AskError};
 use keyherd_core::refresh::Refusal;
 
+use crate::forward::NotDialled;
+
 /// What stands between a request and its answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Fault {
@@ -18,6 +20,15 @@ pub enum Fault {
     /// This caller may not.
     #[error("{0}")]
     Denied(String),
+    /// Nobody is led to that address.
+    #[error(transparent)]
+    Undialled(#[from] NotDialled),
+    /// No agent was recognised.
+    #[error("this proxy wants an agent's name and key: 'keyherd agent create NAME'")]
+    Unrecognised,
+    /// What was dialled and what is named are not the same (RFC 9110, section 15.5.20).
+    #[error("{0}")]
+    Misdirected(String),
     /// A human was asked, and nobody answered in time.
     #[error("{0}")]
     Unanswered(String),
@@ -68,6 +79,9 @@ pub enum Fault {
         /// What is wrong with it.
         problem: String,
     },
+    /// There is an answer, and what of it there is cannot be read: nobody knows whether a secret is in it.
+    #[error("the answer cannot be read, and is not passed on: {0}")]
+    Unreadable(String),
     /// No answer in time.
     #[error("{0} took too long to answer")]
     Late(String),

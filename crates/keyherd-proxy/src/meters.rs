@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, histogram};
 
+use crate::fault::Fault;
+
 /// How a request ended, as far as its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -13,15 +15,30 @@ pub(crate) enum Outcome {
     Replayed,
     /// No token was to be had.
     Refused,
-    /// Upstream gave no answer.
+    /// Upstream gave no answer, or the request could not be passed on.
     Failed,
-    /// A rule or a human said no, or nobody answered.
+    /// Who asked was not recognised; or a rule, an address or a human said no, or nobody answered.
     Denied,
+    /// A connection passes as it is.
+    Tunnelled,
+}
+
+impl Outcome {
+    /// Of a request that has no answer.
+    pub(crate) fn of(fault: &Fault) -> Self {
+        match fault {
+            Fault::Denied(_) | Fault::Undialled(_) | Fault::Unrecognised | Fault::Unanswered(_) => {
+                Self::Denied
+            }
+            Fault::Refused { .. } | Fault::Engine(_) | Fault::Busy(_) | Fault::Unasked(_) => Self::Refused,
+            _ => Self::Failed,
+        }
+    }
 }
 
 /// One door's counters, looked up once.
 pub(crate) struct Meters {
-    requests: [Counter; 5],
+    requests: [Counter; 6],
     overhead: Histogram,
 }
 
@@ -30,7 +47,7 @@ impl Meters {
     pub(crate) fn new(mode: &'static str) -> Self {
         let outcome = |outcome: &'static str| counter!("keyherd_proxy_requests_total", "mode" => mode, "outcome" => outcome);
         Self {
-            requests: ["answered", "replayed", "refused", "failed", "denied"].map(outcome),
+            requests: ["answered", "replayed", "refused", "failed", "denied", "tunnelled"].map(outcome),
             overhead: histogram!("keyherd_proxy_overhead_seconds"),
         }
     }
@@ -46,13 +63,15 @@ impl Meters {
         self.count(Outcome::Denied);
     }
 
-    fn count(&self, outcome: Outcome) {
+    /// One that was not timed.
+    pub(crate) fn count(&self, outcome: Outcome) {
         let at = match outcome {
             Outcome::Answered => 0,
             Outcome::Replayed => 1,
             Outcome::Refused => 2,
             Outcome::Failed => 3,
             Outcome::Denied => 4,
+            Outcome::Tunnelled => 5,
         };
         if let Some(counter) = self.requests.get(at) {
             counter.increment(1);

@@ -4,6 +4,7 @@
 //! and that the agent is allowed. All others are taken out, wherever they can be read.
 
 mod gate;
+mod hold;
 mod inject;
 mod line;
 mod request;
@@ -15,7 +16,7 @@ pub(crate) mod words;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use keyherd_core::agent::Agent;
 use keyherd_core::broker::{Acquired, Broker};
@@ -26,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use self::gate::Wish;
 pub use self::gate::{Gate, GateParts, Guarded};
+use self::hold::Before;
 use self::inject::SwapInject;
 use self::line::Line;
 use self::request::{Read, streamed};
@@ -33,9 +35,10 @@ use self::table::Held;
 use self::token_endpoint::{AtEndpoint, TokenAsk};
 pub(crate) use self::trail::Place;
 pub use self::trail::{Trail, TrailLimits};
+use crate::body::{AnswerBody, Incoming as Body};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
-use crate::forward::{Asked, ForwardBody, Leave, Scheme};
+use crate::forward::{Asked, Away, ForwardBody, Leave, Scheme};
 use crate::order::{Order, Own};
 use crate::swap::{DecodeLimits, Phantoms, scrub};
 use crate::target::Target;
@@ -47,6 +50,9 @@ pub struct SwapLimits {
     pub buffer_len_max: usize,
     /// How long such a body may take. Default 60 s.
     pub buffer_timeout: Duration,
+    /// How long an answer is held back: a short one until its length is known, one in a coding until it is known that it can be
+    /// read. Default 2 s.
+    pub answer_hold: Duration,
     /// Agents whose phantoms are kept ready. Default 4,096.
     pub tables_max: usize,
     /// How old they may be: a provider's profile may change what they look like. Default 10 s.
@@ -68,6 +74,7 @@ impl Default for SwapLimits {
         Self {
             buffer_len_max: 1024 * 1024,
             buffer_timeout: Duration::from_secs(60),
+            answer_hold: Duration::from_secs(2),
             tables_max: 4_096,
             tables_age_max: Duration::from_secs(10),
             token_request_len_max: 64 * 1024,
@@ -96,6 +103,23 @@ struct Inner {
 #[derive(Default)]
 struct Others(Vec<(Name, Secret)>);
 
+/// By which way a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goes {
+    Anywhere,
+    /// In the clear, with secrets: on this machine.
+    Locally,
+    /// In the clear and off this machine: what is bound there stays here.
+    Unbound,
+}
+
+/// A request before anything of it is sent.
+struct Ready {
+    order: Order,
+    inject: Arc<SwapInject>,
+    request: Request<Body>,
+}
+
 impl Swapper {
     /// Over an exchange, for those whom the gate lets pass.
     pub fn new(exchange: Exchange, broker: Broker, gate: Gate, limits: SwapLimits) -> Self {
@@ -112,13 +136,16 @@ impl Swapper {
         request: Request<Incoming>,
     ) -> Result<Response<ForwardBody>, Fault> {
         let Asked { agent, dialled, .. } = &asked;
-        let held = self.0.gate.tables().of(agent).await?;
+        let unsent = |fault: &Fault| self.0.exchange.unsent(fault);
+        let held = self.0.gate.tables().of(agent).await.inspect_err(unsent)?;
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let wish = Wish { agent, dialled, request: Some((&method, &path)) };
-        let mut line = Line::begun(&self.0.gate, wish).await?.at(&path, &held.table);
+        let begun = Line::begun(&self.0.gate, wish).await.inspect_err(unsent)?;
+        let mut line = begun.at(&path, &held.table);
         let passed = match self.0.gate.passes(wish).await {
             Ok(passed) => passed,
             Err((fault, permit)) => {
+                unsent(&fault);
                 line.refused(permit.as_ref(), &fault);
                 return Err(fault);
             }
@@ -137,6 +164,20 @@ impl Swapper {
         }
     }
 
+    /// The line of what was turned away before it was asked about: a connection, or a request with its method and path.
+    pub async fn turned_away(&self, asked: &Asked, request: Option<(&Method, &str)>, away: &Away) {
+        let wish = Wish { agent: &asked.agent, dialled: &asked.dialled, request };
+        // Without a place there is no line, and without phantoms no path: it goes nowhere all the same.
+        let Ok(mut line) = Line::begun(&self.0.gate, wish).await else { return };
+        if let Some((_, path)) = request
+            && let Ok(held) = self.0.gate.tables().of(&asked.agent).await
+        {
+            line = line.at(path, &held.table);
+        }
+        line.note("problem", away.shown());
+        line.ended(away.outcome());
+    }
+
     async fn exchanged(
         &self,
         asked: &Asked,
@@ -145,13 +186,43 @@ impl Swapper {
         held: &Held,
         line: &mut Line,
     ) -> Result<Response<ForwardBody>, Fault> {
-        let Asked { agent, dialled, scheme } = asked;
+        let exchange = &self.0.exchange;
         let ask = TokenAsk { asked, leave, held };
-        let request = match self.at_endpoint(&ask, request.map(streamed), line).await? {
-            AtEndpoint::Answered(answer) => return Ok(answer),
-            AtEndpoint::Other(request) => request,
+        let request = match self.at_endpoint(&ask, request.map(streamed), line).await {
+            Ok(AtEndpoint::Answered(answer)) => return Ok(answer),
+            Ok(AtEndpoint::Other(request)) => request,
+            Err(fault) => {
+                // What was sent is counted as it was.
+                if matches!(fault, Fault::Denied(_) | Fault::BadRequest(_)) {
+                    exchange.unsent(&fault);
+                }
+                return Err(fault);
+            }
         };
-        let bound = self.bound(asked).await?;
+        let has_body = request.method() != Method::HEAD;
+        let ready = self.ready(asked, leave, request, held, line).await;
+        let Ready { order, inject, request } = ready.inspect_err(|fault| exchange.unsent(fault))?;
+        let mut served = None;
+        let answer = exchange.run(order, request, &mut served).await;
+        if let Some(served) = served {
+            line.note("credential", &*served.credential);
+        }
+        let answer = answer?;
+        let answer = if has_body { answer } else { answer.map(|_| AnswerBody::empty()) };
+        self.scrubbed(answer, inject.used(), held).await
+    }
+
+    async fn ready(
+        &self,
+        asked: &Asked,
+        leave: Leave,
+        request: Request<Body>,
+        held: &Held,
+        line: &mut Line,
+    ) -> Result<Ready, Fault> {
+        let Asked { agent, dialled, scheme } = asked;
+        let (bound, goes) = self.bound(asked, leave).await?;
+        let is_http2 = request.version() == Version::HTTP_2;
         let read = Read::of(request, &held.table, &self.0.limits).await?;
         let mut wanted: Vec<Name> = read.names().filter(|name| bound.contains(name)).cloned().collect();
         let primary = if wanted.is_empty() { None } else { Some(wanted.remove(0)) };
@@ -161,10 +232,16 @@ impl Swapper {
             let rest = bound.iter().filter(|name| primary.as_ref() != Some(name) && !wanted.contains(name));
             others.0.extend(self.may(agent, rest).await);
         }
-        let target = match scheme {
-            Scheme::Https => Target::tls(dialled.host.clone(), dialled.port),
-            Scheme::Http => Target::plain(dialled.host.clone(), dialled.port),
+        if goes == Goes::Unbound && read.names().next().is_some() {
+            line.note("in_clear", true);
+        }
+        let plain = || Target::plain(dialled.host.clone(), dialled.port);
+        let target = match (scheme, goes) {
+            (Scheme::Https, _) => Target::tls(dialled.host.clone(), dialled.port),
+            (Scheme::Http, Goes::Locally) => plain().local(),
+            (Scheme::Http, _) => plain(),
         };
+        let target = if is_http2 { target.http2() } else { target };
         let target = self.0.gate.target(dialled, target, leave).await?;
         let inject = Arc::new(SwapInject::new(Arc::clone(&held.table), primary.clone(), others.0, &read));
         line.with(primary.iter().chain(&wanted));
@@ -176,12 +253,7 @@ impl Swapper {
             scope: None,
             own: Own::Pass,
         };
-        let mut served = None;
-        let answer = self.0.exchange.run(order, read.into_request(), &mut served).await;
-        if let Some(served) = served {
-            line.note("credential", &*served.credential);
-        }
-        self.scrubbed(answer?, inject.used(), held)
+        Ok(Ready { order, inject, request: read.into_request() })
     }
 
     /// Ends what outlives its request. After the listener has stopped.
@@ -193,23 +265,26 @@ impl Swapper {
     }
 
     /// The names that may go where that request goes, for that agent; the most exactly bound ones first. In the clear a
-    /// secret goes to this machine only, or to a port that somebody named.
-    async fn bound(&self, asked: &Asked) -> Result<Vec<Name>, Fault> {
+    /// secret goes to this machine only, whatever a binding says.
+    async fn bound(&self, asked: &Asked, leave: Leave) -> Result<(Vec<Name>, Goes), Fault> {
         let Asked { agent, dialled, scheme } = asked;
         let access = self.0.broker.access().await.map_err(|error| Fault::Engine(error.into()))?;
         if !self.0.gate.knows(agent, &access) {
             return Err(Fault::Denied(format!("agent '{}' was revoked", agent.name)));
         }
-        let is_local = dialled.host.as_str() == "localhost"
-            || dialled.host.address().is_some_and(|address| address.is_loopback());
         let mut names = Vec::new();
         for binding in access.bindings.at(&dialled.host, dialled.port) {
-            let is_safe = *scheme == Scheme::Https || is_local || binding.port.is_some();
-            if is_safe && agent.is_allowed(binding.name.as_str()) && !names.contains(&binding.name) {
+            if agent.is_allowed(binding.name.as_str()) && !names.contains(&binding.name) {
                 names.push(binding.name.clone());
             }
         }
-        Ok(names)
+        if *scheme == Scheme::Https || names.is_empty() {
+            return Ok((names, Goes::Anywhere));
+        }
+        match self.0.gate.is_local(dialled, leave).await {
+            true => Ok((names, Goes::Locally)),
+            false => Ok((Vec::new(), Goes::Unbound)),
+        }
     }
 
     /// Secrets that the request cannot do without.
@@ -241,17 +316,21 @@ impl Swapper {
     }
 
     /// The answer as the agent may see it: none of the secrets that upstream was sent.
-    fn scrubbed(
+    async fn scrubbed(
         &self,
-        answer: Response<crate::body::AnswerBody>,
+        answer: Response<AnswerBody>,
         used: Vec<(Name, Secret)>,
         held: &Held,
     ) -> Result<Response<ForwardBody>, Fault> {
         let needles = held.needles(used)?;
         let texts = Arc::clone(&held.texts);
         let phantoms: Phantoms = Arc::new(move |name| texts.get(name).cloned());
+        let limits = &self.0.limits;
         let (mut head, body) = answer.into_parts();
-        let body = scrub(&mut head, body, &needles, &phantoms, self.0.limits.decode);
+        let before = Before::of(&head.headers, limits.buffer_len_max);
+        let body = scrub(&mut head, body, &needles, &phantoms, limits.decode);
+        let held = before.held(&mut head, body, limits.buffer_len_max, limits.answer_hold).await;
+        let body = held.map_err(|error| Fault::Unreadable(error.to_string()))?;
         Ok(Response::from_parts(head, body))
     }
 }

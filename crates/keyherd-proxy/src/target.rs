@@ -16,28 +16,52 @@ pub struct Target {
     is_tls: bool,
     /// The one address that may be dialled.
     address: Option<IpAddr>,
+    /// Whether it is to be on this machine.
+    is_local: bool,
+    /// Whether HTTP/2 is spoken without TLS: as the caller knows beforehand.
+    is_http2: bool,
 }
 
 impl Target {
     /// A host in TLS.
     pub fn tls(host: Host, port: u16) -> Self {
-        Self { host, port, is_tls: true, address: None }
+        Self { host, port, is_tls: true, address: None, is_local: false, is_http2: false }
     }
 
     /// A host without TLS: for this machine, and for what nothing is injected into.
     pub fn plain(host: Host, port: u16) -> Self {
-        Self { host, port, is_tls: false, address: None }
+        Self { is_tls: false, ..Self::tls(host, port) }
     }
 
     /// A binding's upstream, which is plain on this machine only.
     pub fn of(upstream: &Upstream) -> Self {
         let is_tls = upstream.url().scheme() == "https";
-        Self { host: upstream.host().clone(), port: upstream.port(), is_tls, address: None }
+        Self { is_tls, ..Self::tls(upstream.host().clone(), upstream.port()) }
     }
 
     /// The same by just this address: what was looked at is what is dialled.
     pub fn pinned(self, address: IpAddr) -> Self {
         Self { address: Some(address), ..self }
+    }
+
+    /// The same on this machine only: no other address of it is dialled.
+    pub fn local(self) -> Self {
+        Self { is_local: true, ..self }
+    }
+
+    /// Whether it is to be on this machine.
+    pub fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    /// The same in HTTP/2 with prior knowledge (RFC 9113, section 3.3), where it is not in TLS.
+    pub fn http2(self) -> Self {
+        Self { is_http2: !self.is_tls, ..self }
+    }
+
+    /// Whether HTTP/2 is spoken without TLS.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.is_http2
     }
 
     /// Whether it is spoken to in TLS.

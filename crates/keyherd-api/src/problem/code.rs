@@ -8,6 +8,7 @@ use http::StatusCode;
 pub enum Code {
     InvalidRequest,
     Unauthorized,
+    ProxyUnauthorized,
     Denied,
     ApprovalTimeout,
     NotFound,
@@ -34,6 +35,8 @@ impl Code {
         match self {
             Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST),
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED),
+            // Of the forward proxy's listener, and of no route.
+            Self::ProxyUnauthorized => ("unauthorized", StatusCode::PROXY_AUTHENTICATION_REQUIRED),
             Self::Denied => ("denied", StatusCode::FORBIDDEN),
             Self::ApprovalTimeout => ("approval_timeout", StatusCode::FORBIDDEN),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND),
@@ -60,6 +63,7 @@ impl Code {
         match self {
             Self::InvalidRequest => "The request cannot be understood",
             Self::Unauthorized => "A valid bearer token is needed",
+            Self::ProxyUnauthorized => "An agent's name and key are needed",
             Self::Denied => "This is not permitted",
             Self::ApprovalTimeout => "Nobody answered in time",
             Self::NotFound => "There is no such thing",

@@ -111,7 +111,7 @@ impl Question {
                 target.agent == Some(self.agent.as_str())
                     && **host == *at.host()
                     && *port == at.port()
-                    && (method.is_none() || method.as_deref() == target.method)
+                    && (method.is_none() || method.as_deref() == target.method_word().as_deref())
                     && (path.is_none() || path.as_deref() == path_now)
             }
             Asked::Outside { .. } => false,

@@ -186,6 +186,12 @@ impl Broker {
         Err(AskError::Stopping)
     }
 
+    /// Tells everybody who waits that this process ends, and asks nobody any more: the first step of an end, before
+    /// requests that are under way are waited for. Approvals stay open in the store.
+    pub fn stop_asking(&self) {
+        self.0.hush.cancel();
+    }
+
     /// Whether no other process has answered it, which may not have been told here yet: who does not wait would be shown an
     /// approval that has ended. One look for all who ask at once.
     async fn is_still_open(&self, id: ApprovalId) -> Result<bool, AskError> {
@@ -230,7 +236,7 @@ impl Broker {
 
     /// Where the answer will come from: the open room, or what the store makes of the question, once for all who ask.
     async fn way(&self, ask: &ApprovalAsk, actor: &Actor) -> Result<Way, AskError> {
-        if self.0.stop.is_cancelled() {
+        if self.0.hush.is_cancelled() {
             return Err(AskError::Stopping);
         }
         let same = ask.question.remembered_as(&self.0.ports.hasher);

@@ -63,7 +63,7 @@ impl Broker {
         let ended = tokio::select! {
             biased;
             () = closed => return,
-            () = self.0.stop.cancelled() => Word::Stopping,
+            () = self.0.hush.cancelled() => Word::Stopping,
             ended = self.until_ended(sign) => Word::Ended(ended),
         };
         self.tell_room(sign.approval.id, ended);

@@ -208,12 +208,14 @@ struct Inner {
     tidies: AtomicBool,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Nobody is asked, and nobody waits for an answer: at the latest when everything stops.
+    hush: CancellationToken,
 }
 
 impl Broker {
     /// A broker over these ports. Needs a tokio runtime when its verbs are called.
     pub fn new(ports: Ports, options: Options) -> Self {
-        let tasks = TaskTracker::new();
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let tracked = tasks.clone();
         let spawn: Spawn = Arc::new(move |work: BoxFuture<'static, ()>| drop(tracked.spawn(work)));
         Self(Arc::new(Inner {
@@ -240,7 +242,8 @@ impl Broker {
             events: broadcast::Sender::new(options.events_lag_max),
             tidies: AtomicBool::new(false),
             tasks,
-            stop: CancellationToken::new(),
+            hush: stop.child_token(),
+            stop,
             ports,
             options,
         }))

@@ -77,7 +77,7 @@ fn question(target: &Target<'_>, decision: &Decision) -> Option<Question> {
     let asked = Asked::Target {
         host: target.destination.host().into(),
         port: target.destination.port(),
-        method: target.method.filter(|_| decision.asks_method).map(Into::into),
+        method: target.method_word().filter(|_| decision.asks_method).map(Into::into),
         path: target.path.filter(|_| decision.asks_path).map(|path| path.as_str().into()),
     };
     Some(Question { agent, asked })

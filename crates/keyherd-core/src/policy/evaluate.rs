@@ -29,6 +29,8 @@ pub struct RuleSet {
     /// Of `**` alone.
     everywhere: Leaf,
     nets: Nets<Leaf>,
+    /// Rules about networks that allow or ask.
+    openers: Vec<u32>,
     agents: HashMap<Box<str>, Word, FixedState>,
     methods: HashMap<Box<str>, Word, FixedState>,
     remembered: Remembered,
@@ -80,6 +82,7 @@ impl RuleSet {
             names: Globs::new(Deep::Some),
             everywhere: Leaf::default(),
             nets: Nets::default(),
+            openers: Vec::new(),
             agents: HashMap::default(),
             methods: HashMap::default(),
             remembered: Remembered::default(),
@@ -140,21 +143,30 @@ impl RuleSet {
         !self.nets.is_empty()
     }
 
+    /// Whether that is denied whatever address its name has: then nobody need look it up. `target` is judged by its name.
+    pub fn denies_by_name(&self, target: &Target<'_>, now: Timestamp) -> bool {
+        let decision = self.decide(target, now);
+        decision.verdict == Verdict::Deny
+            && (decision.by != Decided::Default || !self.may_open_by_net(target))
+    }
+
     /// Whether an allowing or asking rule names this very host, or a network that holds the address: what lets a private
-    /// address be dialled.
+    /// address be dialled, where the decision lets it be.
     pub fn names_exactly(&self, target: &Target<'_>, now: Timestamp) -> bool {
         let decision = self.decide(target, now);
-        let exact = |id| {
-            self.rule(id).is_some_and(|rule| match &rule.about {
-                About::Written(scope) => scope.host.is_exact(),
-                About::Answered(_) => false,
-            })
-        };
-        match (decision.verdict, decision.by) {
-            (Verdict::Allow | Verdict::Ask, Decided::Rule(id)) => exact(id),
-            (Verdict::Allow, Decided::Remembered(_)) => self.asked_exactly(target, now),
-            _ => false,
+        if decision.verdict == Verdict::Deny || decision.by == Decided::Default {
+            return false;
         }
+        let wanted = self.wanted(target, target.path.map_or(&[][..], |path| path.plain()));
+        let names = |number: u32| match self.by_number(number).map(|rule| &rule.about) {
+            Some(About::Written(scope)) => scope.host.names(target.destination),
+            _ => false,
+        };
+        let mut is_named = false;
+        self.each(target, &wanted, &mut |requests| {
+            requests.each(wanted.request, &mut |best| is_named |= names(best.allow) || names(best.ask));
+        });
+        is_named
     }
 
     /// The remembered answer to a question from outside, while it holds.
@@ -205,7 +217,7 @@ impl RuleSet {
 
     pub(super) fn wanted<'a>(&self, target: &Target<'_>, path: &'a [String]) -> Wanted<'a> {
         let known = target.method.is_some() || target.path.is_some();
-        let method = target.method.and_then(|method| self.methods.get(method).copied());
+        let method = target.method_word().and_then(|method| self.methods.get(&*method).copied());
         Wanted {
             agent: target.agent.and_then(|agent| self.agents.get(agent).copied()),
             port: target.destination.port(),
@@ -217,6 +229,9 @@ impl RuleSet {
         let agent = scope.agent.as_ref().map(|agent| number_of(&mut self.agents, Name::as_str(agent)));
         let method =
             scope.method.as_ref().map(|method| number_of(&mut self.methods, MethodWord::as_str(method)));
+        if matches!(scope.host, HostPattern::Net(_)) && verdict != Verdict::Deny {
+            self.openers.push(number);
+        }
         let leaf = match &scope.host {
             HostPattern::Net(net) => self.nets.entry(*net),
             name if name.is_everything() => &mut self.everywhere,
@@ -240,12 +255,13 @@ impl RuleSet {
         Decision { verdict, by, asks_method, asks_path }
     }
 
-    /// What was asked before the answer came was asked by a rule: that one counts.
-    fn asked_exactly(&self, target: &Target<'_>, now: Timestamp) -> bool {
-        let path = target.path.map_or(&[][..], |path| path.plain());
-        let ask = self.found(target, path, now).best.ask;
-        self.by_number(ask).is_some_and(|rule| match &rule.about {
-            About::Written(scope) => scope.host.is_exact(),
+    /// Whether a rule about a network might let that agent go to that port, at some address, by some request.
+    fn may_open_by_net(&self, target: &Target<'_>) -> bool {
+        self.openers.iter().filter_map(|number| self.by_number(*number)).any(|rule| match &rule.about {
+            About::Written(scope) => {
+                let agent = scope.agent.as_ref().is_none_or(|agent| target.agent == Some(agent.as_str()));
+                agent && scope.port.is_none_or(|port| port == target.destination.port())
+            }
             About::Answered(_) => false,
         })
     }

@@ -83,7 +83,8 @@ fn matches(rule: &Rule, target: &Target<'_>, now: Timestamp) -> bool {
 fn fits(scope: &Scope, target: &Target<'_>) -> bool {
     let agent = scope.agent.as_ref().is_none_or(|agent| target.agent == Some(agent.as_str()));
     let port = scope.port.is_none_or(|port| port == target.destination.port());
-    let method = scope.method.as_ref().is_none_or(|method| target.method == Some(method.as_str()));
+    let method =
+        scope.method.as_ref().is_none_or(|method| target.method_word().as_deref() == Some(method.as_str()));
     agent && port && method && fits_host(scope, target) && fits_path(scope, target.path)
 }
 

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::target::Destination;
 use crate::host::HostGlob;
 
 /// The longest pattern, in bytes.
@@ -82,6 +83,18 @@ impl HostPattern {
         match self {
             Self::Name(name) => !name.contains('*'),
             Self::Net(_) => true,
+        }
+    }
+
+    /// Whether it names where that leads: the very host, or a network of more than one address that holds the address. A
+    /// single address names the host that is dialled by it, and no name that happens to lead there.
+    pub(super) fn names(&self, destination: &Destination) -> bool {
+        match self {
+            Self::Name(name) => self.is_exact() && **name == *destination.host(),
+            Self::Net(net) if net.is_single() => {
+                destination.dialled_as().is_some_and(|address| net.holds(address))
+            }
+            Self::Net(net) => destination.address().is_some_and(|address| net.holds(address)),
         }
     }
 
@@ -179,6 +192,11 @@ impl Net {
         self.len == 0
     }
 
+    /// Whether it is one address.
+    fn is_single(&self) -> bool {
+        self.len == if self.is_v4() { 32 } else { 128 }
+    }
+
     /// Whether it is of version 4.
     pub(super) fn is_v4(&self) -> bool {
         self.address.is_ipv4()
@@ -201,8 +219,7 @@ fn mask128(len: u8) -> u128 {
 
 impl fmt::Display for Net {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = if self.is_v4() { 32 } else { 128 };
-        if self.len == whole { self.address.fmt(f) } else { write!(f, "{}/{}", self.address, self.len) }
+        if self.is_single() { self.address.fmt(f) } else { write!(f, "{}/{}", self.address, self.len) }
     }
 }
 

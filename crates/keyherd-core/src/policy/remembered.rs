@@ -39,7 +39,8 @@ impl Remembered {
     pub(super) fn each(&self, target: &Target<'_>, rules: &[Rule], visit: &mut impl FnMut(u32)) {
         let Some(agent) = target.agent else { return };
         let (host, port) = (target.destination.host(), target.destination.port());
-        let (method, path) = (target.method, target.path.map(super::RequestPath::as_str));
+        let word = target.method_word();
+        let (method, path) = (word.as_deref(), target.path.map(super::RequestPath::as_str));
         let [neither, by_method, by_path, both] = self.kinds;
         let mut look = |parts: Parts<'_>| {
             for number in self.by_hash.get(&self.hasher.hash_one(parts)).into_iter().flatten() {

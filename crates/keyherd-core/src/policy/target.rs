@@ -3,6 +3,7 @@
 //! Owns the reading of hosts and paths. A path that servers may read in two ways has both readings here, so that neither
 //! is a way around a rule.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use percent::decoded;
@@ -16,10 +17,21 @@ pub struct Target<'a> {
     pub agent: Option<&'a str>,
     /// Where to.
     pub destination: &'a Destination,
-    /// The method, in upper case; none while it is not known.
+    /// The method as it was sent; none while it is not known.
     pub method: Option<&'a str>,
     /// The path; none while it is not known.
     pub path: Option<&'a RequestPath>,
+}
+
+impl<'a> Target<'a> {
+    /// The method as rules and questions see it: in upper case. To servers `delete` may be another method than `DELETE`
+    /// (RFC 9110, section 9.1), but many take it for the same: it is no way around a rule.
+    pub(crate) fn method_word(&self) -> Option<Cow<'a, str>> {
+        self.method.map(|method| match method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            true => Cow::Owned(method.to_ascii_uppercase()),
+            false => Cow::Borrowed(method),
+        })
+    }
 }
 
 /// Where a connection goes.
@@ -50,6 +62,11 @@ impl Destination {
     /// The address that is dialled, where it is known.
     pub fn address(&self) -> Option<IpAddr> {
         self.address
+    }
+
+    /// The address that stands in the place of a name, where one does.
+    pub(super) fn dialled_as(&self) -> Option<IpAddr> {
+        self.host.address()
     }
 
     /// The port.

@@ -114,6 +114,7 @@ fn every_field_narrows_a_rule() {
     let cases = [
         ("DELETE api.com/v1/x", "deny"),
         ("DELETE api.com/v1", "deny"),
+        ("delete api.com/v1/x", "deny"),
         ("GET api.com/v1/x", "allow"),
         ("DELETE api.com/v2/x", "allow"),
         ("DELETE api.com:80/v1/x", "allow"),
@@ -163,6 +164,40 @@ fn wildcards_never_name_a_private_address() {
     assert!(!named("x.corp", 443, "192.168.0.1"));
     assert!(!named("x.corp", 443, "10.2.3.4"), "the other port");
     assert!(!named("evil.example", 443, "192.168.0.1"));
+}
+
+#[test]
+fn an_address_names_the_host_that_is_dialled_by_it() {
+    let named = |rules: &[&str], host: &str, address: &str| {
+        let destination = place(host, 443).dialling(address.parse::<IpAddr>().expect("an address"));
+        let target = Target { agent: Some("bot"), destination: &destination, method: None, path: None };
+        written(rules).names_exactly(&target, now())
+    };
+    assert!(named(&["allow 127.0.0.1"], "127.0.0.1", "127.0.0.1"));
+    assert!(!named(&["allow 127.0.0.1"], "vm.corp", "127.0.0.1"), "another name that leads there");
+    assert!(!named(&["allow ::1/128", "allow 127.0.0.1/32"], "vm.corp", "::1"), "as short as a network is");
+    assert!(named(&["allow 127.0.0.0/31"], "vm.corp", "127.0.0.1"));
+    assert!(named(&["allow 127.0.0.1", "allow 127.0.0.0/8"], "vm.corp", "127.0.0.1"), "the network names it");
+    assert!(named(&["ask 127.0.0.1", "allow vm.corp"], "vm.corp", "127.0.0.1"));
+    assert!(!named(&["allow 127.0.0.0/8", "deny 127.0.0.1"], "vm.corp", "127.0.0.1"), "denied by any name");
+}
+
+#[test]
+fn what_a_name_alone_decides() {
+    let denies = |default, rules: &[&str], agent| {
+        let destination = place("secret.evil.example", 443);
+        let target = Target { agent: Some(agent), destination: &destination, method: None, path: None };
+        let rules = rules.iter().zip(1..).map(|(text, id)| rule(id, text)).collect();
+        RuleSet::new(Rulebook { default, rules }, &Hasher::new([1; 32])).denies_by_name(&target, now())
+    };
+    let (allow, deny) = (Verdict::Allow, Verdict::Deny);
+    assert!(denies(allow, &["deny *.evil.example", "allow 10.0.0.0/8"], "bot"));
+    assert!(!denies(allow, &["deny 10.0.0.0/8"], "bot"), "its address may be denied");
+    assert!(denies(deny, &["deny 10.0.0.0/8"], "bot"), "no address would be allowed");
+    assert!(!denies(deny, &["allow 10.0.0.0/8"], "bot"));
+    assert!(!denies(deny, &["ask 10.0.0.0/8 path=/x"], "bot"));
+    assert!(denies(deny, &["allow 10.0.0.0/8 agent=other", "allow 10.0.0.0/8 port=80"], "bot"));
+    assert!(!denies(deny, &["allow **", "deny 10.0.0.0/8"], "bot"));
 }
 
 #[test]

@@ -106,13 +106,23 @@ impl Exchange {
         request: Request<Incoming>,
         served: &mut Option<Served>,
     ) -> Result<Response<AnswerBody>, Fault> {
-        passable(request.method())?;
+        passable(request.method()).inspect_err(|fault| self.unsent(fault))?;
         let begun = self.uptime();
         let mut tries = Tries::new(self, order, request, served);
         let outcome = tries.run().await;
         let ours = self.uptime().saturating_sub(begun).saturating_sub(tries.upstream_took());
         self.0.meters.ended(tries.outcome(&outcome), ours);
         outcome
+    }
+
+    /// Counts a request that its door did not send.
+    pub(crate) fn unsent(&self, fault: &Fault) {
+        self.0.meters.count(Outcome::of(fault));
+    }
+
+    /// Counts a request that its door answered itself.
+    pub(crate) fn answered(&self) {
+        self.0.meters.count(Outcome::Answered);
     }
 
     /// Ends what outlives its request: upgraded connections. Waits until all reports are in.
@@ -145,8 +155,7 @@ impl Tries<'_> {
         match outcome {
             Ok(_) if self.count() > 1 => Outcome::Replayed,
             Ok(_) => Outcome::Answered,
-            Err(Fault::Refused { .. } | Fault::Engine(_)) => Outcome::Refused,
-            Err(_) => Outcome::Failed,
+            Err(fault) => Outcome::of(fault),
         }
     }
 }

@@ -1,16 +1,15 @@
 //! One connection of an agent: HTTP or SOCKS5, by its first byte.
 
-use std::io;
-
 use bytes::Bytes;
 use tokio::net::TcpStream;
 
-use super::dial::DialError;
 use super::door::{Forward, Place};
 use super::parts::Way;
 use super::prefixed::Prefixed;
 use super::socks5::{self, Answer, SocksError};
 use super::{http1, intercept, tunnel};
+use crate::fault::Fault;
+use crate::meters::Outcome;
 
 /// Serves it to its end.
 pub(super) async fn connection(door: &Forward, stream: TcpStream, place: &Place) {
@@ -33,32 +32,35 @@ async fn socks(door: &Forward, mut stream: Prefixed<TcpStream>) -> Result<(), So
     let shown = door.in_time(socks5::greet(&mut stream)).await?;
     let agent = door.0.parts.ways.caller(&shown.name, &shown.key).await;
     socks5::tell_caller(&mut stream, agent.is_some()).await?;
-    let Some(agent) = agent else { return Err(SocksError::Refused("an agent that nobody knows")) };
+    let Some(agent) = agent else {
+        door.count(Outcome::Denied);
+        return Err(SocksError::Refused("an agent that nobody knows"));
+    };
     let dialled = door.in_time(socks5::asked(&mut stream)).await?;
     match door.0.parts.ways.way(&agent, &dialled).await {
-        Way::Refused(_) => socks5::answer(&mut stream, Answer::Denied).await?,
+        Way::Refused(fault) => {
+            tracing::debug!(%fault, "a tunnel was not made");
+            door.count(Outcome::of(&fault));
+            socks5::answer(&mut stream, answer_of(&fault)).await?;
+        }
         Way::Read => {
             socks5::answer(&mut stream, Answer::Granted).await?;
             intercept::read(door, stream, agent, dialled).await;
         }
-        Way::Tunnel(leave) => match door.0.dialler.dial(&dialled, leave).await {
-            Ok(upstream) => {
-                socks5::answer(&mut stream, Answer::Granted).await?;
-                tunnel::relay(stream, upstream, door.0.parts.limits.tunnel_idle_timeout).await;
-            }
-            Err(error) => {
-                tracing::debug!(%error, "a tunnel was not made");
-                socks5::answer(&mut stream, answer_of(&error)).await?;
-            }
-        },
+        Way::Tunnel(upstream) => {
+            door.count(Outcome::Tunnelled);
+            socks5::answer(&mut stream, Answer::Granted).await?;
+            let gone = door.0.parts.ways.gone(&agent);
+            tunnel::relay(stream, upstream, door.0.parts.limits.tunnel_idle_timeout, gone).await;
+        }
     }
     Ok(())
 }
 
-fn answer_of(error: &DialError) -> Answer {
-    match error {
-        DialError::Refused(_) => Answer::Denied,
-        DialError::Unreachable { source, .. } if source.kind() == io::ErrorKind::NotFound => Answer::Failed,
-        DialError::Unreachable { .. } | DialError::Late(_) => Answer::Unreachable,
+fn answer_of(fault: &Fault) -> Answer {
+    match (Outcome::of(fault), fault) {
+        (Outcome::Denied, _) => Answer::Denied,
+        (_, Fault::Unreachable { .. } | Fault::Late(_)) => Answer::Unreachable,
+        _ => Answer::Failed,
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::address::{NotDialled, dialable, is_ours};
 use super::dialled::Dialled;
 use super::parts::Leave;
+use crate::fault::Fault;
 
 /// Makes connections to what agents dial.
 #[derive(Debug, Clone)]
@@ -37,6 +38,18 @@ pub enum DialError {
     /// It took too long.
     #[error("{0} took too long to reach")]
     Late(String),
+}
+
+impl From<DialError> for Fault {
+    fn from(error: DialError) -> Self {
+        match error {
+            DialError::Refused(why) => Self::Undialled(why),
+            DialError::Late(host) => Self::Late(host),
+            DialError::Unreachable { dialled, source } => {
+                Self::Unreachable { upstream: dialled, problem: source.to_string() }
+            }
+        }
+    }
 }
 
 impl Dialler {

@@ -4,18 +4,24 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Response;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::body::ForwardBody;
 use super::connection::connection;
-use super::dial::Dialler;
 use super::parts::ForwardParts;
+use crate::fault::Fault;
+use crate::meters::{Meters, Outcome};
 
 /// How long accepting rests after it failed, such as for want of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// The door's name, for metrics.
+const MODE: &str = "forward";
 
 /// A connection's place among all, which its tunnel keeps.
 pub(super) type Place = Arc<OwnedSemaphorePermit>;
@@ -26,7 +32,8 @@ pub struct Forward(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) parts: ForwardParts,
-    pub(super) dialler: Dialler,
+    /// Of connections, and of requests that go nowhere: what is read is counted by who answers it.
+    meters: Meters,
     /// One is always taken: the next connection's.
     pub(super) places: Arc<Semaphore>,
     /// Connections, and what outlives the request that began it: tunnels.
@@ -40,11 +47,10 @@ pub(super) struct Inner {
 impl Forward {
     /// A door that is not open yet.
     pub fn new(parts: ForwardParts) -> Self {
-        let limits = &parts.limits;
-        let dialler = Dialler::new(parts.listeners.clone(), limits.connect_timeout, limits.addresses_max);
         let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
-        let places = Arc::new(Semaphore::new(limits.connections_max));
-        Self(Arc::new(Inner { parts, dialler, places, tasks: TaskTracker::new(), closing, cut }))
+        let places = Arc::new(Semaphore::new(parts.limits.connections_max));
+        let (meters, tasks) = (Meters::new(MODE), TaskTracker::new());
+        Self(Arc::new(Inner { parts, meters, places, tasks, closing, cut }))
     }
 
     /// Accepts until [`Forward::shutdown`] is called.
@@ -80,6 +86,17 @@ impl Forward {
             tracing::info!(left = self.0.tasks.len(), "the proxy ends connections that are still open");
             self.0.tasks.wait().await;
         }
+    }
+
+    /// Counts how a connection, or what it asked for, ended.
+    pub(super) fn count(&self, outcome: Outcome) {
+        self.0.meters.count(outcome);
+    }
+
+    /// What an agent is told that goes nowhere.
+    pub(super) fn told(&self, fault: Fault) -> Response<ForwardBody> {
+        self.count(Outcome::of(&fault));
+        self.0.parts.answers.problem(fault)
     }
 
     /// Runs to its end, or until everything is cut.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{HeaderMap, PROXY_AUTHORIZATION};
-use http::{Method, Request, Response, StatusCode, Uri, uri};
+use http::{Method, Request, Response, Uri, uri};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
@@ -18,13 +18,14 @@ use keyherd_core::secret::Secret;
 use tokio::net::TcpStream;
 use zeroize::Zeroizing;
 
-use super::dial::DialError;
-use super::dialled::Dialled;
+use super::body::{ForwardBody, empty};
+use super::dialled::{BadDialled, Dialled};
 use super::door::{Forward, Place};
 use super::parts::{Asked, Scheme, Way};
 use super::prefixed::Prefixed;
-use super::problem::{ForwardBody, empty, misdirected, problem, unknown_caller};
 use super::{intercept, tunnel};
+use crate::fault::Fault;
+use crate::meters::Outcome;
 
 type Answer = Response<ForwardBody>;
 
@@ -59,17 +60,23 @@ pub(super) fn builder(door: &Forward) -> Builder {
 }
 
 async fn answer(door: &Forward, place: &Place, mut request: Request<Incoming>) -> Answer {
-    let Some(agent) = agent(door, request.headers_mut()).await else { return unknown_caller() };
+    let Some(agent) = agent(door, request.headers_mut()).await else {
+        return door.told(Fault::Unrecognised);
+    };
     if request.method() == Method::CONNECT {
         return connect(door, place, agent, request).await;
     }
-    match absolute(&request) {
-        Ok((scheme, dialled)) => {
-            *request.uri_mut() = origin_form(request.uri());
-            door.0.parts.answers.answer(Asked { agent, dialled, scheme }, request).await
-        }
-        Err(answer) => *answer,
+    let (scheme, dialled) = match absolute(&request) {
+        Ok(whither) => whither,
+        Err(fault) => return door.told(fault),
+    };
+    let asked = Asked { agent, dialled, scheme };
+    let authority = request.uri().authority().map(uri::Authority::as_str);
+    if let Err(fault) = intercept::check(request.headers(), authority, &asked.dialled, scheme) {
+        return intercept::turned_away(door, &asked, &request, fault).await;
     }
+    *request.uri_mut() = origin_form(request.uri());
+    door.0.parts.answers.answer(asked, request).await
 }
 
 /// Who shows that name and key. The header ends here.
@@ -84,21 +91,24 @@ async fn agent(door: &Forward, headers: &mut HeaderMap) -> Option<Arc<Agent>> {
     door.0.parts.ways.caller(name, &Secret::from(key)).await
 }
 
-/// Where a request in absolute form goes. Its `Host` must say the same.
-fn absolute(request: &Request<Incoming>) -> Result<(Scheme, Dialled), Box<Answer>> {
-    let told = |detail: &str| Box::new(problem(StatusCode::BAD_REQUEST, "invalid_request", detail));
+/// Where a request in absolute form goes.
+fn absolute(request: &Request<Incoming>) -> Result<(Scheme, Dialled), Fault> {
     let uri = request.uri();
     let scheme = match uri.scheme_str() {
         Some("http") => Scheme::Http,
         Some("https") => Scheme::Https,
-        _ => return Err(told("this is a proxy: it wants CONNECT, or a URL of http or https")),
+        _ => {
+            let detail = "this is a proxy: it wants CONNECT, or a URL of http or https";
+            return Err(Fault::BadRequest(detail.into()));
+        }
     };
     let authority = uri.authority().map(uri::Authority::as_str).unwrap_or_default();
-    let dialled = Dialled::parse(authority, Some(scheme.port())).map_err(|error| told(&error.to_string()))?;
-    match intercept::check(request.headers(), Some(authority), &dialled, scheme) {
-        Ok(()) => Ok((scheme, dialled)),
-        Err(detail) => Err(Box::new(misdirected(&detail))),
-    }
+    let dialled = Dialled::parse(authority, Some(scheme.port())).map_err(|error| bad(&error))?;
+    Ok((scheme, dialled))
+}
+
+fn bad(error: &BadDialled) -> Fault {
+    Fault::BadRequest(error.to_string())
 }
 
 /// Path and query.
@@ -113,17 +123,18 @@ async fn connect(door: &Forward, place: &Place, agent: Arc<Agent>, request: Requ
     let authority = request.uri().authority().map(uri::Authority::as_str).unwrap_or_default();
     let dialled = match Dialled::parse(authority, None) {
         Ok(dialled) => dialled,
-        Err(error) => return problem(StatusCode::BAD_REQUEST, "invalid_request", &error.to_string()),
+        Err(error) => return door.told(bad(&error)),
     };
     match door.0.parts.ways.way(&agent, &dialled).await {
-        Way::Refused(refused) => return problem(refused.status, refused.code, &refused.detail),
-        Way::Tunnel(leave) => match door.0.dialler.dial(&dialled, leave).await {
-            Ok(upstream) => {
-                let idle_timeout = door.0.parts.limits.tunnel_idle_timeout;
-                upgraded(door, place, request, move |stream| tunnel::relay(stream, upstream, idle_timeout));
-            }
-            Err(error) => return not_dialled(&error),
-        },
+        Way::Refused(fault) => return door.told(fault),
+        Way::Tunnel(upstream) => {
+            door.count(Outcome::Tunnelled);
+            let idle_timeout = door.0.parts.limits.tunnel_idle_timeout;
+            let ways = Arc::clone(&door.0.parts.ways);
+            upgraded(door, place, request, move |stream| async move {
+                tunnel::relay(stream, upstream, idle_timeout, ways.gone(&agent)).await;
+            });
+        }
         Way::Read => {
             let inner = door.clone();
             upgraded(door, place, request, move |stream| async move {
@@ -157,13 +168,4 @@ fn upgraded<F>(
 fn bare(upgraded: Upgraded) -> Option<Prefixed<TcpStream>> {
     let parts = upgraded.downcast::<TokioIo<Prefixed<TcpStream>>>().ok()?;
     Some(parts.io.into_inner().behind(parts.read_buf))
-}
-
-fn not_dialled(error: &DialError) -> Answer {
-    let (status, code) = match error {
-        DialError::Refused(_) => (StatusCode::FORBIDDEN, "denied"),
-        DialError::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "provider_unavailable"),
-        DialError::Late(_) => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
-    };
-    problem(status, code, &error.to_string())
 }

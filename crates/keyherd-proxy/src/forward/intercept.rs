@@ -18,12 +18,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::body::ForwardBody;
 use super::dialled::Dialled;
 use super::door::Forward;
 use super::http1::{builder, origin_form};
-use super::parts::{Asked, Scheme};
-use super::prefixed::Prefixed;
-use super::problem::{ForwardBody, misdirected};
+use super::parts::{Asked, Away, Scheme};
+use super::prefixed::{Begins, Prefixed};
+use crate::fault::Fault;
 use crate::tls::{Hello, HelloError, Protocols};
 
 /// The first byte of a TLS handshake (RFC 8446, section 5.1).
@@ -47,13 +48,24 @@ pub(super) async fn read(
     let asked = |scheme| Asked { agent, dialled, scheme };
     match door.in_time(stream.first()).await {
         Ok(Some(HANDSHAKE)) => encrypted(door, stream, asked(Scheme::Https)).await,
-        Ok(Some(b'A'..=b'Z')) => {
-            let line = Line { asked: asked(Scheme::Http), misdirected: None };
-            over_http1(door, stream, &line).await;
-        }
-        Ok(Some(byte)) => tracing::debug!(byte, "neither TLS nor HTTP where credentials may be swapped"),
+        Ok(Some(_)) => in_clear(door, stream, asked(Scheme::Http)).await,
         Ok(None) => {}
         Err(error) => tracing::debug!(%error, "a tunnel without a first byte"),
+    }
+}
+
+/// HTTP/1.1, or HTTP/2 with prior knowledge. What is neither ends here at once: nobody could judge it.
+async fn in_clear(door: &Forward, mut stream: Prefixed<TcpStream>, asked: Asked) {
+    let begins = door.in_time(stream.begins()).await;
+    let line = Line { asked, misdirected: None };
+    match begins {
+        Ok(Begins::Http1) => over_http1(door, stream, &line).await,
+        Ok(Begins::Http2) => over_http2(door, stream, &line).await,
+        Ok(Begins::Otherwise) => {
+            tracing::debug!("neither TLS nor HTTP where requests are to be read");
+            door.0.parts.answers.turned_away(&line.asked, None, &Away::NotHttp).await;
+        }
+        Err(error) => tracing::debug!(%error, "a tunnel without a beginning"),
     }
 }
 
@@ -133,16 +145,28 @@ where
 }
 
 async fn answer(door: &Forward, line: &Line, mut request: Request<Incoming>) -> Response<ForwardBody> {
-    if let Some(detail) = &line.misdirected {
-        return misdirected(detail);
+    let Line { asked, misdirected } = line;
+    if let Some(detail) = misdirected {
+        return turned_away(door, asked, &request, Fault::Misdirected(detail.to_string())).await;
     }
-    let Line { asked, .. } = line;
     let authority = request.uri().authority().map(uri::Authority::as_str);
-    if let Err(detail) = check(request.headers(), authority, &asked.dialled, asked.scheme) {
-        return misdirected(&detail);
+    if let Err(fault) = check(request.headers(), authority, &asked.dialled, asked.scheme) {
+        return turned_away(door, asked, &request, fault).await;
     }
     *request.uri_mut() = origin_form(request.uri());
     door.0.parts.answers.answer(asked.clone(), request).await
+}
+
+/// The answer to a request that names somebody else.
+pub(super) async fn turned_away(
+    door: &Forward,
+    asked: &Asked,
+    request: &Request<Incoming>,
+    fault: Fault,
+) -> Response<ForwardBody> {
+    let told = Some((request.method(), request.uri().path()));
+    door.0.parts.answers.turned_away(asked, told, &Away::Misdirected(fault.to_string())).await;
+    door.told(fault)
 }
 
 /// Whether all that a request names is what was dialled, and it names something. Says what does not.
@@ -151,15 +175,16 @@ pub(super) fn check(
     authority: Option<&str>,
     dialled: &Dialled,
     scheme: Scheme,
-) -> Result<(), String> {
+) -> Result<(), Fault> {
+    let misdirected = |detail| Err(Fault::Misdirected(detail));
     let hosts = headers.get_all(HOST).into_iter().map(|value| value.to_str().unwrap_or_default());
     let mut named = authority.into_iter().chain(hosts).peekable();
     if named.peek().is_none() {
-        return Err(format!("the request names no host, and '{dialled}' was dialled"));
+        return misdirected(format!("the request names no host, and '{dialled}' was dialled"));
     }
     match named.find(|named| !dialled.is_named_by(named, scheme.port())) {
         Some(other) => {
-            Err(format!("the request names '{}', and '{dialled}' was dialled", other.escape_debug()))
+            misdirected(format!("the request names '{}', and '{dialled}' was dialled", other.escape_debug()))
         }
         None => Ok(()),
     }

@@ -1,10 +1,11 @@
 //! The forward proxy: one listener for HTTP in absolute form, CONNECT and SOCKS5, told apart by their first byte.
 //!
 //! Owns connections: who calls, whom they dial, and whether what follows is read or passes as it is. What becomes of a
-//! request that is read, [`Answers`] say; who may go where, [`Ways`]. Never looks up a name twice, never dials an
+//! request that is read, and in which words one is refused, [`Answers`] say; who may go where, [`Ways`]. Never looks up a name twice, never dials an
 //! address that the judgement over it did not let through, and reads nothing of what it tunnels.
 
 mod address;
+mod body;
 mod connection;
 mod dial;
 mod dialled;
@@ -14,7 +15,6 @@ mod intercept;
 mod limits;
 mod parts;
 mod prefixed;
-mod problem;
 mod socks5;
 mod tunnel;
 
@@ -22,12 +22,12 @@ mod tunnel;
 pub use hyper::body::Incoming as Received;
 
 pub use self::address::{Kind, NotDialled, dialable, is_ours};
+pub use self::body::{ForwardBody, streaming};
 pub use self::dial::{DialError, Dialler};
 pub use self::dialled::{BadDialled, Dialled};
 pub use self::door::Forward;
 pub use self::limits::ForwardLimits;
-pub use self::parts::{Answers, Asked, ForwardParts, Leave, Refused, Scheme, Way, Ways};
-pub use self::problem::{ForwardBody, problem};
+pub use self::parts::{Answers, Asked, Away, ForwardParts, Leave, Scheme, Way, Ways};
 
 #[cfg(test)]
 mod tests;

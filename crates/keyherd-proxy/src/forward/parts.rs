@@ -1,17 +1,19 @@
 //! What the forward proxy asks of others: who calls, where they may go, and the answer to what is read.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use keyherd_core::agent::Agent;
 use keyherd_core::secret::Secret;
+use tokio::net::TcpStream;
 
+use super::body::ForwardBody;
 use super::dialled::Dialled;
 use super::limits::ForwardLimits;
-use super::problem::ForwardBody;
+use crate::fault::Fault;
 use crate::tls::Leaves;
 
 /// To what addresses a connection may go.
@@ -24,25 +26,13 @@ pub struct Leave {
 }
 
 /// What becomes of a connection.
-#[derive(Clone)]
 pub enum Way {
-    /// It passes as it is.
-    Tunnel(Leave),
+    /// It passes as it is, by this one.
+    Tunnel(TcpStream),
     /// It is read, and what may be swapped is.
     Read,
     /// It ends here.
-    Refused(Refused),
-}
-
-/// Why somebody may not, or not now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// The answer's status.
-    pub status: StatusCode,
-    /// The problem's code: `denied`, `approval_timeout`, …
-    pub code: &'static str,
-    /// What to tell the agent, without a secret.
-    pub detail: String,
+    Refused(Fault),
 }
 
 /// Who may go where.
@@ -51,9 +41,12 @@ pub trait Ways: Send + Sync + 'static {
     /// The agent of that name, if that is its key.
     async fn caller(&self, name: &str, key: &Secret) -> Option<Arc<Agent>>;
 
-    /// What becomes of a connection there. May take as long as a human does. Requests in absolute form are connections to
+    /// What becomes of a connection there; what is to pass is dialled. May take as long as a human does. Requests in absolute form are connections to
     /// nobody yet: about these only [`Answers`] are asked.
     async fn way(&self, agent: &Agent, dialled: &Dialled) -> Way;
+
+    /// Until that agent is none any more: then its tunnels end.
+    async fn gone(&self, agent: &Agent);
 }
 
 /// Whether an agent's request came encrypted, and so goes on.
@@ -91,6 +84,42 @@ pub struct Asked {
 pub trait Answers: Send + Sync + 'static {
     /// The answer. The request's target is in origin form: path and query.
     async fn answer(&self, asked: Asked, request: Request<Incoming>) -> Response<ForwardBody>;
+
+    /// What an agent is told where there is no answer of an upstream.
+    fn problem(&self, fault: Fault) -> Response<ForwardBody>;
+
+    /// Told of what the door turned away by itself: a request with its method and path, or a connection.
+    async fn turned_away(&self, asked: &Asked, request: Option<(&Method, &str)>, away: &Away);
+}
+
+/// Why the door itself turned something away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Away {
+    /// What was dialled and what is named are not the same: what the agent was told.
+    Misdirected(String),
+    /// What came through a tunnel that is read is neither TLS nor HTTP.
+    NotHttp,
+}
+
+/// How much of what an agent named is shown, in characters.
+const SHOWN_MAX: usize = 256;
+
+impl Away {
+    /// In a word.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Misdirected(_) => "misdirected",
+            Self::NotHttp => "not_http",
+        }
+    }
+
+    /// In words, bounded.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::Misdirected(detail) => detail.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect(),
+            Self::NotHttp => "neither TLS nor HTTP".into(),
+        }
+    }
 }
 
 /// What the door is made of.
@@ -101,8 +130,6 @@ pub struct ForwardParts {
     pub answers: Arc<dyn Answers>,
     /// Who we are to agents.
     pub leaves: Arc<Leaves>,
-    /// keyherd's own listeners, which nobody is led to.
-    pub listeners: Vec<SocketAddr>,
     /// Its bounds.
     pub limits: ForwardLimits,
 }

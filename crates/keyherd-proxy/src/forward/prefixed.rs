@@ -35,6 +35,55 @@ impl<S: AsyncRead + Unpin> Prefixed<S> {
     }
 }
 
+/// How something begins that may be HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// With a method, and what it is about.
+    Http1,
+    /// With the preface of HTTP/2 (RFC 9113, section 3.4).
+    Http2,
+    /// Otherwise.
+    Otherwise,
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The longest method that is waited for, in bytes.
+const METHOD_LEN_MAX: usize = 64;
+
+impl<S: AsyncRead + Unpin> Prefixed<S> {
+    /// How it begins, as soon as that is known. What was read is read once more afterwards.
+    pub(super) async fn begins(&mut self) -> io::Result<Begins> {
+        loop {
+            if let Some(begins) = begins(&self.ahead) {
+                return Ok(begins);
+            }
+            let mut more = [0; METHOD_LEN_MAX];
+            let read = self.stream.read(&mut more).await?;
+            if read == 0 {
+                return Ok(Begins::Otherwise);
+            }
+            self.ahead = [&self.ahead[..], more.get(..read).unwrap_or_default()].concat().into();
+        }
+    }
+}
+
+/// `None`: too little is there.
+fn begins(text: &[u8]) -> Option<Begins> {
+    let len = text.len().min(PREFACE.len());
+    if text[..len] == PREFACE[..len] {
+        return (len == PREFACE.len()).then_some(Begins::Http2);
+    }
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let end = text.iter().take(METHOD_LEN_MAX).position(|byte| !is_token(byte));
+    let Some(end) = end else { return (text.len() >= METHOD_LEN_MAX).then_some(Begins::Otherwise) };
+    match text.get(end..) {
+        Some([b' ']) if end > 0 => None,
+        // A path, a URL, or the server itself (RFC 9112, section 3.2).
+        Some([b' ', b'/' | b'h' | b'H' | b'*', ..]) if end > 0 => Some(Begins::Http1),
+        _ => Some(Begins::Otherwise),
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -75,5 +124,30 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_it_begins() {
+        let table: [(&[u8], _); 11] = [
+            (b"", None),
+            (b"GE", None),
+            (b"GET ", None),
+            (b"GET /", Some(Begins::Http1)),
+            (b"PROPFIND /", Some(Begins::Http1)),
+            (b"PRI * HTTP/2.0\r\n", None),
+            (PREFACE, Some(Begins::Http2)),
+            (b"SSH-2.0-OpenSSH_9\r\n", Some(Begins::Otherwise)),
+            (b"SSH-2.0-OpenSSH_9 Debian-1\r\n", Some(Begins::Otherwise)),
+            (b" GET /", Some(Begins::Otherwise)),
+            (&[b'A'; METHOD_LEN_MAX], Some(Begins::Otherwise)),
+        ];
+        for (text, wanted) in table {
+            assert_eq!(begins(text), wanted, "{}", text.escape_ascii());
+        }
     }
 }

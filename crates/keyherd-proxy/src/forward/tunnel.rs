@@ -1,4 +1,5 @@
-//! A tunnel: bytes pass as they are, in both directions, until both have ended or nothing came for too long.
+//! A tunnel: bytes pass as they are, in both directions, until both have ended, nothing came for too long, or its agent is
+//! revoked.
 
 use std::io;
 use std::pin::Pin;
@@ -13,9 +14,13 @@ use tokio::time::sleep;
 /// Each direction's buffer, in bytes: what an idle tunnel costs.
 const BUFFER_LEN: usize = 8 * 1024;
 
-/// Relays until the end. The idle bound is met within twice its time.
-pub(super) async fn relay<A, B>(caller: A, upstream: B, idle_timeout: Duration)
-where
+/// Relays until the end, or until whose it is has gone. The idle bound is met within twice its time.
+pub(super) async fn relay<A, B>(
+    caller: A,
+    upstream: B,
+    idle_timeout: Duration,
+    gone: impl Future<Output = ()>,
+) where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
@@ -36,6 +41,7 @@ where
             tracing::debug!(%error, "a tunnel broke off");
         },
         () = silence => tracing::debug!("a tunnel was silent for too long"),
+        () = gone => tracing::debug!("a tunnel's agent was revoked"),
     }
 }
 

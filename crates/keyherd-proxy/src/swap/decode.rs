@@ -35,13 +35,13 @@ pub struct DecodeLimits {
     pub decoded_len_max: u64,
     /// How many times longer than what came it may be. Default 100.
     pub decoded_ratio_max: u64,
-    /// Up to which length the ratio does not matter, in bytes. Default 8 MiB.
+    /// Up to which length the ratio does not matter, in bytes. Default 64 MiB: what passes is not kept.
     pub decoded_slack: u64,
 }
 
 impl Default for DecodeLimits {
     fn default() -> Self {
-        Self { decoded_len_max: 4 << 30, decoded_ratio_max: 100, decoded_slack: 8 << 20 }
+        Self { decoded_len_max: 4 << 30, decoded_ratio_max: 100, decoded_slack: 64 << 20 }
     }
 }
 
@@ -95,21 +95,7 @@ fn undone<R: AsyncBufRead + Send + Unpin + 'static>(
     coding: &str,
     coded: R,
 ) -> Pin<Box<dyn AsyncRead + Send>> {
-    match coding {
-        "br" => Box::pin(BrotliDecoder::new(coded)),
-        "zstd" => {
-            let mut decoder =
-                ZstdDecoder::with_params(coded, &[DParameter::window_log_max(ZSTD_WINDOW_LOG_MAX)]);
-            decoder.multiple_members(true);
-            Box::pin(decoder)
-        }
-        "deflate" => Box::pin(Deflated::Unread(Some(coded))),
-        _ => {
-            let mut decoder = GzipDecoder::new(coded);
-            decoder.multiple_members(true);
-            Box::pin(decoder)
-        }
-    }
+    Box::pin(Coded::Unread(Some(coded), Coding::of(coding)))
 }
 
 impl Body for Decoded {
@@ -196,14 +182,23 @@ where
     }
 }
 
-/// `deflate` is zlib's frame (RFC 1950); some send it bare (RFC 1951). The first byte tells: in zlib's, its low half is 8.
-enum Deflated<R> {
-    Unread(Option<R>),
-    Framed(ZlibDecoder<R>),
-    Bare(DeflateDecoder<R>),
+/// A coding, chosen when its first byte has come: nothing at all is an empty text in every coding, as of answers that have no
+/// body (RFC 9110, section 6.4.1).
+enum Coded<R> {
+    Unread(Option<R>, Coding),
+    Read(Pin<Box<dyn AsyncRead + Send>>),
 }
 
-impl<R: AsyncBufRead + Unpin> AsyncRead for Deflated<R> {
+/// What was done to a text.
+#[derive(Debug, Clone, Copy)]
+enum Coding {
+    Gzip,
+    Brotli,
+    Zstd,
+    Deflate,
+}
+
+impl<R: AsyncBufRead + Send + Unpin + 'static> AsyncRead for Coded<R> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -211,27 +206,52 @@ impl<R: AsyncBufRead + Unpin> AsyncRead for Deflated<R> {
     ) -> Poll<io::Result<()>> {
         loop {
             match &mut *self {
-                Self::Framed(decoder) => return Pin::new(decoder).poll_read(cx, buffer),
-                Self::Bare(decoder) => return Pin::new(decoder).poll_read(cx, buffer),
-                Self::Unread(None) => return Poll::Ready(Ok(())),
-                Self::Unread(Some(coded)) => {
-                    let first = ready!(Pin::new(coded).poll_fill_buf(cx))?.first().copied();
-                    *self = match std::mem::replace(&mut *self, Self::Unread(None)) {
-                        Self::Unread(Some(coded)) => Self::of(first, coded),
-                        read => read,
+                Self::Read(text) => return text.as_mut().poll_read(cx, buffer),
+                Self::Unread(None, _) => return Poll::Ready(Ok(())),
+                Self::Unread(Some(coded), coding) => {
+                    let coding = *coding;
+                    let Some(first) = ready!(Pin::new(coded).poll_fill_buf(cx))?.first().copied() else {
+                        *self = Self::Unread(None, coding);
+                        continue;
                     };
+                    if let Self::Unread(Some(coded), _) =
+                        std::mem::replace(&mut *self, Self::Unread(None, coding))
+                    {
+                        *self = Self::Read(coding.undone(first, coded));
+                    }
                 }
             }
         }
     }
 }
 
-impl<R: AsyncBufRead + Unpin> Deflated<R> {
-    fn of(first: Option<u8>, coded: R) -> Self {
-        match first {
-            None => Self::Unread(None),
-            Some(byte) if byte & 0x0f == 8 => Self::Framed(ZlibDecoder::new(coded)),
-            Some(_) => Self::Bare(DeflateDecoder::new(coded)),
+impl Coding {
+    fn of(name: &str) -> Self {
+        match name {
+            "br" => Self::Brotli,
+            "zstd" => Self::Zstd,
+            "deflate" => Self::Deflate,
+            _ => Self::Gzip,
+        }
+    }
+
+    /// `deflate` is zlib's frame (RFC 1950); some send it bare (RFC 1951). The first byte tells: in zlib's, its low half is 8.
+    fn undone<R: AsyncBufRead + Send + 'static>(self, first: u8, coded: R) -> Pin<Box<dyn AsyncRead + Send>> {
+        match self {
+            Self::Brotli => Box::pin(BrotliDecoder::new(coded)),
+            Self::Zstd => {
+                let window = DParameter::window_log_max(ZSTD_WINDOW_LOG_MAX);
+                let mut decoder = ZstdDecoder::with_params(coded, &[window]);
+                decoder.multiple_members(true);
+                Box::pin(decoder)
+            }
+            Self::Deflate if first & 0x0f == 8 => Box::pin(ZlibDecoder::new(coded)),
+            Self::Deflate => Box::pin(DeflateDecoder::new(coded)),
+            Self::Gzip => {
+                let mut decoder = GzipDecoder::new(coded);
+                decoder.multiple_members(true);
+                Box::pin(decoder)
+            }
         }
     }
 }

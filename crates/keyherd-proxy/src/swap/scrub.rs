@@ -73,7 +73,9 @@ where
 fn place(head: &Parts) -> Option<Place> {
     let kind = head.headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let is_whole = head.status.as_u16() != 206 && !head.headers.contains_key(CONTENT_RANGE);
-    Place::of_media_type(kind).filter(|_| is_whole && head.status.as_u16() != 101)
+    // 204 and 304 have no body, and what their headers say is of another answer.
+    let has_body = !matches!(head.status.as_u16(), 101 | 204 | 304);
+    Place::of_media_type(kind).filter(|_| is_whole && has_body)
 }
 
 /// As they are, then with percent-encoding read, in whatever digits: a header may be a URL, or have one in it.

@@ -262,6 +262,39 @@ async fn what_cannot_be_decoded_ends_with_an_error() {
 }
 
 #[tokio::test]
+async fn nothing_at_all_is_an_empty_text_in_every_coding() {
+    for coding in ["gzip", "br", "zstd", "deflate", "gzip, br", "identity"] {
+        // An empty piece first, as HTTP/2 has them.
+        let needles = Arc::new(Needles::new([]).expect("are none"));
+        let phantoms: Phantoms = Arc::new(|_| None);
+        for pieces in [&[][..], &[&b""[..], &b""[..]]] {
+            let (mut head, ()) = Response::new(()).into_parts();
+            head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            head.headers.insert(CONTENT_ENCODING, HeaderValue::from_str(coding).expect("is a value"));
+            let scrubbed = scrub(&mut head, body(pieces), &needles, &phantoms, DecodeLimits::default());
+            let text = scrubbed.collect().await.expect("does not fail").to_bytes();
+            assert!(text.is_empty(), "{coding}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn answers_without_a_body_keep_their_headers() {
+    for status in [204, 304] {
+        let needles = Arc::new(Needles::new([]).expect("are none"));
+        let phantoms: Phantoms = Arc::new(|_| None);
+        let (mut head, ()) = Response::new(()).into_parts();
+        head.status = http::StatusCode::from_u16(status).expect("is one");
+        head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        head.headers.insert(ETAG, HeaderValue::from_static("x"));
+        let passed = scrub(&mut head, body(&[]), &needles, &phantoms, DecodeLimits::default());
+        assert!(passed.collect().await.expect("does not fail").to_bytes().is_empty());
+        assert_eq!(head.headers.len(), 3, "{status}: {:?}", head.headers);
+    }
+}
+
+#[tokio::test]
 async fn an_empty_body_stays_one() {
     let needles = Arc::new(Needles::new([]).expect("are none"));
     let phantoms: Phantoms = Arc::new(|_| None);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{Method, StatusCode};
+use http::Method;
 use keyherd_core::agent::{Agent, key_hash};
 use keyherd_core::binding::Bindings;
 use keyherd_core::broker::{Access, Broker, Permit};
@@ -18,6 +18,8 @@ use keyherd_core::policy::{Destination, RequestPath, RuleSet, Target as Judged, 
 use keyherd_core::ports::{StoreError, TokenSigner};
 use keyherd_core::secret::Secret;
 use tokio::net::TcpStream;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 
 use super::SwapLimits;
 use super::line::Line;
@@ -25,7 +27,7 @@ use super::table::Tables;
 use super::trail::Trail;
 use crate::consent::refused as refused_by;
 use crate::fault::Fault;
-use crate::forward::{DialError, Dialled, Dialler, Kind, Leave, NotDialled, Refused, Way, Ways};
+use crate::forward::{Dialled, Dialler, Kind, Leave, NotDialled, Way, Ways};
 use crate::target::Target;
 use crate::upstream::Reach;
 
@@ -41,6 +43,8 @@ struct Inner {
     tables: Arc<Tables>,
     /// The one agent there is, where it is not a stored one.
     lodger: Option<Arc<Agent>>,
+    /// Changes when an agent was revoked, by whatever process.
+    revocations: watch::Receiver<()>,
 }
 
 /// What a gate is made of.
@@ -69,6 +73,9 @@ pub(super) struct Passed {
     pub(super) permit: Permit,
 }
 
+/// Why somebody does not pass, and what the rules or a human said, as far as they were asked.
+type Stopped = (Fault, Option<Permit>);
+
 /// Who asks for what.
 #[derive(Clone, Copy)]
 pub(super) struct Wish<'a> {
@@ -83,7 +90,9 @@ impl Gate {
     pub fn new(parts: GateParts) -> Self {
         let GateParts { broker, dialler, approval_wait, trail, signer, limits, lodger } = parts;
         let tables = Arc::new(Tables::new(broker.clone(), signer, &limits));
-        Self(Arc::new(Inner { broker, dialler, approval_wait, trail, tables, lodger }))
+        // Nobody revokes who is in no store.
+        let revocations = if lodger.is_some() { watch::channel(()).1 } else { revocations(&broker) };
+        Self(Arc::new(Inner { broker, dialler, approval_wait, trail, tables, lodger, revocations }))
     }
 
     pub(super) fn tables(&self) -> &Tables {
@@ -103,18 +112,18 @@ impl Gate {
     }
 
     /// Whether that wish may be granted: what the rules say, and a human where they ask one.
-    pub(super) async fn passes(&self, wish: Wish<'_>) -> Result<Passed, (Fault, Option<Permit>)> {
-        let rules = self.rules().await.map_err(|fault| (fault, None))?;
+    pub(super) async fn passes(&self, wish: Wish<'_>) -> Result<Passed, Stopped> {
+        let rules = self.rules().await.map_err(unasked)?;
         let mut last = None;
-        for destination in self.destinations(wish.dialled, &rules).await.map_err(|fault| (fault, None))? {
+        for destination in self.destinations(wish, &rules).await.map_err(unasked)? {
             let (path, target) = wish.told(&rules, &destination);
             let target = Judged { path: path.as_ref(), ..target };
             let actor = wish.agent.actor();
             let permit = self.0.broker.permit(&target, self.0.approval_wait, &actor).await;
             let permit = permit.map_err(|error| (Fault::from(error), None))?;
             if permit.allows {
-                let is_named = self.is_bound(wish.dialled).await.map_err(|fault| (fault, None))?
-                    || rules.names_exactly(&target, self.0.broker.now());
+                let is_named = rules.names_exactly(&target, self.0.broker.now())
+                    || self.is_bound(wish.dialled).await.map_err(unasked)?;
                 let only = if rules.judges_addresses() { destination.address() } else { None };
                 match destination.address().map_or(Ok(()), |address| open(wish.dialled, address, is_named)) {
                     Ok(()) => return Ok(Passed { leave: Leave { only, is_named }, permit }),
@@ -141,9 +150,21 @@ impl Gate {
         if !leave.is_named || self.is_bound(dialled).await? {
             return Ok(target);
         }
-        let addresses = self.0.dialler.look_up(dialled).await.map_err(|error| undialled(&error))?;
+        let addresses = self.0.dialler.look_up(dialled).await?;
         let private = addresses.into_iter().find(|address| Kind::of(*address) != Kind::Public);
         Ok(private.map_or(target.clone(), |address| target.pinned(address)))
+    }
+
+    /// Whether that host is this machine: by the address that was judged, or else by every one that it has.
+    pub(super) async fn is_local(&self, dialled: &Dialled, leave: Leave) -> bool {
+        let is_loopback = |address: &IpAddr| address.to_canonical().is_loopback();
+        match leave.only.or(dialled.host.address()) {
+            Some(address) => is_loopback(&address),
+            None => {
+                let addresses = self.0.dialler.look_up(dialled).await.unwrap_or_default();
+                !addresses.is_empty() && addresses.iter().all(is_loopback)
+            }
+        }
     }
 
     async fn rules(&self) -> Result<Arc<RuleSet>, Fault> {
@@ -158,51 +179,77 @@ impl Gate {
         Ok(self.access().await?.bindings.names(&dialled.host, dialled.port))
     }
 
-    /// As rules see the host: by its name, or by each of its addresses where there are rules about addresses.
-    async fn destinations(&self, dialled: &Dialled, rules: &RuleSet) -> Result<Vec<Destination>, Fault> {
-        let named = Destination::new(dialled.host.clone(), dialled.port);
+    /// As rules see the host: by its name, or by each of its addresses where there are rules about addresses. What its name
+    /// alone decides is not looked up: whoever is denied has no name resolved.
+    async fn destinations(&self, wish: Wish<'_>, rules: &RuleSet) -> Result<Vec<Destination>, Fault> {
+        let named = Destination::new(wish.dialled.host.clone(), wish.dialled.port);
         if named.address().is_some() || !rules.judges_addresses() {
             return Ok(vec![named]);
         }
-        let addresses = self.0.dialler.look_up(dialled).await.map_err(|error| undialled(&error))?;
+        let (path, target) = wish.told(rules, &named);
+        if rules.denies_by_name(&Judged { path: path.as_ref(), ..target }, self.0.broker.now()) {
+            return Ok(vec![named]);
+        }
+        let addresses = self.0.dialler.look_up(wish.dialled).await?;
         let each = |address: IpAddr| named.clone().dialling(address);
         Ok(addresses.into_iter().map(each).collect())
     }
 
-    async fn connection(&self, agent: &Agent, dialled: &Dialled) -> Result<Way, Fault> {
-        let wish = Wish { agent, dialled, request: None };
+    async fn connection(&self, wish: Wish<'_>) -> Result<Way, Fault> {
         let line = Line::begun(self, wish).await?;
-        let (rules, access) = (self.rules().await?, self.access().await?);
-        let destinations = self.destinations(dialled, &rules).await?;
-        let targets = destinations.iter().map(|destination| wish.told(&rules, destination).1);
-        let now = self.0.broker.now();
-        let (mut needs_request, mut is_denied) = (false, true);
-        for target in targets {
-            needs_request |= rules.needs_request(&target);
-            is_denied &= rules.decide(&target, now).verdict == Verdict::Deny;
-        }
-        // Each of its requests is judged by itself; none would pass where the connection is denied whatever it says.
-        let is_endpoint = self.0.tables.of(agent).await?.has_endpoint(dialled);
-        if needs_request || (!is_denied && (is_endpoint || may_swap(&access.bindings, agent, dialled))) {
-            line.dropped();
-            return Ok(Way::Read);
-        }
-        match self.passes(wish).await {
-            // It may have waited for long.
-            Ok(_) if !self.knows(agent, &*self.access().await?) => {
-                let fault = Fault::Denied(format!("agent '{}' was revoked", agent.name));
-                line.failed(&fault);
-                Err(fault)
+        match self.tunnelled(wish).await {
+            Ok(None) => {
+                line.dropped();
+                Ok(Way::Read)
             }
-            Ok(passed) => {
-                line.passed(&passed.permit).ended("tunnelled");
-                Ok(Way::Tunnel(passed.leave))
+            Ok(Some((stream, permit))) => {
+                line.passed(&permit).ended("tunnelled");
+                Ok(Way::Tunnel(stream))
             }
             Err((fault, permit)) => {
                 line.refused(permit.as_ref(), &fault);
                 Err(fault)
             }
         }
+    }
+
+    /// A connection for a tunnel, and by whose leave. `None`: it is read.
+    async fn tunnelled(&self, wish: Wish<'_>) -> Result<Option<(TcpStream, Permit)>, Stopped> {
+        if self.reads(wish).await.map_err(unasked)? {
+            return Ok(None);
+        }
+        let Passed { leave, permit } = self.passes(wish).await?;
+        // It may have waited for long.
+        if !self.knows(wish.agent, &*self.access().await.map_err(unasked)?) {
+            return Err(unasked(Fault::Denied(format!("agent '{}' was revoked", wish.agent.name))));
+        }
+        match self.0.dialler.dial(wish.dialled, leave).await {
+            Ok(stream) => Ok(Some((stream, permit))),
+            Err(error) => Err((error.into(), Some(permit))),
+        }
+    }
+
+    /// Whether a connection's requests are read: then each is judged by itself. None would pass where the connection is
+    /// denied whatever it says.
+    async fn reads(&self, wish: Wish<'_>) -> Result<bool, Fault> {
+        let Wish { agent, dialled, .. } = wish;
+        let (rules, access) = (self.rules().await?, self.access().await?);
+        let named = Destination::new(dialled.host.clone(), dialled.port);
+        if rules.needs_request(&wish.told(&rules, &named).1) {
+            return Ok(true);
+        }
+        let destinations = self.destinations(wish, &rules).await?;
+        let now = self.0.broker.now();
+        let (mut needs_request, mut is_denied) = (false, true);
+        for target in destinations.iter().map(|destination| wish.told(&rules, destination).1) {
+            needs_request |= rules.needs_request(&target);
+            is_denied &= rules.decide(&target, now).verdict == Verdict::Deny;
+        }
+        if needs_request || is_denied {
+            return Ok(needs_request);
+        }
+        let is_endpoint = self.0.tables.of(agent).await?.has_endpoint(dialled);
+        Ok(is_endpoint || may_swap(&access.bindings, agent, dialled))
     }
 }
 
@@ -238,10 +285,45 @@ impl Ways for Gate {
         }
     }
 
-    async fn way(&self, agent: &Agent, dialled: &Dialled) -> Way {
-        let found = self.connection(agent, dialled).await;
-        found.unwrap_or_else(|fault| Way::Refused(refused(&fault)))
+    async fn gone(&self, agent: &Agent) {
+        let mut revocations = self.0.revocations.clone();
+        loop {
+            // As long as the store cannot say, who was known is.
+            if self.access().await.is_ok_and(|access| !self.knows(agent, &access)) {
+                return;
+            }
+            if revocations.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
+
+    async fn way(&self, agent: &Agent, dialled: &Dialled) -> Way {
+        let found = self.connection(Wish { agent, dialled, request: None }).await;
+        found.unwrap_or_else(Way::Refused)
+    }
+}
+
+/// One listener for all tunnels: events are many, and few of them are about agents.
+fn revocations(broker: &Broker) -> watch::Receiver<()> {
+    let mut events = broker.events();
+    let (teller, told) = watch::channel(());
+    tokio::spawn(async move {
+        loop {
+            let may_be_one = tokio::select! {
+                () = teller.closed() => return,
+                heard = events.recv() => match heard {
+                    Ok(event) => event.kind == "agent_revoked",
+                    Err(RecvError::Lagged(_)) => true,
+                    Err(RecvError::Closed) => return,
+                },
+            };
+            if may_be_one {
+                teller.send_replace(());
+            }
+        }
+    });
+    told
 }
 
 /// Whether a binding lets one of the agent's phantoms become a secret there.
@@ -256,33 +338,15 @@ fn open(dialled: &Dialled, address: IpAddr, is_named: bool) -> Result<(), Fault>
         return Ok(());
     }
     let why = NotDialled::Unnamed { host: dialled.host.to_string(), address, kind };
-    Err(Fault::Denied(why.to_string()))
+    Err(why.into())
 }
 
-fn refused(fault: &Fault) -> Refused {
-    let (status, code) = match fault {
-        Fault::Denied(_) => (StatusCode::FORBIDDEN, "denied"),
-        Fault::Unanswered(_) => (StatusCode::FORBIDDEN, "approval_timeout"),
-        Fault::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "provider_unavailable"),
-        Fault::Late(_) => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
-        Fault::Busy(_) | Fault::Unasked(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
-    };
-    Refused { status, code, detail: fault.to_string() }
+fn unasked(fault: Fault) -> Stopped {
+    (fault, None)
 }
 
 fn unstored(error: StoreError) -> Fault {
     Fault::Engine(error.into())
-}
-
-fn undialled(error: &DialError) -> Fault {
-    match error {
-        DialError::Refused(why) => Fault::Denied(why.to_string()),
-        DialError::Late(host) => Fault::Late(host.clone()),
-        DialError::Unreachable { dialled, source } => {
-            Fault::Unreachable { upstream: dialled.clone(), problem: source.to_string() }
-        }
-    }
 }
 
 /// The way to upstreams that are read: the address is judged and dialled in one.
@@ -310,6 +374,26 @@ impl Reach for Guarded {
                 Leave { only: None, is_named: access.bindings.names(&dialled.host, dialled.port) }
             }
         };
-        self.dialler.dial(&dialled, leave).await.map_err(io::Error::other)
+        if target.is_local() && leave.only.is_none() {
+            return self.locally(&dialled, leave).await;
+        }
+        let dialling = self.dialler.dial(&dialled, leave).await;
+        dialling.map_err(|error| io::Error::other(Fault::from(error)))
+    }
+}
+
+impl Guarded {
+    /// By those of its addresses that are on this machine: a name may lead elsewhere since it was looked at.
+    async fn locally(&self, dialled: &Dialled, leave: Leave) -> io::Result<TcpStream> {
+        let found = self.dialler.look_up(dialled).await;
+        let addresses = found.map_err(|error| io::Error::other(Fault::from(error)))?;
+        let mut last = io::Error::other(format!("{dialled} is not on this machine any more"));
+        for address in addresses.into_iter().filter(|address| address.to_canonical().is_loopback()) {
+            match self.dialler.dial(dialled, Leave { only: Some(address), ..leave }).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = io::Error::other(Fault::from(error)),
+            }
+        }
+        Err(last)
     }
 }

@@ -81,6 +81,11 @@ impl Line {
     }
 
     pub(super) fn failed(mut self, fault: &Fault) {
+        if matches!(fault, Fault::Undialled(_)) {
+            // Whatever the rules say: the address had the last word.
+            self.note("verdict", "deny");
+            self.note("by", "address");
+        }
         let outcome = words::outcome(fault);
         self.note("outcome", outcome);
         self.write();

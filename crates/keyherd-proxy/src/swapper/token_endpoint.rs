@@ -99,7 +99,7 @@ impl Swapper {
         if let Wanted::Refresh(spent) = &wanted
             && let Some(owner) = self.owner_of(ask, owners, spent).await?
         {
-            return self.granted(ask, &owner, line).await;
+            return self.granted(ask, &owner, line).await.inspect(|_| self.0.exchange.answered());
         }
         if has_phantom(&message, ask.held) || matches!(wanted, Wanted::Refresh(_)) {
             return Err(Fault::Denied(

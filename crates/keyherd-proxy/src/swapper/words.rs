@@ -41,7 +41,7 @@ pub(crate) fn by(permit: &Permit) -> Value {
 /// What became of a request that got no answer.
 pub(crate) fn outcome(fault: &Fault) -> &'static str {
     match fault {
-        Fault::Denied(_) => "denied",
+        Fault::Denied(_) | Fault::Undialled(_) => "denied",
         Fault::Unanswered(_) => "approval_timeout",
         Fault::Refused { .. }
         | Fault::Engine(_)

@@ -34,7 +34,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Makes TCP connections.
 #[async_trait]
 pub trait Reach: Send + Sync + 'static {
-    /// One to that target, by its address where it was settled.
+    /// One to that target, by its address where it was settled. An error that holds a [`Fault`] is told as that one.
     async fn reach(&self, target: &Target) -> io::Result<TcpStream>;
 }
 
@@ -83,12 +83,14 @@ impl Way {
     }
 
     pub(super) async fn dial(&self, target: &Target, only_http1: bool, end: Instant) -> Result<Fresh, Fault> {
-        match timeout_at(end, Box::pin(self.connect(target, only_http1))).await {
-            Ok(connected) => {
-                connected.map_err(|problem| Fault::Unreachable { upstream: target.authority(), problem })
-            }
-            Err(_elapsed) => Err(self.late(target)),
-        }
+        let unreachable = |problem| Fault::Unreachable { upstream: target.authority(), problem };
+        let connecting = async {
+            let stream = self.reach.reach(target).await;
+            let stream =
+                stream.map_err(|error| known(&error).unwrap_or_else(|| unreachable(error.to_string())))?;
+            self.connect(stream, target, only_http1).await.map_err(unreachable)
+        };
+        timeout_at(end, Box::pin(connecting)).await.unwrap_or_else(|_elapsed| Err(self.late(target)))
     }
 
     /// It was not there by then.
@@ -97,12 +99,11 @@ impl Way {
         Fault::Unreachable { upstream: target.authority(), problem }
     }
 
-    async fn connect(&self, target: &Target, only_http1: bool) -> Result<Fresh, String> {
-        let stream = self.reach.reach(target).await.map_err(|error| error.to_string())?;
+    async fn connect(&self, stream: TcpStream, target: &Target, only_http1: bool) -> Result<Fresh, String> {
         // Without this a small request may wait for the acknowledgement of what was sent before it.
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         if !target.is_tls() {
-            return self.http1(stream).await;
+            return if target.is_http2() { self.http2(stream).await } else { self.http1(stream).await };
         }
         let name = ServerName::try_from(target.host().as_str().to_owned())
             .map_err(|_| "no certificate can name this host".to_owned())?;
@@ -143,6 +144,11 @@ impl Way {
         tokio::spawn(connection);
         Ok(Fresh::Http2(sender))
     }
+}
+
+/// What whoever reaches out knows better than by its words.
+fn known(error: &io::Error) -> Option<Fault> {
+    error.get_ref()?.downcast_ref::<Fault>().cloned()
 }
 
 /// What is wrong with its certificate stands in rustls' own words.

@@ -121,7 +121,7 @@ impl Lane {
 
     /// A new connection. Those who come while nobody knows whether it can be shared wait for the first one.
     async fn dial(self: &Arc<Self>, is_fresh: bool) -> Result<Sender, Fault> {
-        let is_shareable = self.target.is_tls() && !self.only_http1;
+        let is_shareable = (self.target.is_tls() || self.target.is_http2()) && !self.only_http1;
         // Waiting for another one's dial counts as well.
         let end = self.way.end();
         if !is_shareable || self.kept().speaks == Some(Protocol::Http1) {

@@ -8,6 +8,7 @@ mod faults;
 mod grpc;
 mod lines;
 mod logged_in;
+mod outgoing;
 mod passing;
 mod refreshed;
 mod ruled;

@@ -72,6 +72,7 @@ async fn a_rule_about_a_method_and_a_path() {
     let table = [
         ("GET /", "200"),
         ("POST /", "403"),
+        ("post /", "403"),
         ("GET /admin/users", "403"),
         ("GET /x/../admin/users", "403"),
         ("GET /%61dmin/users", "403"),
@@ -105,6 +106,45 @@ async fn each_request_leaves_one_line() {
     assert_eq!(detail, wanted);
     assert!(lines[1].detail.contains(r#""outcome":"denied""#), "{:?}", lines[1]);
     assert!(lines.iter().all(|line| !line.detail.contains(&lone) && !line.detail.contains("secret")));
+}
+
+#[tokio::test]
+async fn what_the_door_itself_refuses_leaves_a_line_too() {
+    let upstream = echo().await;
+    let proxy = Proxy::new(&upstream, "127.0.0.1", &["lone"], untrusting()).await;
+    let lone = proxy.phantom("lone").await;
+    let text = format!(
+        "GET http://{}/{lone}/x?y=z HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n{}\r\n",
+        upstream.at,
+        proxy.auth()
+    );
+    assert_eq!(status(&proxy.said(&text).await), "421");
+    let line = proxy.lines(1).await.remove(0);
+    let detail: serde_json::Value = serde_json::from_str(&line.detail).expect("is JSON");
+    let problem = format!("the request names 'evil.example', and '{}' was dialled", upstream.at);
+    let wanted = serde_json::json!({
+        "method": "GET", "path": "/{lone}/x", "outcome": "misdirected", "problem": problem,
+    });
+    assert_eq!((line.action.as_str(), detail), ("proxy.request", wanted));
+    assert_eq!(line.subject, upstream.at.to_string());
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_revoked_agents_tunnels_end() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (upstream, other) = (echo().await, echo().await);
+    let proxy = Proxy::new(&upstream, "127.0.0.1", &["lone"], untrusting()).await;
+    proxy.rule(Verdict::Allow, "127.0.0.1").await;
+    let mut tunnel = proxy.tunnel(&other.at.to_string()).await;
+    tunnel.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("is open");
+    let mut begun = [0; 12];
+    soon(tunnel.read_exact(&mut begun)).await.expect("is answered");
+    assert_eq!(&begun, b"HTTP/1.1 200");
+    proxy.stage.host.broker.revoke_agent(&parsed("robot"), &actor()).await.expect("is revoked");
+    let mut rest = Vec::new();
+    // It ends, in whatever way.
+    let _ = soon(tunnel.read_to_end(&mut rest)).await;
 }
 
 #[tokio::test]
@@ -187,4 +227,69 @@ async fn a_rule_about_requests_has_them_read() {
         let answer = told.split_once("\r\n\r\n").expect("is granted").1;
         assert!(answer.starts_with(&format!("HTTP/1.1 {wanted}")), "{path}: {told}");
     }
+}
+
+#[tokio::test]
+async fn a_name_that_leads_here_is_denied_in_every_form() {
+    let upstream = echo().await;
+    let proxy = Proxy::new(&upstream, "nothing.example", &["lone"], untrusting()).await;
+    let named = format!("localhost:{}", upstream.at.port());
+    let told = proxy.told_of(&named, "GET /", "", "").await;
+    assert_eq!(status(&told), "403", "{told}");
+    let connect = format!("CONNECT {named} HTTP/1.1\r\nConnection: close\r\n{}\r\n", proxy.auth());
+    assert_eq!(status(&proxy.said(&connect).await), "403");
+    for line in proxy.lines(2).await {
+        let detail: serde_json::Value = serde_json::from_str(&line.detail).expect("is JSON");
+        let shown = [&detail["by"], &detail["outcome"], &detail["verdict"]].map(|value| value.as_str());
+        assert_eq!(shown, [Some("address"), Some("denied"), Some("deny")], "{line:?}");
+    }
+}
+
+#[tokio::test]
+async fn keyherd_itself_is_denied_in_every_form() {
+    let upstream = echo().await;
+    let proxy = Proxy::new(&upstream, "nothing.example", &["lone"], untrusting()).await;
+    proxy.rule(Verdict::Allow, "127.0.0.0/8").await;
+    let ours = proxy.at.to_string();
+    let told = proxy.told_of(&ours, "GET /", "", "").await;
+    assert!(status(&told) == "403" && told.contains("is keyherd itself"), "{told}");
+    let connect = format!("CONNECT {ours} HTTP/1.1\r\nConnection: close\r\n{}\r\n", proxy.auth());
+    assert_eq!(status(&proxy.said(&connect).await), "403");
+}
+
+#[tokio::test]
+async fn who_is_denied_by_name_has_nothing_looked_up() {
+    let upstream = echo().await;
+    let proxy = Proxy::new(&upstream, "nothing.example", &["lone"], untrusting()).await;
+    proxy.rule(Verdict::Deny, "10.0.0.0/8").await;
+    proxy.rule(Verdict::Deny, "secret.invalid").await;
+    // No resolver knows names that end so (RFC 6761): a look-up would fail, and be told.
+    let connect =
+        |host: &str| format!("CONNECT {host}:80 HTTP/1.1\r\nConnection: close\r\n{}\r\n", proxy.auth());
+    assert_eq!(status(&proxy.told_of("secret.invalid", "GET /", "", "").await), "403");
+    assert_eq!(status(&proxy.said(&connect("secret.invalid")).await), "403");
+    proxy.default(Verdict::Deny).await;
+    assert_eq!(status(&proxy.told_of("other.invalid", "GET /", "", "").await), "403");
+    assert_eq!(status(&proxy.said(&connect("other.invalid")).await), "403");
+    proxy.rule(Verdict::Allow, "10.0.0.0/8").await;
+    assert_eq!(status(&proxy.told_of("other.invalid", "GET /", "", "").await), "502", "a rule may allow it");
+    assert_eq!(status(&proxy.said(&connect("other.invalid")).await), "502");
+    let lines = proxy.lines(6).await;
+    let outcome = |line: &Entry| {
+        let detail: serde_json::Value = serde_json::from_str(&line.detail).expect("is JSON");
+        detail["outcome"].as_str().map(str::to_owned).expect("has one")
+    };
+    let outcomes: Vec<String> = lines.iter().map(outcome).collect();
+    assert_eq!(outcomes, ["denied", "denied", "denied", "denied", "failed", "failed"]);
+}
+
+#[tokio::test]
+async fn an_address_is_named_where_it_is_dialled() {
+    let upstream = echo().await;
+    let proxy = Proxy::new(&upstream, "nothing.example", &["lone"], untrusting()).await;
+    proxy.rule(Verdict::Allow, "127.0.0.1").await;
+    proxy.rule(Verdict::Allow, "::1").await;
+    assert_eq!(status(&proxy.told(&upstream, "GET /", "", "").await), "200");
+    let named = format!("localhost:{}", upstream.at.port());
+    assert_eq!(status(&proxy.told_of(&named, "GET /", "", "").await), "403", "another name that leads there");
 }

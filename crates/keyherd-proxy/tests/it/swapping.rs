@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use keyherd_core::agent::Agent;
@@ -17,16 +17,16 @@ use keyherd_core::fakes::SeededEntropy;
 use keyherd_core::ports::{Clock, TokenSigner};
 use keyherd_core::secret::Secret;
 use keyherd_proxy::forward::{
-    Answers, Asked, Dialler, Forward, ForwardBody, ForwardLimits, ForwardParts, problem,
+    Answers, Asked, Away, Dialler, Forward, ForwardBody, ForwardLimits, ForwardParts,
 };
 use keyherd_proxy::tls::{Authority, LeafLimits, Leaves, Life};
 use keyherd_proxy::{
-    Exchange, ExchangeLimits, ExchangeParts, Fault, Gate, GateParts, Guarded, SwapLimits, Swapper, Trail,
-    TrailLimits,
+    Exchange, ExchangeLimits, ExchangeParts, Fault, Gate, GateParts, Guarded, Reach, SwapLimits, Swapper,
+    Trail, TrailLimits,
 };
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
@@ -50,17 +50,31 @@ impl TokenSigner for Unsigned {
     }
 }
 
-/// As the binary will: a fault is a problem.
+/// Faults in their own words.
 struct Answering(Swapper);
 
 #[async_trait]
 impl Answers for Answering {
     async fn answer(&self, asked: Asked, request: Request<hyper::body::Incoming>) -> Response<ForwardBody> {
         let answered = self.0.answer(asked, request).await;
-        answered.unwrap_or_else(|fault| {
-            let status = if matches!(fault, Fault::Denied(_)) { 403 } else { 502 };
-            problem(StatusCode::from_u16(status).expect("is one"), "fault", &fault.to_string())
-        })
+        answered.unwrap_or_else(|fault| self.problem(fault))
+    }
+
+    fn problem(&self, fault: Fault) -> Response<ForwardBody> {
+        let status = match fault {
+            Fault::Unrecognised => 407,
+            Fault::Denied(_) | Fault::Undialled(_) => 403,
+            _ => 502,
+        };
+        let mut answer = Response::new(full(fault.to_string()).map_err(Into::into).boxed_unsync());
+        *answer.status_mut() = StatusCode::from_u16(status).expect("is one");
+        let kind = "application/problem+json".parse().expect("is a value");
+        answer.headers_mut().insert("content-type", kind);
+        answer
+    }
+
+    async fn turned_away(&self, asked: &Asked, request: Option<(&Method, &str)>, away: &Away) {
+        self.0.turned_away(asked, request, away).await;
     }
 }
 
@@ -87,6 +101,17 @@ impl Proxy {
         tls: ClientConfig,
         limits: SwapLimits,
     ) -> Self {
+        Self::through(stage, allowed, (upstream, host, bound), tls, (limits, None)).await
+    }
+
+    /// The same by that way to upstreams.
+    pub(crate) async fn through(
+        stage: Stage,
+        allowed: &[&str],
+        (upstream, host, bound): (&Upstream, &str, &[&str]),
+        tls: ClientConfig,
+        (limits, reach): (SwapLimits, Option<Arc<dyn Reach>>),
+    ) -> Self {
         let broker = &stage.host.broker;
         for name in bound {
             let draft = BindingDraft {
@@ -108,7 +133,7 @@ impl Proxy {
         let dialler = Dialler::new(vec![at], Duration::from_secs(10), 16);
         let exchange = Exchange::new(ExchangeParts {
             broker: broker.clone(),
-            reach: Arc::new(Guarded::new(broker.clone(), dialler.clone())),
+            reach: reach.unwrap_or_else(|| Arc::new(Guarded::new(broker.clone(), dialler.clone()))),
             tls,
             limits: ExchangeLimits::default(),
             mode: "forward",
@@ -129,7 +154,6 @@ impl Proxy {
             ways: Arc::new(gate),
             answers: Arc::new(Answering(swapper)),
             leaves: Arc::clone(&leaves),
-            listeners: vec![at],
             limits: ForwardLimits::default(),
         });
         tokio::spawn(async move { door.serve(listener).await });
@@ -139,6 +163,21 @@ impl Proxy {
     pub(crate) async fn phantom(&self, name: &str) -> String {
         let made = self.stage.host.broker.phantom(&self.agent, &parsed(name), &Unsigned).await;
         made.expect("the store answers").expect("is there").as_str().to_owned()
+    }
+
+    /// A connection after CONNECT was granted.
+    pub(crate) async fn tunnel(&self, authority: &str) -> TcpStream {
+        let granting = async {
+            let mut stream = TcpStream::connect(self.at).await.expect("is open");
+            let connect = format!("CONNECT {authority} HTTP/1.1\r\n{}\r\n", self.auth());
+            stream.write_all(connect.as_bytes()).await.expect("is open");
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.expect("is granted"));
+            }
+            stream
+        };
+        tokio::time::timeout(Duration::from_secs(60), granting).await.expect("takes no minute")
     }
 
     pub(crate) fn auth(&self) -> String {
@@ -314,38 +353,40 @@ async fn http2_on_both_sides() {
     .await;
     let proxy = Proxy::new(&upstream, "localhost", &["lone"], trusting(roots)).await;
     let authority = format!("localhost:{}", upstream.at.port());
-    let mut stream = TcpStream::connect(proxy.at).await.expect("is open");
-    let connect = format!("CONNECT {authority} HTTP/1.1\r\n{}\r\n", proxy.auth());
-    stream.write_all(connect.as_bytes()).await.expect("is open");
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let read = tokio::time::timeout(Duration::from_secs(60), stream.read_u8()).await;
-        head.push(read.expect("takes no minute").expect("is granted"));
-    }
+    let stream = proxy.tunnel(&authority).await;
     let mut trusted = RootCertStore::empty();
     trusted.add(proxy.leaves.authority().certificate().clone()).expect("is a certificate");
     let mut client = trusting(trusted);
     client.alpn_protocols = vec![b"h2".to_vec()];
     let name = ServerName::try_from("localhost").expect("is a name");
     let stream = TlsConnector::from(Arc::new(client)).connect(name, stream).await.expect("is trusted");
+    let lone = proxy.phantom("lone").await;
+    let text = asked_in_http2(stream, &format!("https://{authority}/x"), &lone).await;
+    // It is no text by its media type, and passes as it is: that is how the test sees what upstream got.
+    assert_eq!(text, r#"HTTP/2.0 "Bearer secret-lone""#);
+}
+
+/// The answer's body.
+pub(crate) async fn asked_in_http2(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    url: &str,
+    bearer: &str,
+) -> bytes::Bytes {
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await
             .expect("is HTTP/2");
     tokio::spawn(connection);
-    let lone = proxy.phantom("lone").await;
     let request = Request::builder()
-        .uri(format!("https://{authority}/x"))
-        .header("authorization", format!("Bearer {lone}"))
+        .uri(url)
+        .header("authorization", format!("Bearer {bearer}"))
         .body(full(""))
         .expect("is a request");
     let asked = async {
         let answer = sender.send_request(request).await.expect("is answered");
         answer.into_body().collect().await.expect("is whole").to_bytes()
     };
-    let text = tokio::time::timeout(Duration::from_secs(60), asked).await.expect("takes no minute");
-    // It is no text by its media type, and passes as it is: that is how the test sees what upstream got.
-    assert_eq!(text, r#"HTTP/2.0 "Bearer secret-lone""#);
+    tokio::time::timeout(Duration::from_secs(60), asked).await.expect("takes no minute")
 }
 
 #[tokio::test]

@@ -70,6 +70,8 @@ impl Serve {
         let asked = async {
             signals.next().await;
             tracing::info!("stopping: finishing what is in flight; once more ends at once");
+            // Who waits for a human is told now: else they would hold the end up, and be cut off.
+            wired.broker.stop_asking();
             stop.cancel();
             signals.next().await
         };

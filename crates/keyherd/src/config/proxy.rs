@@ -89,6 +89,8 @@ struct SwapKeys {
     buffer_len_max: usize,
     #[serde(rename = "buffer_timeout_seconds", deserialize_with = "seconds::<_, 10, 3_600_000>")]
     buffer_timeout: Duration,
+    #[serde(rename = "answer_hold_seconds", deserialize_with = "seconds::<_, 0, 600_000>")]
+    answer_hold: Duration,
     #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
     tables_max: usize,
     #[serde(rename = "tables_age_max_seconds", deserialize_with = "seconds::<_, 0, 3_600_000>")]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use async_trait::async_trait;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use keyherd_adapters::durable;
 use keyherd_adapters::provider::{HttpOptions, Outbound};
 use keyherd_adapters::signer::Hs256Signer;
@@ -19,10 +19,10 @@ use keyherd_core::broker::Broker;
 use keyherd_core::secret::Hasher;
 use keyherd_core::time::Timestamp;
 use keyherd_proxy::forward::{
-    Answers, Asked, Dialler, Forward, ForwardBody, ForwardParts, Received, problem,
+    Answers, Asked, Away, Dialler, Forward, ForwardBody, ForwardParts, Received, streaming,
 };
 use keyherd_proxy::tls::{Authority, Leaves, Life};
-use keyherd_proxy::{Exchange, ExchangeParts, Gate, GateParts, Guarded, Swapper, Trail};
+use keyherd_proxy::{Exchange, ExchangeParts, Fault, Gate, GateParts, Guarded, Swapper, Trail};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -109,7 +109,7 @@ impl ForwardDoor {
         let mut listeners = others;
         listeners.push(address);
         let (broker, limits) = (wired.broker.clone(), settings.proxy.limits.clone());
-        let dialler = Dialler::new(listeners.clone(), limits.connect_timeout, limits.addresses_max);
+        let dialler = Dialler::new(listeners, limits.connect_timeout, limits.addresses_max);
         let gate = gate(settings, &broker, dialler.clone(), lodger);
         let exchange = exchange(settings, &broker, dialler).await?;
         let swap = settings.proxy.swap.clone();
@@ -118,7 +118,6 @@ impl ForwardDoor {
             ways: Arc::new(gate),
             answers: Arc::new(Answering { swapper: swapper.clone(), broker: broker.clone() }),
             leaves: Arc::new(leaves(settings, &broker, authority)?),
-            listeners,
             limits,
         });
         Ok(Self { door, swapper, listener, address })
@@ -228,13 +227,15 @@ struct Answering {
 #[async_trait]
 impl Answers for Answering {
     async fn answer(&self, asked: Asked, request: Request<Received>) -> Response<ForwardBody> {
-        match self.swapper.answer(asked, request).await {
-            Ok(answer) => answer,
-            Err(fault) => {
-                let detail = fault.to_string();
-                let (word, status) = problem_of(fault, &self.broker).code().parts();
-                problem(status, word, &detail)
-            }
-        }
+        let answered = self.swapper.answer(asked, request).await;
+        answered.unwrap_or_else(|fault| self.problem(fault))
+    }
+
+    fn problem(&self, fault: Fault) -> Response<ForwardBody> {
+        problem_of(fault, &self.broker).into_reply().map(streaming)
+    }
+
+    async fn turned_away(&self, asked: &Asked, request: Option<(&Method, &str)>, away: &Away) {
+        self.swapper.turned_away(asked, request, away).await;
     }
 }

@@ -118,7 +118,9 @@ pub(super) fn problem_of(fault: Fault, broker: &Broker) -> Problem {
             return Problem::new(Code::MethodNotAllowed, fault.to_string()).allowing(METHODS);
         }
         Fault::NotFound(_) => Code::NotFound,
-        Fault::Denied(_) => Code::Denied,
+        Fault::Denied(_) | Fault::Undialled(_) => Code::Denied,
+        Fault::Unrecognised => Code::ProxyUnauthorized,
+        Fault::Misdirected(_) => Code::Misdirected,
         Fault::Unanswered(_) => Code::ApprovalTimeout,
         Fault::Busy(_) => Code::Busy,
         Fault::Uninjectable(_) => Code::Conflict,
@@ -126,7 +128,7 @@ pub(super) fn problem_of(fault: Fault, broker: &Broker) -> Problem {
         Fault::Unreachable { .. } | Fault::Broken { .. } => {
             return Problem::new(Code::ProviderUnavailable, fault.to_string()).retry_after(UPSTREAM_RETRY);
         }
-        Fault::Withheld { .. } => Code::ProviderUnavailable,
+        Fault::Withheld { .. } | Fault::Unreadable(_) => Code::ProviderUnavailable,
         Fault::Late(_) => Code::Timeout,
     };
     Problem::new(code, fault.to_string())

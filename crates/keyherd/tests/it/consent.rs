@@ -1,5 +1,6 @@
 //! Requests at the gateway that a human decides: held with nothing sent, and released together.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Request};
@@ -129,6 +130,26 @@ fn nobody_answers_and_that_is_said() {
     let admins = Request::new("GET", &url, &[("authorization", &admin)], "").send().unwrap();
     assert_eq!((admins.status, admins.json()["code"].as_str()), (403, Some("denied")), "{admins:?}");
     assert_eq!(stage.upstream.calls("acme"), 0);
+}
+
+#[test]
+fn who_waits_when_the_server_ends_is_told_so() {
+    let stage = Stage::new("");
+    stage.asks_about(&json!({"verdict": "ask", "host": "127.0.0.1"}));
+    let request = stage.request("GET");
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..3).map(|_| scope.spawn(|| request.send().unwrap())).collect();
+        until("all wait", || matches!(&stage.open()[..], [one] if one["waiters"] == 3));
+        stage.server.signal(Signal::TERM);
+        for one in waiting {
+            let answer = one.join().unwrap();
+            assert_eq!((answer.status, answer.json()["code"].as_str()), (503, Some("busy")), "{answer:?}");
+            assert!(answer.json()["detail"].as_str().unwrap().contains("stopping"), "{answer:?}");
+        }
+    });
+    assert_eq!(stage.upstream.calls("acme"), 0);
+    let kept = stage.sandbox.run(&["--json", "approval", "list"]).ok().out;
+    assert!(kept.contains("\"state\":\"open\""), "{kept}");
 }
 
 fn requests_wait_at_one_host_and_are_answered_at_another(place: Place) {

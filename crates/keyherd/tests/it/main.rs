@@ -59,3 +59,4 @@ mod channels;
 mod behind;
 mod login;
 mod proxied;
+mod refusals;

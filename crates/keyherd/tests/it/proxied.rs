@@ -16,14 +16,14 @@ use crate::upstream::Upstream;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A store with the account `a`, which may go to an upstream.
-struct Stage {
-    sandbox: Sandbox,
-    upstream: Upstream,
+pub(crate) struct Stage {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) upstream: Upstream,
     _provider: Provider,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (sandbox, provider, upstream) = (Sandbox::new(), Provider::new(), Upstream::new());
         sandbox.import("a", &provider, &in_seconds(3_600));
         let authority = upstream.authority();
@@ -71,23 +71,29 @@ impl Program {
 }
 
 /// Everything that is said to a request through a proxy.
-fn asked(proxy: &str, caller: &str, url: &str, bearer: &str) -> String {
+pub(crate) fn asked(proxy: &str, caller: &str, url: &str, bearer: &str) -> String {
     let host = url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap();
+    let caller = base64(caller.as_bytes());
+    said(
+        proxy,
+        &format!(
+            "GET {url} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nProxy-Authorization: Basic {caller}\r\n\
+             Authorization: Bearer {bearer}\r\n\r\n"
+        ),
+    )
+}
+
+/// Everything that is said to these bytes.
+pub(crate) fn said(proxy: &str, text: &str) -> String {
     let mut stream = TcpStream::connect(proxy).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let caller = base64(caller.as_bytes());
-    write!(
-        stream,
-        "GET {url} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nProxy-Authorization: Basic {caller}\r\n\
-         Authorization: Bearer {bearer}\r\n\r\n"
-    )
-    .unwrap();
+    stream.write_all(text.as_bytes()).unwrap();
     let mut told = String::new();
     stream.read_to_string(&mut told).unwrap();
     told
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for three in bytes.chunks(3) {

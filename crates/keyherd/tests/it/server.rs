@@ -21,6 +21,7 @@ everywhere!(
 pub(crate) struct Server {
     running: Option<Running>,
     address: String,
+    proxy: String,
     token: String,
 }
 
@@ -39,12 +40,18 @@ impl Server {
         let mut running = Running::of(sandbox, command, "");
         let places: Value = serde_json::from_str(&running.first_line()).unwrap();
         let token = std::fs::read_to_string(places["admin_token_file"].as_str().unwrap()).unwrap();
-        let address = places["api"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
-        Self { running: Some(running), address, token: token.trim().to_owned() }
+        let place = |name: &str| places[name].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+        let (address, proxy) = (place("api"), place("proxy"));
+        Self { running: Some(running), address, proxy, token: token.trim().to_owned() }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Host and port of its forward proxy.
+    pub(crate) fn proxy(&self) -> &str {
+        &self.proxy
     }
 
     pub(crate) fn bearer(&self) -> &str {

@@ -52,7 +52,7 @@ impl SqlStore {
     async fn bring_into_force(&self, note: Note) -> Result<(), Fault> {
         let mut write = self.begin(Kind::Rotating).await?;
         self.enforce(&mut write).await?;
-        write.note(&note).await?;
+        write.note(note).await?;
         write.commit_silently().await
     }
 

@@ -275,6 +275,25 @@ async fn an_open_approval_outlives_the_process_that_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_is_told_as_soon_as_an_end_begins() {
+    let stage = empty().await;
+    let broker = &stage.host.broker;
+    let asked = all_ask(broker, 3, &tool(), HOUR);
+    let approval = the_open_one(broker, 3).await;
+    broker.stop_asking();
+    for one in asked {
+        let told = tokio::time::timeout(SECOND, one).await.expect("at once").expect("no panic");
+        assert_eq!(told, Err(AskError::Stopping), "as what it is");
+    }
+    assert_eq!(broker.ask(tool(), HOUR, &actor()).await, Err(AskError::Stopping), "nobody waits any more");
+    assert_eq!(
+        open(broker).await.iter().map(|one| one.id).collect::<Vec<_>>(),
+        [approval.id],
+        "it stays open"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_nobody_waits_for_ends_in_time() {
     let stage = empty().await;
     let Ok(Consent::Answered(approval)) = stage.host.broker.open(tool(), &actor()).await else {

@@ -1,14 +1,14 @@
 //! A door with one agent, one host that is read, and an echo to tunnel to.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use keyherd_core::agent::Agent;
@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use zeroize::Zeroizing;
 
 use super::super::*;
+use crate::fault::Fault;
 use crate::tls::{Authority, LeafLimits, Leaves, Life};
 
 /// The agent's name and key.
@@ -35,10 +36,11 @@ pub(super) struct Bed {
     /// Says back what it hears.
     pub(super) echo: SocketAddr,
     pub(super) leaves: Arc<Leaves>,
+    away: Arc<Mutex<Vec<String>>>,
 }
 
-/// Says what it was asked.
-struct Echoing;
+/// Says what it was asked, and keeps what it is told was turned away.
+struct Echoing(Arc<Mutex<Vec<String>>>);
 
 #[async_trait]
 impl Answers for Echoing {
@@ -61,11 +63,32 @@ impl Answers for Echoing {
                 .boxed_unsync(),
         )
     }
+
+    fn problem(&self, fault: Fault) -> Response<ForwardBody> {
+        let status = match &fault {
+            Fault::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Fault::Unrecognised => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+            Fault::Misdirected(_) => StatusCode::MISDIRECTED_REQUEST,
+            Fault::Denied(_) | Fault::Undialled(_) => StatusCode::FORBIDDEN,
+            _ => StatusCode::BAD_GATEWAY,
+        };
+        let text = Bytes::from(fault.to_string());
+        let body = Full::new(text).map_err(|never| match never {}).boxed_unsync();
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        response
+    }
+
+    async fn turned_away(&self, asked: &Asked, request: Option<(&Method, &str)>, away: &Away) {
+        let line = format!("{} {} {request:?} {}", asked.agent.name, asked.dialled, away.outcome());
+        self.0.lock().expect("is whole").push(line);
+    }
 }
 
 /// `api.example` is read, `denied.example` is refused, everything else is tunnelled. The echo's address is named.
 struct Fixed {
     named: SocketAddr,
+    dialler: Dialler,
 }
 
 #[async_trait]
@@ -84,17 +107,19 @@ impl Ways for Fixed {
         })
     }
 
+    async fn gone(&self, _agent: &Agent) {
+        std::future::pending().await
+    }
+
     async fn way(&self, _agent: &Agent, dialled: &Dialled) -> Way {
         match dialled.host.as_str() {
             HOST => Way::Read,
-            "denied.example" => Way::Refused(Refused {
-                status: StatusCode::FORBIDDEN,
-                code: "denied",
-                detail: "a rule says no".into(),
-            }),
+            "denied.example" => Way::Refused(Fault::Denied("a rule says no".into())),
             _ => {
                 let is_named = dialled.host.address() == Some(self.named.ip()) && dialled.port != 1;
-                Way::Tunnel(Leave { only: None, is_named })
+                let leave = Leave { only: None, is_named };
+                let dialled = self.dialler.dial(dialled, leave).await;
+                dialled.map_or_else(|error| Way::Refused(error.into()), Way::Tunnel)
             }
         }
     }
@@ -109,18 +134,23 @@ impl Bed {
         let echo = echo().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("is bound");
-        let leaves = Arc::new(leaves());
+        let (leaves, away) = (Arc::new(leaves()), Arc::<Mutex<Vec<String>>>::default());
+        let dialler = Dialler::new(vec![address], limits.connect_timeout, limits.addresses_max);
         let parts = ForwardParts {
-            ways: Arc::new(Fixed { named: echo }),
-            answers: Arc::new(Echoing),
+            ways: Arc::new(Fixed { named: echo, dialler }),
+            answers: Arc::new(Echoing(Arc::clone(&away))),
             leaves: Arc::clone(&leaves),
-            listeners: vec![address],
             limits,
         };
         let door = Forward::new(parts);
         let serving = door.clone();
         tokio::spawn(async move { serving.serve(listener).await });
-        Self { door, address, echo, leaves }
+        Self { door, address, echo, leaves, away }
+    }
+
+    /// What the door turned away by itself.
+    pub(super) fn away(&self) -> Vec<String> {
+        self.away.lock().expect("is whole").clone()
     }
 
     pub(super) async fn connect(&self) -> TcpStream {

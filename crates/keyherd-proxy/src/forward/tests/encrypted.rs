@@ -67,6 +67,8 @@ async fn http1_inside_of_tls() {
         assert_eq!(got, status, "{uri} {host:?}");
         assert!(text.contains(part), "{text}");
     }
+    let line = r#"robot api.example:443 Some((GET, "/")) misdirected"#;
+    assert_eq!(bed.away(), [line; 4], "what is turned away is told of");
 }
 
 #[tokio::test]
@@ -83,6 +85,21 @@ async fn http2_inside_of_tls() {
         let (status, text) = answered(soon(sender.send_request(request(uri, host))).await).await;
         assert_eq!(status, StatusCode::MISDIRECTED_REQUEST, "{text}");
     }
+}
+
+#[tokio::test]
+async fn http2_in_the_clear_inside_of_connect() {
+    let bed = Bed::new().await;
+    let stream = bed.tunnel("api.example:8080").await;
+    let (mut sender, connection) =
+        soon(http2::handshake(TokioExecutor::new(), TokioIo::new(stream))).await.expect("speaks HTTP/2");
+    tokio::spawn(connection);
+    let sent = soon(sender.send_request(request("http://api.example:8080/v1", None))).await;
+    let (status, text) = answered(sent).await;
+    assert_eq!((status, text.as_str()), (StatusCode::OK, "robot Http api.example:8080 GET /v1 "));
+    let sent = soon(sender.send_request(request("http://evil.example:8080/", None))).await;
+    let (status, text) = answered(sent).await;
+    assert_eq!(status, StatusCode::MISDIRECTED_REQUEST, "{text}");
 }
 
 #[tokio::test]
@@ -121,6 +138,11 @@ async fn what_is_neither_is_closed() {
     let mut stream = bed.tunnel("api.example:22").await;
     stream.write_all(b"\0SSH").await.expect("is open");
     assert_eq!(rest(&mut stream).await, "");
+    let mut stream = bed.tunnel("api.example:22").await;
+    stream.write_all(b"SSH-2.0-OpenSSH_9").await.expect("is open");
+    stream.write_all(b".2 Debian-2\r\n").await.expect("is open");
+    assert_eq!(rest(&mut stream).await, "", "at once, though it is text");
+    assert_eq!(bed.away(), ["robot api.example:22 None not_http"; 2]);
     // A key inside of the tunnel is the upstream's business, not ours: it was shown with CONNECT.
     let mut stream = bed.tunnel("api.example:80").await;
     let text = format!("GET / HTTP/1.1\r\nHost: api.example\r\n{}\r\n", key(AGENT));
