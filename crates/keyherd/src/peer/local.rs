@@ -26,7 +26,7 @@ use crate::wire::Wired;
 
 /// Who acts, for the audit log.
 fn actor() -> Actor {
-    Actor::new("cli")
+    Actor::new(Actor::BY_COMMAND)
 }
 
 #[async_trait]

@@ -65,7 +65,7 @@ fn literal(kind: &str) -> &'static str {
     }
 }
 
-const HOT: [Sql; 56] = [
+const HOT: [Sql; 58] = [
     same(sql::RULE_BY_PRINT),
     same(sql::REMOVE_RULE),
     same(sql::RULES_TRIM),
@@ -75,7 +75,9 @@ const HOT: [Sql; 56] = [
     same(sql::COUNT_PROMPTS),
     same(sql::CLOSE_APPROVAL),
     same(sql::NOTE_WAITERS),
-    same(sql::WAITERS_FORGOTTEN),
+    same(sql::UNCOUNTED),
+    same(sql::STALE_WORDS),
+    sql::WORDS_TRIM,
     same(sql::APPROVALS_TRIM),
     sql::CHAIN,
     sql::CHAIN_LOCKED,
