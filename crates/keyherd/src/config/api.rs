@@ -147,7 +147,17 @@ impl Listening {
             Some(listen) => Some(listen.clone()),
             None => environment.text("KEYHERD_API")?.or_else(|| self.api.listen.clone()),
         };
-        for (setting, place) in [("--api", &listen), ("--proxy", &proxy)] {
+        let name = |flag: &Option<String>, variable, named: [&'static str; 3]| {
+            let [by_flag, by_variable, of_file] = named;
+            match (flag, environment.text(variable)) {
+                (Some(_), _) => by_flag,
+                (None, Ok(None)) => of_file,
+                (None, _) => by_variable,
+            }
+        };
+        let api = name(&flags.api, "KEYHERD_API", ["--api", "KEYHERD_API", "[api] listen"]);
+        let forward = name(&flags.proxy, "KEYHERD_PROXY", ["--proxy", "KEYHERD_PROXY", "[proxy] listen"]);
+        for (setting, place) in [(api, &listen), (forward, &proxy)] {
             place
                 .as_deref()
                 .filter(|place| *place != OFF)
