@@ -331,8 +331,8 @@ fn less_than_was_asked_for_is_said_so() {
     sandbox.import("a", &provider, &in_seconds(-60));
     let first = sandbox.run_unchecked(&["token", "a"], "").ok();
     assert_eq!(first.err, "");
-    let shorter = sandbox.run_unchecked(&["token", "a", "--min-valid", "3601"], "").ok();
-    assert_eq!(shorter.out, first.out, "nothing else is on standard output");
+    let shorter = sandbox.run_unchecked(&["token", "a", "--min-valid", "3601"], "");
+    assert_eq!((shorter.code, &shorter.out), (0, &first.out), "nothing else is on standard output");
     assert!(shorter.err.contains("--min-valid 3601") && shorter.err.contains("half"), "{}", shorter.err);
     let again = sandbox.run(&["cred", "refresh", "a"]).ok().out;
     assert!(again.contains("generation 1") && again.contains("a moment ago"), "{again}");

@@ -150,7 +150,6 @@ fn a_programs_end_is_the_commands_end() {
     stage.sandbox.run(&["run"]).failed(125, &["CMD"]);
     stage.sandbox.run(&["run", "--env", "bad", "--", "true"]).failed(125, &["--env"]);
     stage.sandbox.run(&["run", "--evn", "T=P", "--", "true"]).failed(125, &["--evn"]);
-    stage.sandbox.run(&["--jsn", "run", "--", "true"]).failed(125, &["--jsn"]);
     assert_eq!(run(&["echo", "--evn", "--", "-x"]).out, "--evn -- -x\n");
     stage.sandbox.run(&["run", "--", "--evn"]).failed(127, &["--evn"]);
     stage.sandbox.run(&["--server", "http://127.0.0.1:1", "run", "--", "true"]).failed(125, &[]);
