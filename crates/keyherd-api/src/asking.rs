@@ -47,7 +47,7 @@ impl From<AnswerError> for Problem {
         let code = match &error {
             AnswerError::NotFound(_) => Code::NotFound,
             AnswerError::Already(_) => Code::Conflict,
-            AnswerError::Unfit(_) => Code::InvalidRequest,
+            AnswerError::Time { .. } | AnswerError::Unfit(_) => Code::InvalidRequest,
             AnswerError::Store(_) => Code::StoreUnavailable,
         };
         Self::new(code, error.to_string())

@@ -71,9 +71,12 @@ pub(super) async fn answer(Extracted(state): Extracted<State>, form: Form) -> Re
     let time = time.filter(|_| decision == Decision::AllowFor);
     let said = match state.broker.answer(id, decision, time, &Actor::new(login::ACTOR)).await {
         Ok(approval) => Said { is_good: true, text: released(&approval, decision) },
-        Err(error @ (AnswerError::Already(_) | AnswerError::Unfit(_) | AnswerError::NotFound(_))) => {
-            Said { is_good: false, text: error.to_string() }
-        }
+        Err(
+            error @ (AnswerError::Already(_)
+            | AnswerError::Time { .. }
+            | AnswerError::Unfit(_)
+            | AnswerError::NotFound(_)),
+        ) => Said { is_good: false, text: error.to_string() },
         Err(error @ AnswerError::Store(_)) => return Err(Problem::from(error).into()),
     };
     state.sessions.say(&form.signed, said);

@@ -72,7 +72,7 @@ impl AgentView {
     }
 }
 
-/// A new agent and its key, which is shown here and never again. `Debug` shows no part of the key.
+/// A new agent and its key, which is shown here and never again.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AgentKeyView<'a> {
     /// The agent.
@@ -90,6 +90,7 @@ impl<'a> AgentKeyView<'a> {
     }
 }
 
+// No part of the key.
 impl fmt::Debug for AgentKeyView<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AgentKeyView").field("agent", &self.agent).finish_non_exhaustive()

@@ -20,7 +20,6 @@ pub struct ApprovalDocument {
     #[schema(example = "builder")]
     pub agent: String,
     /// What is shown to the human: any JSON.
-    #[schema(value_type = Object)]
     pub question: Value,
     /// What the same questions have in common, and what `always` remembers. Without it, equal questions are the same, and
     /// `always` is refused.
@@ -90,8 +89,7 @@ pub struct ApprovalView {
     pub id: String,
     /// `open`, `answered` or `timed_out`.
     pub state: String,
-    /// What is asked: a target (`host`, `port`, `method`, `path`), or what was asked from outside.
-    #[schema(value_type = Object)]
+    /// What is asked: a target (`host`, `port`, `method`, `path`), or what was asked from outside, which is any JSON.
     pub question: Value,
     /// Who asks.
     pub agent: String,

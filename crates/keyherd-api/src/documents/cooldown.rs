@@ -21,9 +21,9 @@ const SCOPE_LEN_MAX: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CooldownDocument {
-    /// How long from now, in seconds, at most a year. This or `until`.
+    /// How long from now, in seconds, 1 or more and at most a year. This or `until`.
     #[serde(default)]
-    #[schema(maximum = 31_622_400)]
+    #[schema(minimum = 1, maximum = 31_622_400)]
     pub for_seconds: Option<u64>,
     /// Until when. This or `for_seconds`.
     #[serde(default)]
@@ -38,11 +38,20 @@ pub struct CooldownDocument {
 impl CooldownDocument {
     /// The cooldown it stands for, counted from `now`.
     pub fn into_cooldown(self, now: Timestamp) -> Result<Cooldown, BadDocument> {
+        if self.reason.is_empty() {
+            return Err(BadDocument::field(
+                "reason",
+                "is empty: give rate_limit, authentication, manual, or a word of your own",
+            ));
+        }
         check_text_within("reason", &self.reason, REASON_LEN_MAX)?;
         if let Some(scope) = &self.scope {
             check_scope(scope)?;
         }
         let until = match (self.for_seconds, self.until) {
+            (Some(0), None) => {
+                return Err(BadDocument::field("for_seconds", "is 0, which is no rest: give 1 or more"));
+            }
             (Some(seconds), None) => {
                 now + Duration::from_secs(at_most("for_seconds", seconds, COOLDOWN_SECONDS_MAX)?)
             }

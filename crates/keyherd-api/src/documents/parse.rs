@@ -65,7 +65,13 @@ pub fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, BadDocument> {
 pub fn parse_credentials(json: &[u8]) -> Result<Vec<CredentialDocument>, BadDocument> {
     match first_byte(json) {
         Some(b'[') => serde_json::from_slice(json).map_err(|_| diagnose::<Vec<CredentialDocument>>(json)),
-        _ => parse(json).map(|one| vec![one]),
+        Some(b'{') => parse(json).map(|one| vec![one]),
+        Some(_) => Err(BadDocument::whole(
+            "this is neither a JSON object nor an array of them: it must begin with '{' or '['",
+        )),
+        None => {
+            Err(BadDocument::whole("there is nothing here: a JSON object is needed, or an array of them"))
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use keyherd_core::phantom::Phantom;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What stands for a credential or pool where an agent is. `Debug` shows no part of it.
+/// What stands for a credential or pool where an agent is.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PhantomView {
     /// The credential or pool.
@@ -35,6 +35,7 @@ impl PhantomView {
     }
 }
 
+// No part of the phantom.
 impl fmt::Debug for PhantomView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PhantomView").field("name", &self.name).finish_non_exhaustive()

@@ -44,10 +44,18 @@ impl PoolDocument {
     pub fn into_wish(self) -> Result<PoolWish, BadDocument> {
         Ok(PoolWish {
             name: name("name", &self.name)?,
-            members: names(&self.members)?,
+            members: founders(&self.members)?,
             strategy: strategy(self.strategy.as_deref())?.unwrap_or_default(),
         })
     }
+}
+
+/// Those of a new pool: there is nothing that could be removed instead.
+fn founders(members: &[String]) -> Result<Vec<Name>, BadDocument> {
+    if members.is_empty() {
+        return Err(BadDocument::field("members", "is empty: a pool needs one credential or more"));
+    }
+    names(members)
 }
 
 /// Changes a pool, for `PATCH /v1/pools/{name}`. What is absent stays as it is.

@@ -180,9 +180,8 @@ pub struct RuleView {
     /// Of the answer to a question from outside: the question's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// Of the answer to a question from outside without a key: the question.
+    /// Of the answer to a question from outside without a key: the question, which is any JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Object)]
     pub question: Option<Value>,
     /// When it ends, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]

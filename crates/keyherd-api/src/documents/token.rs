@@ -90,7 +90,7 @@ fn wait(seconds: Option<u64>, wait_max: Duration) -> Result<Duration, BadDocumen
     }
 }
 
-/// A valid access token. `Debug` shows no part of it.
+/// A valid access token.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TokenView<'a> {
     /// The access token, or the static secret.
@@ -129,6 +129,7 @@ impl<'a> TokenView<'a> {
     }
 }
 
+// No part of the token.
 impl fmt::Debug for TokenView<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenView")

@@ -53,6 +53,14 @@ const NAMES: [(&str, &str, &str); 16] = [
 const ACQUIRE: &str = "keyherd_acquire_seconds";
 const OVERHEAD: &str = "keyherd_proxy_overhead_seconds";
 
+/// Counters and gauges without a label: they stand at 0 until something happens, so that a rise from there is one.
+const UNLABELLED: [&str; 4] = [
+    "keyherd_refresh_joined_total",
+    "keyherd_claim_lost_total",
+    "keyherd_approval_waiters",
+    "keyherd_journal_pending",
+];
+
 /// Every state a credential may be in: those without any count as zero.
 const STATES: [State; 7] = [
     State::Active,
@@ -125,6 +133,9 @@ impl Metrics {
             if !text.contains(&format!("# TYPE {name} ")) {
                 // Writing to a String cannot fail.
                 let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+                if UNLABELLED.contains(&name) {
+                    let _ = writeln!(text, "{name} 0");
+                }
                 if name == ACQUIRE {
                     self.acquire.render(ACQUIRE, &mut text);
                 }
@@ -167,6 +178,9 @@ mod tests {
         for (name, kind, help) in NAMES {
             assert_eq!(text.matches(&format!("# TYPE {name} {kind}\n")).count(), 1, "{text}");
             assert!(text.contains(&format!("# HELP {name} {help}\n")));
+        }
+        for name in UNLABELLED {
+            assert!(text.contains(&format!("\n{name} 0\n")), "{name}: {text}");
         }
         assert!(text.contains("keyherd_acquire_seconds_count{path=\"hot\"} 1\n"), "{text}");
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use zeroize::Zeroizing;
 
-use super::extract::NamePath;
+use super::extract::{Asked, NamePath, NoQuery};
 use super::{json, json_bytes};
 use crate::body::Document;
 use crate::caller::Caller;
@@ -23,7 +23,10 @@ use crate::state::State;
     tag = "agents",
     responses((status = 200, description = "All of them", body = ListView<AgentView>), Problems)
 )]
-pub(super) async fn list(Extracted(state): Extracted<State>) -> Result<Response, Problem> {
+pub(super) async fn list(
+    Extracted(state): Extracted<State>,
+    Asked(NoQuery {}): Asked<NoQuery>,
+) -> Result<Response, Problem> {
     let agents = state.broker.agents().await?;
     Ok(json(StatusCode::OK, &ListView::whole(agents.iter().map(AgentView::new))))
 }

@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::StatusCode;
 use keyherd_core::ids::BindingId;
 
-use super::extract::NamePath;
+use super::extract::{Asked, NamePath, NoQuery};
 use super::json;
 use crate::body::Document;
 use crate::caller::Caller;
@@ -22,7 +22,10 @@ use crate::state::State;
     tag = "bindings",
     responses((status = 200, description = "All of them", body = ListView<BindingView>), Problems)
 )]
-pub(super) async fn list(Extracted(state): Extracted<State>) -> Result<Response, Problem> {
+pub(super) async fn list(
+    Extracted(state): Extracted<State>,
+    Asked(NoQuery {}): Asked<NoQuery>,
+) -> Result<Response, Problem> {
     let bindings = state.broker.bindings().await?;
     Ok(json(StatusCode::OK, &ListView::whole(bindings.iter().map(BindingView::new))))
 }

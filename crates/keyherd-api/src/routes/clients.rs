@@ -6,7 +6,7 @@ use http::StatusCode;
 use keyherd_core::ids::Name;
 use keyherd_core::ports::store::NamedClient;
 
-use super::extract::NamePath;
+use super::extract::{Asked, NamePath, NoQuery};
 use super::json;
 use crate::body::Document;
 use crate::caller::Caller;
@@ -23,7 +23,10 @@ use crate::state::State;
     tag = "clients",
     responses((status = 200, description = "All of them", body = ListView<ClientView>), Problems)
 )]
-pub(super) async fn list(Extracted(state): Extracted<State>) -> Result<Response, Problem> {
+pub(super) async fn list(
+    Extracted(state): Extracted<State>,
+    Asked(NoQuery {}): Asked<NoQuery>,
+) -> Result<Response, Problem> {
     let clients = state.broker.clients().await?;
     Ok(json(StatusCode::OK, &ListView::whole(clients.iter().map(ClientView::new))))
 }

@@ -32,6 +32,11 @@ pub(super) struct PageQuery {
     limit: Option<usize>,
 }
 
+/// Of a route that takes no query: whoever gives one wants something that is not done.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoQuery {}
+
 impl PageQuery {
     pub(super) fn limit(&self) -> Result<usize, Problem> {
         limit(self.limit)

@@ -4,6 +4,7 @@ use axum::extract::State as Extracted;
 use axum::response::Response;
 use http::StatusCode;
 
+use super::extract::{Asked, NoQuery};
 use super::json;
 use crate::documents::{ListView, ProviderView};
 use crate::openapi::Problems;
@@ -18,7 +19,10 @@ use crate::state::State;
     tag = "providers",
     responses((status = 200, description = "All of them", body = ListView<ProviderView>), Problems)
 )]
-pub(super) async fn list(Extracted(state): Extracted<State>) -> Result<Response, Problem> {
+pub(super) async fn list(
+    Extracted(state): Extracted<State>,
+    Asked(NoQuery {}): Asked<NoQuery>,
+) -> Result<Response, Problem> {
     let profiles = &state.broker.ports().profiles;
     let mut views = Vec::new();
     for name in profiles.names() {

@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::StatusCode;
 use keyherd_core::ids::RuleId;
 
+use super::extract::{Asked, NoQuery};
 use super::json;
 use crate::body::Document;
 use crate::caller::Caller;
@@ -24,7 +25,10 @@ use crate::state::State;
     tag = "rules",
     responses((status = 200, description = "All of them, the oldest first", body = RulesView), Problems)
 )]
-pub(super) async fn list(Extracted(state): Extracted<State>) -> Result<Response, Problem> {
+pub(super) async fn list(
+    Extracted(state): Extracted<State>,
+    Asked(NoQuery {}): Asked<NoQuery>,
+) -> Result<Response, Problem> {
     let book = state.broker.rulebook().await?;
     Ok(json(StatusCode::OK, &RulesView::new(&book)))
 }

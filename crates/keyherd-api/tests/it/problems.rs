@@ -167,3 +167,29 @@ async fn trouble_with_the_coordinator_is_told_and_does_not_stop_anything() {
     let metrics = world.ask("GET", "/metrics", None).await.text;
     assert!(metrics.contains("\nkeyherd_coordinator_up "), "{metrics}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_query_that_nothing_is_done_with_is_refused() {
+    let world = World::new([]);
+    for path in ["/v1/agents", "/v1/bindings", "/v1/clients", "/v1/rules", "/v1/providers"] {
+        assert_eq!(world.ask("GET", path, None).await.status, 200, "{path}");
+        let answer = world.ask("GET", &format!("{path}?limit=1"), None).await;
+        answer.is_problem(400, "invalid_request");
+        assert!(answer.text.contains("limit"), "{path}: {}", answer.text);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_empty_is_told_what_it_needs() {
+    let world = World::new([]);
+    world.credential("acme-1", 3600).await;
+    for (path, body, said) in [
+        ("/v1/credentials/acme-1/cooldown", json!({"reason": "manual", "for_seconds": 0}), "1 or more"),
+        ("/v1/credentials/acme-1/cooldown", json!({"reason": "", "for_seconds": 9}), "a word of your own"),
+        ("/v1/pools", json!({"name": "p", "members": []}), "needs one credential"),
+    ] {
+        let answer = world.ask("POST", path, Some(body)).await;
+        answer.is_problem(400, "invalid_request");
+        assert!(answer.text.contains(said), "{path}: {}", answer.text);
+    }
+}

@@ -17,6 +17,9 @@ use crate::time::Timestamp;
 pub struct Actor(pub String);
 
 impl Actor {
+    /// Who works by command on the store itself: in a process that ends with the command, and whose figures nobody reads.
+    pub const BY_COMMAND: &str = "cli";
+
     /// An actor of that name.
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())

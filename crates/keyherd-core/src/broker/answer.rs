@@ -28,6 +28,12 @@ pub enum AnswerError {
     /// It has ended.
     #[error("approval {} is not open any more: {}", .0.id, ended_how(.0))]
     Already(Box<Approval>),
+    /// Its time is none.
+    #[error("the time must be 1 to {max_seconds} seconds")]
+    Time {
+        /// The bound.
+        max_seconds: u64,
+    },
     /// This answer does not do for that question.
     #[error("{0}")]
     Unfit(String),
@@ -53,7 +59,6 @@ impl Broker {
         let until = self.until(decision, time)?.map(|time| now + time);
         let answer = Answer { decision: Some(decision), until, by: Some(actor.0.clone()), at: now };
         let rule = decision.is_remembered().then(|| self.remembering(&open, &answer));
-        self.say_how_many(id).await;
         let record = closing(&open, &answer, actor);
         let closed = self.0.ports.store.close_approval(id, answer, rule.clone(), record).await?;
         match closed {
@@ -62,11 +67,12 @@ impl Broker {
                     self.0.policy.changed();
                 }
                 self.0.ports.coordinator.announce();
-                self.ended(&approval);
-                Ok(*approval)
+                metrics::counter!(ENDED, "decision" => decision.as_str()).increment(1);
+                self.release(&approval).await;
+                Ok(self.when_counted(*approval).await)
             }
             Closed::Already(approval) => {
-                self.ended(&approval);
+                self.release(&approval).await;
                 Err(AnswerError::Already(approval))
             }
             Closed::NotFound => Err(AnswerError::NotFound(id)),
@@ -82,11 +88,11 @@ impl Broker {
             Closed::Done(approval) => {
                 self.0.ports.coordinator.announce();
                 metrics::counter!(ENDED, "decision" => TIMEOUT).increment(1);
-                self.release(&approval);
+                self.release(&approval).await;
                 Ok(Some(*approval))
             }
             Closed::Already(approval) => {
-                self.release(&approval);
+                self.release(&approval).await;
                 Ok(Some(*approval))
             }
             Closed::NotFound => Ok(None),
@@ -94,26 +100,17 @@ impl Broker {
     }
 
     /// Tells everybody here.
-    pub(super) fn release(&self, approval: &Approval) {
+    pub(super) async fn release(&self, approval: &Approval) {
         if approval.answer.is_some() {
-            self.tell_room(approval.id, Word::Ended(Arc::new(approval.clone())));
+            self.tell_room(approval.id, Word::Ended(Arc::new(approval.clone()))).await;
         }
-    }
-
-    fn ended(&self, approval: &Approval) {
-        if let Some(decision) = approval.answer.as_ref().and_then(|answer| answer.decision) {
-            metrics::counter!(ENDED, "decision" => decision.as_str()).increment(1);
-        }
-        self.release(approval);
     }
 
     fn until(&self, decision: Decision, time: Option<Duration>) -> Result<Option<Duration>, AnswerError> {
         let max = self.0.options.approvals.allow_for_max;
         match (decision, time) {
             (Decision::AllowFor, Some(time)) if !time.is_zero() && time <= max => Ok(Some(time)),
-            (Decision::AllowFor, Some(_)) => {
-                Err(AnswerError::Unfit(format!("the time must be 1 to {} seconds", max.as_secs())))
-            }
+            (Decision::AllowFor, Some(_)) => Err(AnswerError::Time { max_seconds: max.as_secs() }),
             (Decision::AllowFor, None) => {
                 Err(AnswerError::Unfit("'allow_for' needs a time: say for how many seconds".into()))
             }
@@ -137,6 +134,15 @@ impl Broker {
             created_by: answer.by.clone().unwrap_or_default(),
         };
         NewRule { fingerprint: rule.fingerprint(&self.0.ports.hasher), rule }
+    }
+}
+
+/// Whoever answers counts it. Who answered by command has gone, and its figures with it: there the one counts it that asked.
+pub(super) fn count_what_no_other_process_shows(answer: &Answer) {
+    if let Some(decision) = answer.decision
+        && answer.by.as_deref() == Some(Actor::BY_COMMAND)
+    {
+        metrics::counter!(ENDED, "decision" => decision.as_str()).increment(1);
     }
 }
 

@@ -4,6 +4,7 @@
 //! or finds it open there. Each waiter keeps its own deadline, and leaves alone.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -118,6 +119,27 @@ pub(super) struct Sign {
     pub(super) approval: Arc<Approval>,
     /// Rung when the room is to look at the store.
     pub(super) look: Arc<Notify>,
+    /// How many wait here, as the store was told last.
+    pub(super) said: Arc<AtomicU64>,
+    /// Whether it was this process that opened it.
+    pub(super) is_opener: bool,
+}
+
+impl Sign {
+    fn new(approval: Approval, is_opener: bool) -> Self {
+        let said = Arc::new(AtomicU64::new(if is_opener { approval.waiters } else { 0 }));
+        Self { approval: Arc::new(approval), look: Arc::default(), said, is_opener }
+    }
+
+    /// Of an approval that this process has just opened.
+    pub(super) fn opened(approval: Approval) -> Self {
+        Self::new(approval, true)
+    }
+
+    /// Of one that was found open.
+    pub(super) fn found(approval: Approval) -> Self {
+        Self::new(approval, false)
+    }
 }
 
 /// Questions under way in this process.
@@ -209,7 +231,7 @@ impl Broker {
                 {
                     self.0.policy.changed();
                 }
-                self.release(&ended);
+                self.release(&ended).await;
                 Ok(false)
             }
             _ => Ok(true),
@@ -269,7 +291,8 @@ impl Broker {
             id,
             coalesces: ask.coalesces,
             rule: ask.rule,
-            waiters: 0,
+            // Whoever asks: others may answer before this process has said how many there are.
+            waiters: 1,
             opened_at: now,
             expires_at: now + bounds.timeout,
             answer: None,
@@ -293,9 +316,13 @@ impl Broker {
         match self.0.ports.store.open_approval(new, open_bounds, record).await? {
             Opened::New => {
                 self.0.ports.coordinator.announce();
-                Ok(Way::Room(self.keep_room(approval, key)))
+                Ok(Way::Room(self.keep_room(Sign::opened(approval), key)))
             }
-            Opened::Attached(open) => Ok(Way::Room(self.keep_room(*open, key))),
+            Opened::Attached(open) => {
+                let open = self.keep_room(Sign::found(*open), key);
+                self.say_how_many(open.id, 1).await;
+                Ok(Way::Room(open))
+            }
             Opened::Remembered(rule) => Ok(Way::Remembered(Arc::new(*rule))),
             Opened::TooMany => Err(AskError::TooManyOpen(bounds.open_max)),
             Opened::TooOften => Err(AskError::TooOften { max: bounds.prompts_per_minute, about: counted_as }),

@@ -2,10 +2,10 @@
 //! many wait there; what nobody waits for ends in time all the same.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::Broker;
 use super::ask::{Sign, WAITERS, Word};
@@ -15,6 +15,7 @@ use crate::ports::StoreError;
 use crate::ports::store::{APPROVAL_ANSWERED, RULES_CHANGED, StoredEvent};
 use crate::secret::TokenHash;
 use crate::spell::Spell;
+use crate::time::Timestamp;
 
 /// How often a room says how many wait there, where their number changes.
 const SAY_EVERY: Duration = Duration::from_millis(500);
@@ -22,6 +23,11 @@ const SAY_EVERY: Duration = Duration::from_millis(500);
 const SAY_AGAIN: u32 = 20;
 /// How often it looks at the store without being told to.
 const LOOK_EVERY: u32 = 10;
+/// How long whoever answered waits for the other processes to say how many they released.
+const COUNTED_MAX: Duration = Duration::from_secs(2);
+/// The first sleep between two looks at that; doubled up to the second.
+const COUNT_FIRST: Duration = Duration::from_millis(10);
+const COUNT_EVERY: Duration = Duration::from_millis(160);
 /// How often a process in the background looks for approvals whose time has ended.
 const EXPIRE_EVERY: Duration = Duration::from_secs(2);
 /// Approvals ended in one go.
@@ -40,8 +46,7 @@ impl super::ask::Asking {
 
 impl Broker {
     /// The room of an open approval; somebody looks after it.
-    pub(super) fn keep_room(&self, approval: Approval, key: TokenHash) -> Arc<Approval> {
-        let sign = Sign { approval: Arc::new(approval), look: Arc::new(Notify::new()) };
+    pub(super) fn keep_room(&self, sign: Sign, key: TokenHash) -> Arc<Approval> {
         let approval = Arc::clone(&sign.approval);
         let (_, is_new) = self.0.asking.rooms.open(approval.id, &key, sign.clone());
         if is_new {
@@ -51,10 +56,28 @@ impl Broker {
         approval
     }
 
-    pub(super) fn tell_room(&self, id: ApprovalId, word: Word) {
-        if let Some(left_word) = self.0.asking.rooms.close(id, word) {
-            metrics::gauge!(WAITERS).decrement(f64::from(u32::try_from(left_word).unwrap_or(u32::MAX)));
+    /// Tells everybody in a room, and then the store how many they were: whoever answered could only know how many this
+    /// process had said. Best effort: it is for show.
+    pub(super) async fn tell_room(&self, id: ApprovalId, word: Word) {
+        let ended = if let Word::Ended(approval) = &word { approval.answer.clone() } else { None };
+        let Some(released) = self.0.asking.rooms.close(id, word) else { return };
+        let left_word = u32::try_from(released.left_word).unwrap_or(u32::MAX);
+        metrics::gauge!(WAITERS).decrement(f64::from(left_word));
+        if let Some(answer) = &ended
+            && released.sign.is_opener
+        {
+            super::answer::count_what_no_other_process_shows(answer);
         }
+        let count = released.count as u64;
+        if count == 0 && released.sign.said.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        // Where this process ends, nobody waits with it any more.
+        let (waiters, at) = if ended.is_some() { (count, Timestamp::NEVER) } else { (0, self.now()) };
+        let broker = self.clone();
+        // Also where whoever has answered does not wait for it.
+        let noting = self.0.tasks.spawn(async move { broker.note_waiters(id, waiters, at).await });
+        let _ = noting.await;
     }
 
     /// Until the approval has ended, or this process does.
@@ -66,12 +89,12 @@ impl Broker {
             () = self.0.hush.cancelled() => Word::Stopping,
             ended = self.until_ended(sign) => Word::Ended(ended),
         };
-        self.tell_room(sign.approval.id, ended);
+        self.tell_room(sign.approval.id, ended).await;
     }
 
-    async fn until_ended(&self, Sign { approval, look }: &Sign) -> Arc<Approval> {
+    async fn until_ended(&self, Sign { approval, look, said, .. }: &Sign) -> Arc<Approval> {
         let unread = Spell::default();
-        let (mut round, mut said) = (0_u32, None);
+        let mut round = 0_u32;
         loop {
             let rest = SAY_EVERY.min(self.now().until(approval.expires_at)).max(Duration::from_millis(1));
             let is_told = tokio::select! {
@@ -99,10 +122,9 @@ impl Broker {
                     }
                 }
             }
-            let waiters = self.0.asking.rooms.count(approval.id);
-            if said != waiters || round.is_multiple_of(SAY_AGAIN) {
-                self.say_how_many(approval.id).await;
-                said = waiters;
+            let waiters = self.0.asking.rooms.count(approval.id).map(|count| count as u64);
+            if waiters != Some(said.load(Ordering::Relaxed)) || round.is_multiple_of(SAY_AGAIN) {
+                self.say_how_many(approval.id, 0).await;
             }
         }
     }
@@ -113,12 +135,38 @@ impl Broker {
         Approval { answer: Some(answer), ..approval.clone() }
     }
 
-    /// Tells the store how many wait here. Best effort: it is for show.
-    pub(super) async fn say_how_many(&self, id: ApprovalId) {
-        let Some(waiters) = self.0.asking.rooms.count(id) else { return };
-        if let Err(error) = self.0.ports.store.note_waiters(id, waiters as u64, self.now()).await {
+    /// Tells the store how many wait here. `least`: so many are about to.
+    pub(super) async fn say_how_many(&self, id: ApprovalId, least: u64) {
+        let rooms = &self.0.asking.rooms;
+        let (Some(sign), Some(count)) = (rooms.sign(id), rooms.count(id)) else { return };
+        let waiters = least.max(count as u64);
+        if self.note_waiters(id, waiters, self.now()).await {
+            sign.said.store(waiters, Ordering::Relaxed);
+        }
+    }
+
+    async fn note_waiters(&self, id: ApprovalId, waiters: u64, at: Timestamp) -> bool {
+        let noted = self.0.ports.store.note_waiters(id, waiters, at).await;
+        if let Err(error) = &noted {
             tracing::debug!(%error, "the number of waiters cannot be told");
         }
+        noted.is_ok()
+    }
+
+    /// An approval that was just answered, when every process has said how many it released, or at last after a while:
+    /// one that died says nothing.
+    pub(super) async fn when_counted(&self, answered: Approval) -> Approval {
+        let store = &self.0.ports.store;
+        let counting = async {
+            let mut rest = COUNT_FIRST;
+            while store.uncounted(answered.id).await.is_ok_and(|processes| processes > 0) {
+                sleep(rest).await;
+                rest = (rest * 2).min(COUNT_EVERY);
+            }
+        };
+        let _ = timeout(COUNTED_MAX, counting).await;
+        let counted = timeout(COUNTED_MAX, store.approval(answered.id)).await;
+        counted.ok().and_then(Result::ok).flatten().unwrap_or(answered)
     }
 
     /// One approval as it stands. What is over is ended first.
@@ -146,10 +194,10 @@ impl Broker {
         } else {
             self.0.ports.hasher.labelled(b"alone", &id.as_i64().to_be_bytes())
         };
-        self.keep_room(open, key);
+        self.keep_room(Sign::found(open), key);
         let told = self.0.asking.rooms.told(id);
         let Some(told) = told else { return self.approval(id).await };
-        match tokio::time::timeout(wait, told).await {
+        match timeout(wait, told).await {
             Ok(Some(Word::Ended(approval))) => Ok(Some((*approval).clone())),
             _ => self.approval(id).await,
         }

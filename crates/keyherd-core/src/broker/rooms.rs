@@ -45,6 +45,15 @@ pub(super) struct Seat<K: Clone + Eq + Hash, I: Copy + Eq + Hash, P, T> {
     told: Told<T>,
 }
 
+/// Who was in a room that was closed.
+pub(super) struct Released<P> {
+    pub(super) sign: P,
+    /// All of them.
+    pub(super) count: usize,
+    /// Of them, those who left word.
+    pub(super) left_word: usize,
+}
+
 /// Why nobody sat down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoSeat {
@@ -143,18 +152,18 @@ where
         self.lock().rooms.get(&id).map(|room| room.told.clone())
     }
 
-    /// Closes a room and tells everybody in it. How many had left word; `None`: it was closed already.
-    pub(super) fn close(&self, id: I, word: T) -> Option<usize> {
+    /// Closes a room and tells everybody in it. Who was there; `None`: it was closed already.
+    pub(super) fn close(&self, id: I, word: T) -> Option<Released<P>> {
         let mut inner = self.lock();
         let room = inner.rooms.remove(&id)?;
         if inner.by_key.get(&room.key) == Some(&id) {
             inner.by_key.remove(&room.key);
         }
         drop(inner);
-        let count = room.left_word;
+        let released = Released { count: room.count(), left_word: room.left_word, sign: room.sign };
         // Nobody there is no error.
         let _ = room.tell.send(word);
-        Some(count)
+        Some(released)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<K, I, P, T>> {

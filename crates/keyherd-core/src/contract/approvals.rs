@@ -38,7 +38,7 @@ pub(super) fn new(bed: &dyn Testbed, id: i64, key: &str) -> NewApproval {
             question,
             coalesces: true,
             rule: Some(RuleId::from_i64(5)),
-            waiters: 0,
+            waiters: 1,
             opened_at: bed.now(),
             expires_at: bed.now() + MINUTE,
             answer: None,
@@ -228,6 +228,17 @@ pub async fn waiters_are_counted_over_all_processes(bed: &dyn Testbed) {
     close(&*two.store, 1, answer(Decision::Deny, bed.now()), None).await;
     one.store.note_waiters(id, 0, bed.now()).await.expect("noted");
     assert_eq!(count().await, 4, "how many it reached stays");
+    assert_eq!(two.store.uncounted(id).await, Ok(1), "the one whose word holds");
+    for _ in 0..2 {
+        one.store.note_waiters(id, 7, Timestamp::NEVER).await.expect("noted");
+    }
+    assert_eq!((count().await, two.store.uncounted(id).await), (7, Ok(0)), "its last word is believed");
+    two.store.note_waiters(id, 2, Timestamp::NEVER).await.expect("noted");
+    assert_eq!(count().await, 9, "also of one that was not believed any more");
+    open(bed, &*one.store, new(bed, 2, "rm")).await;
+    one.store.note_waiters(ApprovalId::from_i64(2), 5, Timestamp::NEVER).await.expect("noted");
+    let open = one.store.approval(ApprovalId::from_i64(2)).await.expect("read").expect("there");
+    assert_eq!(open.waiters, 1, "there is no last word before the end");
     one.store.note_waiters(ApprovalId::from_i64(9), 1, bed.now()).await.expect("of nothing");
 }
 
@@ -266,6 +277,7 @@ pub async fn what_ended_is_dropped_in_time(bed: &dyn Testbed) {
     close(store, 1, answer(Decision::AllowFor, old), Some(over)).await;
     let holds = remembering(12, Verdict::Allow, "b", Some(now + MINUTE));
     close(store, 2, answer(Decision::AllowFor, now), Some(holds)).await;
+    store.note_waiters(ApprovalId::from_i64(1), 3, Timestamp::NEVER).await.expect("noted");
     let dropped = store.trim_approvals(now - MINUTE / 2, now).await;
     assert_eq!(dropped, Ok(2), "an old answer, and what is remembered no more");
     let left = store.approvals(None, None, 10).await.expect("list");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use comfy_table::{Cell, Color};
 use keyherd_api::documents::{AnswerDocument, ApprovalView, ListView};
+use keyherd_core::ids::ApprovalId;
 use keyherd_core::time::Timestamp;
 
 use super::duration;
@@ -26,7 +27,8 @@ pub(crate) enum Approval {
     /// Allow: those who wait, or later ones too
     Allow {
         /// The approval: see 'keyherd approval list'
-        id: String,
+        #[arg(value_parser = parse_id)]
+        id: ApprovalId,
         /// Later ones too, for so long, as in 90s, 10m or 1h30m
         #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse, conflicts_with = "always")]
         time: Option<Duration>,
@@ -37,7 +39,8 @@ pub(crate) enum Approval {
     /// Deny: those who wait, or later ones too
     Deny {
         /// The approval: see 'keyherd approval list'
-        id: String,
+        #[arg(value_parser = parse_id)]
+        id: ApprovalId,
         /// Later ones too, always
         #[arg(long)]
         always: bool,
@@ -55,20 +58,20 @@ impl Approval {
         match self {
             Self::List { all } => context.peer(async |peer: &dyn Peer| list(&context, peer, all).await).await,
             Self::Allow { id, time: Some(time), .. } => {
-                give(&context, &id, answer("allow_for", Some(time))).await
+                give(&context, id, answer("allow_for", Some(time))).await
             }
-            Self::Allow { id, always: true, .. } => give(&context, &id, answer("always_allow", None)).await,
-            Self::Allow { id, .. } => give(&context, &id, answer("allow_once", None)).await,
-            Self::Deny { id, always: true } => give(&context, &id, answer("always_deny", None)).await,
-            Self::Deny { id, .. } => give(&context, &id, answer("deny", None)).await,
+            Self::Allow { id, always: true, .. } => give(&context, id, answer("always_allow", None)).await,
+            Self::Allow { id, .. } => give(&context, id, answer("allow_once", None)).await,
+            Self::Deny { id, always: true } => give(&context, id, answer("always_deny", None)).await,
+            Self::Deny { id, .. } => give(&context, id, answer("deny", None)).await,
             Self::Watch => watch::run(&context).await,
         }
     }
 }
 
-async fn give(context: &Context, id: &str, answer: AnswerDocument) -> Result<(), Failure> {
+async fn give(context: &Context, id: ApprovalId, answer: AnswerDocument) -> Result<(), Failure> {
     let work = async |peer: &dyn Peer| {
-        let view = peer.answer(id, answer).await?;
+        let view = peer.answer(&id.to_string(), answer).await?;
         if context.out.is_json() { context.out.json(&view) } else { context.out.line(answered(&view)) }
     };
     context.peer(work).await
@@ -147,4 +150,8 @@ fn ends(view: &ApprovalView, now: Timestamp) -> String {
         "open" => format!("in {}", duration::brief(now.until(view.expires_at.timestamp()))),
         _ => view.answered_at.map_or_else(String::new, |at| at.to_string()),
     }
+}
+
+fn parse_id(text: &str) -> Result<ApprovalId, String> {
+    ApprovalId::parse(text).ok_or_else(|| "ten digits of 0-9 and a-f: see 'keyherd approval list'".to_owned())
 }

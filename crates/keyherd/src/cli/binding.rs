@@ -35,7 +35,7 @@ pub(crate) struct Add {
     #[arg(long, value_name = "GLOB")]
     host: String,
     /// To which port; default: any
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// The header that it is injected into; default: Authorization
     #[arg(long, value_name = "H", conflicts_with = "query")]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use keyherd_api::documents::CooldownDocument;
+use keyherd_api::documents::{CooldownDocument, CoolingView, CredentialView};
 use keyherd_core::ids::Name;
 
 use super::duration;
@@ -29,7 +29,7 @@ pub(crate) enum Cooldown {
         #[arg(long, value_name = "S")]
         scope: Option<String>,
     },
-    /// End a rest
+    /// End a rest; fails where there is none of that reason
     Clear {
         /// The credential
         #[arg(value_parser = Name::parse)]
@@ -73,14 +73,31 @@ async fn set(context: &Context, name: &Name, document: CooldownDocument) -> Resu
 
 async fn clear(context: &Context, name: &Name, reason: &str, scope: Option<&str>) -> Result<(), Failure> {
     let work = async |peer: &dyn Peer| {
-        let cleared = peer.warm(name, reason, scope).await?;
+        if !peer.warm(name, reason, scope).await? {
+            return Err(Failure::failed(rests_otherwise(&peer.show(name).await?, reason, scope)));
+        }
         if context.out.is_json() {
             return context.out.json(&peer.show(name).await?);
         }
-        let how = if cleared { "rests no more" } else { "was not resting for that reason" };
-        context.out.line(format!("{} {how}", part(name, scope)))
+        context.out.line(format!("{} rests no more", part(name, scope)))
     };
     context.peer(work).await
+}
+
+/// Which rests there are, where there is none of that reason.
+fn rests_otherwise(view: &CredentialView, reason: &str, scope: Option<&str>) -> String {
+    let one = |rest: &CoolingView| {
+        let scope = rest.scope.as_deref().map_or_else(String::new, |scope| format!(" --scope '{scope}'"));
+        format!("--reason '{}'{scope} until {}", rest.reason, rest.until)
+    };
+    let rests: Vec<_> = view.cooling.iter().chain(&view.cooling_scopes).map(one).collect();
+    let there = if rests.is_empty() {
+        "it does not rest at all".into()
+    } else {
+        format!("there is {}", rests.join(", "))
+    };
+    let scope = scope.map_or_else(String::new, |scope| format!(" of the scope '{scope}'"));
+    format!("'{}' has no rest for '{reason}'{scope}: {there}", view.name)
 }
 
 fn part(name: &Name, scope: Option<&str>) -> String {

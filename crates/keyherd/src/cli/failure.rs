@@ -189,6 +189,7 @@ impl From<AnswerError> for Failure {
     fn from(error: AnswerError) -> Self {
         match error {
             AnswerError::Store(error) => error.into(),
+            AnswerError::Time { .. } => Self::usage(error),
             other => Self::failed(other),
         }
     }

@@ -36,7 +36,7 @@ mod run;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
 pub(crate) use self::failure::{Exit, Failure};
@@ -117,12 +117,19 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return parse::told(&error),
+        Err(error) => return parse::told(&error, is_run(std::env::args_os())),
     };
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.told().exit_code(),
     }
+}
+
+/// Whether `keyherd run` was meant, whatever else is wrong with the arguments: its caller must not take our end for the
+/// program's.
+fn is_run(arguments: std::env::ArgsOs) -> bool {
+    let read = Cli::command().ignore_errors(true).try_get_matches_from(arguments);
+    read.is_ok_and(|read| read.subcommand_name() == Some("run"))
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {

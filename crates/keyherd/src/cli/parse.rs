@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 
 use super::failure::{Exit, Failure};
+use super::run::OURS;
 
 /// Help and version are what was asked for; all else was called wrongly.
-pub(super) fn told(error: &clap::Error) -> ExitCode {
+pub(super) fn told(error: &clap::Error, is_run: bool) -> ExitCode {
+    let usage = if is_run { OURS } else { Exit::Usage };
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             // A closed pipe is the reader's wish.
@@ -16,9 +18,9 @@ pub(super) fn told(error: &clap::Error) -> ExitCode {
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
-            Failure::silent(Exit::Usage).exit_code()
+            Failure::silent(usage).exit_code()
         }
-        _ => Failure::usage(one_line(&error.to_string())).told().exit_code(),
+        _ => Failure::new(usage, one_line(&error.to_string())).told().exit_code(),
     }
 }
 

@@ -26,6 +26,9 @@ use crate::wire::{self, LayeredProfiles, Wired};
 /// The largest profile that is read, in bytes; a profile itself is bounded more tightly.
 const FILE_LEN_MAX: usize = 1024 * 1024;
 
+/// How much of a key is repeated, in bytes.
+const KEY_SHOWN_MAX: usize = 64;
+
 /// Provider profiles: how each provider behaves.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Provider {
@@ -67,6 +70,9 @@ impl Provider {
                 context.peer(work).await
             }
             Self::List => layered(&context, "provider list", |profiles| list(context.out, profiles)).await,
+            Self::Show { name } if context.settings.server.is_some() => {
+                context.peer(async |peer: &dyn Peer| show_of(context.out, peer, &name).await).await
+            }
             Self::Show { name } => {
                 layered(&context, "provider show", |profiles| show(context.out, profiles, &name)).await
             }
@@ -116,16 +122,46 @@ fn table(out: Output, views: impl IntoIterator<Item = (ProviderView, &'static st
     out.show(&table)
 }
 
-fn show(out: Output, profiles: &LayeredProfiles, name: &str) -> Result<(), Failure> {
-    let unknown = || {
-        let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
-        Failure::failed(format!("no provider is named '{shown}': see 'keyherd provider list'"))
-    };
+/// A server's, as it is in force there.
+async fn show_of(out: Output, peer: &dyn Peer, name: &str) -> Result<(), Failure> {
+    let found = peer.providers().await?.into_iter().find(|view| view.name == name);
+    let view = found.ok_or_else(|| unknown(name))?;
     if out.is_json() {
-        let (profile, _) = profiles.locate(name)?.ok_or_else(unknown)?;
+        return out.json(&view);
+    }
+    let text = toml::to_string(&view);
+    out.raw(
+        &text.map_err(|error| Failure::failed(format!("the profile cannot be written as TOML: {error}")))?,
+    )
+}
+
+fn unknown(name: &str) -> Failure {
+    let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+    Failure::failed(format!("no provider is named '{shown}': see 'keyherd provider list'"))
+}
+
+/// What is wrong with a text, and on which line of it.
+fn at_line(text: &str, error: &toml::de::Error) -> String {
+    let lines = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+    let key = |at: std::ops::Range<usize>| {
+        text.get(at).filter(|key| key.len() <= KEY_SHOWN_MAX && !key.contains(['\n', '"']))
+    };
+    match error.span() {
+        None => error.message().to_owned(),
+        Some(at) if error.message().contains("duplicate key") => {
+            let key = key(at.clone()).map_or_else(String::new, |key| format!(" '{key}'"));
+            format!("line {}: {}{key}", lines(at.start), error.message())
+        }
+        Some(at) => format!("line {}: {}", lines(at.start), error.message()),
+    }
+}
+
+fn show(out: Output, profiles: &LayeredProfiles, name: &str) -> Result<(), Failure> {
+    if out.is_json() {
+        let (profile, _) = profiles.locate(name)?.ok_or_else(|| unknown(name))?;
         return out.json(&ProviderView::from(&*profile));
     }
-    out.raw(&profiles.text(name)?.ok_or_else(unknown)?)
+    out.raw(&profiles.text(name)?.ok_or_else(|| unknown(name))?)
 }
 
 async fn import(context: &Context, file: &Path) -> Result<(), Failure> {
@@ -139,7 +175,7 @@ async fn import(context: &Context, file: &Path) -> Result<(), Failure> {
     }
     let text = input::read(file, FILE_LEN_MAX)?;
     let wrong = |problem: String| Failure::failed(format!("provider profile {}: {problem}", file.display()));
-    let named: Named = toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
+    let named: Named = toml::from_str(&text).map_err(|error| wrong(at_line(&text, &error)))?;
     let name = Name::parse(&named.name).map_err(|error| wrong(error.to_string()))?;
     let profile = FolderProfiles::parse(name.as_str(), &text)?;
     let place = match &context.settings.store {
@@ -198,7 +234,7 @@ async fn remove(context: &Context, name: &Name) -> Result<(), Failure> {
         return match fs::remove_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(absent("the data folder")),
             Err(error) => Err(Failure::failed(format!("{} cannot be removed: {error}", path.display()))),
-            Ok(()) => Ok(()),
+            Ok(()) => removed(context, name, &format!("{} is gone", path.display())),
         };
     }
     let work = async |wired: &Wired| {
@@ -207,9 +243,20 @@ async fn remove(context: &Context, name: &Name) -> Result<(), Failure> {
             return Err(absent("the store"));
         }
         wired.broker.ports().coordinator.announce();
-        Ok(())
+        removed(context, name, &format!("it is no more in {}", wired.place()))
     };
     context.store("provider remove", work).await
+}
+
+fn removed(context: &Context, name: &Name, where_from: &str) -> Result<(), Failure> {
+    if context.out.is_json() {
+        return context.out.json(&json!({"removed": name.as_str()}));
+    }
+    let instead = match FolderProfiles::open(None).find(name.as_str()) {
+        Ok(None) => "",
+        _ => "; the built-in one of that name is in force",
+    };
+    context.out.line(format!("profile {name} is removed: {where_from}{instead}"))
 }
 
 /// A profile that credentials use stays, unless a built-in one of its name steps in. A profile that another host has in

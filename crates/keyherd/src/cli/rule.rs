@@ -6,9 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Cell, Color};
-use keyherd_api::documents::{
-    DefaultDocument, RuleDocument, RuleTestDocument, RuleTestView, RuleView, RulesDocument,
-};
+use keyherd_api::documents::{DefaultDocument, RuleDocument, RuleTestDocument, RuleTestView, RuleView};
+use keyherd_core::ids::RuleId;
 use serde::Serialize;
 
 use super::failure::Failure;
@@ -25,7 +24,8 @@ pub(crate) enum Rule {
     /// Remove a rule, or forget an answer
     Remove {
         /// The rule: see 'keyherd rule list'
-        id: String,
+        #[arg(value_parser = parse_id)]
+        id: RuleId,
     },
     /// Set what is done where no rule says anything
     Default {
@@ -38,7 +38,7 @@ pub(crate) enum Rule {
     Import {
         /// The file, or - for standard input
         file: PathBuf,
-        /// Remove written rules that the file lacks; remembered answers stay
+        /// Remove written rules that the file lacks, as 'replace = true' in the file does; remembered answers stay
         #[arg(long)]
         replace: bool,
     },
@@ -117,7 +117,7 @@ impl Rule {
         match self {
             Self::Add(add) => add.run(&context).await,
             Self::List => context.peer(async |peer: &dyn Peer| list(&context, peer).await).await,
-            Self::Remove { id } => remove(&context, &id).await,
+            Self::Remove { id } => remove(&context, &id.to_string()).await,
             Self::Default { verdict } => set_default(&context, verdict).await,
             Self::Test(test) => test.run(&context).await,
             Self::Import { file, replace } => import(&context, &file, replace).await,
@@ -164,7 +164,8 @@ fn tell(context: &Context, view: &RuleTestView) -> Result<(), Failure> {
         None => "the default".to_owned(),
     };
     context.out.line(format!("{} by {by}", view.verdict))?;
-    context.out.line(format!("  because it is {}", view.why))?;
+    let it_is = if view.decided_by == "rule" { "it is " } else { "" };
+    context.out.line(format!("  because {it_is}{}", view.why))?;
     for outranked in &view.outranked {
         let rule = &outranked.rule;
         let also = format!("  matches too: {}: {} {}", rule.id, rule.verdict, about(rule));
@@ -249,7 +250,8 @@ async fn set_default(context: &Context, verdict: VerdictWord) -> Result<(), Fail
 
 async fn import(context: &Context, path: &std::path::Path, replace: bool) -> Result<(), Failure> {
     let text = input::read(path, context.settings.command.input_bytes_max)?;
-    let rules = RulesDocument { replace, ..file::parse(&text, path)? };
+    let mut rules = file::parse(&text, path)?;
+    rules.replace |= replace;
     let work = async |peer: &dyn Peer| {
         let done = peer.import_rules(rules).await?;
         if context.out.is_json() {
@@ -268,4 +270,8 @@ async fn export(context: &Context, peer: &dyn Peer) -> Result<(), Failure> {
         return context.out.json(&rules);
     }
     context.out.raw(&file::text(&rules)?)
+}
+
+fn parse_id(text: &str) -> Result<RuleId, String> {
+    RuleId::parse(text).ok_or_else(|| "ten digits of 0-9 and a-f: see 'keyherd rule list'".to_owned())
 }

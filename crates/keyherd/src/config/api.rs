@@ -147,6 +147,22 @@ impl Listening {
             Some(listen) => Some(listen.clone()),
             None => environment.text("KEYHERD_API")?.or_else(|| self.api.listen.clone()),
         };
+        let name = |flag: &Option<String>, variable, named: [&'static str; 3]| {
+            let [by_flag, by_variable, of_file] = named;
+            match (flag, environment.text(variable)) {
+                (Some(_), _) => by_flag,
+                (None, Ok(None)) => of_file,
+                (None, _) => by_variable,
+            }
+        };
+        let api = name(&flags.api, "KEYHERD_API", ["--api", "KEYHERD_API", "[api] listen"]);
+        let forward = name(&flags.proxy, "KEYHERD_PROXY", ["--proxy", "KEYHERD_PROXY", "[proxy] listen"]);
+        for (setting, place) in [(api, &listen), (forward, &proxy)] {
+            place
+                .as_deref()
+                .filter(|place| *place != OFF)
+                .map_or(Ok(()), |place| check_place(setting, place))?;
+        }
         let given = |flag: &Option<PathBuf>, variable, file: &Option<PathBuf>| {
             flag.clone().or_else(|| environment.path(variable)).or_else(|| file.clone())
         };
@@ -165,6 +181,18 @@ impl Listening {
         let unfit = |problem: String| ConfigError::Unfit { setting: "[api] hosts", problem };
         Hosts::new(self.api.hosts.iter().map(String::as_str)).map_err(|error| unfit(error.to_string()))
     }
+}
+
+/// What is no place to listen at all is a mistake of the call; whether it can be had, the system says.
+fn check_place(setting: &'static str, place: &str) -> Result<(), ConfigError> {
+    let is_place = place
+        .rsplit_once(':')
+        .is_some_and(|(address, port)| !address.is_empty() && port.parse::<u16>().is_ok());
+    if is_place {
+        return Ok(());
+    }
+    let problem = "is no place to listen: write it as ADDRESS:PORT, such as 127.0.0.1:8484".into();
+    Err(ConfigError::Unfit { setting, problem })
 }
 
 fn tls(cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<TlsFiles>, ConfigError> {

@@ -78,6 +78,10 @@ pub(crate) struct Settings {
 impl Settings {
     /// Resolves all settings. Reads the environment it is given and the configuration file; changes nothing.
     pub(crate) fn load(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
+        Self::resolve(flags, environment).map_err(|error| blamed(error, flags, environment))
+    }
+
+    fn resolve(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
         let data = flags.data.clone().or_else(|| environment.path("KEYHERD_DATA"));
         let file = configured(flags, data.as_deref(), environment)?;
         let ca_bundle = flags
@@ -120,6 +124,21 @@ impl Settings {
     pub(crate) fn prepare_data(&self) -> Result<(), ConfigError> {
         places::prepare(&self.data)
     }
+}
+
+/// What nobody gave as a flag or in the environment stands in the file, and is called as it is there.
+fn blamed(error: ConfigError, flags: &Flags, environment: &Environment) -> ConfigError {
+    let ConfigError::Unfit { setting, problem } = error else { return error };
+    let (flag, variable, of_file) = match setting {
+        "--database-url" => {
+            (&flags.database_url, "KEYHERD_DATABASE_URL", "database_url in the configuration file")
+        }
+        "--redis-url" => (&flags.redis_url, "KEYHERD_REDIS_URL", "redis_url in the configuration file"),
+        "--server" => (&flags.server, "KEYHERD_SERVER", "server in the configuration file"),
+        _ => return ConfigError::Unfit { setting, problem },
+    };
+    let is_of_file = flag.is_none() && matches!(environment.text(variable), Ok(None));
+    ConfigError::Unfit { setting: if is_of_file { of_file } else { setting }, problem }
 }
 
 /// The file that was named, or the one in the data folder, if it has one.

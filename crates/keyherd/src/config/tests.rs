@@ -46,6 +46,27 @@ fn what_is_of_the_wrong_type_is_said_in_words_of_the_file() {
 }
 
 #[test]
+fn a_setting_is_called_as_it_was_given() {
+    let url = "mysql://x/y";
+    let folder = folder_with(&format!("database_url = \"{url}\"\n"));
+    let check = |flags: &Flags, variables: &[(&'static str, &str)], said: &str| {
+        let error = load(flags, variables).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{said}: ")), "{error}");
+    };
+    let of_file = in_folder(folder.path());
+    check(&of_file, &[], "database_url in the configuration file");
+    check(&of_file, &[("KEYHERD_DATABASE_URL", url)], "--database-url");
+    check(&Flags { database_url: Some(url.into()), ..of_file }, &[], "--database-url");
+    let folder = folder_with("[api]\nlisten = \"bad\"\n");
+    let settings = load(&in_folder(folder.path()), &[]).unwrap();
+    for (variables, said) in [(&[][..], "[api] listen"), (&[("KEYHERD_API", "worse")][..], "KEYHERD_API")] {
+        let error =
+            settings.listening.resolve(&ListenFlags::default(), &Environment::of(variables)).unwrap_err();
+        assert!(error.to_string().starts_with(&format!("{said}: ")), "{error}");
+    }
+}
+
+#[test]
 fn the_sample_has_every_key_with_its_default() {
     let text = include_str!("sample.toml");
     let sample = file::parse(text, Path::new(PLACE)).unwrap();

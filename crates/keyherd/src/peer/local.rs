@@ -27,7 +27,7 @@ use crate::wire::Wired;
 
 /// Who acts, for the audit log.
 fn actor() -> Actor {
-    Actor::new("cli")
+    Actor::new(Actor::BY_COMMAND)
 }
 
 #[async_trait]

@@ -28,11 +28,11 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::gateway::problem_of;
-use super::{DoorError, Wired};
+use super::{DoorError, Wired, ca};
 use crate::config::{ProxyPlace, Settings};
 
 /// The authority's certificate in the data folder: for agents to trust.
-const CA_FILE: &str = "ca.pem";
+pub(super) const CA_FILE: &str = "ca.pem";
 /// The authority is good for these years: from then, 2026-01-01, on.
 const CA_FROM: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 const CA_LIFE: Duration = Duration::from_secs(20 * 365 * 24 * 60 * 60);
@@ -154,11 +154,10 @@ pub(crate) fn ca_file(data: &Path, hasher: &Hasher) -> Result<PathBuf, String> {
     let path = data.join(CA_FILE);
     let told =
         |error: io::Error| format!("its certificate cannot be laid down at {}: {error}", path.display());
-    let first = format!("# {}", title(hasher));
-    let found = fs::read_to_string(&path).unwrap_or_default();
-    if found.lines().next() != Some(&first) {
-        let authority = authority(hasher)?;
-        let text = format!("{first}\n{}", authority.pem());
+    let authority = authority(hasher)?;
+    let found = fs::read(&path).unwrap_or_default();
+    if !ca::names(&found, &authority, hasher) {
+        let text = format!("# {}\n{}", title(hasher), authority.pem());
         durable::replace(&path, text.as_bytes(), None).map_err(told)?;
     }
     fs::set_permissions(&path, fs::Permissions::from_mode(CA_MODE)).map_err(told)?;
@@ -177,14 +176,14 @@ pub(crate) fn own_authority(broker: &Broker) -> Result<Authority, String> {
 }
 
 /// The installation's: the same in every process of it, with a key that no file holds.
-fn authority(hasher: &Hasher) -> Result<Authority, String> {
+pub(super) fn authority(hasher: &Hasher) -> Result<Authority, String> {
     let secret = |number: u8| hasher.derive(&[b"ca.", [number].as_slice()].concat());
     let life = Life { from: CA_FROM, until: CA_FROM + CA_LIFE };
     Authority::new(secret, &title(hasher), life, &[]).map_err(|error| error.to_string())
 }
 
 /// Tells installations apart where people look at certificates.
-fn title(hasher: &Hasher) -> String {
+pub(super) fn title(hasher: &Hasher) -> String {
     let id: String = hasher.labelled(b"ca.title", b"").to_hex().chars().take(8).collect();
     format!("CA of installation {id}")
 }

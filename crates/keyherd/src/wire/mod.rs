@@ -4,6 +4,7 @@
 //! for PostgreSQL. Nothing that a hot token does not need happens here: certificates are loaded, locks taken and writers
 //! opened when something first asks for them.
 
+mod ca;
 mod descriptors;
 mod door;
 mod engine;
@@ -24,6 +25,7 @@ use keyherd_adapters::store::SqlStore;
 use keyherd_core::broker::{Broker, Ports};
 use keyherd_core::ports::Clock;
 
+pub(crate) use self::ca::{CaState, ca_state};
 pub(crate) use self::descriptors::raise_limit;
 pub(crate) use self::door::{ADMIN_TOKEN_FILE, Door, DoorError, admin_token};
 use self::engine::Engine;

@@ -12,6 +12,7 @@ use crate::server::Server;
 everywhere!(
     a_thousand_ask_and_one_prompt_is_answered_once,
     an_open_approval_outlives_the_server,
+    an_answer_that_comes_at_once_counts_all_whom_it_reached,
     an_answer_is_remembered_and_forgotten,
 );
 
@@ -107,6 +108,18 @@ fn a_thousand_ask_and_one_prompt_is_answered_once(place: Place) {
     let again = ask(&server, &question("builder"));
     assert_ne!(again["id"], id.as_str(), "once is once");
     sandbox.run(&["audit", "verify"]).ok();
+}
+
+fn an_answer_that_comes_at_once_counts_all_whom_it_reached(place: Place) {
+    let sandbox = place.sandbox();
+    let server = Server::start(&sandbox);
+    let body = question("builder").to_string();
+    let asked = burst(&server, (0..20).map(|_| ("POST", "/v1/approvals".to_owned(), body.clone())));
+    let id = asked[0]["id"].as_str().unwrap();
+    sandbox.run(&["approval", "allow", id]).ok();
+    until("the server has said how many there were", || show(&server, id, 0)["waiters"] == 20);
+    let metrics = server.ask("GET", "/metrics", "").1;
+    assert!(metrics.contains("keyherd_approvals_total{decision=\"allow_once\"} 1\n"), "{metrics}");
 }
 
 fn an_open_approval_outlives_the_server(place: Place) {

@@ -237,10 +237,11 @@ fn cooldowns() {
     sandbox.run(&["token", "a"]).failed(4, &["'a'", "busy"]);
     let shown = sandbox.run(&["--json", "cred", "show", "a"]).ok().json();
     assert_eq!(shown["cooling"]["reason"], "busy");
-    sandbox.run(&["cooldown", "clear", "a", "--reason", "other"]).ok();
+    sandbox.run(&["cooldown", "clear", "a", "--reason", "other"]).failed(1, &["'other'", "--reason 'busy'"]);
     assert_eq!(sandbox.run(&["token", "a"]).code, 4);
     sandbox.run(&["cooldown", "clear", "a", "--reason", "busy"]).ok();
     sandbox.token(&["a"]).ok();
+    sandbox.run(&["cooldown", "clear", "a", "--reason", "busy"]).failed(1, &["does not rest at all"]);
 }
 
 #[test]
@@ -322,4 +323,22 @@ fn help_is_there_for_everything() {
         assert!(help.contains("Usage:") && help.contains("--data"), "{command:?}: {help}");
     }
     assert!(sandbox.run(&["--version"]).ok().out.starts_with("keyherd "));
+}
+
+#[test]
+fn less_than_was_asked_for_is_said_so() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::new());
+    sandbox.import("a", &provider, &in_seconds(-60));
+    let first = sandbox.run_unchecked(&["token", "a"], "").ok();
+    assert_eq!(first.err, "");
+    let shorter = sandbox.run_unchecked(&["token", "a", "--min-valid", "3601"], "");
+    assert_eq!((shorter.code, &shorter.out), (0, &first.out), "nothing else is on standard output");
+    assert!(shorter.err.contains("--min-valid 3601") && shorter.err.contains("half"), "{}", shorter.err);
+    let again = sandbox.run(&["cred", "refresh", "a"]).ok().out;
+    assert!(again.contains("generation 1") && again.contains("a moment ago"), "{again}");
+    assert_eq!(provider.calls(), 1);
+    let none = sandbox.run_with(&["cred", "import", "-"], "[]").ok().out;
+    assert!(none.contains("0 credentials imported"), "{none}");
+    let default = sandbox.run(&["rule", "test", "GET", "https://a.example/"]).ok().out;
+    assert!(default.contains("because no rule matches"), "{default}");
 }

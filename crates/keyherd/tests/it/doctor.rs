@@ -6,7 +6,12 @@ use crate::place::{Place, everywhere};
 use crate::provider::{Mood, Provider};
 use crate::sandbox::in_seconds;
 
-everywhere!(an_empty_folder_stays_empty, a_sound_installation, what_a_dead_process_left_is_noted);
+everywhere!(
+    an_empty_folder_stays_empty,
+    a_sound_installation,
+    what_a_dead_process_left_is_noted,
+    what_agents_trust_is_looked_at,
+);
 
 fn verdict(report: &Value, check: &str) -> String {
     let checks = report["checks"].as_array().unwrap();
@@ -39,6 +44,34 @@ fn a_sound_installation(place: Place) {
     ] {
         assert_eq!(verdict(&report, check), "ok", "{check}: {report}");
     }
+}
+
+fn what_agents_trust_is_looked_at(place: Place) {
+    let (sandbox, provider) = (place.sandbox(), Provider::new());
+    sandbox.import("a", &provider, &in_seconds(60));
+    let checked = || {
+        let ran = sandbox.run(&["--json", "doctor"]);
+        let report: Value = serde_json::from_str(&ran.out).unwrap();
+        (ran.code, verdict(&report, "CA"), verdict(&report, "data folder"))
+    };
+    let is = |code: i32, ca: &str, folder: &str| (code, ca.to_owned(), folder.to_owned());
+    assert_eq!(checked(), is(0, "note", "ok"), "none yet");
+    let file = sandbox.run(&["ca"]).ok().out;
+    assert!(std::path::Path::new(file.trim()).is_absolute(), "{file}");
+    assert_eq!(checked(), is(0, "ok", "ok"));
+    let good = std::fs::read_to_string(file.trim()).unwrap();
+    // The first line is what is said of it, and no certificate.
+    let title = good.lines().next().unwrap();
+    for bad in ["garbage\n".to_owned(), format!("{title}\ngarbage\n")] {
+        std::fs::write(file.trim(), bad).unwrap();
+        assert_eq!(checked(), is(1, "wrong", "ok"));
+        sandbox.run(&["ca"]).ok();
+        assert_eq!(checked(), is(0, "ok", "ok"), "it is made anew");
+    }
+    let mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+    std::fs::set_permissions(sandbox.data(), mode(0o755)).unwrap();
+    assert_eq!(checked(), is(0, "ok", "note"));
+    std::fs::set_permissions(sandbox.data(), mode(0o700)).unwrap();
 }
 
 fn what_a_dead_process_left_is_noted(place: Place) {

@@ -107,9 +107,27 @@ fn usage_is_2() {
         &["--database-url", "mysql://x/y", "doctor"],
         &["serve", "--api", "0.0.0.0:0"],
         &["serve", "--tls-cert", "x"],
+        &["serve", "--api", "bad"],
+        &["serve", "--proxy", "127.0.0.1:99999"],
+        &["rule", "remove", "nope"],
+        &["approval", "allow", "nope"],
+        &["binding", "remove", "nope"],
+        &["binding", "add", "a", "--host", "h", "--port", "0"],
     ] {
         sandbox.run(wrong).failed(2, &[]);
     }
+}
+
+#[test]
+fn a_time_that_cannot_be_is_2_wherever_it_is_given() {
+    let sandbox = Sandbox::new();
+    let server = crate::server::Server::start(&sandbox);
+    let question = serde_json::json!({"agent": "bot", "question": 1}).to_string();
+    let asked = server.ask("POST", "/v1/approvals", &question).1;
+    let asked: serde_json::Value = serde_json::from_str(&asked).unwrap();
+    let id = asked["id"].as_str().unwrap();
+    sandbox.run(&["approval", "allow", id, "--for", "1000d"]).failed(2, &["seconds"]);
+    sandbox.run(&["cooldown", "set", "a", "--for", "99999999h"]).failed(2, &["for_seconds"]);
 }
 
 #[test]

@@ -31,7 +31,8 @@ fn a_profile_in_use_is_not_removed_and_a_valid_token_outlives_it() {
     fs::rename(sandbox.path("aside.toml"), &file).unwrap();
 
     sandbox.run(&["cred", "remove", "a"]).ok();
-    sandbox.run(&["provider", "remove", "acme"]).ok();
+    let removed = sandbox.run(&["provider", "remove", "acme"]).ok().out;
+    assert!(removed.contains("profile acme is removed") && !removed.contains("built-in"), "{removed}");
     sandbox.run(&["provider", "show", "acme"]).failed(1, &["'acme'"]);
 }
 
@@ -42,10 +43,17 @@ fn a_profile_before_a_built_in_one_is_said_to_be_and_may_go() {
     let own = ACME.replace("acme", "generic");
     let imported = sandbox.run_with(&["provider", "import", "-"], &own).ok();
     assert!(imported.out.contains("before the built-in one"), "{}", imported.out);
-    sandbox.run(&["provider", "remove", "generic"]).ok();
+    let removed = sandbox.run(&["provider", "remove", "generic"]).ok().out;
+    assert!(removed.contains("the built-in one"), "{removed}");
     sandbox.token(&["a"]).ok();
     let imported = sandbox.run_with(&["provider", "import", "-"], ACME).ok();
     assert!(!imported.out.contains("built-in"), "{}", imported.out);
+}
+
+#[test]
+fn a_key_that_stands_twice_is_named_with_its_line() {
+    let twice = format!("{ACME}token_hosts = []\ntoken_hosts = []\n");
+    Sandbox::new().run_with(&["provider", "import", "-"], &twice).failed(1, &["line 3", "token_hosts"]);
 }
 
 #[test]

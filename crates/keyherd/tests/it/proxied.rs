@@ -151,7 +151,13 @@ fn a_programs_end_is_the_commands_end() {
     check(&["/etc/passwd"], 126);
     assert_eq!(run(&["echo", "--env", "x"]).out, "--env x\n");
     stage.sandbox.run(&["run", "--env", "A=nobody", "--", "true"]).failed(125, &["'nobody'", "cred list"]);
-    stage.sandbox.run(&["run", "--env", "KEYHERD_A=a", "--", "true"]).failed(2, &["keyherd's own"]);
+    stage.sandbox.run(&["run", "--env", "KEYHERD_A=a", "--", "true"]).failed(125, &["keyherd's own"]);
+    // Called wrongly: as `env` does, so that nobody takes it for the program's own end.
+    stage.sandbox.run(&["run"]).failed(125, &["CMD"]);
+    stage.sandbox.run(&["run", "--env", "bad", "--", "true"]).failed(125, &["--env"]);
+    stage.sandbox.run(&["run", "--evn", "T=P", "--", "true"]).failed(125, &["--evn"]);
+    assert_eq!(run(&["echo", "--evn", "--", "-x"]).out, "--evn -- -x\n");
+    stage.sandbox.run(&["run", "--", "--evn"]).failed(127, &["--evn"]);
     stage.sandbox.run(&["--server", "http://127.0.0.1:1", "run", "--", "true"]).failed(125, &[]);
 }
 

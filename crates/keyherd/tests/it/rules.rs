@@ -104,6 +104,9 @@ fn rules_move_as_toml(place: Place) {
     let said = agent.run_with(&["rule", "import", "-", "--replace"], text).ok().out;
     assert_eq!(said, "0 rules added, 1 there already, 1 removed\n");
     assert_eq!(agent.run(&["rule", "export"]).ok().out, format!("default = \"ask\"\n\n{text}"));
+    let text = "replace = true\n[[rules]]\nverdict = \"deny\"\nhost = \"new.example\"\n";
+    let said = agent.run_with(&["rule", "import", "-"], text).ok().out;
+    assert_eq!(said, "1 rules added, 0 there already, 1 removed\n", "the file may say it too");
     let wrong = "default = \"deny\"\n[[rules]]\nverdict = \"deny\"\nhost = \"a\"\nports = 1\n";
     agent.run_with(&["rule", "import", "-"], wrong).failed(1, &["line 5", "ports"]);
     other.run(&["audit", "verify"]).ok();

@@ -73,11 +73,17 @@ fn credentials_from_import_to_removal() {
     let shorter = agent.run(&["cooldown", "set", "a", "--for", "1m"]).ok();
     assert!(shorter.out.contains("rests longer already"), "{}", shorter.out);
     agent.run(&["cooldown", "clear", "a"]).ok();
-    assert!(agent.run(&["cooldown", "clear", "a"]).ok().out.contains("was not resting"));
+    agent.run(&["cooldown", "clear", "a"]).failed(1, &["'a'", "does not rest at all"]);
     assert!(agent.run(&["audit", "tail", "-n", "3"]).ok().out.contains("cooldown.clear"));
     assert!(agent.run(&["audit", "verify"]).ok().out.contains("each as it was written"));
     assert_eq!(agent.run(&["audit", "export"]).ok().out, sandbox.run(&["audit", "export"]).ok().out);
     assert!(agent.run(&["provider", "list"]).ok().out.contains("slack"));
+    let show = ["--json", "provider", "show", "slack"];
+    assert_eq!(agent.run(&show).ok().json(), sandbox.run(&show).ok().json());
+    let text = agent.run(&["provider", "show", "slack"]).ok().out;
+    assert!(text.contains("name = \"slack\"") && text.contains("token_url = "), "{text}");
+    sandbox.run_with(&["provider", "import", "-"], &text).ok();
+    agent.run(&["provider", "show", "nobody"]).failed(1, &["'nobody'", "provider list"]);
     agent.run(&["cred", "remove", "a"]).ok();
     agent.run(&["cred", "show", "a"]).failed(1, &["'a'", "cred list"]);
     assert_eq!(provider.reuse(), 0);
@@ -140,7 +146,7 @@ fn many_documents_of_which_one_cannot_be() {
 #[test]
 fn what_only_the_stores_machine_can_do() {
     let agent = Agent::new("https://keyherd.invalid:8484", "bearer");
-    for args in [&["serve"][..], &["key", "rotate"], &["migrate"], &["provider", "show", "google"]] {
+    for args in [&["serve"][..], &["key", "rotate"], &["migrate"], &["provider", "remove", "google"]] {
         agent.run(args).failed(2, &["--server", args[0]]);
     }
 }

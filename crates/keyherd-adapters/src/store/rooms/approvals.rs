@@ -17,7 +17,7 @@ use super::write::Write;
 use crate::store::engine::Kind;
 use crate::store::fault::Fault;
 use crate::store::sql;
-use crate::store::statement::{Row, Statement, query};
+use crate::store::statement::{Row, Sql, Statement, query};
 
 /// For how long a process's word of its waiters counts.
 const WORD_LIFE: Duration = Duration::from_secs(30);
@@ -64,13 +64,15 @@ impl ApprovalStore for SqlStore {
         self.told(self.insist(close).await)
     }
 
-    async fn note_waiters(&self, id: ApprovalId, waiters: u64, now: Timestamp) -> Result<(), StoreError> {
-        let note = query(sql::NOTE_WAITERS)
-            .bind(self.owner().as_i64())
-            .bind(i64::try_from(waiters).unwrap_or(i64::MAX))
-            .bind(now.as_millis())
-            .bind(id.as_i64());
+    async fn note_waiters(&self, id: ApprovalId, waiters: u64, at: Timestamp) -> Result<(), StoreError> {
+        let note = self.word(id, waiters, at);
         self.told(self.insist(|| self.keep_house(note.clone())).await).map(drop)
+    }
+
+    async fn uncounted(&self, id: ApprovalId) -> Result<u64, StoreError> {
+        let count = query(sql::UNCOUNTED).bind(id.as_i64());
+        let row = self.told(self.read_first(count).await)?;
+        self.told(row.as_ref().map_or(Ok(0), |row| unsigned(row, "number")))
     }
 
     async fn trim_approvals(&self, before: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
@@ -93,6 +95,7 @@ impl SqlStore {
         write.execute(insert(new)).await?;
         let due = self.clock.now().as_millis();
         write.lastly(query(sql::INSERT_NOTICES).bind(new.approval.id.as_i64()).bind(due));
+        write.lastly(self.word(new.approval.id, new.approval.waiters, self.clock.now()));
         write.commit(record).await?;
         Ok(Opened::New)
     }
@@ -136,8 +139,10 @@ impl SqlStore {
     ) -> Result<Closed, Fault> {
         let mut write = self.begin(Kind::Administrative).await?;
         let now = self.clock.now();
-        let is_closed = write.run(self.closing(id, answer, now)).await?;
-        let row = write.first(self.approval_of(id)).await?;
+        let stale = query(sql::STALE_WORDS).bind(id.as_i64()).bind(self.words_since());
+        let changes = vec![stale, self.closing(id, answer, now)];
+        let (changed, row) = write.run_then_first(changes, self.approval_of(id)).await?;
+        let is_closed = changed.last() == Some(&true);
         let found = row.as_ref().map(approval).transpose()?.map(Box::new);
         let closed = match found {
             Some(approval) if is_closed => approval,
@@ -146,7 +151,6 @@ impl SqlStore {
                 return Ok(found.map_or(Closed::NotFound, Closed::Already));
             }
         };
-        write.lastly(query(sql::WAITERS_FORGOTTEN).bind(id.as_i64()));
         write.lastly(query(sql::NOTICES_ENDED).bind(id.as_i64()).bind(now.as_millis()));
         if let Some(new) = remember {
             write.remember(new, now).await?;
@@ -172,8 +176,7 @@ impl SqlStore {
         let rules = query(sql::RULES_TRIM).bind(now.as_millis());
         let mut trimmed = self.insist(|| self.keep_house(rules.clone())).await?;
         for _ in 0..self.bounds.trim_batches_max {
-            let batch = query(sql::APPROVALS_TRIM).bind(before.as_millis()).bind(self.bounds.trim_batch);
-            let dropped = self.insist(|| self.keep_house(batch.clone())).await?;
+            let dropped = self.insist(|| self.drop_ended(before)).await?;
             trimmed += dropped;
             if dropped == 0 {
                 break;
@@ -182,6 +185,20 @@ impl SqlStore {
         let left = query(sql::NOTICES_TRIM);
         self.insist(|| self.keep_house(left.clone())).await?;
         Ok(trimmed)
+    }
+
+    /// A batch of what ended before, with what was said of it.
+    async fn drop_ended(&self, before: Timestamp) -> Result<u64, Fault> {
+        let batch = |trim: Sql| query(trim).bind(before.as_millis()).bind(self.bounds.trim_batch);
+        let mut write = self.write().await?;
+        write.execute(batch(sql::WORDS_TRIM)).await?;
+        let rows = write.execute(batch(sql::APPROVALS_TRIM.into())).await?;
+        if rows == 0 {
+            write.cancel().await?;
+        } else {
+            write.commit_silently().await?;
+        }
+        Ok(rows)
     }
 
     /// A change that nobody is told of: nothing was decided by it.
@@ -194,6 +211,14 @@ impl SqlStore {
             write.commit_silently().await?;
         }
         Ok(rows)
+    }
+
+    fn word(&self, id: ApprovalId, waiters: u64, at: Timestamp) -> Statement {
+        query(sql::NOTE_WAITERS)
+            .bind(self.owner().as_i64())
+            .bind(i64::try_from(waiters).unwrap_or(i64::MAX))
+            .bind(at.as_millis())
+            .bind(id.as_i64())
     }
 
     fn approval_of(&self, id: ApprovalId) -> Statement {

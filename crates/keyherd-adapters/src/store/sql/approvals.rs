@@ -1,5 +1,7 @@
 //! Statements on rules, remembered answers and approvals.
 
+use crate::store::statement::Sql;
+
 // --- rules ---
 
 macro_rules! rule_select {
@@ -43,7 +45,8 @@ macro_rules! live_waiters {
     };
 }
 
-/// `$1`: words on waiters since then count. An approval that has ended keeps what it had.
+/// `$1`: words on waiters since then count. Of an approval that has ended all words count that are left: those of before
+/// are dropped when it ends.
 macro_rules! approval_select {
     ($($rest:tt)+) => {
         concat!(
@@ -51,7 +54,8 @@ macro_rules! approval_select {
              a.rule, a.opened_at, a.expires_at, a.stage, a.decision, a.until, a.answered_by, a.answered_at, \
              CASE WHEN a.stage = 'open' THEN ",
             live_waiters!("a.id"),
-            " ELSE a.waiters END AS waiters FROM approvals a ",
+            " ELSE CAST(COALESCE((SELECT SUM(w.waiters) FROM approval_waiters w WHERE w.approval = a.id), a.waiters) \
+             AS BIGINT) END AS waiters FROM approvals a ",
             $($rest)+
         )
     };
@@ -88,11 +92,44 @@ pub(in crate::store) const CLOSE_APPROVAL: &str = concat!(
      AND ((expires_at > $8 AND $2 = 'answered') OR (expires_at <= $8 AND $2 = 'timed_out'))"
 );
 
-pub(in crate::store) const NOTE_WAITERS: &str = "INSERT INTO approval_waiters (approval, owner, waiters, at) \
-     SELECT a.id, $1, $2, $3 FROM approvals a WHERE a.id = $4 AND a.stage = 'open' \
-     ON CONFLICT (approval, owner) DO UPDATE SET waiters = excluded.waiters, at = excluded.at";
+/// A last word is one for ever (`Timestamp::NEVER`), and there is none before the end; any other comes before it.
+macro_rules! last_word {
+    () => {
+        "9223372036854775807"
+    };
+}
 
-pub(in crate::store) const WAITERS_FORGOTTEN: &str = "DELETE FROM approval_waiters WHERE approval = $1";
+pub(in crate::store) const NOTE_WAITERS: &str = concat!(
+    "INSERT INTO approval_waiters (approval, owner, waiters, at) \
+     SELECT a.id, $1, $2, $3 FROM approvals a WHERE a.id = $4 \
+     AND CASE WHEN $3 = ",
+    last_word!(),
+    " THEN a.stage <> 'open' ELSE a.stage = 'open' END \
+     ON CONFLICT (approval, owner) DO UPDATE SET waiters = excluded.waiters, at = excluded.at"
+);
+
+pub(in crate::store) const UNCOUNTED: &str = concat!(
+    "SELECT COUNT(*) AS number FROM approval_waiters WHERE approval = $1 AND waiters > 0 AND at <> ",
+    last_word!()
+);
+
+/// Words of before `$2`.
+pub(in crate::store) const STALE_WORDS: &str =
+    "DELETE FROM approval_waiters WHERE approval = $1 AND at <= $2";
+
+macro_rules! ended_first {
+    () => {
+        "(SELECT id FROM approvals WHERE answered_at < $1 AND answered_at <= \
+         (SELECT MAX(answered_at) FROM (SELECT answered_at FROM approvals WHERE answered_at IS NOT NULL \
+         ORDER BY answered_at LIMIT $2) AS oldest))"
+    };
+}
+
+/// The words on what [`APPROVALS_TRIM`] drops. PostgreSQL reads all words for a join, and none too many for an array.
+pub(in crate::store) const WORDS_TRIM: Sql = Sql {
+    sqlite: concat!("DELETE FROM approval_waiters WHERE approval IN ", ended_first!()),
+    postgres: concat!("DELETE FROM approval_waiters WHERE approval = ANY (ARRAY", ended_first!(), ")"),
+};
 
 /// Of the `$2` that ended first those before `$1`.
 pub(in crate::store) const APPROVALS_TRIM: &str = "DELETE FROM approvals WHERE answered_at < $1 AND answered_at <= \

@@ -27,8 +27,8 @@ pub(super) struct Row {
 
 impl Row {
     fn view(&self, now: Timestamp) -> Approval {
-        let live = self.waiters.values().filter(|(_, at)| now < *at + WORD_LIFE).map(|(count, _)| count);
-        let waiters = if self.approval.answer.is_some() { self.approval.waiters } else { live.sum() };
+        let counts = |(_, at): &&(u64, Timestamp)| !self.is_open() || now < *at + WORD_LIFE;
+        let waiters = self.waiters.values().filter(counts).map(|(count, _)| count).sum();
         Approval { waiters, ..self.approval.clone() }
     }
 
@@ -53,7 +53,7 @@ impl ApprovalStore for MemoryStore {
         record: Record,
     ) -> Result<Opened, StoreError> {
         let (now, id) = (self.shared.clock.now(), new.approval.id);
-        self.write(record, |rows| match open(rows, new, bounds, now) {
+        self.write(record, |rows| match open(rows, self.owner, new, bounds, now) {
             Opened::New => {
                 rows.notify(id, now);
                 (Opened::New, true)
@@ -103,7 +103,7 @@ impl ApprovalStore for MemoryStore {
             if !row.is_open() || is_over == answer.decision.is_some() {
                 return (Closed::Already(Box::new(row.view(now))), false);
             }
-            row.approval.waiters = row.view(now).waiters;
+            row.waiters.retain(|_, (_, at)| now < *at + WORD_LIFE);
             row.approval.answer = Some(answer);
             let closed = Closed::Done(Box::new(row.view(now)));
             if let Some(new) = remember {
@@ -114,13 +114,22 @@ impl ApprovalStore for MemoryStore {
         })
     }
 
-    async fn note_waiters(&self, id: ApprovalId, waiters: u64, now: Timestamp) -> Result<(), StoreError> {
+    async fn note_waiters(&self, id: ApprovalId, waiters: u64, at: Timestamp) -> Result<(), StoreError> {
         self.read(|_| ())?;
         let mut rows = self.shared.lock();
-        if let Some(row) = rows.approvals.iter_mut().find(|row| row.approval.id == id && row.is_open()) {
-            row.waiters.insert(self.owner, (waiters, now));
+        let counts = |row: &&mut Row| row.approval.id == id && row.is_open() != (at == Timestamp::NEVER);
+        if let Some(row) = rows.approvals.iter_mut().find(counts) {
+            row.waiters.insert(self.owner, (waiters, at));
         }
         Ok(())
+    }
+
+    async fn uncounted(&self, id: ApprovalId) -> Result<u64, StoreError> {
+        let is_awaited = |(waiters, at): &&(u64, Timestamp)| *waiters > 0 && *at != Timestamp::NEVER;
+        self.read(|rows| {
+            let row = rows.approvals.iter().find(|row| row.approval.id == id);
+            row.map_or(0, |row| row.waiters.values().filter(is_awaited).count() as u64)
+        })
     }
 
     async fn trim_approvals(&self, before: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
@@ -137,7 +146,7 @@ impl ApprovalStore for MemoryStore {
     }
 }
 
-fn open(rows: &mut Rows, new: NewApproval, bounds: OpenBounds, now: Timestamp) -> Opened {
+fn open(rows: &mut Rows, owner: OwnerId, new: NewApproval, bounds: OpenBounds, now: Timestamp) -> Opened {
     if let Some(rule) =
         new.remembered_as.and_then(|print| rows.rules.find(&print)).filter(|rule| rule.holds_at(now))
     {
@@ -156,6 +165,7 @@ fn open(rows: &mut Rows, new: NewApproval, bounds: OpenBounds, now: Timestamp) -
         return Opened::TooOften;
     }
     let NewApproval { approval, key, counted_as, .. } = new;
-    rows.approvals.push(Row { approval, key, counted_as, waiters: BTreeMap::new() });
+    let waiters = BTreeMap::from([(owner, (approval.waiters, now))]);
+    rows.approvals.push(Row { approval, key, counted_as, waiters });
     Opened::New
 }

@@ -67,7 +67,8 @@ pub enum Closed {
 /// Approvals.
 #[async_trait]
 pub trait ApprovalStore: Send + Sync + 'static {
-    /// Opens one, unless the same question is open or its answer is remembered.
+    /// Opens one, unless the same question is open or its answer is remembered. The waiters that it is opened with are
+    /// this process's first word on them.
     async fn open_approval(
         &self,
         new: NewApproval,
@@ -97,8 +98,14 @@ pub trait ApprovalStore: Send + Sync + 'static {
         record: Record,
     ) -> Result<Closed, StoreError>;
 
-    /// Says how many wait here. What a process said is forgotten when it has not said it again for a while.
-    async fn note_waiters(&self, id: ApprovalId, waiters: u64, now: Timestamp) -> Result<(), StoreError>;
+    /// Says how many wait here, at that time; [`Timestamp::NEVER`] for this process's last word: so many the answer
+    /// reached. What was said while it is open is forgotten when it was not said again for a while, and counts until
+    /// the last word where the approval ended before that. A last word counts for an approval that has ended alone, any
+    /// other one for an open one alone.
+    async fn note_waiters(&self, id: ApprovalId, waiters: u64, at: Timestamp) -> Result<(), StoreError>;
+
+    /// How many processes said that somebody waits there, and have not said their last word.
+    async fn uncounted(&self, id: ApprovalId) -> Result<u64, StoreError>;
 
     /// Drops those that ended before `before`, and remembered answers that ended. Returns how many rows.
     async fn trim_approvals(&self, before: Timestamp, now: Timestamp) -> Result<u64, StoreError>;

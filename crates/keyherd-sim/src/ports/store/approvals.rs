@@ -64,6 +64,10 @@ impl ApprovalStore for SimStore {
         self.step("note waiters", None, self.inner.note_waiters(id, waiters, now), |_| None).await
     }
 
+    async fn uncounted(&self, id: ApprovalId) -> Result<u64, StoreError> {
+        self.step("uncounted", None, self.inner.uncounted(id), |_| None).await
+    }
+
     async fn trim_approvals(&self, before: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
         self.inner.trim_approvals(before, now).await
     }

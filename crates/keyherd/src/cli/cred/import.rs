@@ -39,6 +39,9 @@ impl Import {
         let work = async |peer: &dyn Peer| {
             check(&documents, mode, peer).await.map_err(|failure| failure.within(self.place()))?;
             let mut views = Vec::with_capacity(documents.len());
+            if documents.is_empty() {
+                out.say("0 credentials imported: the array is empty")?;
+            }
             let outcome = connect(peer, documents, mode, out, &mut views).await;
             match views.pop() {
                 _ if !out.is_json() => {}

@@ -13,6 +13,8 @@ use super::list::ends;
 use crate::peer::Peer;
 
 /// Refresh its token now, although it may be valid; coalesced with others who want the same.
+///
+/// One that was refreshed a moment ago (forced_apart_seconds) is not refreshed again, and it is said so.
 #[derive(Debug, Args)]
 pub(crate) struct Refresh {
     /// The credential
@@ -28,12 +30,18 @@ impl Refresh {
         let wait = self.wait.map_or(context.settings.command.wait, Duration::from_secs);
         let (name, out) = (&self.name, context.out);
         let work = async |peer: &dyn Peer| {
+            let before = peer.show(name).await?.generation;
             let view = progress::waiting("waiting for the provider", peer.refresh(name, wait)).await?;
             if out.is_json() {
                 return out.json(&view);
             }
             let (generation, ends) = (view.generation, ends(&view, peer.now()));
-            out.line(format!("{name} is at generation {generation}; its token ends {ends}"))
+            let joined = if generation == before {
+                ": refreshed a moment ago, which is not done again at once"
+            } else {
+                ""
+            };
+            out.line(format!("{name} is at generation {generation}; its token ends {ends}{joined}"))
         };
         context.peer(work).await
     }

@@ -17,7 +17,7 @@ use super::super::peer::Context;
 use super::{Finding, Verdict};
 use crate::config::StoreSettings;
 use crate::peer::ServerPeer;
-use crate::wire::{ADMIN_TOKEN_FILE, ClockLead, Wired};
+use crate::wire::{ADMIN_TOKEN_FILE, CaState, ClockLead, Wired, ca_state};
 
 /// 2025-01-01: this program is younger than that.
 const CLOCK_MIN: Timestamp = Timestamp::from_millis(1_735_689_600_000);
@@ -60,15 +60,28 @@ pub(super) async fn of_open_store(context: &Context, wired: &Wired) -> Vec<Findi
         claims(wired).await,
         credentials(wired).await,
         profiles(context, wired),
+        ca(context, wired),
     ]);
     findings
 }
 
 fn data_folder(context: &Context) -> Finding {
     let data = &context.settings.data;
-    match context.settings.prepare_data() {
-        Ok(()) => Finding::new("data folder", Verdict::Ok, data.display()),
-        Err(error) => Finding::new("data folder", Verdict::Wrong, error),
+    const CHECK: &str = "data folder";
+    if let Err(error) = context.settings.prepare_data() {
+        return Finding::new(CHECK, Verdict::Wrong, error);
+    }
+    let (shown, mode) = (data.display(), fs::metadata(data).map(|found| found.permissions().mode() & 0o7777));
+    match mode {
+        Ok(mode) if mode & 0o077 != 0 => Finding::new(
+            CHECK,
+            Verdict::Note,
+            format!(
+                "others may look into {shown} (mode {mode:04o}): run 'chmod 700 {shown}', unless they are to read ca.pem there"
+            ),
+        ),
+        Ok(_) => Finding::new(CHECK, Verdict::Ok, shown),
+        Err(error) => Finding::new(CHECK, Verdict::Wrong, error),
     }
 }
 
@@ -299,6 +312,28 @@ async fn credentials(wired: &Wired) -> Finding {
             Finding::new(CHECK, verdict, words.join(", "))
         }
         Err(error) => Finding::new(CHECK, Verdict::Wrong, error),
+    }
+}
+
+/// What agents behind the proxy trust.
+fn ca(context: &Context, wired: &Wired) -> Finding {
+    const CHECK: &str = "CA";
+    match ca_state(&context.settings.data, &wired.broker.ports().hasher) {
+        Ok(CaState::Good(path)) => Finding::new(CHECK, Verdict::Ok, path.display()),
+        Ok(CaState::Missing(path)) => {
+            let detail =
+                format!("{} is not there yet: 'keyherd serve' makes it, or 'keyherd ca'", path.display());
+            Finding::new(CHECK, Verdict::Note, detail)
+        }
+        Ok(CaState::Foreign(path)) => {
+            let detail = format!(
+                "{} is not the certificate of this installation's authority: run 'keyherd ca', which makes it anew, and give \
+                 it to the agents again",
+                path.display()
+            );
+            Finding::new(CHECK, Verdict::Wrong, detail)
+        }
+        Err(problem) => Finding::new(CHECK, Verdict::Wrong, problem),
     }
 }
 

@@ -17,7 +17,7 @@ use super::progress;
 use crate::peer::ServerPeer;
 use crate::wire;
 
-/// Check data folder, key, store, audit log, journal, clock and profiles.
+/// Check data folder, key, store, coordinator, audit log, journal, clock, profiles and CA.
 ///
 /// Exits with 1 if something is wrong; each line says what, and the way out. With --server: whether that one can be
 /// reached, serves, and knows the bearer.

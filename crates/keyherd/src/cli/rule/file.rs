@@ -53,6 +53,7 @@ mod tests {
         let rules = parse(text, path).unwrap();
         assert_eq!((rules.default.as_deref(), rules.rules.len()), (Some("deny"), 1));
         assert_eq!(parse(&super::text(&rules).unwrap(), path).unwrap(), rules);
+        assert!(parse("replace = true\n", path).unwrap().replace, "the file may say it");
         let wrong = parse("[[rules]]\nverdict = \"ask\"\nhosts = \"a\"\n", path).unwrap_err().line().unwrap();
         assert!(wrong.contains("rules.toml, line 3") && wrong.contains("hosts"), "{wrong}");
         let unfit = parse("[[rules]]\nverdict = \"no\"\nhost = \"a\"\n", path).unwrap_err().line().unwrap();

@@ -40,14 +40,14 @@ pub(super) const OURS: Exit = Exit::Code(125);
 /// the data folder, the store's file and the master key cannot be read by the program.
 ///
 /// Ends with the program's exit code, or 128 and the number of the signal that ended it; 127 where it is not there, 126 where it
-/// cannot be run, 125 where keyherd failed.
+/// cannot be run, 125 where keyherd failed or was called wrongly.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// A variable and the credential or pool whose phantom it gets; may be given many times
     #[arg(long, value_name = "VAR=NAME", value_parser = Given::parse)]
     env: Vec<Given>,
-    /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    /// The program and its arguments; a program whose name begins with '-' comes after '--'
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 

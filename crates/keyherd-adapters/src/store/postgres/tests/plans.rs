@@ -67,7 +67,7 @@ fn literal(kind: &str) -> &'static str {
     }
 }
 
-const HOT: [Sql; 62] = [
+const HOT: [Sql; 64] = [
     same(sql::NOTICES_DUE),
     same(sql::HAS_NOTICE),
     same(sql::TAKE_NOTICE),
@@ -83,7 +83,9 @@ const HOT: [Sql; 62] = [
     same(sql::COUNT_PROMPTS),
     same(sql::CLOSE_APPROVAL),
     same(sql::NOTE_WAITERS),
-    same(sql::WAITERS_FORGOTTEN),
+    same(sql::UNCOUNTED),
+    same(sql::STALE_WORDS),
+    sql::WORDS_TRIM,
     same(sql::APPROVALS_TRIM),
     sql::CHAIN,
     sql::CHAIN_LOCKED,

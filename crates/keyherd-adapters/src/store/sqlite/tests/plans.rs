@@ -20,7 +20,7 @@ async fn nothing_hot_scans_a_table() {
     let store = bed.store().await;
     let many: Vec<_> = (0..50).map(|n| new(&store, &format!("acme-{n}"), &format!("t{n}"))).collect();
     assert_eq!(store.import_many(&many, record("import")).await, Ok(50));
-    let hot: [Sql; 78] = [
+    let hot: [Sql; 80] = [
         sql::RULE_BY_PRINT.into(),
         sql::REMOVE_RULE.into(),
         sql::RULES_TRIM.into(),
@@ -30,7 +30,9 @@ async fn nothing_hot_scans_a_table() {
         sql::COUNT_PROMPTS.into(),
         sql::CLOSE_APPROVAL.into(),
         sql::NOTE_WAITERS.into(),
-        sql::WAITERS_FORGOTTEN.into(),
+        sql::UNCOUNTED.into(),
+        sql::STALE_WORDS.into(),
+        sql::WORDS_TRIM,
         sql::APPROVALS_TRIM.into(),
         sql::NOTICES_DUE.into(),
         sql::HAS_NOTICE.into(),

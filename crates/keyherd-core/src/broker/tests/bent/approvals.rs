@@ -62,6 +62,10 @@ impl ApprovalStore for BentStore {
         self.inner.note_waiters(id, waiters, now).await
     }
 
+    async fn uncounted(&self, id: ApprovalId) -> Result<u64, StoreError> {
+        self.inner.uncounted(id).await
+    }
+
     async fn trim_approvals(&self, before: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
         self.inner.trim_approvals(before, now).await
     }
