@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use keyherd_core::provider::{BodyFormat, ClientAuth, Method, Profile, Rotates, TokenPlace};
 use serde::{Deserialize, Serialize};
+use url::Url;
 use utoipa::ToSchema;
 
 /// How one provider behaves. Absent fields have no value.
@@ -62,7 +64,7 @@ pub struct ProviderView {
 impl From<&Profile> for ProviderView {
     fn from(profile: &Profile) -> Self {
         let url = |url: &Option<_>| url.as_ref().map(ToString::to_string);
-        let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs());
+        let seconds = |time: Option<Duration>| time.map(|time| time.as_secs());
         Self {
             name: profile.name.clone(),
             token_url: url(&profile.token_url),
@@ -101,6 +103,65 @@ impl From<&Profile> for ProviderView {
     }
 }
 
+impl ProviderView {
+    /// The profile that it shows. `None`: a word in it is of another version.
+    pub fn profile(&self) -> Option<Profile> {
+        let url = |text: &Option<String>| text.as_deref().map(Url::parse).transpose().ok();
+        Some(Profile {
+            name: self.name.clone(),
+            token_url: url(&self.token_url)?,
+            token_hosts: self.token_hosts.clone(),
+            authorize_url: url(&self.authorize_url)?,
+            device_url: url(&self.device_url)?,
+            refreshable: self.refreshable,
+            grant: self.grant.clone(),
+            method: worded(&self.method, [Method::Post, Method::Get], method)?,
+            client_auth: worded(
+                &self.client_auth,
+                [ClientAuth::Basic, ClientAuth::Post, ClientAuth::None],
+                client_auth,
+            )?,
+            body: worded(&self.body, [BodyFormat::Form, BodyFormat::Json], body)?,
+            refresh_token_in: worded(
+                &self.refresh_token_in,
+                [TokenPlace::Params, TokenPlace::Bearer],
+                token_place,
+            )?,
+            access_token_refreshes: self.access_token_refreshes,
+            send_scope: self.send_scope,
+            params: self.params.clone(),
+            headers: self.headers.clone(),
+            rotates: worded(&self.rotates, [Rotates::Always, Rotates::Sometimes, Rotates::Never], rotates)?,
+            reuse_grace: Duration::from_secs(self.reuse_grace_seconds),
+            refresh_lifetime: self.refresh_lifetime_seconds.map(Duration::from_secs),
+            min_age: Duration::from_secs(self.min_age_seconds),
+            default_expires_in: Duration::from_secs(self.default_expires_in),
+            refresh_expires_pointer: self.refresh_expires_pointer.clone(),
+            ok_pointer: self.ok_pointer.clone(),
+            error_pointers: self.error_pointer.clone(),
+            terminal_codes: self.terminal_codes.clone(),
+            client_codes: self.client_codes.clone(),
+            unknown_codes: self.unknown_codes.clone(),
+            quota_pointers: self.quota_pointers.clone(),
+            quota_codes: self.quota_codes.clone(),
+            phantom_prefix: self.phantom_prefix.clone(),
+            refresh_ahead: self.refresh_ahead_seconds.map(Duration::from_secs),
+            min_valid: self.min_valid_seconds.map(Duration::from_secs),
+            concurrency: self.concurrency,
+            rate_per_second: self.rate_per_second,
+        })
+    }
+}
+
+/// The one of these that has that word.
+fn worded<T: Copy, const COUNT: usize>(
+    word: &str,
+    all: [T; COUNT],
+    of: impl Fn(T) -> &'static str,
+) -> Option<T> {
+    all.into_iter().find(|one| of(*one) == word)
+}
+
 fn method(method: Method) -> &'static str {
     match method {
         Method::Post => "POST",
@@ -135,5 +196,39 @@ fn rotates(rotates: Rotates) -> &'static str {
         Rotates::Always => "always",
         Rotates::Sometimes => "sometimes",
         Rotates::Never => "never",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_says_all() {
+        let url = |text: &str| Url::parse(text).ok();
+        let peculiar = Profile {
+            name: "peculiar".into(),
+            token_url: url("https://id.example/token"),
+            token_hosts: vec!["*.example".into()],
+            authorize_url: url("https://id.example/authorize"),
+            device_url: url("https://id.example/device"),
+            refreshable: false,
+            method: Method::Get,
+            client_auth: ClientAuth::Post,
+            body: BodyFormat::Json,
+            refresh_token_in: TokenPlace::Bearer,
+            params: [("client_id".to_owned(), "client_key".to_owned())].into(),
+            headers: [("accept".to_owned(), "application/json".to_owned())].into(),
+            rotates: Rotates::Never,
+            refresh_lifetime: Some(Duration::from_secs(7)),
+            ok_pointer: "/ok".into(),
+            concurrency: Some(3),
+            ..Profile::default()
+        };
+        for profile in [peculiar, Profile::default()] {
+            assert_eq!(ProviderView::from(&profile).profile(), Some(profile));
+        }
+        let strange = ProviderView { rotates: "at_times".into(), ..ProviderView::from(&Profile::default()) };
+        assert_eq!(strange.profile(), None);
     }
 }

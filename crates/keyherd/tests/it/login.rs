@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::running::{Running, until_some};
 use crate::sandbox::{MARKER, Sandbox};
+use crate::server::Server;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -208,4 +209,33 @@ fn git_gets_a_token_for_a_host_that_a_binding_names() {
         assert_eq!(ask("get", other), "", "{other}");
     }
     assert_eq!(ask("store", "protocol=https\nhost=git.example\npassword=x\n\n"), "");
+}
+
+#[test]
+fn through_a_server_nothing_stays_here() {
+    let home = Sandbox::new();
+    let server = Server::start(&home);
+    let provider = Endpoints::new(|_, _| granted());
+    let (token, authorize) = (provider.url("/token"), provider.url("/authorize"));
+    let away = Sandbox::new();
+    away.set("KEYHERD_SERVER", &server.url());
+    away.set("KEYHERD_TOKEN", server.bearer());
+    let (child, line) = begin(&away, &["--token-url", &token, "--authorize-url", &authorize], "/authorize?");
+    let url = Url::parse(line.trim()).unwrap();
+    let field = |name: &str| url.query_pairs().find(|(key, _)| key == name).unwrap().1.into_owned();
+    visit(&format!("{}?code=c0de&state={}", field("redirect_uri"), field("state")));
+    let ran = child.end();
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.starts_with("a: created (generic, active"), "{}", ran.out);
+    assert_eq!(home.token(&["a"]).ok().out.trim(), format!("{MARKER}-at"), "the server has it");
+    assert!(!away.data().exists(), "a machine without a store was given a data folder");
+    let again = ["cred", "login", "a", "--provider", "generic", "--client-id", "app", "--token-url", &token];
+    away.run(&again).failed(1, &["'a'", "--replace"]);
+    let unknown = ["cred", "login", "b", "--provider", "nowhere", "--client-id", "app"];
+    away.run(&unknown).failed(1, &["'nowhere'", "provider list"]);
+    let set = ["client", "set", "secretive", "--provider", "generic", "--client-id", "one"];
+    home.run_with(&set, MARKER).ok();
+    let shared =
+        ["cred", "login", "b", "--provider", "generic", "--client", "secretive", "--token-url", &token];
+    away.run(&shared).failed(1, &["'secretive'", "server's machine"]);
 }

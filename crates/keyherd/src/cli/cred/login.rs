@@ -2,6 +2,7 @@
 
 mod device;
 mod loopback;
+mod means;
 
 use std::sync::Arc;
 
@@ -18,11 +19,12 @@ use keyherd_core::secret::Secret;
 use url::Url;
 
 use self::loopback::Loopback;
+use self::means::Means;
 use super::super::failure::Failure;
 use super::super::input::Secrets;
 use super::super::peer::Context;
 use super::connect::{Mode, check, line};
-use crate::peer::Peer;
+use crate::peer::ServerPeer;
 use crate::wire::Wired;
 
 /// Log in at a provider: authorization code with PKCE on a loopback redirect, or the device flow.
@@ -30,6 +32,8 @@ use crate::wire::Wired;
 /// Prints where to log in, waits, and keeps what the provider grants. The client app is one of the provider's: register
 /// http://127.0.0.1/callback as its redirect (or with --port, http://127.0.0.1:PORT/callback). Its secret, if it has one, comes from a
 /// prompt or from standard input. With --replace an existing credential is reconnected.
+///
+/// With --server the login is made on this machine, and what it is granted goes to the server: nothing of it stays here.
 #[derive(Debug, Args)]
 pub(crate) struct Login {
     /// What callers will ask for
@@ -76,7 +80,7 @@ pub(crate) struct Login {
 struct Stage<'a> {
     login: &'a Login,
     context: &'a Context,
-    wired: &'a Wired,
+    means: &'a Means<'a>,
     profile: Arc<Profile>,
     token_url: Url,
     client_id: String,
@@ -85,14 +89,23 @@ struct Stage<'a> {
 
 impl Login {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
-        context.store("cred login", async |wired: &Wired| self.on(&context, wired).await).await
+        match &context.settings.server {
+            Some(server) => {
+                let peer = ServerPeer::new(server)?;
+                self.by(&context, &Means::of_server(&context.settings, &peer)?).await
+            }
+            None => {
+                let work = async |wired: &Wired| self.by(&context, &Means::of_store(wired)).await;
+                context.store("cred login", work).await
+            }
+        }
     }
 
-    async fn on(&self, context: &Context, wired: &Wired) -> Result<(), Failure> {
-        let stage = self.stage(context, wired).await?;
+    async fn by(&self, context: &Context, means: &Means<'_>) -> Result<(), Failure> {
+        let stage = self.stage(context, means).await?;
         // What cannot be kept is found before a person is asked.
         let mode = self.mode.connect_mode();
-        let found = wired.find(&self.name).await?;
+        let found = means.peer.find(&self.name).await?;
         if found.is_some() && mode == keyherd_core::broker::ConnectMode::Create {
             let line = format!("credential '{}' exists already: log in anew with --replace", self.name);
             return Err(Failure::failed(line));
@@ -102,32 +115,16 @@ impl Login {
             false => stage.by_code().await?,
         };
         let document = stage.document(*grant);
-        let peer: &dyn Peer = wired;
-        check(std::slice::from_ref(&document), mode, peer).await?;
-        let view = peer.connect(document, mode).await?;
+        check(std::slice::from_ref(&document), mode, means.peer).await?;
+        let view = means.peer.connect(document, mode).await?;
         if context.out.is_json() { context.out.json(&view) } else { context.out.line(line(&view)) }
     }
 
-    async fn stage<'a>(&'a self, context: &'a Context, wired: &'a Wired) -> Result<Stage<'a>, Failure> {
-        let ports = wired.broker.ports();
-        let unknown = || {
-            let provider: String = self.provider.chars().filter(|c| !c.is_control()).take(64).collect();
-            Failure::failed(format!("no provider is named '{provider}': see 'keyherd provider list'"))
-        };
-        let profile = ports.profiles.find(&self.provider)?.ok_or_else(unknown)?;
+    async fn stage<'a>(&'a self, context: &'a Context, means: &'a Means<'_>) -> Result<Stage<'a>, Failure> {
+        let profile = means.profile(&self.provider).await?;
         let token_url = profile.resolve_token_url(self.token_url.as_deref()).map_err(Failure::failed)?;
         let (client_id, client_secret) = match (&self.client, &self.client_id) {
-            (Some(name), _) => {
-                let known = ports.store.client(&self.provider, name).await?;
-                let unknown = || {
-                    Failure::failed(format!(
-                        "no client app of '{}' is named '{name}': see 'keyherd client set'",
-                        self.provider
-                    ))
-                };
-                let known = known.ok_or_else(unknown)?;
-                (known.id.unwrap_or_default(), known.secret)
-            }
+            (Some(name), _) => means.client(&self.provider, name).await?,
             (None, Some(id)) => {
                 let mut secrets = Secrets::default();
                 let secret = secrets.ask("client_secret", "Client secret (empty: public client)")?;
@@ -136,7 +133,7 @@ impl Login {
             }
             (None, None) => return Err(Failure::usage("give the client app: --client-id or --client")),
         };
-        Ok(Stage { login: self, context, wired, profile, token_url, client_id, client_secret })
+        Ok(Stage { login: self, context, means, profile, token_url, client_id, client_secret })
     }
 }
 
@@ -147,7 +144,7 @@ impl Stage<'_> {
             self.login.authorize_url.as_deref(),
             self.profile.authorize_url.as_ref(),
         )?;
-        let proof = Proof::new(&*self.wired.broker.ports().entropy);
+        let proof = Proof::new(&*self.means.entropy);
         let loopback = Loopback::open(self.login.port).await?;
         let redirect = loopback.redirect();
         let url = authorize_url(&endpoint, &self.client_id, &redirect, &self.wanted(), &proof);
@@ -206,11 +203,11 @@ impl Stage<'_> {
             answer_timeout: bounds.provider_timeout,
             body_len_max: bounds.answer_len_max,
         };
-        self.wired.broker.ports().provider.call(request, &limits, &|| true).await
+        self.means.provider.call(request, &limits, &|| true).await
     }
 
     fn grant(&self, reply: &Reply) -> Result<Box<Grant>, Failure> {
-        match classify(&self.profile, reply, self.wired.broker.now()) {
+        match classify(&self.profile, reply, self.means.peer.now()) {
             Meaning::Granted(grant) => Ok(grant),
             Meaning::Terminal { code, .. }
             | Meaning::ClientApp { code }
@@ -223,7 +220,7 @@ impl Stage<'_> {
 
     fn document(&self, grant: Grant) -> CredentialDocument {
         let Login { name, provider, client, client_id, token_url, scopes, resource, .. } = self.login;
-        let expires_at = self.wired.broker.now() + grant.expires_in;
+        let expires_at = self.means.peer.now() + grant.expires_in;
         CredentialDocument {
             name: name.to_string(),
             provider: provider.clone(),
