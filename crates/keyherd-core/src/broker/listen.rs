@@ -120,7 +120,7 @@ impl Broker {
             Err(AnswerError::Already(_)) => Ok("Too late: its time is over.".into()),
             Err(AnswerError::NotFound(_)) => Ok(NOT_THIS.into()),
             Err(AnswerError::Store(error)) => Err(error),
-            Err(refused @ AnswerError::Unfit(_)) => Ok(refused.to_string()),
+            Err(refused @ (AnswerError::Unfit(_) | AnswerError::Time { .. })) => Ok(refused.to_string()),
         }
     }
 }

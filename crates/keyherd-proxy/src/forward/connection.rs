@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use tokio::net::TcpStream;
 
+use super::arrived::Arrived;
 use super::door::{Forward, Place};
 use super::parts::Way;
 use super::prefixed::Prefixed;
@@ -14,6 +15,13 @@ use crate::meters::Outcome;
 /// Serves it to its end.
 pub(super) async fn connection(door: &Forward, stream: TcpStream, place: &Place) {
     let _ = stream.set_nodelay(true);
+    let stream = match door.in_time(Arrived::accept(stream, door.0.tls.as_ref())).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::debug!(%error, "an agent's TLS handshake with the proxy itself failed");
+            return;
+        }
+    };
     let mut stream = Prefixed::new(Bytes::new(), stream);
     match door.in_time(stream.first()).await {
         Ok(Some(socks5::VERSION)) => {
@@ -28,7 +36,7 @@ pub(super) async fn connection(door: &Forward, stream: TcpStream, place: &Place)
     }
 }
 
-async fn socks(door: &Forward, mut stream: Prefixed<TcpStream>) -> Result<(), SocksError> {
+async fn socks(door: &Forward, mut stream: Prefixed<Arrived>) -> Result<(), SocksError> {
     let shown = door.in_time(socks5::greet(&mut stream)).await?;
     let agent = door.0.parts.ways.caller(&shown.name, &shown.key).await;
     socks5::tell_caller(&mut stream, agent.is_some()).await?;

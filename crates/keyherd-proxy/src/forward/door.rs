@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Response;
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -34,6 +36,8 @@ pub(super) struct Inner {
     pub(super) parts: ForwardParts,
     /// Of connections, and of requests that go nowhere: what is read is counted by who answers it.
     meters: Meters,
+    /// The listener's own certificate, where it has one.
+    pub(super) tls: Option<TlsAcceptor>,
     /// One is always taken: the next connection's.
     pub(super) places: Arc<Semaphore>,
     /// Connections, and what outlives the request that began it: tunnels.
@@ -47,10 +51,20 @@ pub(super) struct Inner {
 impl Forward {
     /// A door that is not open yet.
     pub fn new(parts: ForwardParts) -> Self {
+        Self::made(parts, None)
+    }
+
+    /// The same within TLS: an HTTPS proxy, and SOCKS5 alike. Over it HTTP/1.1 is spoken, as without it.
+    pub fn encrypted(parts: ForwardParts, mut config: ServerConfig) -> Self {
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self::made(parts, Some(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    fn made(parts: ForwardParts, tls: Option<TlsAcceptor>) -> Self {
         let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
         let places = Arc::new(Semaphore::new(parts.limits.connections_max));
         let (meters, tasks) = (Meters::new(MODE), TaskTracker::new());
-        Self(Arc::new(Inner { parts, meters, places, tasks, closing, cut }))
+        Self(Arc::new(Inner { parts, meters, tls, places, tasks, closing, cut }))
     }
 
     /// Accepts until [`Forward::shutdown`] is called.

@@ -15,9 +15,9 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use keyherd_core::agent::Agent;
 use keyherd_core::secret::Secret;
-use tokio::net::TcpStream;
 use zeroize::Zeroizing;
 
+use super::arrived::Arrived;
 use super::body::{ForwardBody, empty};
 use super::dialled::{BadDialled, Dialled};
 use super::door::{Forward, Place};
@@ -30,7 +30,7 @@ use crate::meters::Outcome;
 type Answer = Response<ForwardBody>;
 
 /// Serves a connection's requests.
-pub(super) async fn serve(door: &Forward, stream: Prefixed<TcpStream>, place: &Place) {
+pub(super) async fn serve(door: &Forward, stream: Prefixed<Arrived>, place: &Place) {
     let service = service_fn(|request| async { Ok::<_, Infallible>(answer(door, place, request).await) });
     let serving = builder(door).serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut serving = pin!(serving);
@@ -150,7 +150,7 @@ fn upgraded<F>(
     door: &Forward,
     place: &Place,
     request: Request<Incoming>,
-    then: impl FnOnce(Prefixed<TcpStream>) -> F + Send + 'static,
+    then: impl FnOnce(Prefixed<Arrived>) -> F + Send + 'static,
 ) where
     F: Future<Output = ()> + Send,
 {
@@ -165,7 +165,7 @@ fn upgraded<F>(
     });
 }
 
-fn bare(upgraded: Upgraded) -> Option<Prefixed<TcpStream>> {
-    let parts = upgraded.downcast::<TokioIo<Prefixed<TcpStream>>>().ok()?;
+fn bare(upgraded: Upgraded) -> Option<Prefixed<Arrived>> {
+    let parts = upgraded.downcast::<TokioIo<Prefixed<Arrived>>>().ok()?;
     Some(parts.io.into_inner().behind(parts.read_buf))
 }

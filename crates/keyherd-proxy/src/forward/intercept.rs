@@ -15,9 +15,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use keyherd_core::agent::Agent;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::arrived::Arrived;
 use super::body::ForwardBody;
 use super::dialled::Dialled;
 use super::door::Forward;
@@ -39,12 +39,7 @@ struct Line {
 }
 
 /// Reads a connection to its end.
-pub(super) async fn read(
-    door: &Forward,
-    mut stream: Prefixed<TcpStream>,
-    agent: Arc<Agent>,
-    dialled: Dialled,
-) {
+pub(super) async fn read(door: &Forward, mut stream: Prefixed<Arrived>, agent: Arc<Agent>, dialled: Dialled) {
     let asked = |scheme| Asked { agent, dialled, scheme };
     match door.in_time(stream.first()).await {
         Ok(Some(HANDSHAKE)) => encrypted(door, stream, asked(Scheme::Https)).await,
@@ -55,7 +50,7 @@ pub(super) async fn read(
 }
 
 /// HTTP/1.1, or HTTP/2 with prior knowledge. What is neither ends here at once: nobody could judge it.
-async fn in_clear(door: &Forward, mut stream: Prefixed<TcpStream>, asked: Asked) {
+async fn in_clear(door: &Forward, mut stream: Prefixed<Arrived>, asked: Asked) {
     let begins = door.in_time(stream.begins()).await;
     let line = Line { asked, misdirected: None };
     match begins {
@@ -69,7 +64,7 @@ async fn in_clear(door: &Forward, mut stream: Prefixed<TcpStream>, asked: Asked)
     }
 }
 
-async fn encrypted(door: &Forward, stream: Prefixed<TcpStream>, asked: Asked) {
+async fn encrypted(door: &Forward, stream: Prefixed<Arrived>, asked: Asked) {
     match door.in_time(handshake(door, stream, asked)).await {
         Ok((stream, line)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
             over_http2(door, stream, &line).await;
@@ -82,9 +77,9 @@ async fn encrypted(door: &Forward, stream: Prefixed<TcpStream>, asked: Asked) {
 /// A name in TLS that is not the dialled one gets its connection, so that it can be told.
 async fn handshake(
     door: &Forward,
-    stream: Prefixed<TcpStream>,
+    stream: Prefixed<Arrived>,
     asked: Asked,
-) -> Result<(TlsStream<Prefixed<TcpStream>>, Line), HelloError> {
+) -> Result<(TlsStream<Prefixed<Arrived>>, Line), HelloError> {
     let hello = Hello::read(stream).await?;
     let (host, misdirected) = match hello.check(asked.dialled.host.as_str()) {
         Err(HelloError::Mismatch { named, dialled }) => {

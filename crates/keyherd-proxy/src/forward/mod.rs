@@ -5,6 +5,7 @@
 //! address that the judgement over it did not let through, and reads nothing of what it tunnels.
 
 mod address;
+mod arrived;
 mod body;
 mod connection;
 mod dial;

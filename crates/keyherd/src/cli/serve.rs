@@ -49,7 +49,7 @@ impl Serve {
         let door = Door::open(&api, &wired, metrics, &token, gateway.clone()).await?;
         drop(token);
         let forward = match &api.proxy {
-            Some(place) => ForwardDoor::open(settings, place, &wired, door.address()).await?,
+            Some(place) => ForwardDoor::open(settings, place, &wired, &door).await?,
             None => None,
         };
         let mut signals = Signals::listen()?;

@@ -47,7 +47,7 @@ pub(crate) struct ListenFlags {
     /// The certificate's private key in PEM [env: KEYHERD_TLS_KEY]
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
-    /// Where the forward proxy listens, on this machine; off: nowhere; default: 127.0.0.1:8485 [env: KEYHERD_PROXY]
+    /// Where the forward proxy listens; off: nowhere; default: 127.0.0.1:8485 [env: KEYHERD_PROXY]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) proxy: Option<String>,
 }

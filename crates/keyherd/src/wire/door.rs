@@ -120,6 +120,11 @@ impl Door {
         self.address
     }
 
+    /// Its certificate, where it has one: the proxy's too.
+    pub(crate) fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.tls.clone()
+    }
+
     /// Where it is.
     pub(crate) fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };

@@ -1,6 +1,6 @@
 //! The forward proxy: its door over this process's broker, the installation's authority, and faults as problems.
 //!
-//! Opened where somebody says where it listens. On this machine only: agents' keys cross it in the clear.
+//! Opened where somebody says where it listens. Off this machine only within TLS: agents' keys cross it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -23,12 +23,13 @@ use keyherd_proxy::forward::{
 };
 use keyherd_proxy::tls::{Authority, Leaves, Life};
 use keyherd_proxy::{Exchange, ExchangeParts, Fault, Gate, GateParts, Guarded, Swapper, Trail};
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::gateway::problem_of;
-use super::{DoorError, Wired, ca};
+use super::{Door, DoorError, Wired, ca};
 use crate::config::{ProxyPlace, Settings};
 
 /// The authority's certificate in the data folder: for agents to trust.
@@ -48,6 +49,7 @@ pub(crate) struct ForwardDoor {
     swapper: Swapper,
     listener: TcpListener,
     address: SocketAddr,
+    is_encrypted: bool,
 }
 
 impl ForwardDoor {
@@ -56,15 +58,17 @@ impl ForwardDoor {
         settings: &Settings,
         place: &ProxyPlace,
         wired: &Wired,
-        api: SocketAddr,
+        api: &Door,
     ) -> Result<Option<Self>, DoorError> {
         let listen = &place.listen;
         let failed = |problem: String| DoorError::Proxy { listen: listen.clone(), problem };
         let addresses: Vec<_> =
             tokio::net::lookup_host(listen).await.map_err(|error| failed(error.to_string()))?.collect();
-        if let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback()) {
+        let tls = api.tls();
+        if let Some(open) = addresses.iter().find(|address| tls.is_none() && !address.ip().is_loopback()) {
             return Err(failed(format!(
-                "{open} is not on this machine, and agents' keys would cross a network in the clear"
+                "{open} is not on this machine, and agents' keys would cross a network in the clear: give --tls-cert and \
+                 --tls-key"
             )));
         }
         let listener = match TcpListener::bind(addresses.as_slice()).await {
@@ -77,7 +81,12 @@ impl ForwardDoor {
         let hasher = &wired.broker.ports().hasher;
         ca_file(&settings.data, hasher).map_err(failed)?;
         let authority = authority(hasher).map_err(failed)?;
-        let made = Self::made(settings, wired, listener, Made { authority, lodger: None, others: vec![api] });
+        let made = Self::made(
+            settings,
+            wired,
+            listener,
+            Made { authority, lodger: None, others: vec![api.address()], tls },
+        );
         made.await.map(Some).map_err(failed)
     }
 
@@ -94,8 +103,13 @@ impl ForwardDoor {
         let mut settings = settings.clone();
         // Who it is for has ended then: nobody else is waited for.
         settings.proxy.limits.drain_timeout = Duration::ZERO;
-        Self::made(&settings, wired, listener, Made { authority, lodger: Some(agent), others: Vec::new() })
-            .await
+        Self::made(
+            &settings,
+            wired,
+            listener,
+            Made { authority, lodger: Some(agent), others: Vec::new(), tls: None },
+        )
+        .await
     }
 
     async fn made(
@@ -104,7 +118,8 @@ impl ForwardDoor {
         listener: TcpListener,
         made: Made,
     ) -> Result<Self, String> {
-        let Made { authority, lodger, others } = made;
+        let Made { authority, lodger, others, tls } = made;
+        let is_encrypted = tls.is_some();
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let mut listeners = others;
         listeners.push(address);
@@ -114,13 +129,17 @@ impl ForwardDoor {
         let exchange = exchange(settings, &broker, dialler).await?;
         let swap = settings.proxy.swap.clone();
         let swapper = Swapper::new(exchange, broker.clone(), gate.clone(), swap);
-        let door = Forward::new(ForwardParts {
+        let parts = ForwardParts {
             ways: Arc::new(gate),
             answers: Arc::new(Answering { swapper: swapper.clone(), broker: broker.clone() }),
             leaves: Arc::new(leaves(settings, &broker, authority)?),
             limits,
-        });
-        Ok(Self { door, swapper, listener, address })
+        };
+        let door = match tls {
+            None => Forward::new(parts),
+            Some(tls) => Forward::encrypted(parts, ServerConfig::clone(&tls)),
+        };
+        Ok(Self { door, swapper, listener, address, is_encrypted })
     }
 
     /// Its address.
@@ -130,7 +149,8 @@ impl ForwardDoor {
 
     /// Where it is.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.is_encrypted { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Serves until `stop`; then finishes what is in flight.
@@ -147,6 +167,8 @@ struct Made {
     lodger: Option<Arc<Agent>>,
     /// keyherd's other listeners.
     others: Vec<SocketAddr>,
+    /// The listener's own certificate, where it has one.
+    tls: Option<Arc<ServerConfig>>,
 }
 
 /// The file of the authority's certificate; made where it is missing, or of another installation.

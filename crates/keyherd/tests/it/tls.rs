@@ -12,8 +12,10 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
 
+use crate::provider::Provider;
 use crate::running::Running;
-use crate::sandbox::{PATIENCE, Sandbox};
+use crate::sandbox::{PATIENCE, Sandbox, in_seconds};
+use crate::upstream::Upstream;
 
 const CERTIFICATE: &str = include_str!("certificate/localhost.pem");
 const KEY: &str = include_str!("certificate/localhost.key");
@@ -85,4 +87,69 @@ fn what_is_no_certificate_or_no_key_is_named() {
     sandbox.run(&flags(&key, &key)).failed(1, &["k.pem", "no certificate"]);
     fs::write(&key, CERTIFICATE).unwrap();
     sandbox.run(&flags(&certificate, &key)).failed(1, &["k.pem", "no private key"]);
+}
+
+/// Says it through a TLS connection of its own, and gives back all that is said to it.
+fn through(port: &str, said: &[u8]) -> Vec<u8> {
+    let connection = ClientConnection::new(Arc::new(client()), "localhost".try_into().unwrap()).unwrap();
+    let stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = StreamOwned::new(connection, stream);
+    stream.write_all(said).unwrap();
+    let mut told = Vec::new();
+    // How the connection is closed is not what is tested.
+    let _ = stream.read_to_end(&mut told);
+    told
+}
+
+#[test]
+fn the_proxy_has_the_same_certificate() {
+    let (sandbox, provider, upstream) = (Sandbox::new(), Provider::new(), Upstream::new());
+    let (certificate, key) = files(&sandbox, 0o600);
+    sandbox.import("a", &provider, &in_seconds(3_600));
+    let authority = upstream.authority();
+    let (host, port) = authority.split_once(':').unwrap();
+    sandbox.run(&["binding", "add", "a", "--host", host, "--port", port]).ok();
+    let made = sandbox.run(&["--json", "agent", "create", "robot", "--allow", "a"]).ok().json();
+    let agents_key = made["key"].as_str().unwrap().to_owned();
+    let mut args = flags(&certificate, &key);
+    let off = args.iter().position(|arg| *arg == "off").unwrap();
+    args[off] = "0.0.0.0:0";
+    let mut server = Running::start(&sandbox, &args, "", None);
+    let places: Value = serde_json::from_str(&server.first_line()).unwrap();
+    let proxy = places["proxy"].as_str().unwrap().strip_prefix("https://0.0.0.0:").unwrap().to_owned();
+    let env = sandbox.run(&["agent", "env", "robot"]).ok().out;
+    let phantom = env.trim().strip_prefix("A=").unwrap();
+    let caller = crate::proxied::base64(format!("robot:{agents_key}").as_bytes());
+    let request = format!(
+        "GET http://{authority}/v1/things HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\
+         Proxy-Authorization: Basic {caller}\r\nAuthorization: Bearer {phantom}\r\n\r\n"
+    );
+    let told = String::from_utf8(through(&proxy, request.as_bytes())).unwrap();
+    let mut socks = vec![5, 1, 2, 1, 5];
+    socks.extend(b"robot");
+    socks.push(u8::try_from(agents_key.len()).unwrap());
+    socks.extend(agents_key.as_bytes());
+    socks.extend([5, 1, 0, 3, 9]);
+    socks.extend(b"localhost");
+    // keyherd's own listener: nobody is led there, and the answer ends the connection.
+    socks.extend(proxy.parse::<u16>().unwrap().to_be_bytes());
+    let socks = through(&proxy, &socks);
+    let mut plain = TcpStream::connect(format!("127.0.0.1:{proxy}")).unwrap();
+    plain.set_read_timeout(Some(PATIENCE)).unwrap();
+    plain.write_all(request.as_bytes()).unwrap();
+    let mut nothing = String::new();
+    let _ = plain.read_to_string(&mut nothing);
+    server.kill();
+    assert!(told.starts_with("HTTP/1.1 200") && told.contains(r#"{"ok":true}"#), "{told}");
+    assert_eq!(socks.get(..4), Some(&[5, 2, 1, 0][..]), "known, in SOCKS5 as well");
+    assert_ne!(socks.get(4..6), Some(&[5, 0][..]), "and not led to ourselves");
+    assert!(!nothing.starts_with("HTTP/1.1 200"), "{nothing}");
+}
+
+#[test]
+fn without_one_the_proxy_stays_on_this_machine() {
+    let sandbox = Sandbox::new();
+    let args = ["serve", "--api", "127.0.0.1:0", "--proxy", "0.0.0.0:0"];
+    sandbox.run(&args).failed(1, &["0.0.0.0", "--tls-cert"]);
 }
