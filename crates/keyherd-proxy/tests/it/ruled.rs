@@ -72,7 +72,7 @@ async fn a_rule_about_a_method_and_a_path() {
     let table = [
         ("GET /", "200"),
         ("POST /", "403"),
-        ("post /", "403"),
+        ("Post /", "403"),
         ("GET /admin/users", "403"),
         ("GET /x/../admin/users", "403"),
         ("GET /%61dmin/users", "403"),

@@ -63,6 +63,7 @@ impl Answers for Answering {
     fn problem(&self, fault: Fault) -> Response<ForwardBody> {
         let status = match fault {
             Fault::Unrecognised => 407,
+            Fault::Misdirected(_) => 421,
             Fault::Denied(_) | Fault::Undialled(_) => 403,
             _ => 502,
         };

@@ -108,7 +108,7 @@ impl Ways for Fixed {
     }
 
     async fn gone(&self, _agent: &Agent) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn way(&self, _agent: &Agent, dialled: &Dialled) -> Way {
