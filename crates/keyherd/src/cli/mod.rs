@@ -156,7 +156,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
 async fn dispatch(command: Command, context: Context) -> Result<(), Failure> {
     match command {
         Command::Serve(command) => command.run(context).await,
-        Command::Demo(command) => command.run(context).await,
+        Command::Demo(command) => Box::pin(command.run(context)).await,
         Command::Token(command) => command.run(context).await,
         Command::Cred(command) => command.run(context).await,
         Command::Client(command) => command.run(context).await,
