@@ -68,7 +68,7 @@ pub(crate) struct Telegram {
     /// Who may answer, by user id; may be repeated
     #[arg(long = "user", value_name = "ID", required = true)]
     users: Vec<i64>,
-    /// Where the Bot API is [default: https://api.telegram.org]
+    /// Where the Bot API is, if not at Telegram's own address
     #[arg(long, value_name = "URL")]
     bot_api: Option<String>,
 }
