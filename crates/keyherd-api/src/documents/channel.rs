@@ -138,7 +138,7 @@ impl ChannelView {
     }
 }
 
-/// A new channel, with its signing key where that was made here: it is shown this once. `Debug` shows no part of it.
+/// A new channel, with its signing key where that was made here: it is shown this once.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChannelKeyView<'a> {
     /// The channel.

@@ -88,7 +88,7 @@ async fn what_cannot_be_is_refused_with_the_reason() {
     refused("POST", "/v1/pools", of("p", &["x"]), 404, "not_found", "no credential is named 'x'").await;
     refused("POST", "/v1/pools", of("p", &["c", "c"]), 400, "invalid_request", "'c' is named twice").await;
     refused("POST", "/v1/pools", of("p", &["c", "a"]), 409, "conflict", "'a' is in pool 'pool'").await;
-    refused("POST", "/v1/pools", of("p", &[]), 400, "invalid_request", "one member at least").await;
+    refused("POST", "/v1/pools", of("p", &[]), 400, "invalid_request", "one credential or more").await;
     refused("POST", "/v1/pools", of("p q", &["c"]), 400, "invalid_request", "'name'").await;
     let strategy = json!({"name": "p", "members": ["c"], "strategy": "best"});
     refused("POST", "/v1/pools", strategy, 400, "invalid_request", "round_robin").await;
