@@ -111,10 +111,13 @@ impl Files {
         Ok(look)
     }
 
-    /// Takes the last step in its writer's place.
+    /// Takes the last step in its writer's place, unless somebody has taken it meanwhile.
     pub(super) fn finish_for(&self, spent: &TokenHash, unfinished: &Found) -> Result<(), JournalError> {
         let path = self.path(spent, Place::Pending);
-        durable::finish_for(&unfinished.path, &path).map_err(|error| io_error(&path, &error))
+        match durable::finish_for(&unfinished.path, &path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&path, &error)),
+            _ => Ok(()),
+        }
     }
 
     /// When this returns, the entry survives a power cut. Its file bears the time the answer came, on the store's clock:
