@@ -138,6 +138,15 @@ impl RuleSet {
         needs
     }
 
+    /// What the written rules are about that can only be judged by who reads requests.
+    pub fn about_requests(&self) -> impl Iterator<Item = &Scope> {
+        let scopes = self.rules().iter().filter_map(|rule| match &rule.about {
+            About::Written(scope) => Some(scope),
+            About::Answered(_) => None,
+        });
+        scopes.filter(|scope| scope.needs_request())
+    }
+
     /// Whether a rule is about addresses: then a name is to be judged by the address that will be dialled.
     pub fn judges_addresses(&self) -> bool {
         !self.nets.is_empty()

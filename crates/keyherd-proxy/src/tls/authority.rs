@@ -1,18 +1,21 @@
 //! The installation's certificate authority: a key made from the installation's own secret, so that every process of it
 //! is the same authority and none keeps a key in a file.
 //!
-//! The certificate differs from process to process in its signature only; who trusts one of them trusts all. Never
-//! signs for anything but a server's name.
+//! The certificate differs from process to process in its signature only; who trusts one of them trusts all. One that is
+//! constrained to some hosts is another certificate of the same key: who trusts that one trusts it for them alone. Never signs
+//! for anything but a server's name.
 
 use std::time::Duration;
 
 use keyherd_core::time::Timestamp;
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P256_SHA256, SerialNumber,
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SerialNumber,
 };
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
+
+use super::names::Names;
 
 /// A point in time as rcgen has it, whose type is not ours to name.
 macro_rules! moment {
@@ -54,11 +57,21 @@ pub enum AuthorityError {
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: Certificate,
+    names: Option<Names>,
+}
+
+/// Where an authority ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Constraint {
+    /// What it may sign for.
+    pub names: Names,
+    /// The certificate's own number: no other one of the same key may have it (RFC 5280, section 4.1.2.2).
+    pub serial: [u8; 16],
 }
 
 impl Authority {
     /// From secrets by number: the first is the one, nearly always. `title` tells authorities apart where people look
-    /// at them. `names`: what it may sign for, each with all below it (RFC 5280, section 4.2.1.10); empty: anything.
+    /// at them. Without a `constraint` it is believed for any host.
     ///
     /// # Errors
     /// [`AuthorityError`].
@@ -66,13 +79,23 @@ impl Authority {
         secret: impl Fn(u8) -> Zeroizing<[u8; 32]>,
         title: &str,
         life: Life,
-        names: &[String],
+        constraint: Option<Constraint>,
     ) -> Result<Self, AuthorityError> {
         let key = (0..SECRETS_MAX).find_map(|number| key(&secret(number))).ok_or(AuthorityError::Key)?;
-        let params = params(title, life, names);
+        let mut params = params(title, life);
+        if let Some(Constraint { names, serial }) = &constraint {
+            params.name_constraints = Some(names.constraints());
+            params.serial_number = Some(SerialNumber::from_slice(&positive(*serial)));
+        }
         let certificate =
             params.self_signed(&key).map_err(|error| AuthorityError::Certificate(error.to_string()))?;
-        Ok(Self { issuer: Issuer::new(params, key), certificate })
+        let names = constraint.map(|constraint| constraint.names);
+        Ok(Self { issuer: Issuer::new(params, key), certificate, names })
+    }
+
+    /// Whether clients believe what it signs for that host.
+    pub fn may_sign(&self, host: &str) -> bool {
+        self.names.as_ref().is_none_or(|names| names.hold(host))
     }
 
     /// Its certificate, for agents to trust.
@@ -96,7 +119,7 @@ impl Authority {
         let mut params = CertificateParams::new([host.to_owned()])?;
         (params.not_before, params.not_after) = (moment!(life.from), moment!(life.until));
         // Who saw two certificates of one number from one authority must refuse both (RFC 5280, section 4.1.2.2).
-        params.serial_number = Some(SerialNumber::from_slice(serial));
+        params.serial_number = Some(SerialNumber::from_slice(&positive(*serial)));
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::OrganizationName, "keyherd");
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -118,19 +141,18 @@ fn key(secret: &[u8; 32]) -> Option<KeyPair> {
         .ok()
 }
 
-fn params(title: &str, life: Life, names: &[String]) -> CertificateParams {
+/// And of one length.
+fn positive(mut serial: [u8; 16]) -> [u8; 16] {
+    serial[0] = serial[0] & 0x7f | 0x40;
+    serial
+}
+
+fn params(title: &str, life: Life) -> CertificateParams {
     let mut params = CertificateParams::default();
     (params.not_before, params.not_after) = (moment!(life.from), moment!(life.until));
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, format!("keyherd {title}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    if !names.is_empty() {
-        let subtree = |name: &String| GeneralSubtree::DnsName(name.clone());
-        params.name_constraints = Some(NameConstraints {
-            permitted_subtrees: names.iter().map(subtree).collect(),
-            excluded_subtrees: Vec::new(),
-        });
-    }
     params
 }

@@ -29,13 +29,15 @@ pub struct LeafLimits {
     /// How far an agent's clock may be off: leaves begin that long ago, and are replaced that long before their end.
     /// Default 1 day.
     pub clock_slack: Duration,
+    /// How many names an authority is constrained to. Default 1,000.
+    pub names_max: usize,
 }
 
 impl Default for LeafLimits {
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         const LEAVES: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
-        Self { leaves_max: LEAVES, leaf_life: 7 * DAY, clock_slack: DAY }
+        Self { leaves_max: LEAVES, leaf_life: 7 * DAY, clock_slack: DAY, names_max: 1_000 }
     }
 }
 
@@ -154,15 +156,19 @@ impl Leaves {
     fn sign(&self, host: &str) -> Result<Leaf, LeafError> {
         let mut serial = [0; 16];
         self.entropy.fill(&mut serial);
-        // Positive, and of one length.
-        serial[0] = serial[0] & 0x7f | 0x40;
         let (now, LeafLimits { leaf_life, clock_slack, .. }) = (self.clock.now(), self.limits);
         let life = Life { from: now - clock_slack, until: now + leaf_life };
+        if !self.authority.may_sign(host) {
+            tracing::warn!(
+                "'{host}' is none of the hosts that the program's certificate is believed for: if it was bound, or a rule was made \
+                 for it, after the program began, begin the program anew"
+            );
+        }
         let told = |problem: String| LeafError { host: host.to_owned(), problem };
         let signed =
             self.authority.sign(host, &self.key, &serial, life).map_err(|error| told(error.to_string()))?;
-        let chain = vec![signed, self.authority.certificate().clone()];
-        let certified = Arc::new(CertifiedKey::new(chain, Arc::clone(&self.signing)));
+        // Who trusts the authority has its certificate, which may be a constrained one: none other is shown.
+        let certified = Arc::new(CertifiedKey::new(vec![signed], Arc::clone(&self.signing)));
         let config = |protocols: &[&[u8]]| {
             self.server(Arc::clone(&certified), protocols).map_err(|error| told(error.to_string()))
         };

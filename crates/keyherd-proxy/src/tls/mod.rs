@@ -5,10 +5,12 @@
 mod authority;
 mod hello;
 mod leaf;
+mod names;
 
-pub use self::authority::{Authority, AuthorityError, Life};
+pub use self::authority::{Authority, AuthorityError, Constraint, Life};
 pub use self::hello::{Hello, HelloError};
 pub use self::leaf::{LeafError, LeafLimits, Leaves, Protocols};
+pub use self::names::{Names, NamesError};
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyherd_core::fakes::{PausedClock, SeededEntropy};
+use keyherd_core::host::HostGlob;
 use keyherd_core::time::{Timestamp, millis};
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
@@ -23,9 +24,17 @@ fn life() -> Life {
     Life { from, until: from + 3_650 * DAY }
 }
 
-fn authority(seed: u8, names: &[&str]) -> Authority {
-    let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-    Authority::new(|number| Zeroizing::new([seed + number; 32]), "test", life(), &names)
+fn authority(seed: u8) -> Authority {
+    Authority::new(|number| Zeroizing::new([seed + number; 32]), "test", life(), None)
+        .expect("is an authority")
+}
+
+/// The same key, believed for these hosts alone.
+fn constrained(seed: u8, hosts: &[&str]) -> Authority {
+    let hosts: Vec<_> = hosts.iter().map(|host| HostGlob::parse(host).expect("is one")).collect();
+    let names = Names::of(&hosts, 10).expect("can be told");
+    let constraint = Constraint { names, serial: [0xff; 16] };
+    Authority::new(|number| Zeroizing::new([seed + number; 32]), "test", life(), Some(constraint))
         .expect("is an authority")
 }
 
@@ -89,9 +98,9 @@ async fn handshake(
 
 #[tokio::test]
 async fn who_trusts_one_process_trusts_all() {
-    let trusted = authority(1, &[]);
+    let trusted = authority(1);
     // Another process: another signature, the same key.
-    let leaves = leaves(authority(1, &[]), clock(), 8);
+    let leaves = leaves(authority(1), clock(), 8);
     assert_ne!(trusted.certificate(), leaves.authority().certificate());
     for host in ["api.example.com", "127.0.0.1", "::1"] {
         let h2: &[&[u8]] = &[b"h2", b"http/1.1"];
@@ -100,7 +109,7 @@ async fn who_trusts_one_process_trusts_all() {
         let agreed = handshake(&leaves, client(trusted.certificate(), &[b"http/1.1"]), host, host).await;
         assert_eq!(agreed.as_deref(), Ok("http/1.1"), "{host}");
     }
-    let stranger = authority(2, &[]);
+    let stranger = authority(2);
     let refused = handshake(&leaves, client(stranger.certificate(), &[]), "a.example", "a.example").await;
     assert!(refused.is_err_and(|error| error.contains("invalid peer certificate")));
     assert!(trusted.pem().starts_with("-----BEGIN CERTIFICATE-----"));
@@ -108,18 +117,37 @@ async fn who_trusts_one_process_trusts_all() {
 
 #[tokio::test]
 async fn a_constrained_authority_is_believed_for_its_names_only() {
-    let leaves = leaves(authority(3, &["example.com"]), clock(), 8);
-    let trusting = || client(leaves.authority().certificate(), &[]);
-    for host in ["example.com", "api.example.com"] {
-        assert!(handshake(&leaves, trusting(), host, host).await.is_ok(), "{host}");
+    // Whoever signs, with the same key, need not be constrained.
+    for signs in [constrained(3, &["*.example.com", "localhost"]), authority(3)] {
+        let leaves = leaves(signs, clock(), 8);
+        for (hosts, good, bad) in [
+            (
+                &["*.example.com", "localhost"][..],
+                &["example.com", "a.b.example.com", "localhost"][..],
+                &["example.org", "badexample.com", "10.0.0.1", "::1"][..],
+            ),
+            (&["10.0.0.1"], &["10.0.0.1"], &["10.0.0.2", "::1", "example.com"]),
+            (&["::1", "example.com"], &["::1", "example.com"], &["10.0.0.1", "::2", "localhost"]),
+            (&[], &[], &["example.com", "10.0.0.1", "::1"]),
+        ] {
+            let trusted = constrained(3, hosts);
+            let trusting = || client(trusted.certificate(), &[]);
+            for host in good {
+                assert!(trusted.may_sign(host), "{host}");
+                assert_eq!(handshake(&leaves, trusting(), host, host).await, Ok(String::new()), "{host}");
+            }
+            for host in bad {
+                assert!(!trusted.may_sign(host), "{host}");
+                let refused = handshake(&leaves, trusting(), host, host).await;
+                assert!(refused.is_err_and(|error| error.contains("NameConstraintViolation")), "{host}");
+            }
+        }
     }
-    let refused = handshake(&leaves, trusting(), "example.org", "example.org").await;
-    assert!(refused.is_err_and(|error| error.contains("NameConstraintViolation")));
 }
 
 #[tokio::test]
 async fn tls_names_what_was_dialled() {
-    let leaves = leaves(authority(4, &[]), clock(), 8);
+    let leaves = leaves(authority(4), clock(), 8);
     let trusting = || client(leaves.authority().certificate(), &[]);
     assert!(handshake(&leaves, trusting(), "API.example", "api.example").await.is_ok());
     let other = handshake(&leaves, trusting(), "evil.example", "api.example").await;
@@ -130,7 +158,7 @@ async fn tls_names_what_was_dialled() {
 
 #[test]
 fn a_leaf_is_signed_once_and_kept_within_bounds() {
-    let leaves = leaves(authority(5, &[]), clock(), 2);
+    let leaves = leaves(authority(5), clock(), 2);
     let config = |host: &str| leaves.config(host, Protocols::Http2).expect("is a host");
     let first = config("a.example");
     let all = std::thread::scope(|scope| {
@@ -151,8 +179,8 @@ fn a_leaf_is_signed_once_and_kept_within_bounds() {
 fn a_leaf_is_replaced_before_it_ends() {
     let clock = clock();
     let limits = LeafLimits::default();
-    let leaves = Leaves::new(authority(6, &[]), clock.clone(), Arc::new(SeededEntropy::new(1)), limits)
-        .expect("has a key");
+    let leaves =
+        Leaves::new(authority(6), clock.clone(), Arc::new(SeededEntropy::new(1)), limits).expect("has a key");
     let config = || leaves.config("a.example", Protocols::Http1).expect("is a host");
     let first = config();
     clock.skew(millis(6 * DAY) - 60_000);
@@ -166,7 +194,7 @@ fn a_leaf_is_replaced_before_it_ends() {
 
 #[test]
 fn what_is_no_host_has_no_leaf() {
-    let leaves = leaves(authority(7, &[]), clock(), 2);
+    let leaves = leaves(authority(7), clock(), 2);
     let refused = leaves.config("b\u{fc}cher.example", Protocols::Http1);
     assert!(refused.is_err_and(|error| error.to_string().contains("no certificate")));
 }
@@ -175,7 +203,7 @@ fn what_is_no_host_has_no_leaf() {
 fn secrets_that_are_no_keys_are_passed_over() {
     // Zero is no private key, and neither is a number beyond the curve's order.
     let secret = |number| Zeroizing::new([if number == 0 { 0 } else { 0xff }; 32]);
-    assert_eq!(Authority::new(secret, "t", life(), &[]).err(), Some(AuthorityError::Key));
+    assert_eq!(Authority::new(secret, "t", life(), None).err(), Some(AuthorityError::Key));
     let secret = |number| Zeroizing::new([number; 32]);
-    assert!(Authority::new(secret, "t", life(), &[]).is_ok());
+    assert!(Authority::new(secret, "t", life(), None).is_ok());
 }

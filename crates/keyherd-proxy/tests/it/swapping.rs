@@ -221,7 +221,7 @@ fn leaves(stage: &Stage) -> Leaves {
         |number| Zeroizing::new([7 + number; 32]),
         "test",
         Life { from, until: from + life },
-        &[],
+        None,
     );
     let limits = LeafLimits { leaf_life: life, ..LeafLimits::default() };
     let clock = Arc::new(keyherd_core::fakes::PausedClock::new());

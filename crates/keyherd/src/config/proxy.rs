@@ -138,6 +138,8 @@ struct LeafKeys {
     leaves_max: NonZeroUsize,
     #[serde(rename = "leaf_life_seconds", deserialize_with = "seconds::<_, 3_600_000, 34_387_200_000>")]
     leaf_life: Duration,
+    #[serde(deserialize_with = "count::<_, _, 0, 100_000>")]
+    names_max: usize,
     #[serde(rename = "clock_slack_seconds", deserialize_with = "seconds::<_, 0, 604_800_000>")]
     clock_slack: Duration,
 }

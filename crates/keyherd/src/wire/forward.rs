@@ -15,13 +15,14 @@ use keyherd_adapters::durable;
 use keyherd_adapters::provider::{HttpOptions, Outbound};
 use keyherd_adapters::signer::Hs256Signer;
 use keyherd_core::agent::Agent;
-use keyherd_core::broker::Broker;
+use keyherd_core::broker::{Broker, ManageError};
+use keyherd_core::ids::Name;
 use keyherd_core::secret::Hasher;
 use keyherd_core::time::Timestamp;
 use keyherd_proxy::forward::{
     Answers, Asked, Away, Dialler, Forward, ForwardBody, ForwardParts, Received, streaming,
 };
-use keyherd_proxy::tls::{Authority, Leaves, Life};
+use keyherd_proxy::tls::{Authority, Constraint, Leaves, Life, Names};
 use keyherd_proxy::{Exchange, ExchangeParts, Fault, Gate, GateParts, Guarded, Swapper, Trail};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -34,6 +35,8 @@ use crate::config::{ProxyPlace, Settings};
 
 /// The authority's certificate in the data folder: for agents to trust.
 pub(super) const CA_FILE: &str = "ca.pem";
+/// How the files of constrained ones begin.
+const CA_CONSTRAINED: &str = "ca-constrained";
 /// The authority is good for these years: from then, 2026-01-01, on.
 const CA_FROM: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 const CA_LIFE: Duration = Duration::from_secs(20 * 365 * 24 * 60 * 60);
@@ -174,34 +177,89 @@ struct Made {
 /// The file of the authority's certificate; made where it is missing, or of another installation.
 pub(crate) fn ca_file(data: &Path, hasher: &Hasher) -> Result<PathBuf, String> {
     let path = data.join(CA_FILE);
-    let told =
-        |error: io::Error| format!("its certificate cannot be laid down at {}: {error}", path.display());
     let authority = authority(hasher)?;
     let found = fs::read(&path).unwrap_or_default();
-    if !ca::names(&found, &authority, hasher) {
-        let text = format!("# {}\n{}", title(hasher), authority.pem());
-        durable::replace(&path, text.as_bytes(), None).map_err(told)?;
+    if ca::names(&found, &authority, hasher) {
+        opened(&path)?;
+    } else {
+        lay_down(&path, &format!("# {}\n{}", title(hasher), authority.pem()))?;
     }
-    fs::set_permissions(&path, fs::Permissions::from_mode(CA_MODE)).map_err(told)?;
     Ok(path)
 }
 
-/// An authority that is gone with this process, for as long as that may live.
-pub(crate) fn own_authority(broker: &Broker) -> Result<Authority, String> {
+fn lay_down(path: &Path, text: &str) -> Result<(), String> {
+    durable::replace(path, text.as_bytes(), None).map_err(|error| unlaid(path, &error))?;
+    opened(path)
+}
+
+/// Lets everybody read it.
+fn opened(path: &Path) -> Result<(), String> {
+    fs::set_permissions(path, fs::Permissions::from_mode(CA_MODE)).map_err(|error| unlaid(path, &error))
+}
+
+fn unlaid(path: &Path, error: &io::Error) -> String {
+    format!("its certificate cannot be laid down at {}: {error}", path.display())
+}
+
+/// Where these agents' requests are read, for a certificate to be believed there and nowhere else.
+pub(crate) async fn read_names(
+    broker: &Broker,
+    agents: &[Agent],
+    names_max: usize,
+) -> Result<Result<Names, String>, ManageError> {
+    let read = broker.read_hosts(agents).await?;
+    if let Some(network) = read.network {
+        return Ok(Err(format!(
+            "a rule about requests is about the network {network}, where any host may be"
+        )));
+    }
+    Ok(Names::of(&read.hosts, names_max).map_err(|error| error.to_string()))
+}
+
+/// The file of a certificate of the same authority that is believed for these hosts alone; made anew each time. `agent`: whose.
+pub(crate) fn constrained_ca_file(
+    data: &Path,
+    broker: &Broker,
+    agent: Option<&Name>,
+    names: Names,
+) -> Result<PathBuf, String> {
+    let whose = agent.map_or_else(String::new, |agent| format!("-{agent}"));
+    let path = data.join(format!("{CA_CONSTRAINED}{whose}.pem"));
+    let (hasher, all) = (&broker.ports().hasher, names.each().collect::<Vec<_>>().join(", "));
+    let constraint = Constraint { names, serial: serial(broker) };
+    let authority = installation(hasher, Some(constraint))?;
+    let text = format!("# {}, believed for: {all}\n{}", title(hasher), authority.pem());
+    lay_down(&path, &text)?;
+    Ok(path)
+}
+
+fn serial(broker: &Broker) -> [u8; 16] {
+    let mut serial = [0; 16];
+    broker.ports().entropy.fill(&mut serial);
+    serial
+}
+
+/// An authority that is gone with this process, for as long as that may live. `names`: what it is for; `None`: any host.
+pub(crate) fn own_authority(broker: &Broker, names: Option<Names>) -> Result<Authority, String> {
     let ports = broker.ports();
     let mut secrets = Zeroizing::new([[0; 32]; 4]);
     secrets.iter_mut().for_each(|secret| ports.entropy.fill(secret));
     let secret = |number: u8| Zeroizing::new(secrets.get(usize::from(number)).copied().unwrap_or_default());
     let now = broker.now();
     let life = Life { from: now - CA_OWN_SLACK, until: now + CA_OWN_LIFE };
-    Authority::new(secret, "CA of one run", life, &[]).map_err(|error| error.to_string())
+    let constraint = names.map(|names| Constraint { names, serial: serial(broker) });
+    Authority::new(secret, "CA of one run", life, constraint).map_err(|error| error.to_string())
 }
 
 /// The installation's: the same in every process of it, with a key that no file holds.
 pub(super) fn authority(hasher: &Hasher) -> Result<Authority, String> {
+    installation(hasher, None)
+}
+
+fn installation(hasher: &Hasher, constraint: Option<Constraint>) -> Result<Authority, String> {
     let secret = |number: u8| hasher.derive(&[b"ca.", [number].as_slice()].concat());
     let life = Life { from: CA_FROM, until: CA_FROM + CA_LIFE };
-    Authority::new(secret, &title(hasher), life, &[]).map_err(|error| error.to_string())
+    Authority::new(secret, &title(hasher), life, constraint).map_err(|error| error.to_string())
 }
 
 /// Tells installations apart where people look at certificates.

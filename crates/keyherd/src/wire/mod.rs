@@ -31,7 +31,7 @@ pub(crate) use self::door::{ADMIN_TOKEN_FILE, Door, DoorError, admin_token};
 use self::engine::Engine;
 pub(crate) use self::engine::{ClockLead, Rotation};
 pub(crate) use self::error::WireError;
-pub(crate) use self::forward::{ForwardDoor, ca_file, own_authority};
+pub(crate) use self::forward::{ForwardDoor, ca_file, constrained_ca_file, own_authority, read_names};
 pub(crate) use self::gateway::GatewayDoor;
 pub(crate) use self::profiles::LayeredProfiles;
 use crate::config::{Settings, StoreSettings};

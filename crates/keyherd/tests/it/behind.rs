@@ -13,7 +13,7 @@ use crate::running::now;
 use crate::sandbox::{MARKER, Sandbox, finished, in_seconds};
 
 /// The account that all of them use.
-const ACCOUNT: &str = "acme";
+pub(crate) const ACCOUNT: &str = "acme";
 /// How each script ends where nothing failed before.
 const CODE: i32 = 7;
 /// The longest that a script may take; each client has shorter bounds of its own.
@@ -23,22 +23,22 @@ const SCRIPT_MAX: &str = "240";
 const NOWHERE: &str = "http://127.0.0.1:1";
 
 /// A store with one account, which may go to the stand-in.
-struct Stage {
-    sandbox: Sandbox,
-    upstream: StandIn,
+pub(crate) struct Stage {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) upstream: StandIn,
     /// The root of the stand-in's certificate.
-    root: String,
+    pub(crate) root: String,
 }
 
 /// What a script said.
-struct Said {
-    lines: Vec<String>,
+pub(crate) struct Said {
+    pub(crate) lines: Vec<String>,
     phantom: String,
 }
 
 impl Stage {
     /// The account is that provider's, whose profile says what a phantom looks like.
-    fn new(provider: &str) -> Self {
+    pub(crate) fn new(provider: &str) -> Self {
         Self::with(&[ACCOUNT], provider)
     }
 
@@ -80,12 +80,18 @@ impl Stage {
 
     /// Runs a script, in which `$API` is the stand-in, `$KEY` the key and `$PYTHON` the one with the packages.
     #[track_caller]
-    fn begin(&self, script: &str) -> Said {
+    pub(crate) fn begin(&self, script: &str) -> Said {
+        self.begin_with(&[], script)
+    }
+
+    #[track_caller]
+    pub(crate) fn begin_with(&self, flags: &[&str], script: &str) -> Said {
         let script = format!("set -e; {script}\necho =; env; exit {CODE}");
         let given = format!("KEY={ACCOUNT}");
-        let args = ["--ca-bundle", &self.root, "run", "--env", &given, "--"];
-        let mut command =
-            self.sandbox.command(&[&args[..], &["timeout", SCRIPT_MAX, "sh", "-c", &script]].concat());
+        let args = ["--ca-bundle", &self.root, "run", "--env", &given];
+        let mut command = self
+            .sandbox
+            .command(&[&args[..], flags, &["--", "timeout", SCRIPT_MAX, "sh", "-c", &script]].concat());
         // Beside the data folder itself, what is new may be closed to the program.
         let home = self.sandbox.path("home");
         std::fs::create_dir_all(&home).unwrap();
@@ -192,7 +198,7 @@ fn answer(text: &str, parts: usize) -> Value {
 
 /// Where the clients are.
 #[expect(clippy::disallowed_methods, reason = "the sandbox's environment is empty")]
-fn path() -> String {
+pub(crate) fn path() -> String {
     std::env::var("PATH").unwrap()
 }
 

@@ -51,6 +51,7 @@ mod tls;
 mod approvals;
 mod browser;
 mod consent;
+mod constrained;
 mod rules;
 mod upstream;
 // Channels.

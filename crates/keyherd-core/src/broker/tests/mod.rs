@@ -13,6 +13,7 @@ mod logged;
 mod named;
 mod phantoms;
 mod pools;
+mod reading;
 mod rejected;
 mod sweeping;
 mod switches;

@@ -225,7 +225,7 @@ fn leaves() -> Leaves {
     let from = Timestamp::from_millis(PausedClock::START_MS);
     let life = Life { from, until: from + Duration::from_secs(3_000 * 86_400) };
     let authority =
-        Authority::new(|number| Zeroizing::new([9 + number; 32]), "test", life, &[]).expect("is one");
+        Authority::new(|number| Zeroizing::new([9 + number; 32]), "test", life, None).expect("is one");
     // Good whatever the machine's own clock says.
     let limits = LeafLimits { leaf_life: Duration::from_secs(3_000 * 86_400), ..LeafLimits::default() };
     Leaves::new(authority, Arc::new(PausedClock::new()), Arc::new(SeededEntropy::new(1)), limits)

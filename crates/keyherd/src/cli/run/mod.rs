@@ -17,6 +17,7 @@ use keyherd_adapters::signer::Hs256Signer;
 use keyherd_core::agent::{Agent, allowed, key_hash, new_key};
 use keyherd_core::ids::{AgentId, Name};
 use keyherd_core::secret::Secret;
+use keyherd_proxy::tls::Names;
 use tokio_util::sync::CancellationToken;
 
 use self::child::Child;
@@ -25,7 +26,7 @@ use self::variables::{Given, Variables};
 use super::failure::{Exit, Failure};
 use super::peer::{self, Context};
 use super::signals::Signals;
-use crate::wire::{self, ForwardDoor, Wired, own_authority};
+use crate::wire::{self, ForwardDoor, Wired, own_authority, read_names};
 
 /// What the agent is called: by rules, by humans who are asked, and in the audit log.
 const AGENT: &str = "run";
@@ -36,7 +37,8 @@ pub(super) const OURS: Exit = Exit::Code(125);
 ///
 /// The program gets phantoms in the variables that are named, and the proxy and its certificate in those that the usual
 /// clients read; every KEYHERD_* variable is taken from it. A phantom becomes the real secret where a binding lets it go, and
-/// nowhere else; when the program has ended it is worthless. To rules the agent is called 'run'. Where the kernel has Landlock,
+/// nowhere else; when the program has ended it is worthless. The certificate is believed for the hosts alone that bindings, token
+/// endpoints and rules name when it begins, unless one of them is a pattern of any host. To rules the agent is called 'run'. Where the kernel has Landlock,
 /// the data folder, the store's file and the master key cannot be read by the program.
 ///
 /// Ends with the program's exit code, or 128 and the number of the signal that ended it; 127 where it is not there, 126 where it
@@ -46,6 +48,10 @@ pub(crate) struct Run {
     /// A variable and the credential or pool whose phantom it gets; may be given many times
     #[arg(long, value_name = "VAR=NAME", value_parser = Given::parse)]
     env: Vec<Given>,
+    /// Let its certificate be believed for any host: for clients that take no constrained one, and where bindings are added
+    /// while the program runs
+    #[arg(long)]
+    any_host: bool,
     /// The program and its arguments; a program whose name begins with '-' comes after '--'
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -72,7 +78,8 @@ impl Run {
         drop(wired.broker.events());
         let (agent, key) = self.agent(wired)?;
         let given = self.phantoms(wired, &agent).await?;
-        let authority = own_authority(&wired.broker).map_err(Failure::failed)?;
+        let names = self.names(context, wired, &agent).await?;
+        let authority = own_authority(&wired.broker, names).map_err(Failure::failed)?;
         let trusted = trusted_as_pem(context.settings.ca_bundle.as_deref()).map_err(Failure::failed)?;
         let folder = Folder::new(&context.environment, wired, &authority.pem(), &trusted)?;
         let door = ForwardDoor::own(&context.settings, wired, Arc::new(agent), authority).await;
@@ -119,6 +126,19 @@ impl Run {
             created_at: wired.broker.now(),
         };
         Ok((agent, key))
+    }
+
+    /// What the program believes its certificate for. `None`: any host.
+    async fn names(&self, context: &Context, wired: &Wired, agent: &Agent) -> Result<Option<Names>, Failure> {
+        if self.any_host {
+            return Ok(None);
+        }
+        let names_max = context.settings.proxy.leaves.names_max;
+        let names = read_names(&wired.broker, std::slice::from_ref(agent), names_max).await?;
+        if let Err(problem) = &names {
+            tracing::info!("the program's certificate is for any host: {problem}");
+        }
+        Ok(names.ok())
     }
 
     /// What stands in each variable.
