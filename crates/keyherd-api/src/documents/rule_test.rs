@@ -103,6 +103,10 @@ pub struct RuleTestView {
     pub decided_by: String,
     /// Why, in words.
     pub why: String,
+    /// Whether the forward proxy refuses it all the same: the address is private, link-local, this machine's or a metadata
+    /// service's, and no rule or binding names it.
+    #[serde(default)]
+    pub address_refused: bool,
     /// The rule that decides; absent where it is the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<RuleView>,
@@ -135,6 +139,11 @@ impl RuleTestView {
         if explanation.is_ambiguous {
             why.push_str("; servers may read this path in two ways, and the stricter decision counts");
         }
+        if let Some((address, kind)) = explanation.unnamed {
+            let lies = format!("; the forward proxy refuses it all the same: {address} is {}", kind.word());
+            why.push_str(&lies);
+            why.push_str(", and no binding or rule names it");
+        }
         let outranked = explanation.outranked.iter().map(|rule| OutrankedView {
             rule: RuleView::new(rule),
             why: match explanation.outranked_why(rule) {
@@ -149,6 +158,7 @@ impl RuleTestView {
             verdict: explanation.decision.verdict.as_str().into(),
             decided_by: decided_by.into(),
             why,
+            address_refused: explanation.unnamed.is_some(),
             rule: explanation.rule.as_ref().map(RuleView::new),
             outranked: outranked.collect(),
         }

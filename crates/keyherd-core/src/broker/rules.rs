@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::Broker;
 use super::flight::{Flights, Spawn};
 use crate::audit::{Actor, Note};
+use crate::host::AddressKind;
 use crate::ids::RuleId;
 use crate::policy::{About, Explanation, Rule, RuleSet, Rulebook, Scope, Target, Verdict};
 use crate::ports::StoreError;
@@ -154,9 +155,21 @@ impl Broker {
         self.0.ports.store.rules().await
     }
 
-    /// Which rule decides a target, and why.
+    /// Which rule decides a target, and why; and whether its address is refused whatever is decided.
     pub async fn explain(&self, target: &Target<'_>) -> Result<Explanation, StoreError> {
-        Ok(self.rules_ready().await?.explain(target, self.now()))
+        let (rules, now) = (self.rules_ready().await?, self.now());
+        let mut explanation = rules.explain(target, now);
+        let lies = target.destination.address().map(|address| (address, AddressKind::of(address)));
+        if let Some((_, kind)) = lies
+            && kind != AddressKind::Public
+            && explanation.decision.verdict != Verdict::Deny
+            && !rules.names_exactly(target, now)
+        {
+            let (host, port) = (target.destination.as_host(), target.destination.port());
+            let is_bound = self.access().await?.bindings.names(host, port);
+            explanation.unnamed = lies.filter(|_| !is_bound);
+        }
+        Ok(explanation)
     }
 
     /// Writes a rule. Where it says what one says already, that one is given, and `false`.

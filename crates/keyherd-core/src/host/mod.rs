@@ -4,12 +4,14 @@
 //! out and to judge.
 
 mod glob;
+mod kind;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 pub use self::glob::{BadGlob, HostGlob};
+pub use self::kind::AddressKind;
 
 /// The longest host name, in bytes (RFC 1035, section 2.3.4, without the last dot).
 pub const HOST_LEN_MAX: usize = 253;

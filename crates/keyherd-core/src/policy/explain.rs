@@ -1,9 +1,12 @@
 //! Which rule decides a target, and why not another: for `rule test`.
 
+use std::net::IpAddr;
+
 use super::evaluate::{Decided, Decision, RuleSet};
 use super::globs::{Deep, Globs};
 use super::rule::{About, Rule, Scope, Verdict};
 use super::target::{RequestPath, Target};
+use crate::host::AddressKind;
 use crate::time::Timestamp;
 
 /// A decision with its reasons.
@@ -17,6 +20,9 @@ pub struct Explanation {
     pub outranked: Vec<Rule>,
     /// Matching needs the method or the path, and they were not given: what it would be may differ.
     pub needs_request: bool,
+    /// The address, where it is private and no rule or binding names it: it is not dialled, though the decision would let it be.
+    /// [`RuleSet::explain`] knows of no bindings and leaves it out.
+    pub unnamed: Option<(IpAddr, AddressKind)>,
     /// The path can be read in two ways, and the stricter one counts.
     pub is_ambiguous: bool,
 }
@@ -46,6 +52,7 @@ impl RuleSet {
             rule: decider.and_then(|id| self.rule(id)).cloned(),
             outranked: matching.into_iter().filter(|rule| Some(rule.id) != decider).cloned().collect(),
             needs_request: is_unread && self.needs_request(target),
+            unnamed: None,
             is_ambiguous: target.path.is_some_and(|path| path.walked().is_some()),
             decision,
         }

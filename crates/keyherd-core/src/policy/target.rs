@@ -59,6 +59,11 @@ impl Destination {
         self.host.as_str()
     }
 
+    /// The same, parsed.
+    pub fn as_host(&self) -> &Host {
+        &self.host
+    }
+
     /// The address that is dialled, where it is known.
     pub fn address(&self) -> Option<IpAddr> {
         self.address

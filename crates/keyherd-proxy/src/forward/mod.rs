@@ -22,7 +22,9 @@ mod tunnel;
 /// A request's body, as the door got it.
 pub use hyper::body::Incoming as Received;
 
-pub use self::address::{Kind, NotDialled, dialable, is_ours};
+pub use keyherd_core::host::AddressKind as Kind;
+
+pub use self::address::{NotDialled, dialable, is_ours};
 pub use self::body::{ForwardBody, streaming};
 pub use self::dial::{DialError, Dialler};
 pub use self::dialled::{BadDialled, Dialled};

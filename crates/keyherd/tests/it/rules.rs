@@ -132,3 +132,25 @@ fn a_rule_counts_on_a_server_that_runs() {
     assert_eq!(server.ask("DELETE", &format!("/v1/rules/{id}"), "").0, 204);
     assert_eq!(server.ask("DELETE", &format!("/v1/rules/{id}"), "").0, 404);
 }
+
+#[test]
+fn a_test_knows_what_no_address_is_open_for() {
+    let (sandbox, provider) = (Sandbox::new(), crate::provider::Provider::new());
+    let refused = |args: &[&str]| {
+        let view = sandbox.run(&[&["--json", "rule", "test"], args].concat()).ok().json();
+        view["address_refused"].as_bool().unwrap()
+    };
+    assert!(refused(&["GET", "http://169.254.169.254/"]));
+    assert!(refused(&["GET", "http://vm:19100/", "--address", "127.0.0.1"]));
+    assert!(!refused(&["GET", "http://vm:19100/"]), "its address is not known");
+    assert!(!refused(&["GET", "http://1.1.1.1/"]));
+    let told = sandbox.run(&["rule", "test", "GET", "http://10.0.0.1/"]).ok().out;
+    assert!(told.contains("no rule matches") && told.contains("10.0.0.1 is in a private network"), "{told}");
+    sandbox.run(&["rule", "add", "deny", "--host", "192.168.0.0/16"]).ok();
+    assert!(!refused(&["GET", "http://192.168.0.1/"]), "it is denied, whatever it is");
+    sandbox.run(&["rule", "add", "allow", "--host", "127.0.0.0/8"]).ok();
+    assert!(!refused(&["GET", "http://vm:19100/", "--address", "127.0.0.1"]), "a rule names it");
+    sandbox.import("a", &provider, &crate::sandbox::in_seconds(3_600));
+    sandbox.run(&["binding", "add", "a", "--host", "10.0.0.1"]).ok();
+    assert!(!refused(&["GET", "http://10.0.0.1/"]), "a binding names it");
+}
