@@ -7,7 +7,7 @@
 use std::mem::take;
 
 use keyherd_core::audit::{Actor, TextNote};
-use keyherd_core::broker::Permit;
+use keyherd_core::broker::{Permit, PermittedBy};
 use keyherd_core::ids::Name;
 
 use crate::fault::Fault;
@@ -46,6 +46,9 @@ impl Line {
 
     pub(super) fn permitted(&mut self, permit: &Permit) {
         self.note("verdict", words::verdict(permit));
+        if permit.by == PermittedBy::Default {
+            return self.note("by", words::BY_DEFAULT);
+        }
         self.key("by");
         let _ = serde_json::to_writer(&mut self.detail, &words::by(permit));
     }
