@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use keyherd_core::phantom::Shape;
+use keyherd_core::phantom::{LEAD_LEN_MAX, Shape};
 use keyherd_core::provider::{ClientAuth, LIFETIME_MAX, Profile, TokenPlace};
 
 /// The most entries in a list or table.
@@ -38,6 +38,7 @@ type Fault = (&'static str, String);
 pub(super) fn check(name: &str, profile: &Profile) -> Result<(), Fault> {
     check_name(name, profile)?;
     check_texts(profile)?;
+    check_phantoms(profile)?;
     check_pointers(profile)?;
     check_codes(profile)?;
     check_headers(profile)?;
@@ -84,12 +85,22 @@ fn check_texts(profile: &Profile) -> Result<(), Fault> {
         hosts,
         "token_hosts",
         "must be host names, each exact or as *.suffix, without scheme, port and path",
-    )?;
-    ensure(
-        Shape::of_prefix(&profile.phantom_prefix).is_ok(),
-        "phantom_prefix",
-        "must be letters, digits and - . _ ~, which nothing escapes",
     )
+}
+
+/// None of them holds what a client would escape, or would make phantoms longer than a scanner keeps back.
+fn check_phantoms(profile: &Profile) -> Result<(), Fault> {
+    let of_keys = profile.static_phantom_prefix.as_deref().unwrap_or_default();
+    for (key, prefix) in
+        [("phantom_prefix", profile.phantom_prefix.as_str()), ("static_phantom_prefix", of_keys)]
+    {
+        ensure(
+            Shape::of_prefix(prefix).is_ok(),
+            key,
+            format!("must be letters, digits and - . _ ~, which nothing escapes, at most {LEAD_LEN_MAX}"),
+        )?;
+    }
+    Ok(())
 }
 
 fn check_pointers(profile: &Profile) -> Result<(), Fault> {

@@ -103,6 +103,7 @@ struct ProfileKeys {
     quota_pointers: Vec<String>,
     quota_codes: Vec<String>,
     phantom_prefix: String,
+    static_phantom_prefix: Option<String>,
     #[serde(rename = "refresh_ahead_seconds", deserialize_with = "seconds_if_any")]
     refresh_ahead: Option<Duration>,
     #[serde(rename = "min_valid_seconds", deserialize_with = "seconds_if_any")]

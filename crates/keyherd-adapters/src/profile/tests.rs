@@ -179,6 +179,35 @@ fn requests_that_differ() {
     }
 }
 
+/// Tokens and keys, as their clients expect them; all others have no prefix.
+#[test]
+fn what_phantoms_begin_with() {
+    let expected = [
+        ("airtable", "", "pat"),
+        ("anthropic", "sk-ant-oat01-", "sk-ant-api03-"),
+        ("calcom", "", "cal_live_"),
+        ("clickup", "", "pk_"),
+        ("github", "ghu_", "ghp_"),
+        ("google", "ya29.", "AIza"),
+        ("hubspot", "", "pat-na1-"),
+        ("linear", "lin_oauth_", "lin_api_"),
+        ("microsoft", "eyJ", ""),
+        ("notion", "ntn_", "ntn_"),
+        ("openai", "eyJ", "sk-"),
+        ("shopify", "shpat_", "shpat_"),
+        ("slack", "xoxb-", "xoxb-"),
+    ];
+    let all = FolderProfiles::open(None).names().unwrap_or_default();
+    let shaped = all.iter().filter_map(|name| {
+        let profile = builtin(name);
+        let of_tokens = profile.phantom_prefix.clone();
+        let of_keys = profile.static_phantom_prefix.clone().unwrap_or_else(|| of_tokens.clone());
+        (!of_tokens.is_empty() || !of_keys.is_empty()).then(|| (name.clone(), of_tokens, of_keys))
+    });
+    let expected = expected.map(|(name, token, key)| (name.to_owned(), token.to_owned(), key.to_owned()));
+    assert_eq!(shaped.collect::<Vec<_>>(), expected);
+}
+
 #[test]
 fn answers_that_differ() {
     for (name, status, body, expected) in [
@@ -247,6 +276,14 @@ fn what_is_no_profile_is_refused_with_line_and_key() {
         ("[headers]\nX-A = \"a\\nb\"", "line 2: headers gives 'X-A' a value"),
         ("refresh_token_in = \"bearer\"", "line 2: refresh_token_in \"bearer\" needs client_auth"),
         ("phantom_prefix = \"1//\"", "line 2: phantom_prefix must be letters"),
+        (
+            "phantom_prefix = \"a\"\nstatic_phantom_prefix = \"b!\"",
+            "line 3: static_phantom_prefix must be letters",
+        ),
+        (
+            &format!("static_phantom_prefix = \"{}\"", "x".repeat(193)),
+            "line 2: static_phantom_prefix must be letters, digits and - . _ ~, which nothing escapes, at most 192",
+        ),
         ("rotates = ", "line 2: "),
         ("name = \"other\"", "line 2: "),
         (&format!("# {}", "x".repeat(64 * 1024)), "longer than 65536 bytes"),
@@ -282,6 +319,7 @@ fn every_documented_key_is_read() {
         quota_pointers = ["/q"]
         quota_codes = ["used_up"]
         phantom_prefix = "acme_"
+        static_phantom_prefix = "acme_key_"
         refresh_ahead_seconds = 120
         min_valid_seconds = 10
         concurrency = 2
@@ -298,6 +336,8 @@ fn every_documented_key_is_read() {
     assert_eq!((profile.concurrency, profile.rate_per_second), (Some(2), Some(5)));
     assert_eq!(profile.refresh_ahead, Some(Duration::from_secs(120)));
     assert_eq!(profile.device_url, None);
+    assert_eq!(profile.phantom_prefix, "acme_");
+    assert_eq!(profile.static_phantom_prefix.as_deref(), Some("acme_key_"));
     assert!(profile.is_quota_code("used_up") && profile.is_quota_code("quota_exceeded"));
 }
 

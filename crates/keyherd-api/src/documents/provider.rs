@@ -52,6 +52,8 @@ pub struct ProviderView {
     pub quota_codes: Vec<String>,
     pub phantom_prefix: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub static_phantom_prefix: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_ahead_seconds: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_valid_seconds: Option<u64>,
@@ -95,6 +97,7 @@ impl From<&Profile> for ProviderView {
             quota_pointers: profile.quota_pointers.clone(),
             quota_codes: profile.quota_codes.clone(),
             phantom_prefix: profile.phantom_prefix.clone(),
+            static_phantom_prefix: profile.static_phantom_prefix.clone(),
             refresh_ahead_seconds: seconds(profile.refresh_ahead),
             min_valid_seconds: seconds(profile.min_valid),
             concurrency: profile.concurrency,
@@ -145,6 +148,7 @@ impl ProviderView {
             quota_pointers: self.quota_pointers.clone(),
             quota_codes: self.quota_codes.clone(),
             phantom_prefix: self.phantom_prefix.clone(),
+            static_phantom_prefix: self.static_phantom_prefix.clone(),
             refresh_ahead: self.refresh_ahead_seconds.map(Duration::from_secs),
             min_valid: self.min_valid_seconds.map(Duration::from_secs),
             concurrency: self.concurrency,
@@ -222,6 +226,8 @@ mod tests {
             rotates: Rotates::Never,
             refresh_lifetime: Some(Duration::from_secs(7)),
             ok_pointer: "/ok".into(),
+            phantom_prefix: "eyJ".into(),
+            static_phantom_prefix: Some("key_".into()),
             concurrency: Some(3),
             ..Profile::default()
         };

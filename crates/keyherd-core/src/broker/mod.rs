@@ -67,6 +67,7 @@ use self::lead::FlightEnd;
 pub use self::manage::{ManageError, PAGE_MAX, Page};
 #[cfg(feature = "mutants")]
 pub use self::mutant::set_window_in_key;
+pub use self::phantoms::Looks;
 pub use self::pools::PoolStatus;
 pub use self::report::{Followed, Report};
 use self::snapshot::Snapshots;

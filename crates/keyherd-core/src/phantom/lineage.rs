@@ -29,9 +29,33 @@ pub fn phantom_of(
     shape: &Shape,
     signer: &dyn TokenSigner,
 ) -> Result<Phantom, BadPhantom> {
+    drawn(hasher, agent, &format!("{name}\n"), shape, signer)
+}
+
+/// What an agent gets where a provider tells a client who logged in: a JWT that stands for nothing, and is no phantom of the
+/// agent's own.
+///
+/// # Errors
+/// [`BadPhantom`]: as [`mint`].
+pub fn id_token_of(
+    hasher: &Hasher,
+    agent: &Agent,
+    name: &Name,
+    signer: &dyn TokenSigner,
+) -> Result<Phantom, BadPhantom> {
+    drawn(hasher, agent, &format!("{name}\nid_token\n"), &Shape::Jwt, signer)
+}
+
+/// `what`: lines. No name has a line end in it, so that no two are the same.
+fn drawn(
+    hasher: &Hasher,
+    agent: &Agent,
+    what: &str,
+    shape: &Shape,
+    signer: &dyn TokenSigner,
+) -> Result<Phantom, BadPhantom> {
     let claims = Claims { issued_at: agent.created_at, expires_at: agent.created_at + JWT_LIFE };
-    // An id has a fixed length, and no name has a line end in it.
-    let seed = format!("{}\n{name}\n", agent.id.as_i64());
+    let seed = format!("{}\n{what}", agent.id.as_i64());
     mint(shape, claims, &Drawn { hasher: hasher.clone(), seed, block: AtomicU64::new(0) }, signer)
 }
 

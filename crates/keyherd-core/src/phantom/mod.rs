@@ -21,7 +21,7 @@ mod table;
 
 pub use self::basic::HeaderText;
 pub use self::framing::Framing;
-pub use self::lineage::phantom_of;
+pub use self::lineage::{id_token_of, phantom_of};
 pub use self::mint::{Claims, mint};
 pub use self::needles::{NEEDLE_LEN_MIN, Needle, NeedleError, Needles};
 pub use self::place::{Place, Unfit};

@@ -2,6 +2,7 @@
 //!
 //! A phantom of somebody else's, or one that was revoked, is found too: it is foreign, to be stripped everywhere.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -23,7 +24,7 @@ pub enum Found {
 /// One agent's phantoms. Immutable: a change makes a new one.
 #[derive(Debug)]
 pub struct Table {
-    phantoms: HashMap<Key, (Phantom, Name), foldhash::fast::RandomState>,
+    phantoms: HashMap<Key, Own, foldhash::fast::RandomState>,
     /// The empty one among them: a marker alone is enough to be found.
     leads: Vec<Box<str>>,
     alphabet: Alphabet,
@@ -32,22 +33,38 @@ pub struct Table {
     marker: Finder<'static>,
 }
 
+/// What stands for one name, as one key finds it.
+#[derive(Debug)]
+struct Own {
+    name: Name,
+    /// The longest lead first: that is the one which is swapped.
+    looks: Vec<Phantom>,
+}
+
 impl Table {
-    /// Over an agent's phantoms. `leads`: what foreign ones may begin with, so that they are stripped whole.
+    /// Over an agent's phantoms; one that has several looks is here in each of them. `leads`: what foreign ones may begin with,
+    /// so that they are stripped whole.
     pub fn new<'l>(
         phantoms: impl IntoIterator<Item = (Phantom, Name)>,
         leads: impl IntoIterator<Item = &'l str>,
     ) -> Self {
-        let phantoms: HashMap<_, _, _> =
-            phantoms.into_iter().map(|(phantom, name)| (phantom.key(), (phantom, name))).collect();
+        let mut by_key: HashMap<Key, Own, foldhash::fast::RandomState> = HashMap::default();
+        for (phantom, name) in phantoms {
+            let own = by_key.entry(phantom.key()).or_insert_with(|| Own { name, looks: Vec::new() });
+            own.looks.push(phantom);
+        }
+        for own in by_key.values_mut() {
+            own.looks.sort_by_key(|phantom| Reverse(phantom.lead().len()));
+        }
+        let looks = || by_key.values().flat_map(|own| &own.looks);
         let mut leads: Vec<Box<str>> = leads.into_iter().map(Box::from).collect();
-        leads.extend(phantoms.values().map(|(phantom, _)| phantom.lead().into()));
+        leads.extend(looks().map(|phantom| phantom.lead().into()));
         leads.push("".into());
         // The longest first: that is the one which is stripped.
         leads.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         leads.dedup();
         let lead_len_max = leads.first().map_or(0, |lead| lead.len());
-        let tail_len_max = phantoms.values().map(|(phantom, _)| phantom.tail().len()).max().unwrap_or(0);
+        let tail_len_max = looks().map(|phantom| phantom.tail().len()).max().unwrap_or(0);
         let firsts = leads.iter().filter_map(|lead| lead.as_bytes().get(..1));
         let begins = Alphabet::of(firsts.chain([&MARKER.as_bytes()[..1]]));
         Self {
@@ -55,12 +72,12 @@ impl Table {
             alphabet: Alphabet::plain(),
             len_max: lead_len_max + MARKER.len() + KEY_LEN + tail_len_max,
             marker: Finder::new(MARKER).into_owned(),
-            phantoms,
+            phantoms: by_key,
             leads,
         }
     }
 
-    /// How many phantoms there are.
+    /// How many phantoms there are, whatever their looks.
     pub fn len(&self) -> usize {
         self.phantoms.len()
     }
@@ -77,10 +94,11 @@ impl Table {
         let key = Key::of(behind).filter(|_| view.begins(marker))?;
         let core = marker..marker + MARKER.len() + KEY_LEN;
         let leads_here = |lead: &str| before.ends_with(lead.as_bytes()) && view.begins(marker - lead.len());
-        let own = self.phantoms.get(&key).filter(|(phantom, _)| {
+        let stands = |phantom: &&Phantom| {
             leads_here(phantom.lead()) && behind[KEY_LEN..].starts_with(phantom.tail().as_bytes())
-        });
-        if let Some((phantom, name)) = own {
+        };
+        let own = self.phantoms.get(&key);
+        if let Some((phantom, name)) = own.and_then(|own| Some((own.looks.iter().find(stands)?, &own.name))) {
             let span = core.start - phantom.lead().len()..core.end + phantom.tail().len();
             return Some(Hit { span, what: Found::Own(name.clone()) });
         }
@@ -102,9 +120,10 @@ impl Table {
         };
         match Key::of(behind) {
             None => behind.len() < KEY_LEN && behind.iter().all(u8::is_ascii_alphanumeric),
-            Some(key) => self.phantoms.get(&key).is_some_and(|(phantom, _)| {
-                let (tail, here) = (phantom.tail().as_bytes(), &behind[KEY_LEN..]);
-                here.len() < tail.len() && tail.starts_with(here)
+            Some(key) => self.phantoms.get(&key).is_some_and(|own| {
+                let here = &behind[KEY_LEN..];
+                let mut tails = own.looks.iter().map(|phantom| phantom.tail().as_bytes());
+                tails.any(|tail| here.len() < tail.len() && tail.starts_with(here))
             }),
         }
     }

@@ -128,8 +128,10 @@ pub struct Profile {
     pub quota_pointers: Vec<String>,
     /// Codes that mean a quota is used up, beside the standard ones.
     pub quota_codes: Vec<String>,
-    /// What clients expect a token to begin with.
+    /// What clients expect an access token to begin with. One that begins with `eyJ`, as JWTs do, asks for a whole JWT.
     pub phantom_prefix: String,
+    /// The same of an API key. `None`: as an access token.
+    pub static_phantom_prefix: Option<String>,
     /// Background: how long before its end an access token is refreshed. `None`: the configured window.
     pub refresh_ahead: Option<Duration>,
     /// Foreground: how long a token must still be valid to be handed out. `None`: the configured window.
@@ -191,6 +193,7 @@ impl Default for Profile {
             quota_pointers: pointers(&["/error/code", "/error/type", "/error", "/code"]),
             quota_codes: Vec::new(),
             phantom_prefix: String::new(),
+            static_phantom_prefix: None,
             refresh_ahead: None,
             min_valid: None,
             concurrency: None,

@@ -8,7 +8,7 @@ use keyherd_core::agent::Agent;
 use keyherd_core::broker::{Broker, ManageError, TokenEndpoint};
 use keyherd_core::host::Host;
 use keyherd_core::ids::{AgentId, Name};
-use keyherd_core::phantom::{Needle, Needles, Shape, Table, phantom_of};
+use keyherd_core::phantom::{Needle, Needles, Table, id_token_of};
 use keyherd_core::ports::TokenSigner;
 use keyherd_core::provider::Profile;
 use keyherd_core::secret::Secret;
@@ -164,9 +164,12 @@ impl Tables {
             ManageError::Store(error) => Fault::Engine(error.into()),
             _ => Fault::Internal,
         };
-        let phantoms = self.broker.phantoms(agent, &*self.signer).await.map_err(told)?;
-        let texts = phantoms.iter().map(|(name, phantom)| (name.clone(), phantom.as_str().into())).collect();
-        let table = Table::new(phantoms.into_iter().map(|(name, phantom)| (phantom, name)), []);
+        let phantoms = self.broker.phantom_looks(agent, &*self.signer).await.map_err(told)?;
+        let texts =
+            phantoms.iter().map(|(name, looks)| (name.clone(), looks.current.as_str().into())).collect();
+        let all =
+            phantoms.iter().flat_map(|(name, looks)| looks.all().map(|look| (look.clone(), name.clone())));
+        let table = Table::new(all, []);
         let endpoints = self.broker.token_endpoints(agent).await.map_err(told)?;
         let endpoints = endpoints.into_iter().map(Endpoint::of).collect();
         let (table, texts, sought) = (Arc::new(table), Arc::new(texts), Mutex::default());
@@ -176,7 +179,7 @@ impl Tables {
     /// What an agent gets where a provider tells a client who logged in: a JWT of ours, without a real claim. It stands for
     /// nothing, and is taken out wherever it is sent.
     pub(super) fn id_token(&self, agent: &Agent, name: &Name) -> Option<Arc<str>> {
-        let made = phantom_of(&self.broker.ports().hasher, agent, name, &Shape::Jwt, &*self.signer);
+        let made = id_token_of(&self.broker.ports().hasher, agent, name, &*self.signer);
         made.ok().map(|phantom| phantom.as_str().into())
     }
 }

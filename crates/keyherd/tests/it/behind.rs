@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::clients::{StandIn, e2e, python, secret};
-use crate::sandbox::{MARKER, Sandbox, finished};
+use crate::running::now;
+use crate::sandbox::{MARKER, Sandbox, finished, in_seconds};
 
 /// The account that all of them use.
 const ACCOUNT: &str = "acme";
@@ -43,19 +44,24 @@ impl Stage {
 
     /// With these accounts; more than one are a pool of the one's name.
     fn with(accounts: &[&str], provider: &str) -> Self {
+        let key = |name: &&str| json!({"name": name, "provider": provider, "kind": "static", "secret": secret(name)});
+        Self::of(&accounts.iter().map(key).collect::<Vec<_>>())
+    }
+
+    /// With accounts of these documents; more than one are a pool of the one's name.
+    fn of(accounts: &[Value]) -> Self {
         let sandbox = Sandbox::new();
         let (root, key) = crate::tls::files(&sandbox, 0o600);
         let [root, key, repositories] =
             [root, key, sandbox.path("repositories")].map(|path| path.display().to_string());
         let upstream =
             StandIn::with(&["--certificate", &root, "--key", &key, "--repositories", &repositories]);
-        for name in accounts {
-            let account =
-                json!({"name": name, "provider": provider, "kind": "static", "secret": secret(name)});
+        for account in accounts {
             sandbox.run_with(&["cred", "import", "-"], &account.to_string()).ok();
         }
         if accounts.len() > 1 {
-            sandbox.run(&["pool", "create", ACCOUNT, "--members", &accounts.join(",")]).ok();
+            let names: Vec<_> = accounts.iter().filter_map(|account| account["name"].as_str()).collect();
+            sandbox.run(&["pool", "create", ACCOUNT, "--members", &names.join(",")]).ok();
         }
         let port = upstream.url.rsplit(':').next().unwrap();
         sandbox.run(&["binding", "add", ACCOUNT, "--host", "localhost", "--port", port]).ok();
@@ -192,10 +198,11 @@ fn path() -> String {
 
 #[test]
 fn python_openai() {
-    let said = Stage::new("generic").run(
+    let said = Stage::new("openai").run(
         "$PYTHON clients/ask.py openai $API/v1 --echo
          $PYTHON clients/ask.py openai $API/v1 --echo --stream",
     );
+    assert!(said.phantom.starts_with("sk-"), "{}", said.phantom);
     assert_eq!(said.answers("chatcmpl-{}"), [answer("hello there", 1), answer("hello there", 3)]);
 }
 
@@ -205,7 +212,7 @@ fn python_anthropic() {
         "$PYTHON clients/ask.py anthropic $API --echo
          $PYTHON clients/ask.py anthropic $API --echo --stream",
     );
-    assert!(said.phantom.starts_with("sk-ant-oat01-"), "{}", said.phantom);
+    assert!(said.phantom.starts_with("sk-ant-api03-"), "{}", said.phantom);
     assert_eq!(said.answers("msg_{}"), [answer("hello there", 1), answer("hello there", 3)]);
 }
 
@@ -227,6 +234,35 @@ fn python_requests_and_httpx() {
         of("body"),
         [json!({"key": key}).to_string().replace(':', ": "), format!("key={key}"), format!("key={key}")]
     );
+}
+
+/// An account whose tokens clients take apart: they find times to come, and nothing of the account's.
+#[test]
+fn python_and_a_jwt() {
+    let account = json!({
+        "name": ACCOUNT, "provider": "openai", "kind": "oauth2", "expires_at": in_seconds(3_600),
+        "access_token": secret(ACCOUNT), "refresh_token": format!("{MARKER}-refresh"), "client_id": "app"
+    });
+    let stage = Stage::of(&[account]);
+    let said = stage.run(
+        "$PYTHON clients/ask.py openai $API/v1 --echo
+         $PYTHON clients/ask.py openai $API/v1 --echo --stream",
+    );
+    assert_eq!(said.answers("chatcmpl-{}"), [answer("hello there", 1), answer("hello there", 3)]);
+    let said = stage.run(
+        "$PYTHON clients/ask.py requests $API --echo
+         $PYTHON clients/ask.py httpx $API --echo",
+    );
+    assert_eq!(said.answers("{}"), ["OK", "HTTP/1.1"].map(|text| answer(text, 1)));
+    let read = stage.begin("$PYTHON clients/claims.py");
+    let [header, claims, signature]: &[Value; 3] = &serde_json::from_str(&read.lines.concat())
+        .unwrap_or_else(|error| panic!("{error}: {:?}", read.lines));
+    assert_eq!((&header["alg"], &header["typ"]), (&json!("HS256"), &json!("JWT")));
+    assert_eq!(signature, &json!(32));
+    assert!(claims["exp"].as_i64() > Some(now().as_second() + 10 * 365 * 24 * 60 * 60), "{claims}");
+    let names: Vec<_> = claims.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["exp", "iat", "iss", "jti", "sub"]);
+    assert_eq!((&claims["iss"], &claims["sub"]), (&json!("keyherd"), &json!("phantom")));
 }
 
 /// The client notices nothing: it is told of no retry, and holds one phantom throughout.

@@ -224,3 +224,32 @@ fn a_kept_agent_behind_the_servers_proxy() {
     let log = sandbox.run(&["audit", "tail", "-n", "50"]).ok().out;
     assert!(log.contains("proxy.request") && log.contains("agent:robot"), "{log}");
 }
+
+/// A profile that says another prefix makes other phantoms; those that are out there stay good.
+#[test]
+fn a_phantom_outlives_its_look() {
+    let stage = Stage::new();
+    let sandbox = &stage.sandbox;
+    let made = sandbox.run(&["--json", "agent", "create", "robot", "--allow", "a"]).ok().json();
+    let caller = format!("robot:{}", made["key"].as_str().unwrap());
+    let phantom = || sandbox.run(&["agent", "env", "robot"]).ok().out.trim().replacen("A=", "", 1);
+    let mut phantoms = vec![phantom()];
+    for prefix in ["sk-", "eyJ"] {
+        let profile = format!("name = \"generic\"\nphantom_prefix = \"{prefix}\"\n");
+        sandbox.run_with(&["provider", "import", "-"], &profile).ok();
+        phantoms.push(phantom());
+        assert!(phantom().starts_with(prefix), "{}", phantom());
+    }
+    phantoms.remove(1);
+    let mut command = sandbox.command(&["--json", "serve", "--api", "127.0.0.1:0", "--proxy", "127.0.0.1:0"]);
+    command.env("KEYHERD_LOG", "warn");
+    let mut server = Running::of(sandbox, command, "");
+    let places: serde_json::Value = serde_json::from_str(&server.first_line()).unwrap();
+    let proxy = places["proxy"].as_str().unwrap().strip_prefix("http://").unwrap();
+    let url = format!("http://{}/v1/things", stage.upstream.authority());
+    for phantom in &phantoms {
+        assert!(asked(proxy, &caller, &url, phantom).starts_with("HTTP/1.1 200"), "{phantom}");
+    }
+    assert_eq!(stage.upstream.calls("a"), phantoms.len(), "each came with the real token");
+    assert_eq!(server.terminate().code, 0);
+}

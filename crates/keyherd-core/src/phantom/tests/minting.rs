@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::super::{BadPhantom, LEAD_LEN_MAX, PHANTOM_LEN_MAX, phantom_of};
+use super::super::{BadPhantom, LEAD_LEN_MAX, PHANTOM_LEN_MAX, id_token_of, phantom_of};
 use super::{CLAIMS, Phantom, Shape, WordSigner, mint, name, phantom};
 use crate::agent::Agent;
 use crate::fakes::SeededEntropy;
@@ -62,6 +62,10 @@ fn a_kept_agents_phantoms_are_its_own_and_stay() {
         let others = [drawn(2, 1, "a", prefix), drawn(1, 2, "a", prefix), drawn(1, 1, "b", prefix)];
         assert!(others.iter().all(|other| other.key() != one.key()), "of another installation, agent, name");
     }
+    // Whatever stands before it, the key is the same: a profile's prefix may change.
+    assert_eq!(drawn(1, 1, "a", "sk-").key(), drawn(1, 1, "a", "").key());
+    let id_token = id_token_of(&Hasher::new([1; 32]), &agent(1, 5), &name("a"), &WordSigner).unwrap();
+    assert_ne!(id_token.key(), drawn(1, 1, "a", "eyJ").key(), "it stands for nothing");
 }
 
 #[test]

@@ -44,9 +44,11 @@ pub(super) fn phantom(prefix: &str, seed: u64) -> Phantom {
     mint(&Shape::of_prefix(prefix).unwrap(), CLAIMS, &SeededEntropy::new(seed), &WordSigner).unwrap()
 }
 
-/// An agent's phantoms: three plain ones, one of them with a lead that another one's ends with, and a JWT.
+/// An agent's phantoms: three plain ones, one of them with a lead that another one's ends with, and a JWT; and what the first
+/// looked like under other profiles.
 pub(super) struct Agent {
     pub(super) plain: Phantom,
+    pub(super) former: [Phantom; 3],
     pub(super) bare: Phantom,
     pub(super) tight: Phantom,
     pub(super) jwt: Phantom,
@@ -57,9 +59,17 @@ impl Agent {
     pub(super) fn new() -> Self {
         let (plain, bare) = (phantom("sk-ant-", 1), phantom("", 2));
         let (tight, jwt) = (phantom("t-", 3), phantom("eyJ", 4));
-        let all = [("plain", &plain), ("bare", &bare), ("tight", &tight), ("jwt", &jwt)];
-        let table = Table::new(all.map(|(text, phantom)| (phantom.clone(), name(text))), ["ghu_"]);
-        Self { plain, bare, tight, jwt, table: Arc::new(table) }
+        let former = ["", "old-", "eyJ"].map(|prefix| phantom(prefix, 1));
+        let mut agent = Self { plain, former, bare, tight, jwt, table: Arc::new(Table::new([], [])) };
+        let all = agent.all().map(|(text, phantom)| (phantom.clone(), name(text)));
+        agent.table = Arc::new(Table::new(all.collect::<Vec<_>>(), ["ghu_"]));
+        agent
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, &Phantom)> {
+        let current =
+            [("plain", &self.plain), ("bare", &self.bare), ("tight", &self.tight), ("jwt", &self.jwt)];
+        current.into_iter().chain(self.former.iter().map(|phantom| ("plain", phantom)))
     }
 }
 

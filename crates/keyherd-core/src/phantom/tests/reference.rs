@@ -2,7 +2,7 @@
 
 use super::super::place::{Escapes, Unit};
 use super::super::shape::{KEY_LEN, MARKER};
-use super::{Agent, Found, Phantom, Place, name, shown};
+use super::{Agent, Found, Place, name, shown};
 
 /// A message's characters: what each means, and its raw bytes.
 pub(super) fn characters(place: Place, message: &[u8]) -> Vec<(u8, &[u8])> {
@@ -50,15 +50,16 @@ fn at_marker(agent: &Agent, text: &[u8], done: usize, at: usize) -> Option<(usiz
     if !text[at..].starts_with(MARKER.as_bytes()) || !key.iter().all(u8::is_ascii_alphanumeric) {
         return None;
     }
-    let all = [("plain", &agent.plain), ("bare", &agent.bare), ("tight", &agent.tight), ("jwt", &agent.jwt)];
-    let own = all.into_iter().find_map(|(name, phantom)| {
+    let own = agent.all().filter_map(|(name, phantom)| {
         let from = at.checked_sub(phantom.lead().len()).filter(|from| *from >= done)?;
         text[from..].starts_with(phantom.as_str().as_bytes()).then_some((from, phantom, name))
     });
+    // Of the looks that stand there, the one that begins first.
+    let own = own.min_by_key(|(from, _, _)| *from);
     if let Some((from, phantom, text)) = own {
         return Some((from, from + phantom.as_str().len(), Found::Own(name(text))));
     }
-    let leads = all.iter().map(|(_, phantom)| Phantom::lead(phantom)).chain(["ghu_"]);
+    let leads = agent.all().map(|(_, phantom)| phantom.lead()).chain(["ghu_"]);
     let lead = leads.filter(|lead| text[done..at].ends_with(lead.as_bytes())).map(str::len).max();
     Some((at - lead.unwrap_or(0), core_end, Found::Foreign))
 }

@@ -50,7 +50,7 @@ fn unicode(text: &str) -> String {
 fn phantoms_are_found_however_they_are_written() {
     let agent = Agent::new();
     let foreign = phantom("ghu_", 9);
-    for phantom in [&agent.plain, &agent.bare, &agent.tight, &agent.jwt, &foreign] {
+    for phantom in agent.all().map(|(_, phantom)| phantom).chain([&foreign]) {
         let text = phantom.as_str();
         let (half, rest) = text.split_at(text.len() / 2);
         let spelled = [
@@ -66,6 +66,17 @@ fn phantoms_are_found_however_they_are_written() {
         for (places, message) in spelled {
             places.iter().for_each(|place| check(&agent, *place, message.as_bytes()));
         }
+    }
+}
+
+/// A phantom that was handed out under another profile stands for the same.
+#[test]
+fn former_looks_are_swapped_whole() {
+    let agent = Agent::new();
+    for phantom in [&agent.plain].into_iter().chain(&agent.former) {
+        let message = format!("Bearer {}, {}", phantom.as_str(), phantom.as_str());
+        let out = scanned(&agent.table, Place::Header, [message.as_bytes()], shown);
+        assert_eq!(String::from_utf8(out).unwrap(), "Bearer <plain>, <plain>", "{message}");
     }
 }
 
@@ -91,7 +102,8 @@ fn what_only_begins_like_a_phantom_passes() {
 fn random_messages_in_random_cuts() {
     let agent = Agent::new();
     let foreign = phantom("ghu_", 9);
-    let texts = [&agent.plain, &agent.bare, &agent.tight, &agent.jwt, &foreign].map(super::Phantom::as_str);
+    let texts: Vec<_> =
+        agent.all().map(|(_, phantom)| phantom).chain([&foreign]).map(super::Phantom::as_str).collect();
     for seed in 0..300 {
         let dice = Dice(SeededEntropy::new(seed));
         let message: String = (0..dice.below(9)).map(|_| part(&dice, &texts)).collect();
