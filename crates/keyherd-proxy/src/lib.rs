@@ -7,6 +7,7 @@
 mod body;
 mod consent;
 mod decode;
+mod detail;
 mod exchange;
 mod fault;
 pub mod forward;

@@ -10,9 +10,6 @@ use crate::fault::Fault;
 /// How much of a path is written, in characters.
 const PATH_SHOWN_MAX: usize = 256;
 
-/// What decides where no rule does.
-pub(crate) const BY_DEFAULT: &str = "default";
-
 /// A path as it is written: clipped, and without what moves a cursor.
 pub(crate) fn shown(path: &str) -> Cow<'_, str> {
     if path.len() <= PATH_SHOWN_MAX && !path.contains(char::is_control) {
@@ -31,7 +28,7 @@ pub(crate) fn by(permit: &Permit) -> Value {
     match &permit.by {
         PermittedBy::Rule(id) => json!({"rule": id.to_string()}),
         PermittedBy::Remembered(id) => json!({"remembered": id.to_string()}),
-        PermittedBy::Default => json!(BY_DEFAULT),
+        PermittedBy::Default => json!("default"),
         PermittedBy::Approval(approval) => {
             let human = approval.answer.as_ref().and_then(|answer| answer.by.clone());
             json!({"approval": approval.id.to_string(), "answered_by": human})
