@@ -4,7 +4,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::HeaderValue;
 use keyherd_core::binding::Upstream;
 use keyherd_core::host::Host;
 
@@ -20,30 +19,23 @@ pub struct Target {
     is_local: bool,
     /// Whether HTTP/2 is spoken without TLS: as the caller knows beforehand.
     is_http2: bool,
-    /// What every request to it says.
-    host_header: Option<HeaderValue>,
 }
 
 impl Target {
-    fn new(host: Host, port: u16, is_tls: bool) -> Self {
-        let host_header = HeaderValue::try_from(authority(&host, port, is_tls)).ok();
-        Self { host, port, is_tls, address: None, is_local: false, is_http2: false, host_header }
-    }
-
     /// A host in TLS.
     pub fn tls(host: Host, port: u16) -> Self {
-        Self::new(host, port, true)
+        Self { host, port, is_tls: true, address: None, is_local: false, is_http2: false }
     }
 
     /// A host without TLS: for this machine, and for what nothing is injected into.
     pub fn plain(host: Host, port: u16) -> Self {
-        Self::new(host, port, false)
+        Self { is_tls: false, ..Self::tls(host, port) }
     }
 
     /// A binding's upstream, which is plain on this machine only.
     pub fn of(upstream: &Upstream) -> Self {
         let is_tls = upstream.url().scheme() == "https";
-        Self::new(upstream.host().clone(), upstream.port(), is_tls)
+        Self { is_tls, ..Self::tls(upstream.host().clone(), upstream.port()) }
     }
 
     /// The same by just this address: what was looked at is what is dialled.
@@ -99,22 +91,13 @@ impl Target {
 
     /// `host`, or `host:port` where the port is not the scheme's own (RFC 9110, section 7.2).
     pub fn authority(&self) -> String {
-        authority(&self.host, self.port, self.is_tls)
+        let usual = if self.is_tls { 443 } else { 80 };
+        let host = match self.host.address() {
+            Some(IpAddr::V6(address)) => format!("[{address}]"),
+            _ => self.host.to_string(),
+        };
+        if self.port == usual { host } else { format!("{host}:{}", self.port) }
     }
-
-    /// The same as a header's value.
-    pub(crate) fn host_header(&self) -> Option<HeaderValue> {
-        self.host_header.clone()
-    }
-}
-
-fn authority(host: &Host, port: u16, is_tls: bool) -> String {
-    let usual = if is_tls { 443 } else { 80 };
-    let host = match host.address() {
-        Some(IpAddr::V6(address)) => format!("[{address}]"),
-        _ => host.to_string(),
-    };
-    if port == usual { host } else { format!("{host}:{port}") }
 }
 
 #[cfg(test)]
