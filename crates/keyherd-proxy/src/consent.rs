@@ -21,8 +21,12 @@ pub(crate) async fn consent(
     wait: Duration,
     actor: &Actor,
 ) -> Result<Permit, (Fault, Option<Permit>)> {
-    // On the heap: most requests wait for nobody, and all are moved about with it.
-    match Box::pin(broker.permit(target, wait, actor)).await {
+    let permitted = match broker.permit_at_hand(target) {
+        Some(permit) => Ok(permit),
+        // On the heap: most requests wait for nobody, and all are moved about with it.
+        None => Box::pin(broker.permit(target, wait, actor)).await,
+    };
+    match permitted {
         Ok(permit) if permit.allows => Ok(permit),
         Ok(permit) => Err((refused(&permit, target.destination.host()), Some(permit))),
         Err(error) => Err((error.into(), None)),

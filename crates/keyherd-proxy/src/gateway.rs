@@ -5,6 +5,7 @@
 
 mod line;
 
+use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -50,20 +51,25 @@ struct Route {
 
 /// A path of the gateway, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path<'a> {
+pub struct Path {
     /// A credential or a pool.
     pub name: Name,
-    /// What follows it, with its slash.
-    rest: &'a str,
+    /// Where in the whole path that begins which follows the name, with its slash.
+    rest: usize,
 }
 
 /// Who asks for what.
-struct Asked<'a> {
-    actor: Actor,
+pub struct Asked<'a> {
+    /// Who is written down.
+    pub actor: Actor,
     /// On whose behalf a human is asked.
-    agent: Option<&'a Name>,
-    bindings: &'a Bindings,
-    name: Name,
+    pub agent: Option<&'a Name>,
+    /// What leads where.
+    pub bindings: &'a Bindings,
+    /// The request's path.
+    pub path: Path,
+    /// Asked after each wait, where something may have changed meanwhile.
+    pub recheck: Option<&'a dyn Recheck>,
 }
 
 /// The door. Cheap to clone.
@@ -89,12 +95,12 @@ impl Route {
     /// Where upstream finds what the caller named.
     fn uri(&self, rest: &str, query: Option<&str>) -> Option<Uri> {
         let (rest, mark) = (if rest.is_empty() { "/" } else { rest }, if query.is_some() { "?" } else { "" });
-        let target = format!("{}{rest}{mark}{}", self.base, query.unwrap_or_default());
+        let target = [&*self.base, rest, mark, query.unwrap_or_default()].concat();
         PathAndQuery::try_from(target).ok().map(Uri::from)
     }
 }
 
-impl<'a> Path<'a> {
+impl Path {
     /// Whether a path is the gateway's.
     pub fn is_one(path: &str) -> bool {
         path.starts_with(PREFIX)
@@ -104,14 +110,19 @@ impl<'a> Path<'a> {
     ///
     /// # Errors
     /// It has no name, or steps out of where it leads.
-    pub fn parse(path: &'a str) -> Result<Self, Fault> {
+    pub fn parse(path: &str) -> Result<Self, Fault> {
         let after = path.strip_prefix(PREFIX).unwrap_or_default();
         let (name, rest) = after.split_at(after.find('/').unwrap_or(after.len()));
         let name = Name::parse(&decoded(name)).map_err(|error| Fault::BadRequest(error.to_string()))?;
         if steps(rest) {
             return Err(Fault::BadRequest("a path through the gateway has no '.' and '..' in it".into()));
         }
-        Ok(Self { name, rest })
+        Ok(Self { name, rest: path.len() - rest.len() })
+    }
+
+    /// What follows the name in that path, with its slash.
+    fn rest<'a>(&self, path: &'a str) -> &'a str {
+        path.get(self.rest..).unwrap_or_default()
     }
 }
 
@@ -122,21 +133,17 @@ impl Gateway {
         Self { exchange, trail, routes: Arc::new(routes) }
     }
 
-    /// Answers a request of somebody who may use that path's name, once rules and humans let it go. `agent`: on whose
-    /// behalf a human is asked.
+    /// Answers a request of somebody who may use that path's name, once rules and humans let it go.
     ///
     /// # Errors
     /// [`Fault`]: upstream gave no answer, or was not asked.
     pub async fn answer(
         &self,
-        actor: Actor,
-        agent: Option<&Name>,
-        bindings: &Bindings,
+        asked: Asked<'_>,
         request: Request<Incoming>,
     ) -> Result<Response<AnswerBody>, Fault> {
-        let name = Path::parse(request.uri().path())?.name;
-        let mut line = Line::begun(&self.trail, actor.clone(), &name).await?;
-        match self.exchanged(Asked { actor, agent, bindings, name }, request, &mut line).await {
+        let mut line = Line::begun(&self.trail, asked.actor.clone(), &asked.path.name).await?;
+        match self.exchanged(asked, request, &mut line).await {
             Ok(answer) => {
                 line.answered(answer.status().as_u16());
                 Ok(answer)
@@ -155,9 +162,9 @@ impl Gateway {
         line: &mut Line,
     ) -> Result<Response<AnswerBody>, Fault> {
         passable(request.method())?;
-        let Asked { actor, agent, bindings, name } = asked;
-        let route = self.route(&name, bindings)?;
-        let uri = route.uri(Path::parse(request.uri().path())?.rest, request.uri().query());
+        let Asked { actor, agent, bindings, path, recheck } = asked;
+        let route = self.route(&path.name, bindings)?;
+        let uri = route.uri(path.rest(request.uri().path()), request.uri().query());
         let uri = uri.ok_or_else(|| Fault::BadRequest("that path cannot be passed on".into()))?;
         line.about(&route.shown, request.method(), uri.path());
         let scope = scope(&mut request)?;
@@ -168,13 +175,13 @@ impl Gateway {
             fault
         })?;
         line.permitted(&permit);
-        if let Some(recheck) = request.extensions().get::<Recheck>().filter(|_| has_waited).cloned() {
+        if let Some(recheck) = recheck.filter(|_| has_waited) {
             recheck.ask().await?;
         }
         *request.uri_mut() = uri;
         let (target, inject) = (route.target.clone(), Arc::clone(&route.inject));
-        let order = Order { name: Some(name), actor, target, inject, scope, own: Own::End };
-        self.exchange.run(order, request, &mut line.served).await
+        let order = Order { name: Some(path.name), actor, target, inject, scope, own: Own::End };
+        self.exchange.run(order, request, recheck, &mut line.served).await
     }
 
     /// Leaves the line of a request that the listener turned away: its caller is known, and is not allowed that name.
@@ -260,8 +267,11 @@ fn steps(path: &str) -> bool {
 }
 
 /// Without percent-encoding; what is no text stays as it is.
-fn decoded(text: &str) -> String {
-    String::from_utf8(percent::decoded(text.as_bytes()).into_owned()).unwrap_or_else(|_| text.to_owned())
+fn decoded(text: &str) -> Cow<'_, str> {
+    match percent::decoded(text.as_bytes()) {
+        Cow::Borrowed(_) => Cow::Borrowed(text),
+        Cow::Owned(plain) => String::from_utf8(plain).map_or(Cow::Borrowed(text), Cow::Owned),
+    }
 }
 
 #[cfg(test)]
@@ -274,7 +284,8 @@ mod tests {
     #[test]
     fn paths_are_taken_apart() {
         let check = |path: &str, expected: Option<(&str, &str)>| {
-            let got = Path::parse(path).ok().map(|path| (path.name.to_string(), path.rest.to_owned()));
+            let got =
+                Path::parse(path).ok().map(|parsed| (parsed.name.to_string(), parsed.rest(path).to_owned()));
             assert_eq!(got, expected.map(|(name, rest)| (name.into(), rest.into())), "{path}");
         };
         check("/gateway/acme/v1/chat", Some(("acme", "/v1/chat")));

@@ -5,6 +5,7 @@
 
 mod returned;
 
+use bytes::Bytes;
 use http::header::HeaderName;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Uri, request};
@@ -83,11 +84,12 @@ impl Placed {
 
 impl Inject for Placed {
     fn head(&self, head: &mut request::Parts, token: &str) -> Result<(), BadInjection> {
-        let text = self.filled(token);
+        let mut text = self.filled(token);
         match &self.place {
             Place::Header(name) => {
-                let mut value =
-                    HeaderValue::from_str(&text).map_err(|_| BadInjection(format!("the header '{name}'")))?;
+                // The header has the text itself, not another copy.
+                let value = HeaderValue::from_maybe_shared(Bytes::from(std::mem::take(&mut *text)));
+                let mut value = value.map_err(|_| BadInjection(format!("the header '{name}'")))?;
                 value.set_sensitive(true);
                 head.headers.insert(name, value);
             }

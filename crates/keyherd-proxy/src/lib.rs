@@ -7,6 +7,7 @@
 mod body;
 mod consent;
 mod decode;
+mod detail;
 mod exchange;
 mod fault;
 pub mod forward;
@@ -30,7 +31,7 @@ mod watch;
 pub use self::body::{AnswerBody, BodyError, Incoming, Outgoing};
 pub use self::exchange::{Exchange, ExchangeParts};
 pub use self::fault::Fault;
-pub use self::gateway::{Gateway, Path};
+pub use self::gateway::{Asked, Gateway, Path};
 pub use self::inject::{BadInjection, Inject, Placed};
 pub use self::limits::ExchangeLimits;
 pub use self::order::{Order, Own, Served};

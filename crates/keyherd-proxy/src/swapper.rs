@@ -203,7 +203,7 @@ impl Swapper {
         let ready = self.ready(asked, leave, request, held, line).await;
         let Ready { order, inject, request } = ready.inspect_err(|fault| exchange.unsent(fault))?;
         let mut served = None;
-        let answer = exchange.run(order, request, &mut served).await;
+        let answer = exchange.run(order, request, None, &mut served).await;
         if let Some(served) = served {
             line.note("credential", &*served.credential);
         }

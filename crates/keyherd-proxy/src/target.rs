@@ -4,7 +4,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::HeaderValue;
 use keyherd_core::binding::Upstream;
 use keyherd_core::host::Host;
 
@@ -98,11 +97,6 @@ impl Target {
             _ => self.host.to_string(),
         };
         if self.port == usual { host } else { format!("{host}:{}", self.port) }
-    }
-
-    /// The same as a header's value.
-    pub(crate) fn host_header(&self) -> Option<HeaderValue> {
-        HeaderValue::try_from(self.authority()).ok()
     }
 }
 

@@ -11,6 +11,12 @@ mod wire;
 
 use std::process::ExitCode;
 
+/// A request makes some forty small things and forgets them again: measured by the bench `gateway`, see
+/// docs/BENCHMARKS.md.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     cli::main()
 }

@@ -27,7 +27,7 @@ pub struct RuleTestDocument {
 }
 
 /// A target that owns its parts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct TestedTarget {
     agent: Option<Name>,
     destination: Destination,

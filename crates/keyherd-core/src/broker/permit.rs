@@ -37,6 +37,12 @@ pub enum PermittedBy {
 }
 
 impl Broker {
+    /// Decides a target by the rules in memory. `None`: they must be read first, or a human is to be asked, as
+    /// [`Broker::permit`] does.
+    pub fn permit_at_hand(&self, target: &Target<'_>) -> Option<Permit> {
+        by_rules(self.rules_at_hand()?.decide(target, self.now()))
+    }
+
     /// Decides a target. Where a human is asked, waits for the answer, at most so long.
     pub async fn permit(
         &self,
@@ -45,13 +51,8 @@ impl Broker {
         actor: &Actor,
     ) -> Result<Permit, AskError> {
         let decision = self.rules_ready().await?.decide(target, self.now());
-        if decision.verdict != Verdict::Ask {
-            let by = match decision.by {
-                Decided::Rule(id) => PermittedBy::Rule(id),
-                Decided::Remembered(id) => PermittedBy::Remembered(id),
-                Decided::Default => PermittedBy::Default,
-            };
-            return Ok(Permit { allows: decision.verdict == Verdict::Allow, by });
+        if let Some(permit) = by_rules(decision) {
+            return Ok(permit);
         }
         let Some(question) = question(target, &decision) else {
             return Ok(Permit { allows: false, by: PermittedBy::NoAgent });
@@ -69,6 +70,16 @@ impl Broker {
         };
         Ok(Permit { allows, by })
     }
+}
+
+/// `None`: they ask a human.
+fn by_rules(decision: Decision) -> Option<Permit> {
+    let by = match decision.by {
+        Decided::Rule(id) => PermittedBy::Rule(id),
+        Decided::Remembered(id) => PermittedBy::Remembered(id),
+        Decided::Default => PermittedBy::Default,
+    };
+    (decision.verdict != Verdict::Ask).then_some(Permit { allows: decision.verdict == Verdict::Allow, by })
 }
 
 /// The question that the rules ask about a target.

@@ -33,6 +33,8 @@ pub struct RuleSet {
     openers: Vec<u32>,
     agents: HashMap<Box<str>, Word, FixedState>,
     methods: HashMap<Box<str>, Word, FixedState>,
+    /// Whether a written rule is about paths.
+    judges_paths: bool,
     remembered: Remembered,
     outside: HashMap<TokenHash, u32>,
 }
@@ -85,6 +87,7 @@ impl RuleSet {
             openers: Vec::new(),
             agents: HashMap::default(),
             methods: HashMap::default(),
+            judges_paths: false,
             remembered: Remembered::default(),
             outside: HashMap::new(),
         };
@@ -121,7 +124,7 @@ impl RuleSet {
     /// What becomes of this target. Of two readings of its path the stricter decision counts.
     pub fn decide(&self, target: &Target<'_>, now: Timestamp) -> Decision {
         let decide = |path| self.decision(self.found(target, path, now));
-        match target.path {
+        match target.path.filter(|_| self.judges_paths) {
             None => decide(&[]),
             Some(path) => match path.walked() {
                 None => decide(path.plain()),
@@ -238,6 +241,7 @@ impl RuleSet {
         let agent = scope.agent.as_ref().map(|agent| number_of(&mut self.agents, Name::as_str(agent)));
         let method =
             scope.method.as_ref().map(|method| number_of(&mut self.methods, MethodWord::as_str(method)));
+        self.judges_paths |= scope.path.is_some();
         if matches!(scope.host, HostPattern::Net(_)) && verdict != Verdict::Deny {
             self.openers.push(number);
         }

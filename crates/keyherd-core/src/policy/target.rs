@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use percent::decoded;
 
@@ -87,9 +88,15 @@ impl Destination {
 }
 
 /// A request's path in its one or two readings.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct RequestPath {
     text: Box<str>,
+    /// Read by the first who looks: most paths are judged by nothing.
+    readings: OnceLock<Readings>,
+}
+
+#[derive(Debug, Clone)]
+struct Readings {
     /// Each segment decoded by itself.
     plain: Vec<String>,
     /// Decoded first, then split and walked; where that is something else.
@@ -97,12 +104,14 @@ pub struct RequestPath {
 }
 
 impl RequestPath {
-    /// Reads a path; what comes after `?` or `#` is none of it.
+    /// A path; what comes after `?` or `#` is none of it.
     pub fn read(target: &str) -> Self {
         let text = target.split(['?', '#']).next().unwrap_or_default();
-        let plain: Vec<_> = text.split('/').filter(|segment| !segment.is_empty()).map(decoded).collect();
-        let walked = walked(&plain);
-        Self { text: text.into(), walked: (walked != plain).then_some(walked), plain }
+        Self { text: text.into(), readings: OnceLock::new() }
+    }
+
+    fn read_now(&self) -> &Readings {
+        self.readings.get_or_init(|| Readings::of(&self.text))
     }
 
     /// As it was sent, without the query.
@@ -112,15 +121,23 @@ impl RequestPath {
 
     /// Its readings, segment by segment.
     pub(super) fn readings(&self) -> impl Iterator<Item = &[String]> {
-        [Some(&*self.plain), self.walked.as_deref()].into_iter().flatten()
+        [Some(self.plain()), self.walked()].into_iter().flatten()
     }
 
     pub(super) fn plain(&self) -> &[String] {
-        &self.plain
+        &self.read_now().plain
     }
 
     pub(super) fn walked(&self) -> Option<&[String]> {
-        self.walked.as_deref()
+        self.read_now().walked.as_deref()
+    }
+}
+
+impl Readings {
+    fn of(path: &str) -> Self {
+        let plain: Vec<_> = path.split('/').filter(|segment| !segment.is_empty()).map(decoded).collect();
+        let walked = walked(&plain);
+        Self { walked: (walked != plain).then_some(walked), plain }
     }
 }
 

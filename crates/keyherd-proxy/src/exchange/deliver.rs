@@ -107,7 +107,7 @@ impl Message<'_> {
         let mut head = self.head.clone();
         let inject = &self.order.inject;
         inject.head(&mut head, token).map_err(|error| Fault::Uninjectable(error.to_string()))?;
-        address(&mut head, lease.target(), lease.is_http2())?;
+        address(&mut head, lease)?;
         if let Some(protocol) = self.upgrade {
             announce_upgrade(&mut head.headers, protocol.clone());
         }
@@ -162,17 +162,16 @@ fn was_cut(error: &io::Error) -> bool {
 }
 
 /// Writes where the request goes in the way of its protocol.
-fn address(head: &mut Parts, target: &Target, is_http2: bool) -> Result<(), Fault> {
+fn address(head: &mut Parts, lease: &Lease) -> Result<(), Fault> {
     let uri = std::mem::take(&mut head.uri);
-    if !is_http2 {
+    if !lease.is_http2() {
         head.version = Version::HTTP_11;
-        let host = target.host_header().ok_or(Fault::Internal)?;
-        head.headers.insert(HOST, host);
+        head.headers.insert(HOST, lease.host().ok_or(Fault::Internal)?);
         head.uri = uri;
         return Ok(());
     }
     head.version = Version::HTTP_2;
-    let mut parts = uri.into_parts();
+    let (mut parts, target) = (uri.into_parts(), lease.target());
     parts.scheme = Some(if target.is_tls() { Scheme::HTTPS } else { Scheme::HTTP });
     parts.authority = Some(Authority::try_from(target.authority()).map_err(|_| Fault::Internal)?);
     parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));

@@ -26,6 +26,7 @@ use crate::fault::Fault;
 use crate::limits::ExchangeLimits;
 use crate::meters::{Meters, Outcome};
 use crate::order::{Order, Served};
+use crate::recheck::Recheck;
 use crate::relay::{Sides, relay};
 use crate::upstream::{Lease, Reach, Upstreams};
 
@@ -96,7 +97,8 @@ impl Exchange {
     }
 
     /// Passes a request on, and the answer back. The request's target is the path and query that upstream gets. Dropped,
-    /// it ends the request upstream too. `served` is told whose token is used, as soon as it is.
+    /// it ends the request upstream too. `recheck` is asked after each wait for a token; `served` is told whose token is
+    /// used, as soon as it is.
     ///
     /// # Errors
     /// [`Fault`]: there is no answer to pass on.
@@ -104,11 +106,12 @@ impl Exchange {
         &self,
         order: Order,
         request: Request<Incoming>,
+        recheck: Option<&dyn Recheck>,
         served: &mut Option<Served>,
     ) -> Result<Response<AnswerBody>, Fault> {
         passable(request.method()).inspect_err(|fault| self.unsent(fault))?;
         let begun = self.uptime();
-        let mut tries = Tries::new(self, order, request, served);
+        let mut tries = Tries::new(self, order, request, recheck, served);
         let outcome = tries.run().await;
         let ours = self.uptime().saturating_sub(begun).saturating_sub(tries.upstream_took());
         self.0.meters.ended(tries.outcome(&outcome), ours);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::header::HeaderValue;
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Version};
+use http::{Extensions, Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use keyherd_core::broker::{Acquired, Followed, Judge, Token};
 use keyherd_core::ids::{CredentialId, Name};
@@ -31,7 +31,7 @@ pub(super) struct Tries<'a> {
     head: Parts,
     upload: Option<Upload>,
     upgrade: Option<Upgrade>,
-    recheck: Option<Recheck>,
+    recheck: Option<&'a dyn Recheck>,
     /// Whose tokens were tried, of which generation.
     tried: Vec<(CredentialId, u64)>,
     /// The token that upstream refused last.
@@ -64,14 +64,16 @@ impl<'a> Tries<'a> {
         exchange: &'a Exchange,
         order: Order,
         mut request: Request<Incoming>,
+        recheck: Option<&'a dyn Recheck>,
         served: &'a mut Option<Served>,
     ) -> Self {
         let upgrade = (request.version() == Version::HTTP_11)
             .then(|| upgrade_wanted(request.headers()))
             .flatten()
             .map(|protocol| Upgrade { protocol, caller: hyper::upgrade::on(&mut request) });
-        let recheck = request.extensions_mut().remove();
         let (mut head, body) = request.into_parts();
+        // The caller's connection's; upstream's has its own.
+        head.extensions = Extensions::new();
         strip_request(&mut head.headers, order.own);
         let is_empty = http_body::Body::is_end_stream(&body);
         let upload =
@@ -132,7 +134,7 @@ impl<'a> Tries<'a> {
             Acquired::Token(token) => token,
             Acquired::Refused(refusal) => return Err(Fault::Refused { name: name.to_owned(), refusal }),
         };
-        if let Some(recheck) = &self.recheck {
+        if let Some(recheck) = self.recheck {
             recheck.ask().await?;
         }
         Ok(token)

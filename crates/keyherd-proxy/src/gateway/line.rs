@@ -1,8 +1,7 @@
 //! One request's line in the audit log, at the gateway: who, what, with which credential, by whose leave, and what came
 //! of it.
 //!
-//! Written once, whatever becomes of the request. It is text from the beginning, because every request makes one. Never
-//! holds a query, a header or a body; a path only clipped.
+//! Written once, whatever becomes of the request.
 
 use std::mem::take;
 
@@ -10,19 +9,17 @@ use keyherd_core::audit::{Actor, TextNote};
 use keyherd_core::broker::Permit;
 use keyherd_core::ids::Name;
 
+use crate::detail::Detail;
 use crate::fault::Fault;
 use crate::order::Served;
 use crate::swapper::{Place, Trail, words};
-
-/// What a line takes at first, in bytes: most need no more.
-const LINE_LEN: usize = 256;
 
 /// A line that has its place.
 pub(super) struct Line {
     place: Option<Place>,
     actor: Actor,
     subject: String,
-    detail: Vec<u8>,
+    detail: Detail,
     /// Whose token was used last.
     pub(super) served: Option<Served>,
 }
@@ -31,68 +28,53 @@ impl Line {
     /// Waits for a place, where there is none.
     pub(super) async fn begun(trail: &Trail, actor: Actor, name: &Name) -> Result<Self, Fault> {
         let place = Some(trail.place().await?);
-        let mut line =
-            Self { place, actor, subject: String::new(), detail: Vec::with_capacity(LINE_LEN), served: None };
-        line.note("name", name.as_str());
-        Ok(line)
+        let mut detail = Detail::new();
+        detail.note("name", name.as_str());
+        Ok(Self { place, actor, subject: String::new(), detail, served: None })
     }
 
     /// What upstream is to get.
     pub(super) fn about(&mut self, upstream: &str, method: &http::Method, path: &str) {
         self.subject = upstream.to_owned();
-        self.note("method", method.as_str());
-        self.note("path", &words::shown(path));
+        self.detail.note("method", method.as_str());
+        self.detail.note("path", words::shown(path));
     }
 
     pub(super) fn permitted(&mut self, permit: &Permit) {
-        self.note("verdict", words::verdict(permit));
-        self.key("by");
-        let _ = serde_json::to_writer(&mut self.detail, &words::by(permit));
+        self.detail.permitted(permit);
     }
 
     pub(super) fn answered(mut self, status: u16) {
-        self.ended("answered", Some(status));
+        self.detail.note("status", status);
+        self.ended("answered");
     }
 
     pub(super) fn failed(mut self, fault: &Fault) {
-        self.ended(words::outcome(fault), None);
+        self.detail.failed(fault);
+        self.write();
     }
 
     /// Nothing was asked for.
     pub(super) fn denied(mut self) {
-        self.ended("denied", None);
+        self.ended("denied");
     }
 
-    fn ended(&mut self, outcome: &str, status: Option<u16>) {
-        if let Some(served) = self.served.take() {
-            self.note("credential", &served.credential);
-        }
-        if let Some(status) = status {
-            self.key("status");
-            let _ = serde_json::to_writer(&mut self.detail, &status);
-        }
-        self.note("outcome", outcome);
+    fn ended(&mut self, outcome: &str) {
+        self.detail.note("outcome", outcome);
         self.write();
-    }
-
-    fn note(&mut self, key: &str, text: &str) {
-        self.key(key);
-        // Into memory, which cannot fail.
-        let _ = serde_json::to_writer(&mut self.detail, text);
-    }
-
-    fn key(&mut self, key: &str) {
-        self.detail.extend_from_slice(if self.detail.is_empty() { b"{\"" } else { b",\"" });
-        self.detail.extend_from_slice(key.as_bytes());
-        self.detail.extend_from_slice(b"\":");
     }
 
     fn write(&mut self) {
         let Some(place) = self.place.take() else { return };
-        self.detail.push(b'}');
-        let detail = String::from_utf8(take(&mut self.detail)).unwrap_or_default();
-        let (actor, subject) = (Actor(take(&mut self.actor.0)), take(&mut self.subject));
-        place.send(TextNote { action: "gateway.request", actor, subject, detail });
+        if let Some(served) = self.served.take() {
+            self.detail.note("credential", &*served.credential);
+        }
+        place.send(TextNote {
+            action: "gateway.request",
+            actor: Actor(take(&mut self.actor.0)),
+            subject: take(&mut self.subject),
+            detail: take(&mut self.detail).into_text(),
+        });
     }
 }
 
@@ -100,7 +82,7 @@ impl Drop for Line {
     /// Whoever asked has left.
     fn drop(&mut self) {
         if self.place.is_some() {
-            self.ended("broken_off", None);
+            self.ended("broken_off");
         }
     }
 }

@@ -3,15 +3,18 @@
 //! Written once, whatever becomes of the request. Never holds a query, a header or a body; a path only without the
 //! phantoms in it, and clipped.
 
+use std::mem::take;
+
 use keyherd_core::audit::{Actor, TextNote};
 use keyherd_core::broker::Permit;
 use keyherd_core::ids::Name;
 use keyherd_core::phantom::{Found, Hit, Place as Within, Table, hits};
-use serde_json::{Map, Value};
+use serde::Serialize;
 
 use super::gate::{Gate, Wish};
 use super::trail::Place;
 use super::words;
+use crate::detail::Detail;
 use crate::fault::Fault;
 
 /// A line that has its place.
@@ -20,15 +23,15 @@ pub(super) struct Line {
     actor: Actor,
     subject: String,
     is_request: bool,
-    detail: Map<String, Value>,
+    detail: Detail,
 }
 
 impl Line {
     pub(super) async fn begun(gate: &Gate, wish: Wish<'_>) -> Result<Self, Fault> {
         let place = Some(gate.trail().place().await?);
-        let mut detail = Map::new();
+        let mut detail = Detail::new();
         if let Some((method, _)) = wish.request {
-            detail.insert("method".into(), method.as_str().into());
+            detail.note("method", method.as_str());
         }
         let is_request = wish.request.is_some();
         Ok(Self { place, actor: wish.agent.actor(), subject: wish.dialled.to_string(), is_request, detail })
@@ -47,12 +50,12 @@ impl Line {
             from = span.end;
         }
         shown.push_str(path.get(from..).unwrap_or_default());
-        self.note("path", &*words::shown(&shown));
+        self.note("path", words::shown(&shown));
         self
     }
 
     pub(super) fn passed(mut self, permit: &Permit) -> Self {
-        self.verdict(permit);
+        self.detail.permitted(permit);
         self
     }
 
@@ -64,8 +67,8 @@ impl Line {
         }
     }
 
-    pub(super) fn note(&mut self, key: &str, value: impl Into<Value>) {
-        self.detail.insert(key.into(), value.into());
+    pub(super) fn note(&mut self, key: &str, value: impl Serialize) {
+        self.detail.note(key, value);
     }
 
     pub(super) fn ended(mut self, outcome: &str) {
@@ -75,19 +78,13 @@ impl Line {
 
     pub(super) fn refused(mut self, permit: Option<&Permit>, fault: &Fault) {
         if let Some(permit) = permit {
-            self.verdict(permit);
+            self.detail.permitted(permit);
         }
         self.failed(fault);
     }
 
     pub(super) fn failed(mut self, fault: &Fault) {
-        if matches!(fault, Fault::Undialled(_)) {
-            // Whatever the rules say: the address had the last word.
-            self.note("verdict", "deny");
-            self.note("by", "address");
-        }
-        let outcome = words::outcome(fault);
-        self.note("outcome", outcome);
+        self.detail.failed(fault);
         self.write();
     }
 
@@ -96,19 +93,14 @@ impl Line {
         self.place = None;
     }
 
-    fn verdict(&mut self, permit: &Permit) {
-        self.note("verdict", words::verdict(permit));
-        self.note("by", words::by(permit));
-    }
-
     fn write(&mut self) {
         let Some(place) = self.place.take() else { return };
         let action = if self.is_request { "proxy.request" } else { "proxy.tunnel" };
         place.send(TextNote {
             action,
-            actor: self.actor.clone(),
-            subject: std::mem::take(&mut self.subject),
-            detail: Value::Object(std::mem::take(&mut self.detail)).to_string(),
+            actor: Actor(take(&mut self.actor.0)),
+            subject: take(&mut self.subject),
+            detail: take(&mut self.detail).into_text(),
         });
     }
 }

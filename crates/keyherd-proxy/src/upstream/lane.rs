@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use http::HeaderValue;
 use hyper::client::conn::http2;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -22,6 +23,8 @@ const SWEEPS: u32 = 2;
 
 pub(super) struct Lane {
     target: Target,
+    /// What every HTTP/1 request to it says.
+    host: Option<HeaderValue>,
     only_http1: bool,
     way: Arc<Way>,
     places: Arc<Semaphore>,
@@ -73,6 +76,7 @@ impl Lane {
     pub(super) fn new(target: Target, only_http1: bool, way: Arc<Way>) -> Self {
         let places = Arc::new(Semaphore::new(way.limits.requests_max.min(Semaphore::MAX_PERMITS)));
         Self {
+            host: HeaderValue::try_from(target.authority()).ok(),
             target,
             only_http1,
             way,
@@ -214,6 +218,10 @@ impl Lane {
 
     pub(super) fn target(&self) -> &Target {
         &self.target
+    }
+
+    pub(super) fn host(&self) -> Option<HeaderValue> {
+        self.host.clone()
     }
 }
 

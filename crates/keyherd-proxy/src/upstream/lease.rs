@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::task::Context;
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use tokio::sync::OwnedSemaphorePermit;
@@ -52,6 +52,11 @@ impl Lease {
 
     pub(crate) fn target(&self) -> &Target {
         self.lane.target()
+    }
+
+    /// What an HTTP/1 request on it says of where it goes.
+    pub(crate) fn host(&self) -> Option<HeaderValue> {
+        self.lane.host()
     }
 
     /// Sends the request. Dropped before the answer's head came, it ends the request.

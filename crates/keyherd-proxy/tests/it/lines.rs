@@ -6,7 +6,7 @@ use keyherd_core::approval::{Decision, Stage as Phase};
 use keyherd_core::audit::Entry;
 use keyherd_core::policy::{HostPattern, MethodWord, Scope, Verdict};
 use keyherd_core::ports::store::AuditStore;
-use keyherd_proxy::Fault;
+use keyherd_proxy::{Asked, Fault};
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, actor, asked, get, parsed, whole};
@@ -112,7 +112,9 @@ async fn who_approved_it() {
     });
     let agent = parsed("robot");
     let ask = || async {
-        let open = stage.gateway.answer(actor(), Some(&agent), &stage.bindings, get("/gateway/lone/")).await;
+        let request = get("/gateway/lone/");
+        let asked = Asked { agent: Some(&agent), ..stage.asked(&request) };
+        let open = stage.gateway.answer(asked, request).await;
         whole(open.expect("is answered")).await
     };
     let (_, _, open) = soon(Box::pin(async { tokio::join!(ask(), ask(), answering) })).await;

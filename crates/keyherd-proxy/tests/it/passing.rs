@@ -1,7 +1,8 @@
 //! What passes as it is, what ends here, and what is put in.
 
+use async_trait::async_trait;
 use http::{HeaderMap, HeaderName};
-use keyherd_proxy::{Fault, Recheck};
+use keyherd_proxy::{Asked, Fault, Recheck};
 
 use crate::stage::{Setting, Stage, asked, get, post};
 use crate::upstream::{Upstream, answer, full};
@@ -134,18 +135,26 @@ async fn a_redirect_does_not_bring_the_credential_back() {
     assert!(!format!("{got:?}").contains("secret-lone"), "{got:?}");
 }
 
+struct Gone;
+
+#[async_trait]
+impl Recheck for Gone {
+    async fn ask(&self) -> Result<(), Fault> {
+        Err(Fault::Denied("is gone".into()))
+    }
+}
+
 #[tokio::test]
 async fn who_has_waited_for_a_token_is_looked_at_once_more() {
     let upstream = Upstream::new(|_| answer(200, "")).await;
     let stage = Stage::at(&upstream).await;
-    let gone = || {
-        let mut request = get("/gateway/lone/");
-        request.extensions_mut().insert(Recheck::new(|| async { Err(Fault::Denied("is gone".into())) }));
-        request
+    let ask = || {
+        let request = get("/gateway/lone/");
+        stage.gateway.answer(Asked { recheck: Some(&Gone), ..stage.asked(&request) }, request)
     };
-    let fault = stage.open(gone()).await.expect_err("was revoked meanwhile");
+    let fault = ask().await.expect_err("was revoked meanwhile");
     assert!(matches!(fault, Fault::Denied(_)), "{fault:?}");
     assert_eq!(upstream.seen().len(), 0);
     assert_eq!(stage.read("/gateway/lone/").await.status(), 200);
-    assert_eq!(stage.ask(gone()).await.status(), 200, "nobody waits for what is in memory");
+    assert_eq!(ask().await.expect("goes").status(), 200, "nobody waits for what is in memory");
 }

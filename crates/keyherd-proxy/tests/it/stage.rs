@@ -16,7 +16,8 @@ use keyherd_core::pool::Strategy;
 use keyherd_core::ports::{Clock, Delivery};
 use keyherd_core::provider::Profile;
 use keyherd_proxy::{
-    AnswerBody, Direct, Exchange, ExchangeLimits, ExchangeParts, Fault, Gateway, Trail, TrailLimits,
+    AnswerBody, Asked, Direct, Exchange, ExchangeLimits, ExchangeParts, Fault, Gateway, Path, Trail,
+    TrailLimits,
 };
 use rustls::{ClientConfig, RootCertStore};
 
@@ -150,7 +151,17 @@ impl Stage {
 
     /// A request, and the answer's head.
     pub(crate) async fn open(&self, request: Request<Body>) -> Result<Response<AnswerBody>, Fault> {
-        self.gateway.answer(actor(), None, &self.bindings, request).await
+        let path = Path::parse(request.uri().path())?;
+        self.gateway.answer(self.asking(path), request).await
+    }
+
+    /// Who asks, of the path of that request.
+    pub(crate) fn asked(&self, request: &Request<Body>) -> Asked<'_> {
+        self.asking(Path::parse(request.uri().path()).expect("is a path of the gateway"))
+    }
+
+    fn asking(&self, path: Path) -> Asked<'_> {
+        Asked { actor: actor(), agent: None, bindings: &self.bindings, path, recheck: None }
     }
 
     /// A request, and the whole answer.

@@ -9,7 +9,7 @@ use keyherd_adapters::provider::{HttpOptions, Outbound};
 use keyherd_api::{Annex, AnnexRequest, Caller, Code, Problem, Reply, reply};
 use keyherd_core::broker::{AcquireError, Broker};
 use keyherd_core::ids::{BindingId, Name};
-use keyherd_proxy::{Exchange, ExchangeParts, Fault, Gateway, Path, Reach, Recheck, Target, Trail};
+use keyherd_proxy::{Asked, Exchange, ExchangeParts, Fault, Gateway, Path, Reach, Recheck, Target, Trail};
 use tokio::net::TcpStream;
 use url::Url;
 
@@ -51,49 +51,34 @@ impl GatewayDoor {
         self.gateway.shutdown().await;
     }
 
-    async fn pass(&self, caller: Caller, mut request: AnnexRequest) -> Result<Reply, Problem> {
-        let path = Path::parse(request.uri().path()).map_err(|fault| self.problem(fault))?;
-        let name = path.name;
-        if let Err(problem) = caller.may_use(name.as_str()) {
-            self.gateway.turned_away(caller.actor(), &name).await;
-            return Err(problem);
-        }
-        let access = self.broker.access().await?;
-        if let Some(binding) = access.bindings.gateway(name.as_str()).map(|binding| binding.id) {
-            request.extensions_mut().insert(self.recheck(caller.clone(), name, binding));
-        }
-        let agent = match &caller {
-            Caller::Admin | Caller::Ticket { .. } => None,
-            Caller::Agent(agent) => Some(&agent.name),
-        };
-        let answer = self.gateway.answer(caller.actor(), agent, &access.bindings, request).await;
-        answer.map(reply).map_err(|fault| self.problem(fault))
-    }
-
-    /// Whether the caller still is one, and the name still leads where it led.
-    fn recheck(&self, caller: Caller, name: Name, binding: BindingId) -> Recheck {
-        let (broker, parts) = (self.broker.clone(), Arc::new((caller, name)));
-        Recheck::new(move || {
-            let (broker, parts) = (broker.clone(), Arc::clone(&parts));
-            async move {
-                let (caller, name) = &*parts;
-                let gone = |what: String| Fault::Denied(format!("{what} while the request waited"));
-                if let Caller::Agent(agent) = caller
-                    && !broker.has_agent(agent).await.map_err(AcquireError::from)?
-                {
-                    return Err(gone(format!("the key of agent '{}' was revoked", agent.name)));
-                }
-                let access = broker.access().await.map_err(AcquireError::from)?;
-                match access.bindings.gateway(name.as_str()) {
-                    Some(now) if now.id == binding => Ok(()),
-                    _ => Err(gone(format!("what led upstream from '{name}' was removed"))),
-                }
-            }
-        })
-    }
-
     fn problem(&self, fault: Fault) -> Problem {
         problem_of(fault, &self.broker)
+    }
+}
+
+/// Whether the caller still is one, and the name still leads where it led.
+struct Still<'a> {
+    broker: &'a Broker,
+    caller: &'a Caller,
+    name: Name,
+    binding: Option<BindingId>,
+}
+
+#[async_trait]
+impl Recheck for Still<'_> {
+    async fn ask(&self) -> Result<(), Fault> {
+        let gone = |what: String| Fault::Denied(format!("{what} while the request waited"));
+        if let Caller::Agent(agent) = self.caller
+            && !self.broker.has_agent(agent).await.map_err(AcquireError::from)?
+        {
+            return Err(gone(format!("the key of agent '{}' was revoked", agent.name)));
+        }
+        let access = self.broker.access().await.map_err(AcquireError::from)?;
+        let leads = access.bindings.gateway(self.name.as_str()).map(|binding| binding.id);
+        match leads == self.binding {
+            true => Ok(()),
+            false => Err(gone(format!("what led upstream from '{}' was removed", self.name))),
+        }
     }
 }
 
@@ -141,7 +126,22 @@ impl Annex for GatewayDoor {
     }
 
     async fn answer(&self, caller: Caller, request: AnnexRequest) -> Result<Reply, Problem> {
-        self.pass(caller, request).await
+        let path = Path::parse(request.uri().path()).map_err(|fault| self.problem(fault))?;
+        if let Err(problem) = caller.may_use(path.name.as_str()) {
+            self.gateway.turned_away(caller.actor(), &path.name).await;
+            return Err(problem);
+        }
+        let access = self.broker.access().await?;
+        let binding = access.bindings.gateway(path.name.as_str()).map(|binding| binding.id);
+        let still = Still { broker: &self.broker, caller: &caller, name: path.name.clone(), binding };
+        let agent = match &caller {
+            Caller::Admin | Caller::Ticket { .. } => None,
+            Caller::Agent(agent) => Some(&agent.name),
+        };
+        let bindings = &access.bindings;
+        let asked = Asked { actor: caller.actor(), agent, bindings, path, recheck: Some(&still) };
+        let answer = self.gateway.answer(asked, request).await;
+        answer.map(reply).map_err(|fault| self.problem(fault))
     }
 }
 

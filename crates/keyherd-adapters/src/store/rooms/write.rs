@@ -15,7 +15,7 @@ use super::seen::Look;
 use crate::store::engine::{Kind, Transaction};
 use crate::store::fault::Fault;
 use crate::store::sql;
-use crate::store::statement::{Row, Statement, query};
+use crate::store::statement::{Row, Sql, Statement, query};
 
 /// A transaction that writes. Dropped without [`Write::commit`] it is rolled back.
 pub(in crate::store) struct Write<'a> {
@@ -145,7 +145,7 @@ impl Write<'_> {
     /// Writes an audit entry as the next link of this lane's chain.
     pub(super) async fn note(&mut self, note: impl Into<TextNote>) -> Result<(), Fault> {
         let entry = self.link(note.into()).await?;
-        self.last.push(insert(sql::AUDIT, [entry]));
+        self.last.push(insert(sql::AUDIT, [entry].into_iter()));
         Ok(())
     }
 
@@ -158,7 +158,7 @@ impl Write<'_> {
                 for note in notes.by_ref().take(*entries) {
                     linked.push(self.link(note).await?);
                 }
-                self.execute(insert(text, linked)).await?;
+                self.execute(insert(text, linked.into_iter())).await?;
             }
         }
         for note in notes {
@@ -222,8 +222,9 @@ impl Write<'_> {
     }
 }
 
-fn insert(text: &'static str, entries: impl IntoIterator<Item = Entry>) -> Statement {
-    entries.into_iter().fold(query(text), |insert, entry| {
+fn insert(text: impl Into<Sql>, entries: impl ExactSizeIterator<Item = Entry>) -> Statement {
+    let insert = query(text).with_room(entries.len() * sql::AUDIT_COLUMNS);
+    entries.fold(insert, |insert, entry| {
         insert
             .bind(entry.chain.as_i64())
             .bind(i64::try_from(entry.place).unwrap_or(i64::MAX))

@@ -7,18 +7,38 @@ use crate::store::statement::Sql;
 pub(in crate::store) const AUDIT: &str = "INSERT INTO audit (chain, place, at, action, actor, subject, detail, anchors, hash) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
-/// The same for so many entries at once, more first. Few texts, so that each stays prepared; and not long ones: a parameter's
-/// name is looked for among all of its statement's.
-pub(in crate::store) static AUDIT_MANY: LazyLock<[(usize, String); 2]> =
-    LazyLock::new(|| [16, 4].map(|entries| (entries, repeated(AUDIT, entries))));
+/// As many values as that has for each entry.
+pub(in crate::store) const AUDIT_COLUMNS: usize = 9;
 
-/// An insertion's text with its values repeated for that many rows.
-fn repeated(insert: &str, rows: usize) -> String {
-    let (head, values) = insert.split_once("VALUES ").unwrap_or((insert, ""));
-    let columns = values.matches('$').count();
-    let row = |row| (1..=columns).map(|column| format!("${}", row * columns + column)).collect::<Vec<_>>();
-    let rows: Vec<_> = (0..rows).map(|number| format!("({})", row(number).join(", "))).collect();
-    format!("{head}VALUES {}", rows.join(", "))
+/// The same for so many entries at once, more first. Few texts, so that each stays prepared.
+pub(in crate::store) static AUDIT_MANY: LazyLock<[(usize, Repeated); 3]> =
+    LazyLock::new(|| [128, 16, 4].map(|entries| (entries, Repeated::of(AUDIT, entries))));
+
+/// An insertion with its values repeated for that many rows.
+pub(in crate::store) struct Repeated {
+    /// Without numbers: SQLite's driver would look for each parameter's name among all of the statement's. Such a statement
+    /// is run by itself: others before it would move its parameters.
+    sqlite: String,
+    postgres: String,
+}
+
+impl Repeated {
+    fn of(insert: &str, rows: usize) -> Self {
+        let (head, values) = insert.split_once("VALUES ").unwrap_or((insert, ""));
+        let columns = values.matches('$').count();
+        let repeated = |parameter: &dyn Fn(usize) -> String| {
+            let row = |row| (1..=columns).map(|column| parameter(row * columns + column)).collect::<Vec<_>>();
+            let rows: Vec<_> = (0..rows).map(|number| format!("({})", row(number).join(", "))).collect();
+            format!("{head}VALUES {}", rows.join(", "))
+        };
+        Self { sqlite: repeated(&|_| "?".to_owned()), postgres: repeated(&|number| format!("${number}")) }
+    }
+}
+
+impl From<&'static Repeated> for Sql {
+    fn from(repeated: &'static Repeated) -> Self {
+        Self { sqlite: &repeated.sqlite, postgres: &repeated.postgres }
+    }
 }
 
 /// A chain's own end, and the `$2` ends of others that moved last.
@@ -108,7 +128,9 @@ mod tests {
     #[test]
     fn rows_are_repeated() {
         let insert = "INSERT INTO t (a, b) VALUES ($1, $2)";
-        assert_eq!(repeated(insert, 1), insert);
-        assert_eq!(repeated(insert, 3), "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4), ($5, $6)");
+        assert_eq!(Repeated::of(insert, 1).postgres, insert);
+        let three = Repeated::of(insert, 3);
+        assert_eq!(three.postgres, "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4), ($5, $6)");
+        assert_eq!(three.sqlite, "INSERT INTO t (a, b) VALUES (?, ?), (?, ?), (?, ?)");
     }
 }

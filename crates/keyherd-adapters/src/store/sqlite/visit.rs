@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Either, Executor, SqliteConnection};
 
 use super::fault::FileFault;
-use super::row::{Bound, with_values};
+use super::row::{Bound, bound, with_values};
 use crate::store::fault::Fault;
 use crate::store::statement::Statement;
 
@@ -44,7 +44,10 @@ pub(super) async fn run_all(
 }
 
 /// One text with all their values, each statement's numbered after those before it.
-fn joined(statements: Vec<Statement>) -> Bound {
+fn joined(mut statements: Vec<Statement>) -> Bound {
+    if statements.len() == 1 {
+        return bound(statements.remove(0));
+    }
     let (mut text, mut values) = (String::new(), Vec::new());
     for statement in statements {
         push_renumbered(&mut text, statement.sql.sqlite, values.len());

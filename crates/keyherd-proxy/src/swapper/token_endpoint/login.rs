@@ -177,7 +177,7 @@ impl Login {
             own: Own::Pass,
         };
         // With nobody's token.
-        let (head, body) = self.swapper.0.exchange.run(order, request, &mut None).await?.into_parts();
+        let (head, body) = self.swapper.0.exchange.run(order, request, None, &mut None).await?.into_parts();
         let limits = &self.swapper.0.limits;
         let body = match whole(body, limits.token_answer_len_max, limits.token_timeout).await {
             Ok(Some(bytes)) => decode::whole(&head.headers, bytes.into(), limits.token_answer_len_max).await,

@@ -1,0 +1,119 @@
+//! What an audit line says beside who and what: a JSON object that is text from the beginning, because every request makes
+//! one.
+//!
+//! Owns its keys' spelling. Never holds a query, a header or a body; a path only clipped.
+
+use std::borrow::Cow;
+
+use keyherd_core::broker::{Permit, PermittedBy};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::fault::Fault;
+use crate::swapper::words;
+
+/// What it takes at first, in bytes: most need no more.
+const DETAIL_LEN: usize = 256;
+
+/// The text, without the brace at its end.
+#[derive(Default)]
+pub(crate) struct Detail {
+    text: Vec<u8>,
+    /// Who has the last word on a request is not known before its end.
+    verdict: Cow<'static, str>,
+}
+
+impl Detail {
+    pub(crate) fn new() -> Self {
+        Self { text: Vec::with_capacity(DETAIL_LEN), verdict: Cow::Borrowed("") }
+    }
+
+    /// A key, once, and its value.
+    pub(crate) fn note(&mut self, key: &str, value: impl Serialize) {
+        self.separate();
+        self.text.push(b'"');
+        self.text.extend_from_slice(key.as_bytes());
+        self.text.extend_from_slice(b"\":");
+        // Into memory, which cannot fail.
+        let _ = serde_json::to_writer(&mut self.text, &value);
+    }
+
+    /// Whether it may go, and by what. The last one counts.
+    pub(crate) fn permitted(&mut self, permit: &Permit) {
+        self.verdict = match (&permit.by, permit.allows) {
+            (PermittedBy::Default, true) => r#""verdict":"allow","by":"default""#.into(),
+            _ => judged(words::verdict(permit), &words::by(permit)),
+        };
+    }
+
+    /// What became of a request that got no answer.
+    pub(crate) fn failed(&mut self, fault: &Fault) {
+        if matches!(fault, Fault::Undialled(_)) {
+            // Whatever the rules say: the address had the last word.
+            self.verdict = judged("deny", &json!("address"));
+        }
+        self.note("outcome", words::outcome(fault));
+    }
+
+    /// The whole object.
+    pub(crate) fn into_text(mut self) -> String {
+        if !self.verdict.is_empty() {
+            self.separate();
+            self.text.extend_from_slice(self.verdict.as_bytes());
+        }
+        if self.text.is_empty() {
+            self.text.push(b'{');
+        }
+        self.text.push(b'}');
+        String::from_utf8(self.text).unwrap_or_default()
+    }
+
+    fn separate(&mut self) {
+        self.text.push(if self.text.is_empty() { b'{' } else { b',' });
+    }
+}
+
+fn judged(verdict: &str, by: &serde_json::Value) -> Cow<'static, str> {
+    format!(r#""verdict":"{verdict}","by":{by}"#).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::forward::{Kind, NotDialled};
+
+    #[track_caller]
+    fn check(detail: Detail, expected: Value) {
+        let text = detail.into_text();
+        assert_eq!(serde_json::from_str::<Value>(&text).expect("is JSON"), expected, "{text}");
+    }
+
+    #[test]
+    fn it_is_an_object_whatever_was_said() {
+        check(Detail::new(), json!({}));
+        let mut detail = Detail::new();
+        detail.note("path", "/\"\\\u{7}");
+        detail.note("status", 200);
+        detail.note("credentials", ["a", "b"]);
+        check(detail, json!({"path": "/\"\\\u{7}", "status": 200, "credentials": ["a", "b"]}));
+    }
+
+    #[test]
+    fn the_last_word_counts() {
+        let mut detail = Detail::new();
+        detail.permitted(&Permit { allows: true, by: PermittedBy::Default });
+        check(detail, json!({"verdict": "allow", "by": "default"}));
+        let mut detail = Detail::new();
+        detail.permitted(&Permit { allows: true, by: PermittedBy::NoAgent });
+        let address = [10, 0, 0, 1].into();
+        detail.failed(
+            &NotDialled::Unnamed { host: "inside.example".into(), address, kind: Kind::of(address) }.into(),
+        );
+        check(detail, json!({"verdict": "deny", "by": "address", "outcome": "denied"}));
+        let mut detail = Detail::new();
+        detail.permitted(&Permit { allows: false, by: PermittedBy::Default });
+        check(detail, json!({"verdict": "deny", "by": "default"}));
+    }
+}
