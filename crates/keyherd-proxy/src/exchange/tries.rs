@@ -255,9 +255,10 @@ impl<'a> Tries<'a> {
             announce_upgrade(&mut head.headers, protocol.unwrap_or(upgrade.protocol));
             let upstream = hyper::upgrade::on(Response::from_parts(head.clone(), ()));
             self.exchange.relay(Sides { caller: upgrade.caller, upstream }, body.take_lease());
-            head.extensions.clear();
             body = AnswerBody::empty();
         }
+        // Upstream's connection's, and its own words for a status: nobody looks them through for secrets.
+        head.extensions.clear();
         Ok(Response::from_parts(head, body))
     }
 }
