@@ -120,6 +120,11 @@ impl Failure {
         self.line.as_ref().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
+    /// Whether it may go well when it is tried again.
+    pub(crate) fn is_for_now(&self) -> bool {
+        self.exit == Exit::NotNow
+    }
+
     /// What the process ends with.
     pub(crate) fn exit_code(&self) -> ExitCode {
         self.exit.code().into()
