@@ -4,6 +4,7 @@
 
 mod agents;
 mod asking;
+mod channels;
 mod credentials;
 mod dashboard;
 mod describes;
