@@ -12,6 +12,7 @@ mod events;
 mod faults;
 mod pools;
 mod problems;
+mod providers;
 mod sockets;
 mod tls;
 mod tokens;

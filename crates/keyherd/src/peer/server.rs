@@ -6,6 +6,7 @@ mod access;
 mod asking;
 mod channels;
 mod pools;
+mod profiles;
 
 use std::time::Duration;
 
