@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::agent::{AgentDocument, AgentKeyView, AgentView};
-pub use self::audit::{AuditView, BrokenView, VerifyView};
+pub use self::audit::{AUDIT_LAST_MAX, AuditView, BrokenView, VerifyView};
 pub use self::binding::{BindingDocument, BindingView};
 pub use self::change::{NewTokensDocument, PatchDocument};
 pub use self::client::{ClientDocument, ClientSettingsDocument, ClientView, ambiguous_removal};

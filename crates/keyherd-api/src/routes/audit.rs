@@ -8,13 +8,10 @@ use serde::Deserialize;
 
 use super::extract::{Asked, limit, within};
 use super::json;
-use crate::documents::{AuditView, ListView, VerifyView};
+use crate::documents::{AUDIT_LAST_MAX, AuditView, ListView, VerifyView};
 use crate::openapi::Problems;
 use crate::problem::Problem;
 use crate::state::State;
-
-/// The most entries that are read from the log's end.
-const LAST_MAX: usize = 10_000;
 
 /// Which part of the log.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -50,7 +47,7 @@ pub(super) async fn entries(
         if part.after.is_some() || part.limit.is_some() {
             return Err(Problem::invalid("in the query: 'last' stands alone"));
         }
-        let entries = store.tail(within("last", last, LAST_MAX)?).await?;
+        let entries = store.tail(within("last", last, AUDIT_LAST_MAX)?).await?;
         return Ok(json(StatusCode::OK, &ListView { items: items(entries), next: None }));
     }
     let limit = limit(part.limit)?;
