@@ -7,20 +7,24 @@ use keyherd_core::broker::{ApprovalAsk, Consent};
 use keyherd_core::ids::Name;
 use keyherd_core::policy::{About, Rule, Verdict};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use super::exact::exactly;
 use super::{BadDocument, Moment};
 
 /// A question from outside, such as a tool gate's, for `POST /v1/approvals`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApprovalDocument {
     /// On whose behalf: the agent's name.
     #[schema(example = "builder")]
     pub agent: String,
-    /// What is shown to the human: any JSON.
-    pub question: Value,
+    /// What is shown to the human: any JSON that can be shown as it is. Numbers that 64 bits cannot keep, fields that are there
+    /// twice, and characters that turn the reading direction are refused.
+    #[schema(value_type = Object)]
+    pub question: Box<RawValue>,
     /// What the same questions have in common, and what `always` remembers. Without it, equal questions are the same, and
     /// `always` is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,7 +40,8 @@ impl ApprovalDocument {
     pub fn into_ask(self) -> Result<ApprovalAsk, BadDocument> {
         let agent =
             Name::parse(&self.agent).map_err(|error| BadDocument::field("agent", error.to_string()))?;
-        let text = canonical(&self.question);
+        let question = exactly(&self.question).map_err(|problem| BadDocument::field("question", problem))?;
+        let text = canonical(&question);
         let question = Question::outside(agent, self.key.as_deref(), &text)
             .map_err(|error| BadDocument::whole(error.to_string()))?;
         Ok(ApprovalAsk { question, coalesces: self.coalesce.unwrap_or(true), rule: None })

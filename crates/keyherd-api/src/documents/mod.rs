@@ -13,6 +13,7 @@ mod connected;
 mod cooldown;
 mod credential;
 mod event;
+mod exact;
 mod moment;
 pub mod outgoing;
 mod parse;

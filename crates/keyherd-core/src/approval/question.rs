@@ -49,9 +49,20 @@ pub enum QuestionError {
     /// It is too long to be shown.
     #[error("the question is longer than {TEXT_LEN_MAX} bytes")]
     TooLong,
+    /// It would be read in another order than it is written in.
+    #[error(
+        "the question and its key must have no characters that turn the reading direction (U+202A to U+202E, U+2066 to U+2069)"
+    )]
+    Turned,
     /// Its key is empty, too long, or has control characters.
     #[error("the key must be 1 to {KEY_LEN_MAX} bytes without control characters")]
     BadKey,
+}
+
+/// Whether a character makes others be read in another order (Unicode Standard Annex 9, section 2): who consents must read what
+/// is there.
+fn turns(character: char) -> bool {
+    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl Question {
@@ -59,6 +70,9 @@ impl Question {
     pub fn outside(agent: Name, key: Option<&str>, text: &str) -> Result<Self, QuestionError> {
         if text.len() > TEXT_LEN_MAX {
             return Err(QuestionError::TooLong);
+        }
+        if text.contains(turns) || key.is_some_and(|key| key.contains(turns)) {
+            return Err(QuestionError::Turned);
         }
         let is_bad =
             |key: &str| key.is_empty() || key.len() > KEY_LEN_MAX || key.chars().any(char::is_control);

@@ -68,6 +68,8 @@ fn a_question_without_a_name_is_not_remembered_for_ever() {
 #[test]
 fn questions_are_bounded() {
     let ask = |key, text: &str| Question::outside(agent("a"), key, text);
+    assert_eq!(ask(None, "\"\u{202e}evom\""), Err(QuestionError::Turned));
+    assert_eq!(ask(Some("a\u{2066}b"), "1"), Err(QuestionError::Turned));
     assert_eq!(ask(None, &"x".repeat(TEXT_LEN_MAX + 1)), Err(QuestionError::TooLong));
     for key in ["", "a\nb", &"k".repeat(KEY_LEN_MAX + 1)] {
         assert_eq!(ask(Some(key), "1"), Err(QuestionError::BadKey));
