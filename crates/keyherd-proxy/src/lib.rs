@@ -36,6 +36,6 @@ pub use self::inject::{BadInjection, Inject, Placed};
 pub use self::limits::ExchangeLimits;
 pub use self::order::{Order, Own, Served};
 pub use self::recheck::Recheck;
-pub use self::swapper::{Gate, GateParts, Guarded, SwapLimits, Swapper, Trail, TrailLimits};
+pub use self::swapper::{Gate, GateParts, Guarded, SwapLimits, Swapper, Trail, TrailLimits, Veil};
 pub use self::target::Target;
 pub use self::upstream::{Direct, Reach};

@@ -36,11 +36,19 @@ pub enum Own {
     Pass,
 }
 
-/// Whose token was used, the last one where there were several: a pool's member, or the credential itself.
+/// The token that was used, the last one where there were several: a pool's member's, or the credential's itself.
 #[derive(Debug, Clone)]
-pub struct Served {
-    /// Its name.
-    pub credential: Box<str>,
+pub struct Served(pub(crate) Token);
+
+impl Served {
+    /// Whose it is.
+    pub fn credential(&self) -> &str {
+        self.0.credential()
+    }
+
+    pub(crate) fn token(&self) -> &str {
+        self.0.expose()
+    }
 }
 
 /// What was injected into one try: reports are about this and nothing else.

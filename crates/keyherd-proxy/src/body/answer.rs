@@ -102,6 +102,19 @@ impl AnswerBody {
         }
     }
 
+    /// The first bytes of it that are still to pass; none where there are none, or it broke off.
+    pub(crate) async fn beginning(&mut self) -> Bytes {
+        loop {
+            let here = self.ahead.iter().filter_map(Frame::data_ref).find(|data| !data.is_empty());
+            if let Some(data) = here {
+                return data.clone();
+            }
+            if self.read_ahead().await.0 != Ahead::Data {
+                return Bytes::new();
+            }
+        }
+    }
+
     /// From here on somebody looks on, at what was read ahead too.
     pub(crate) fn watched_by(&mut self, watch: Box<dyn Watch>) {
         self.watch = Some(watch);

@@ -109,7 +109,7 @@ impl<'a> Tries<'a> {
         let mut token = self.token(&name).await?;
         loop {
             self.tried.push((token.credential_id(), token.generation()));
-            *self.served = Some(Served { credential: token.credential().into() });
+            *self.served = Some(Served(token.clone()));
             let mut come = self.send(token.expose()).await?;
             if self.judged(&mut come, &token).await == Next::Pass {
                 return self.passed(come);
