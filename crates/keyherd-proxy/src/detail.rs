@@ -85,35 +85,35 @@ mod tests {
     use crate::forward::{Kind, NotDialled};
 
     #[track_caller]
-    fn check(detail: Detail, expected: Value) {
+    fn check(detail: Detail, expected: &Value) {
         let text = detail.into_text();
-        assert_eq!(serde_json::from_str::<Value>(&text).expect("is JSON"), expected, "{text}");
+        assert_eq!(&serde_json::from_str::<Value>(&text).expect("is JSON"), expected, "{text}");
     }
 
     #[test]
     fn it_is_an_object_whatever_was_said() {
-        check(Detail::new(), json!({}));
+        check(Detail::new(), &json!({}));
         let mut detail = Detail::new();
         detail.note("path", "/\"\\\u{7}");
         detail.note("status", 200);
         detail.note("credentials", ["a", "b"]);
-        check(detail, json!({"path": "/\"\\\u{7}", "status": 200, "credentials": ["a", "b"]}));
+        check(detail, &json!({"path": "/\"\\\u{7}", "status": 200, "credentials": ["a", "b"]}));
     }
 
     #[test]
     fn the_last_word_counts() {
         let mut detail = Detail::new();
         detail.permitted(&Permit { allows: true, by: PermittedBy::Default });
-        check(detail, json!({"verdict": "allow", "by": "default"}));
+        check(detail, &json!({"verdict": "allow", "by": "default"}));
         let mut detail = Detail::new();
         detail.permitted(&Permit { allows: true, by: PermittedBy::NoAgent });
         let address = [10, 0, 0, 1].into();
         detail.failed(
             &NotDialled::Unnamed { host: "inside.example".into(), address, kind: Kind::of(address) }.into(),
         );
-        check(detail, json!({"verdict": "deny", "by": "address", "outcome": "denied"}));
+        check(detail, &json!({"verdict": "deny", "by": "address", "outcome": "denied"}));
         let mut detail = Detail::new();
         detail.permitted(&Permit { allows: false, by: PermittedBy::Default });
-        check(detail, json!({"verdict": "deny", "by": "default"}));
+        check(detail, &json!({"verdict": "deny", "by": "default"}));
     }
 }
