@@ -28,6 +28,7 @@ use crate::inject::{Inject, Placed};
 use crate::order::{Order, Own};
 use crate::percent;
 use crate::recheck::Recheck;
+use crate::revoked::EndsWith;
 use crate::swapper::{Trail, Veil};
 use crate::target::Target;
 
@@ -184,7 +185,8 @@ impl Gateway {
         }
         *request.uri_mut() = uri;
         let (target, inject) = (route.target.clone(), Arc::clone(&route.inject));
-        let order = Order { name: Some(path.name.clone()), actor, target, inject, scope, own: Own::End };
+        let (name, ends_with) = (Some(path.name.clone()), agent.map(EndsWith::from));
+        let order = Order { name, actor, target, inject, scope, own: Own::End, ends_with };
         let veiling = match agent {
             Some(agent) => Some(self.veil.of(agent).await),
             None => None,

@@ -8,6 +8,7 @@ use keyherd_core::ids::{CredentialId, Name};
 use keyherd_core::upstream::Evidence;
 
 use crate::inject::Inject;
+use crate::revoked::EndsWith;
 use crate::target::Target;
 
 /// One request's order: whose credential goes where, and how.
@@ -25,6 +26,8 @@ pub struct Order {
     pub scope: Option<String>,
     /// What becomes of the credentials that the caller sent itself.
     pub own: Own,
+    /// The agent that asks, where it can be revoked: what lasts of the exchange ends then.
+    pub ends_with: Option<EndsWith>,
 }
 
 /// The caller's own credentials: `Authorization` and `x-api-key`.

@@ -263,6 +263,7 @@ impl Swapper {
             inject: Arc::clone(&inject) as _,
             scope: None,
             own: Own::Pass,
+            ends_with: self.0.gate.ends_with(agent),
         };
         Ok(Ready { order, inject, request: read.into_request() })
     }

@@ -27,6 +27,8 @@ pub struct AnswerBody {
     /// Runs while nothing comes.
     stalled: Option<Pin<Box<Sleep>>>,
     watch: Option<Box<dyn Watch>>,
+    /// Who asked for it is revoked. Asked only while nothing comes.
+    gone: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 /// Looks on while a body passes.
@@ -48,6 +50,11 @@ pub(crate) enum Ahead {
 #[error("upstream sent nothing for too long")]
 struct Silent;
 
+/// The agent is none any more.
+#[derive(Debug, thiserror::Error)]
+#[error("the agent that asked was revoked")]
+struct Revoked;
+
 impl AnswerBody {
     pub(crate) fn new(rest: hyper::body::Incoming, lease: Lease, idle_timeout: Duration) -> Self {
         let mut body = Self {
@@ -58,6 +65,7 @@ impl AnswerBody {
             idle_timeout,
             stalled: None,
             watch: None,
+            gone: None,
         };
         body.settle();
         body
@@ -79,7 +87,13 @@ impl AnswerBody {
             idle_timeout: Duration::MAX,
             stalled: None,
             watch: None,
+            gone: None,
         }
+    }
+
+    /// It breaks off when that comes to its end.
+    pub(crate) fn until(&mut self, gone: impl Future<Output = ()> + Send + 'static) {
+        self.gone = Some(Box::pin(gone));
     }
 
     /// Reads one more frame, which passes later all the same.
@@ -166,6 +180,10 @@ impl AnswerBody {
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.gone.as_mut().is_some_and(|gone| gone.as_mut().poll(cx).is_ready()) {
+            self.give_up();
+            return Poll::Ready(Some(Err(Revoked.into())));
+        }
         let timeout = self.idle_timeout;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
         if stalled.as_mut().poll(cx).is_pending() {
@@ -191,7 +209,7 @@ impl AnswerBody {
 
     /// The connection is closed with it.
     fn give_up(&mut self) {
-        (self.rest, self.lease) = (None, None);
+        (self.rest, self.lease, self.gone) = (None, None, None);
     }
 }
 

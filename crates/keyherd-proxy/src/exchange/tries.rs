@@ -254,9 +254,13 @@ impl<'a> Tries<'a> {
             let upgrade = self.upgrade.take().ok_or_else(unasked)?;
             announce_upgrade(&mut head.headers, protocol.unwrap_or(upgrade.protocol));
             let upstream = hyper::upgrade::on(Response::from_parts(head.clone(), ()));
-            self.exchange.relay(Sides { caller: upgrade.caller, upstream }, body.take_lease());
+            let sides = Sides { caller: upgrade.caller, upstream };
+            self.exchange.relay(sides, body.take_lease(), self.order.ends_with.take());
             head.extensions.clear();
             body = AnswerBody::empty();
+        }
+        if let Some(agent) = self.order.ends_with.take_if(|_| !http_body::Body::is_end_stream(&body)) {
+            body.until(self.exchange.clone().gone(Some(agent)));
         }
         Ok(Response::from_parts(head, body))
     }

@@ -99,16 +99,7 @@ impl Proxy {
     ) -> Self {
         let broker = &stage.host.broker;
         for name in bound {
-            let draft = BindingDraft {
-                name: parsed(name),
-                host: host.into(),
-                port: Some(upstream.at.port()),
-                header: None,
-                query: None,
-                template: None,
-                upstream: None,
-            };
-            broker.add_binding(draft, &actor()).await.expect("is bound");
+            bind(&stage, name, host, upstream).await;
         }
         let allowed = allowed.iter().map(|name| parsed(name)).collect();
         let new = NewAgent { name: parsed("robot"), allowed, may_fetch_tokens: false };
@@ -147,6 +138,11 @@ impl Proxy {
 
     pub(crate) async fn phantom(&self, name: &str) -> String {
         self.stage.phantom(&self.agent, name).await
+    }
+
+    /// One more place where that name may go.
+    pub(crate) async fn bind(&self, name: &str, upstream: &Upstream) {
+        bind(&self.stage, name, "127.0.0.1", upstream).await;
     }
 
     /// A connection after CONNECT was granted.
@@ -195,6 +191,19 @@ impl Proxy {
         };
         tokio::time::timeout(Duration::from_secs(60), exchange).await.expect("takes no minute")
     }
+}
+
+async fn bind(stage: &Stage, name: &str, host: &str, upstream: &Upstream) {
+    let draft = BindingDraft {
+        name: parsed(name),
+        host: host.into(),
+        port: Some(upstream.at.port()),
+        header: None,
+        query: None,
+        template: None,
+        upstream: None,
+    };
+    stage.host.broker.add_binding(draft, &actor()).await.expect("is bound");
 }
 
 fn leaves(stage: &Stage) -> Leaves {
