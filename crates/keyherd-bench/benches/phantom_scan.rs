@@ -93,10 +93,10 @@ impl Sides {
         let needles = held.iter().map(|(phantom, name)| {
             // As long as the phantom, and as random.
             let text: String = random.text(phantom.as_str().len() - phantom.lead().len());
-            Needle { secret: Secret::new([phantom.lead(), &text].concat()), name: name.clone() }
+            Needle { secret: Secret::new([phantom.lead(), &text].concat()), instead: name.as_str().into() }
         });
         Ok(Self {
-            needles: Arc::new(Needles::new(needles)?),
+            needles: Arc::new(Needles::new(needles)),
             automaton: AhoCorasick::new(held.iter().map(|(phantom, _)| phantom.as_str()))?,
             table: Arc::new(Table::new(held, prefixes)),
         })

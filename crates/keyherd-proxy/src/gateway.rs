@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, Method, Request, Response, Uri};
+use keyherd_core::agent::Agent;
 use keyherd_core::audit::Actor;
 use keyherd_core::binding::{Binding, Bindings};
 use keyherd_core::broker::Permit;
@@ -22,12 +23,13 @@ use self::line::Line;
 use crate::body::{AnswerBody, Incoming};
 use crate::exchange::{Exchange, passable};
 use crate::fault::Fault;
-use crate::forward::Dialled;
+use crate::forward::{Dialled, ForwardBody, streaming};
 use crate::inject::{Inject, Placed};
 use crate::order::{Order, Own};
 use crate::percent;
 use crate::recheck::Recheck;
-use crate::swapper::Trail;
+use crate::revoked::EndsWith;
+use crate::swapper::{Trail, Veil};
 use crate::target::Target;
 
 /// What every path of the gateway begins with.
@@ -62,8 +64,8 @@ pub struct Path {
 pub struct Asked<'a> {
     /// Who is written down.
     pub actor: Actor,
-    /// On whose behalf a human is asked.
-    pub agent: Option<&'a Name>,
+    /// On whose behalf a human is asked, and who sees phantoms where upstream says secrets.
+    pub agent: Option<&'a Agent>,
     /// What leads where.
     pub bindings: &'a Bindings,
     /// The request's path.
@@ -77,6 +79,7 @@ pub struct Asked<'a> {
 pub struct Gateway {
     exchange: Exchange,
     trail: Trail,
+    veil: Veil,
     /// Bindings as they are used; one that was removed is asked for by nobody.
     routes: Arc<papaya::HashMap<BindingId, Arc<Route>, foldhash::fast::RandomState>>,
 }
@@ -127,10 +130,10 @@ impl Path {
 }
 
 impl Gateway {
-    /// The gateway over an exchange. Each request leaves a line in the trail.
-    pub fn new(exchange: Exchange, trail: Trail) -> Self {
+    /// The gateway over an exchange. Each request leaves a line in the trail; agents' answers pass through the veil.
+    pub fn new(exchange: Exchange, trail: Trail, veil: Veil) -> Self {
         let routes = papaya::HashMap::with_hasher(foldhash::fast::RandomState::default());
-        Self { exchange, trail, routes: Arc::new(routes) }
+        Self { exchange, trail, veil, routes: Arc::new(routes) }
     }
 
     /// Answers a request of somebody who may use that path's name, once rules and humans let it go.
@@ -141,7 +144,7 @@ impl Gateway {
         &self,
         asked: Asked<'_>,
         request: Request<Incoming>,
-    ) -> Result<Response<AnswerBody>, Fault> {
+    ) -> Result<Response<ForwardBody>, Fault> {
         let mut line = Line::begun(&self.trail, asked.actor.clone(), &asked.path.name).await?;
         match self.exchanged(asked, request, &mut line).await {
             Ok(answer) => {
@@ -160,7 +163,7 @@ impl Gateway {
         asked: Asked<'_>,
         mut request: Request<Incoming>,
         line: &mut Line,
-    ) -> Result<Response<AnswerBody>, Fault> {
+    ) -> Result<Response<ForwardBody>, Fault> {
         passable(request.method())?;
         let Asked { actor, agent, bindings, path, recheck } = asked;
         let route = self.route(&path.name, bindings)?;
@@ -169,7 +172,9 @@ impl Gateway {
         line.about(&route.shown, request.method(), uri.path());
         let scope = scope(&mut request)?;
         let method = request.method().clone();
-        let (permit, has_waited) = waited(self.consent(&route.target, agent, &method, &uri, &actor)).await;
+        let asked_for = agent.map(|agent| &agent.name);
+        let (permit, has_waited) =
+            waited(self.consent(&route.target, asked_for, &method, &uri, &actor)).await;
         let permit = permit.map_err(|(fault, permit)| {
             permit.iter().for_each(|permit| line.permitted(permit));
             fault
@@ -180,8 +185,17 @@ impl Gateway {
         }
         *request.uri_mut() = uri;
         let (target, inject) = (route.target.clone(), Arc::clone(&route.inject));
-        let order = Order { name: Some(path.name), actor, target, inject, scope, own: Own::End };
-        self.exchange.run(order, request, recheck, &mut line.served).await
+        let (name, ends_with) = (Some(path.name.clone()), agent.map(EndsWith::from));
+        let order = Order { name, actor, target, inject, scope, own: Own::End, ends_with };
+        let veiling = match agent {
+            Some(agent) => Some(self.veil.of(agent).await),
+            None => None,
+        };
+        let answer = self.exchange.run(order, request, recheck, &mut line.served).await?;
+        let Some(veiling) = veiling else { return Ok(answer.map(streaming)) };
+        let answer = if method == Method::HEAD { answer.map(|_| AnswerBody::empty()) } else { answer };
+        let used = line.served.as_ref().map(|served| (&path.name, served.token()));
+        veiling.over(answer, used.as_slice()).await
     }
 
     /// Leaves the line of a request that the listener turned away: its caller is known, and is not allowed that name.

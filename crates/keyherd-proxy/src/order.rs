@@ -8,6 +8,7 @@ use keyherd_core::ids::{CredentialId, Name};
 use keyherd_core::upstream::Evidence;
 
 use crate::inject::Inject;
+use crate::revoked::EndsWith;
 use crate::target::Target;
 
 /// One request's order: whose credential goes where, and how.
@@ -25,6 +26,8 @@ pub struct Order {
     pub scope: Option<String>,
     /// What becomes of the credentials that the caller sent itself.
     pub own: Own,
+    /// The agent that asks, where it can be revoked: what lasts of the exchange ends then.
+    pub ends_with: Option<EndsWith>,
 }
 
 /// The caller's own credentials: `Authorization` and `x-api-key`.
@@ -36,11 +39,19 @@ pub enum Own {
     Pass,
 }
 
-/// Whose token was used, the last one where there were several: a pool's member, or the credential itself.
+/// The token that was used, the last one where there were several: a pool's member's, or the credential's itself.
 #[derive(Debug, Clone)]
-pub struct Served {
-    /// Its name.
-    pub credential: Box<str>,
+pub struct Served(pub(crate) Token);
+
+impl Served {
+    /// Whose it is.
+    pub fn credential(&self) -> &str {
+        self.0.credential()
+    }
+
+    pub(crate) fn token(&self) -> &str {
+        self.0.expose()
+    }
 }
 
 /// What was injected into one try: reports are about this and nothing else.

@@ -8,9 +8,11 @@ mod hold;
 mod inject;
 mod line;
 mod request;
+mod sought;
 mod table;
 mod token_endpoint;
 mod trail;
+mod veil;
 pub(crate) mod words;
 
 use std::sync::Arc;
@@ -27,7 +29,6 @@ use tokio_util::task::TaskTracker;
 
 use self::gate::Wish;
 pub use self::gate::{Gate, GateParts, Guarded};
-use self::hold::Before;
 use self::inject::SwapInject;
 use self::line::Line;
 use self::request::{Read, streamed};
@@ -35,12 +36,14 @@ use self::table::Held;
 use self::token_endpoint::{AtEndpoint, TokenAsk};
 pub(crate) use self::trail::Place;
 pub use self::trail::{Trail, TrailLimits};
+pub use self::veil::Veil;
+use self::veil::veiled;
 use crate::body::{AnswerBody, Incoming as Body};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::forward::{Asked, Away, ForwardBody, Leave, Scheme};
 use crate::order::{Order, Own};
-use crate::swap::{DecodeLimits, Phantoms, scrub};
+use crate::swap::DecodeLimits;
 use crate::target::Target;
 
 /// Bounds of swapping. Each is a configuration value of the same name, under `[proxy]`.
@@ -57,6 +60,10 @@ pub struct SwapLimits {
     pub tables_max: usize,
     /// How old they may be: a provider's profile may change what they look like. Default 10 s.
     pub tables_age_max: Duration,
+    /// Real secrets that an agent's answers are looked through for. Default 256.
+    pub secrets_max: usize,
+    /// How long one is still looked for that was replaced, such as by a refresh. Default 3,600 s.
+    pub replaced_age_max: Duration,
     /// The longest request to a token endpoint, in bytes. Default 64 KiB.
     pub token_request_len_max: usize,
     /// The longest answer to a login that an agent makes, in bytes, also decoded. Default 1 MiB.
@@ -77,6 +84,8 @@ impl Default for SwapLimits {
             answer_hold: Duration::from_secs(2),
             tables_max: 4_096,
             tables_age_max: Duration::from_secs(10),
+            secrets_max: 256,
+            replaced_age_max: Duration::from_secs(3_600),
             token_request_len_max: 64 * 1024,
             token_answer_len_max: 1024 * 1024,
             token_timeout: Duration::from_secs(60),
@@ -205,11 +214,13 @@ impl Swapper {
         let mut served = None;
         let answer = exchange.run(order, request, None, &mut served).await;
         if let Some(served) = served {
-            line.note("credential", &*served.credential);
+            line.note("credential", served.credential());
         }
         let answer = answer?;
         let answer = if has_body { answer } else { answer.map(|_| AnswerBody::empty()) };
-        self.scrubbed(answer, inject.used(), held).await
+        let used = inject.used();
+        let used: Vec<_> = used.iter().map(|(name, secret)| (name, secret.expose())).collect();
+        veiled(answer, &used, held, &self.0.limits).await
     }
 
     async fn ready(
@@ -252,6 +263,7 @@ impl Swapper {
             inject: Arc::clone(&inject) as _,
             scope: None,
             own: Own::Pass,
+            ends_with: self.0.gate.ends_with(agent),
         };
         Ok(Ready { order, inject, request: read.into_request() })
     }
@@ -313,24 +325,5 @@ impl Swapper {
     async fn secret(&self, agent: &Agent, name: &Name) -> Result<Acquired, Fault> {
         let ask = Ask::foreground(self.0.exchange.limits().token_wait);
         Ok(Box::pin(self.0.broker.acquire(name.as_str(), &ask, &agent.actor())).await?)
-    }
-
-    /// The answer as the agent may see it: none of the secrets that upstream was sent.
-    async fn scrubbed(
-        &self,
-        answer: Response<AnswerBody>,
-        used: Vec<(Name, Secret)>,
-        held: &Held,
-    ) -> Result<Response<ForwardBody>, Fault> {
-        let needles = held.needles(used)?;
-        let texts = Arc::clone(&held.texts);
-        let phantoms: Phantoms = Arc::new(move |name| texts.get(name).cloned());
-        let limits = &self.0.limits;
-        let (mut head, body) = answer.into_parts();
-        let before = Before::of(&head.headers, limits.buffer_len_max);
-        let body = scrub(&mut head, body, &needles, &phantoms, limits.decode);
-        let held = before.held(&mut head, body, limits.buffer_len_max, limits.answer_hold).await;
-        let body = held.map_err(|error| Fault::Unreadable(error.to_string()))?;
-        Ok(Response::from_parts(head, body))
     }
 }

@@ -81,7 +81,7 @@ impl Broker {
         self.reconnect_as(current, tokens, actor).await
     }
 
-    fn token_endpoint(&self, name: &Name, loaded: Loaded) -> Option<TokenEndpoint> {
+    pub(super) fn token_endpoint(&self, name: &Name, loaded: Loaded) -> Option<TokenEndpoint> {
         let Loaded { credential, chain } = loaded;
         let (url, profile) = self.endpoint_of(&chain).filter(|_| chain.kind == Kind::OAuth2)?;
         Some(TokenEndpoint {

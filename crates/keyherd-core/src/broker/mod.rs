@@ -6,6 +6,7 @@
 mod access;
 mod acquire;
 mod acquired;
+mod behind;
 mod choose;
 mod connect;
 mod cool;
@@ -58,6 +59,7 @@ use tokio_util::task::TaskTracker;
 use self::access::Loading;
 pub use self::access::{Access, NewAgent};
 pub use self::acquired::{AcquireError, Acquired};
+pub use self::behind::{Behind, RealSecret};
 pub use self::connect::{ConnectError, ConnectMode, Connected, NewTokens};
 use self::cool::CoolKey;
 pub use self::endpoints::TokenEndpoint;

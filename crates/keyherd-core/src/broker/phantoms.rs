@@ -92,11 +92,22 @@ impl Broker {
         signer: &dyn TokenSigner,
     ) -> Result<Option<Looks>, ManageError> {
         let loaded = self.loaded_of(name).await?;
+        self.looks_of(agent, name, &loaded, signer)
+    }
+
+    /// `loaded`: what is behind that name.
+    pub(super) fn looks_of(
+        &self,
+        agent: &Agent,
+        name: &Name,
+        loaded: &[Loaded],
+        signer: &dyn TokenSigner,
+    ) -> Result<Option<Looks>, ManageError> {
         if loaded.is_empty() {
             return Ok(None);
         }
         let mut looks: Vec<Phantom> = Vec::new();
-        for shape in self.shapes(&loaded) {
+        for shape in self.shapes(loaded) {
             let phantom = phantom_of(&self.0.ports.hasher, agent, name, &shape, signer);
             let phantom = phantom.map_err(|error| ManageError::Unfit(error.to_string()))?;
             if !looks.contains(&phantom) {

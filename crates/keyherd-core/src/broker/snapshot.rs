@@ -39,6 +39,8 @@ pub(super) struct Snapshots {
     access_changed: AtomicU64,
     /// The last time that one was gone.
     access_removed: AtomicU64,
+    /// +1 whenever a secret in memory may be another one.
+    pub(super) secrets_epoch: AtomicU64,
     /// Rests that this process set: a reading that began before their commit knows nothing of them.
     rests: Map<Name, Vec<SetHere>>,
     changes: Changes,
@@ -143,6 +145,7 @@ impl Snapshots {
             access: ArcSwapOption::empty(),
             access_changed: AtomicU64::new(0),
             access_removed: AtomicU64::new(0),
+            secrets_epoch: AtomicU64::new(0),
             rests: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
             changes: Changes::new(),
             watched: AtomicBool::new(false),
@@ -209,7 +212,10 @@ impl Snapshots {
             let reread_at = AtomicI64::new(self.reread_at(read_at));
             let cell = Arc::clone(&cell);
             let known = Arc::new(Known { credential, window, read_at, reread_at, stamp, cell, probes });
-            self.names.pin().insert(name.clone(), known);
+            let is_there = |old: &Arc<Known>| Arc::ptr_eq(&old.cell, &known.cell);
+            if !self.names.pin().insert(name.clone(), Arc::clone(&known)).is_some_and(is_there) {
+                self.secrets_changed();
+            }
             // A change between the look and the insertion was noted before it removes names.
             if !is_fresh() {
                 self.names.pin().remove(name.as_str());
@@ -272,8 +278,14 @@ impl Snapshots {
     fn replace(&self, chain: &Chain, is_uncommitted: bool, gives_way: impl Fn(&Held, &Chain) -> bool) {
         if let Some(cell) = self.cells.pin().get(&chain.id) {
             let held = Held { chain: chain.clone(), stamp: self.changes.stamp(), is_uncommitted };
-            cell.replace(held, gives_way);
+            if cell.replace(held, gives_way) {
+                self.secrets_changed();
+            }
         }
+    }
+
+    fn secrets_changed(&self) {
+        self.secrets_epoch.fetch_add(1, Ordering::AcqRel);
     }
 
     /// A store that lost commits has rows of lower revisions, and means them: once what is held is known to be old, a
@@ -288,10 +300,13 @@ impl Snapshots {
         let found_old = cell.stale_since.load(Ordering::Acquire);
         let old_since = found_old.max(self.changes.last_general());
         let is_later = old_since <= stamp.tick();
-        cell.replace(read, |held, chain| {
+        let is_new = cell.replace(read, |held, chain| {
             let is_known_old = is_later && held.stamp.tick() < old_since && !held.is_uncommitted;
             is_known_old || is_older(held, chain)
         });
+        if is_new {
+            self.secrets_changed();
+        }
         if found_old != 0 && (found_old <= stamp.tick() || cell.told().is_in(found_old, stamp, chain)) {
             // Only if it was not found old once more meanwhile.
             let _ = cell.stale_since.compare_exchange(found_old, 0, Ordering::AcqRel, Ordering::Relaxed);
@@ -301,9 +316,11 @@ impl Snapshots {
 }
 
 impl Cell {
-    fn replace(&self, next: Held, gives_way: impl Fn(&Held, &Chain) -> bool) {
+    /// Whether its secrets may be others now.
+    fn replace(&self, next: Held, gives_way: impl Fn(&Held, &Chain) -> bool) -> bool {
         let next = Arc::new(next);
-        self.held.rcu(|held| Arc::clone(if gives_way(held, &next.chain) { &next } else { held }));
+        let last = self.held.rcu(|held| Arc::clone(if gives_way(held, &next.chain) { &next } else { held }));
+        last.chain.tokens != next.chain.tokens || last.chain.client != next.chain.client
     }
 }
 

@@ -23,7 +23,7 @@ pub use self::basic::HeaderText;
 pub use self::framing::Framing;
 pub use self::lineage::{id_token_of, phantom_of};
 pub use self::mint::{Claims, mint};
-pub use self::needles::{NEEDLE_LEN_MIN, Needle, NeedleError, Needles};
+pub use self::needles::{NEEDLE_LEN_MIN, Needle, Needles};
 pub use self::place::{Place, Unfit};
 pub use self::scan::{Alphabet, Hit, Piece, Scanner, Seek, View, hits};
 pub use self::shape::{BadPhantom, KEY_LEN, LEAD_LEN_MAX, PHANTOM_LEN_MAX, Phantom, Shape};

@@ -44,6 +44,14 @@ impl Place {
         }
     }
 
+    /// Whether no text is in a body of that media type, for certain: pictures, sound and the like, and frames of gRPC.
+    pub fn is_never_in(media_type: &str) -> bool {
+        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let (kind, subtype) = essence.split_once('/').unwrap_or_default();
+        Self::of_media_type(&essence).is_none()
+            && (matches!(kind, "image" | "audio" | "video" | "font" | "model") || subtype.starts_with("grpc"))
+    }
+
     /// Writes a secret as this place wants it.
     ///
     /// # Errors

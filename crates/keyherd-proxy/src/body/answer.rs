@@ -28,6 +28,8 @@ pub struct AnswerBody {
     /// Runs while nothing comes.
     stalled: Option<Pin<Box<Sleep>>>,
     watch: Option<Box<dyn Watch>>,
+    /// Who asked for it is revoked. Asked only while nothing comes.
+    gone: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 /// Looks on while a body passes.
@@ -49,6 +51,11 @@ pub(crate) enum Ahead {
 #[error("upstream sent nothing for too long")]
 struct Silent;
 
+/// The agent is none any more.
+#[derive(Debug, thiserror::Error)]
+#[error("the agent that asked was revoked")]
+struct Revoked;
+
 impl AnswerBody {
     pub(crate) fn new(rest: hyper::body::Incoming, lease: Lease, idle_timeout: Duration) -> Self {
         let mut body = Self {
@@ -59,6 +66,7 @@ impl AnswerBody {
             idle_timeout,
             stalled: None,
             watch: None,
+            gone: None,
         };
         body.settle();
         body
@@ -80,7 +88,13 @@ impl AnswerBody {
             idle_timeout: Duration::MAX,
             stalled: None,
             watch: None,
+            gone: None,
         }
+    }
+
+    /// It breaks off when that comes to its end.
+    pub(crate) fn until(&mut self, gone: impl Future<Output = ()> + Send + 'static) {
+        self.gone = Some(Box::pin(gone));
     }
 
     /// Reads one more frame, which passes later all the same.
@@ -99,6 +113,19 @@ impl AnswerBody {
             None => {
                 self.end();
                 (Ahead::End, Bytes::new())
+            }
+        }
+    }
+
+    /// The first bytes of it that are still to pass; none where there are none, or it broke off.
+    pub(crate) async fn beginning(&mut self) -> Bytes {
+        loop {
+            let here = self.ahead.iter().filter_map(Frame::data_ref).find(|data| !data.is_empty());
+            if let Some(data) = here {
+                return data.clone();
+            }
+            if self.read_ahead().await.0 != Ahead::Data {
+                return Bytes::new();
             }
         }
     }
@@ -156,6 +183,10 @@ impl AnswerBody {
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.gone.as_mut().is_some_and(|gone| gone.as_mut().poll(cx).is_ready()) {
+            self.give_up();
+            return Poll::Ready(Some(Err(Revoked.into())));
+        }
         let timeout = self.idle_timeout;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
         if stalled.as_mut().poll(cx).is_pending() {
@@ -181,7 +212,7 @@ impl AnswerBody {
 
     /// The connection is closed with it.
     fn give_up(&mut self) {
-        (self.rest, self.lease) = (None, None);
+        (self.rest, self.lease, self.gone) = (None, None, None);
     }
 }
 

@@ -8,7 +8,7 @@
 mod deliver;
 mod tries;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{Method, Request, Response};
@@ -16,6 +16,7 @@ use keyherd_core::audit::Actor;
 use keyherd_core::broker::{Broker, Permit};
 use keyherd_core::policy;
 use rustls::ClientConfig;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +29,7 @@ use crate::meters::{Meters, Outcome};
 use crate::order::{Order, Served};
 use crate::recheck::Recheck;
 use crate::relay::{Sides, relay};
+use crate::revoked::{EndsWith, revocations};
 use crate::upstream::{Lease, Reach, Upstreams};
 
 /// TRACE asks upstream to send the request back, credential and all (RFC 9110, section 9.3.8); CONNECT is about no
@@ -47,6 +49,8 @@ struct Inner {
     /// Connections that have gone on in another protocol, and reports of streams.
     tasks: TaskTracker,
     cut: CancellationToken,
+    /// Changes when an agent was revoked. Listened for once something lasts.
+    revocations: OnceLock<watch::Receiver<()>>,
 }
 
 /// What the exchange needs of the world.
@@ -74,6 +78,7 @@ impl Exchange {
             meters: Meters::new(mode),
             tasks: TaskTracker::new(),
             cut: CancellationToken::new(),
+            revocations: OnceLock::new(),
             limits,
         }))
     }
@@ -139,12 +144,26 @@ impl Exchange {
         self.0.broker.ports().clock.uptime()
     }
 
-    fn relay(&self, sides: Sides, lease: Option<Lease>) {
+    fn relay(&self, sides: Sides, lease: Option<Lease>, ends_with: Option<EndsWith>) {
         let (cut, idle_timeout) = (self.0.cut.clone(), self.0.limits.idle_timeout);
+        let gone = self.clone().gone(ends_with);
         self.0.tasks.spawn(async move {
-            cut.run_until_cancelled(relay(sides, idle_timeout)).await;
+            tokio::select! {
+                _ = cut.run_until_cancelled(relay(sides, idle_timeout)) => {}
+                () = gone => tracing::debug!("an upgraded connection's agent was revoked"),
+            }
             drop(lease);
         });
+    }
+
+    /// Waits until that agent is none any more. What does not wait, costs nothing.
+    async fn gone(self, ends_with: Option<EndsWith>) {
+        let Some(agent) = ends_with else { return std::future::pending().await };
+        let broker = self.0.broker.clone();
+        let revocations = self.0.revocations.get_or_init(|| revocations(&broker)).clone();
+        // The listener is not kept by whom it listens for.
+        drop(self);
+        agent.gone(broker, revocations).await;
     }
 }
 

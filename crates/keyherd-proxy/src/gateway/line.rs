@@ -67,7 +67,7 @@ impl Line {
     fn write(&mut self) {
         let Some(place) = self.place.take() else { return };
         if let Some(served) = self.served.take() {
-            self.detail.note("credential", &*served.credential);
+            self.detail.note("credential", served.credential());
         }
         place.send(TextNote {
             action: "gateway.request",

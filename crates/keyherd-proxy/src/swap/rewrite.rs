@@ -25,6 +25,8 @@ pub struct Rewriting<B, S: Seek> {
     inner: B,
     scanner: Scanner<S>,
     rewrite: Box<dyn Rewrite<S::What>>,
+    /// What is looked for as it goes on, where that changes.
+    renewed: Option<Arc<dyn Fn() -> Arc<S> + Send + Sync>>,
     trailers: Option<Frame<Bytes>>,
     has_ended: bool,
     /// What is left of its new length, where that is known.
@@ -35,7 +37,13 @@ impl<B, S: Seek> Rewriting<B, S> {
     /// Looks through a body whose tokens stand in that place.
     pub fn new(inner: B, seek: Arc<S>, place: Place, rewrite: impl Rewrite<S::What> + 'static) -> Self {
         let (scanner, rewrite) = (Scanner::new(seek, place), Box::new(rewrite));
-        Self { inner, scanner, rewrite, trailers: None, has_ended: false, left: None }
+        Self { inner, scanner, rewrite, renewed: None, trailers: None, has_ended: false, left: None }
+    }
+
+    /// The same, looking for what is asked for with each piece.
+    #[must_use]
+    pub fn renewed_by(self, renewed: Arc<dyn Fn() -> Arc<S> + Send + Sync>) -> Self {
+        Self { renewed: Some(renewed), ..self }
     }
 
     /// The same, with a length that the caller worked out: it is announced.
@@ -109,6 +117,9 @@ where
             match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
+                        if let Some(renewed) = &this.renewed {
+                            this.scanner.look_for(renewed());
+                        }
                         this.scanner.feed(data);
                         // The end goes with the last bytes: nobody has to ask for it.
                         if this.inner.is_end_stream() {

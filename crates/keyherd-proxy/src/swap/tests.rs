@@ -169,18 +169,35 @@ fn a_length_that_is_known_is_announced() {
     assert_eq!(swapping(body(&[b"a"]), &table, Place::Text).size_hint().exact(), None);
 }
 
-/// What an agent gets of an answer.
-async fn scrubbed(headers: &[(http::HeaderName, &str)], bytes: &[u8]) -> (HeaderMap, Result<Bytes, String>) {
-    let needle = Needle { secret: Secret::from(SECRET), name: name("acme") };
-    let needles = Arc::new(Needles::new([needle]).expect("are few"));
-    let phantoms: Phantoms = Arc::new(|name| (name.as_str() == "acme").then(|| "PHANTOM".into()));
+fn needles(secrets: &[&str]) -> Arc<Needles> {
+    let needle = |secret: &&str| Needle { secret: Secret::from(*secret), instead: "PHANTOM".into() };
+    Arc::new(Needles::new(secrets.iter().map(needle)))
+}
+
+fn wanted(secrets: &[&str]) -> Wanted {
+    let now = needles(secrets);
+    Wanted { now: Arc::clone(&now), later: Arc::new(move || Arc::clone(&now)) }
+}
+
+fn head_of(headers: &[(http::HeaderName, &str)]) -> http::response::Parts {
     let (mut head, ()) = Response::new(()).into_parts();
     for (name, value) in headers {
         head.headers.append(name, HeaderValue::from_str(value).expect("is a value"));
     }
+    head
+}
+
+/// What an agent gets of an answer.
+async fn scrubbed(headers: &[(http::HeaderName, &str)], bytes: &[u8]) -> (HeaderMap, Result<Bytes, String>) {
+    let mut head = head_of(headers);
+    let place = match Reading::of(&head) {
+        Reading::As(place) => place,
+        Reading::ByBeginning if begins_like_text(bytes) => Place::Json,
+        Reading::ByBeginning | Reading::Never => return (head.headers, Ok(Bytes::copy_from_slice(bytes))),
+    };
     let pieces: Vec<&[u8]> = bytes.chunks(7).collect();
     let limits = DecodeLimits { decoded_slack: 1_000, decoded_ratio_max: 50, ..DecodeLimits::default() };
-    let scrubbed = scrub(&mut head, body(&pieces), &needles, &phantoms, limits);
+    let scrubbed = scrub(&mut head, body(&pieces), place, wanted(&[SECRET]), limits);
     let text = scrubbed.collect().await.map(http_body_util::Collected::to_bytes);
     (head.headers, text.map_err(|error| error.to_string()))
 }
@@ -235,8 +252,8 @@ async fn what_is_no_text_passes_as_it_is() {
     let table = [
         vec![(CONTENT_TYPE, "application/grpc"), (CONTENT_LENGTH, "17")],
         vec![(CONTENT_TYPE, "image/png"), (CONTENT_LENGTH, "17")],
-        vec![(CONTENT_TYPE, "text/plain"), (CONTENT_ENCODING, "sdch"), (CONTENT_LENGTH, "17")],
         vec![(CONTENT_TYPE, "text/plain"), (range, "bytes 0-16/99"), (CONTENT_LENGTH, "17")],
+        vec![(CONTENT_TYPE, "application/octet-stream"), (CONTENT_LENGTH, "17")],
         vec![(CONTENT_LENGTH, "17")],
     ];
     for headers in table {
@@ -265,41 +282,114 @@ async fn what_cannot_be_decoded_ends_with_an_error() {
 async fn nothing_at_all_is_an_empty_text_in_every_coding() {
     for coding in ["gzip", "br", "zstd", "deflate", "gzip, br", "identity"] {
         // An empty piece first, as HTTP/2 has them.
-        let needles = Arc::new(Needles::new([]).expect("are none"));
-        let phantoms: Phantoms = Arc::new(|_| None);
         for pieces in [&[][..], &[&b""[..], &b""[..]]] {
-            let (mut head, ()) = Response::new(()).into_parts();
-            head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-            head.headers.insert(CONTENT_ENCODING, HeaderValue::from_str(coding).expect("is a value"));
-            let scrubbed = scrub(&mut head, body(pieces), &needles, &phantoms, DecodeLimits::default());
+            let mut head = head_of(&[(CONTENT_TYPE, "text/plain"), (CONTENT_ENCODING, coding)]);
+            let scrubbed = scrub(&mut head, body(pieces), Place::Text, wanted(&[]), DecodeLimits::default());
             let text = scrubbed.collect().await.expect("does not fail").to_bytes();
             assert!(text.is_empty(), "{coding}");
         }
     }
 }
 
-#[tokio::test]
-async fn answers_without_a_body_keep_their_headers() {
-    for status in [204, 304] {
-        let needles = Arc::new(Needles::new([]).expect("are none"));
-        let phantoms: Phantoms = Arc::new(|_| None);
-        let (mut head, ()) = Response::new(()).into_parts();
+#[test]
+fn what_is_read() {
+    use Reading::{As, ByBeginning, Never};
+    use http::header::CONTENT_RANGE;
+    let kind = |kind| vec![(CONTENT_TYPE, kind)];
+    let with = |kind, name, value| vec![(CONTENT_TYPE, kind), (name, value)];
+    let table = [
+        (200, kind("application/json"), As(Place::Json)),
+        (404, kind("text/html; charset=utf-8"), As(Place::Text)),
+        (200, kind("text/event-stream"), As(Place::Json)),
+        (200, kind("application/json; charset=\"UTF-16LE\""), As(Place::Text)),
+        (200, kind("image/svg+xml"), As(Place::Text)),
+        (200, kind("image/png"), Never),
+        (200, kind("video/mp4"), Never),
+        (200, kind("application/grpc"), Never),
+        (200, kind("application/grpc-web+proto"), Never),
+        (200, kind("application/octet-stream"), ByBeginning),
+        (200, kind("binary/octet-stream"), ByBeginning),
+        (200, kind("application/x-unheard-of"), ByBeginning),
+        (200, kind("no type at all"), ByBeginning),
+        (200, vec![], ByBeginning),
+        (200, with("application/octet-stream", CONTENT_ENCODING, "gzip"), As(Place::Json)),
+        (200, with("application/octet-stream", CONTENT_ENCODING, "unheard-of"), ByBeginning),
+        (200, with("text/plain", CONTENT_ENCODING, "unheard-of"), As(Place::Text)),
+        (200, with("text/plain", CONTENT_RANGE, "bytes 0-16/99"), Never),
+        (206, kind("multipart/byteranges"), Never),
+        (204, kind("text/plain"), Never),
+        (304, kind("text/plain"), Never),
+        (101, vec![], Never),
+    ];
+    for (status, headers, expected) in table {
+        let mut head = head_of(&headers);
         head.status = http::StatusCode::from_u16(status).expect("is one");
-        head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        head.headers.insert(ETAG, HeaderValue::from_static("x"));
-        let passed = scrub(&mut head, body(&[]), &needles, &phantoms, DecodeLimits::default());
-        assert!(passed.collect().await.expect("does not fail").to_bytes().is_empty());
-        assert_eq!(head.headers.len(), 3, "{status}: {:?}", head.headers);
+        assert_eq!(Reading::of(&head), expected, "{status} {headers:?}");
+    }
+}
+
+#[test]
+fn how_texts_begin() {
+    let beyond = [vec![b' '; 1_024], vec![0]].concat();
+    for text in [&b"{\"a\": 1}\r\n"[..], "\u{feff}\u{e9}\t\x1b[0m".as_bytes(), &beyond, b""] {
+        assert!(begins_like_text(text), "{}", text.escape_ascii());
+    }
+    for binary in [&b"\x89PNG\r\n\x1a\n"[..], b"PK\x03\x04", b"\x1f\x8b\x08", b"a\0b"] {
+        assert!(!begins_like_text(binary), "{}", binary.escape_ascii());
     }
 }
 
 #[tokio::test]
-async fn an_empty_body_stays_one() {
-    let needles = Arc::new(Needles::new([]).expect("are none"));
-    let phantoms: Phantoms = Arc::new(|_| None);
-    let (mut head, ()) = Response::new(()).into_parts();
-    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    let empty = scrub(&mut head, Full::new(Bytes::new()), &needles, &phantoms, DecodeLimits::default());
-    assert!(empty.is_end_stream());
+async fn texts_of_which_nobody_says_so_are_read_as_they_stand() {
+    let text = format!("{SECRET} and {}", r#"real-secret\/+=\""#);
+    let octets = (CONTENT_TYPE, "application/octet-stream");
+    for headers in [vec![], vec![octets.clone()], vec![octets, (CONTENT_ENCODING, "unheard-of")]] {
+        let (after, shown) = scrubbed(&headers, text.as_bytes()).await;
+        assert_eq!(shown.as_deref(), Ok(&b"PHANTOM and PHANTOM"[..]), "{headers:?}");
+        assert_eq!(
+            after.contains_key(CONTENT_ENCODING),
+            headers.len() > 1,
+            "a coding is not ours to take off"
+        );
+    }
+}
+
+#[tokio::test]
+async fn texts_in_utf16_are_read() {
+    let wide = |text: &str, to: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(to).collect::<Vec<u8>>();
+    for to in [u16::to_le_bytes, u16::to_be_bytes] {
+        let text = wide(&format!("\u{feff}<t>{SECRET}</t>"), to);
+        let (_, shown) = scrubbed(&[(CONTENT_TYPE, "text/xml; charset=utf-16")], &text).await;
+        assert_eq!(shown.as_deref(), Ok(&*wide("\u{feff}<t>PHANTOM</t>", to)));
+    }
+}
+
+#[tokio::test]
+async fn what_becomes_a_secret_while_an_answer_lasts_is_looked_for() {
+    let later = Arc::new(std::sync::Mutex::new(needles(&["first-secret"])));
+    let known = Arc::clone(&later);
+    let now = || -> Arc<Needles> { Arc::clone(&known.lock().expect("is whole")) };
+    let wanted = Wanted {
+        now: now(),
+        later: Arc::new({
+            let later = Arc::clone(&later);
+            move || Arc::clone(&later.lock().expect("is whole"))
+        }),
+    };
+    let mut head = head_of(&[]);
+    let (hand, mut stream) = tokio::sync::mpsc::channel(1);
+    let frames = futures_util::stream::poll_fn(move |cx| stream.poll_recv(cx));
+    let body = StreamBody::new(frames);
+    let mut scrubbed = scrub(&mut head, body, Place::Text, wanted, DecodeLimits::default());
+    let mut next = async |text: &'static str| {
+        let data: Result<Frame<Bytes>, Infallible> = Ok(Frame::data(Bytes::from_static(text.as_bytes())));
+        hand.send(data).await.expect("is read");
+        let frame = scrubbed.frame().await.expect("is there").expect("does not fail");
+        String::from_utf8(frame.into_data().expect("is data").to_vec()).expect("is text")
+    };
+    assert_eq!(next("first-secret second-secret; ").await, "PHANTOM second-secret; ");
+    assert_eq!(next("and secon").await, "and secon", "nobody knows yet");
+    *known.lock().expect("is whole") = needles(&["second-secret", "first-secret"]);
+    assert_eq!(next("d; first-secret second-se").await, "d; PHANTOM ");
+    assert_eq!(next("cret.").await, "PHANTOM.");
 }

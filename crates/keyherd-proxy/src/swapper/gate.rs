@@ -18,7 +18,6 @@ use keyherd_core::policy::{Destination, RequestPath, RuleSet, Target as Judged, 
 use keyherd_core::ports::{StoreError, TokenSigner};
 use keyherd_core::secret::Secret;
 use tokio::net::TcpStream;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
 use super::SwapLimits;
@@ -28,6 +27,7 @@ use super::trail::Trail;
 use crate::consent::refused as refused_by;
 use crate::fault::Fault;
 use crate::forward::{Dialled, Dialler, Kind, Leave, NotDialled, Way, Ways};
+use crate::revoked::{EndsWith, revocations, until};
 use crate::target::Target;
 use crate::upstream::Reach;
 
@@ -97,6 +97,11 @@ impl Gate {
 
     pub(super) fn tables(&self) -> &Tables {
         &self.0.tables
+    }
+
+    /// What lasts of that agent's ends with it, where it can be revoked.
+    pub(super) fn ends_with(&self, agent: &Agent) -> Option<EndsWith> {
+        self.0.lodger.is_none().then(|| EndsWith::from(agent))
     }
 
     /// Whether that agent still is one.
@@ -286,44 +291,15 @@ impl Ways for Gate {
     }
 
     async fn gone(&self, agent: &Agent) {
-        let mut revocations = self.0.revocations.clone();
-        loop {
-            // As long as the store cannot say, who was known is.
-            if self.access().await.is_ok_and(|access| !self.knows(agent, &access)) {
-                return;
-            }
-            if revocations.changed().await.is_err() {
-                return std::future::pending().await;
-            }
-        }
+        // As long as the store cannot say, who was known is.
+        let is_gone = || async { self.access().await.is_ok_and(|access| !self.knows(agent, &access)) };
+        until(self.0.revocations.clone(), is_gone).await;
     }
 
     async fn way(&self, agent: &Agent, dialled: &Dialled) -> Way {
         let found = self.connection(Wish { agent, dialled, request: None }).await;
         found.unwrap_or_else(Way::Refused)
     }
-}
-
-/// One listener for all tunnels: events are many, and few of them are about agents.
-fn revocations(broker: &Broker) -> watch::Receiver<()> {
-    let mut events = broker.events();
-    let (teller, told) = watch::channel(());
-    tokio::spawn(async move {
-        loop {
-            let may_be_one = tokio::select! {
-                () = teller.closed() => return,
-                heard = events.recv() => match heard {
-                    Ok(event) => event.kind == "agent_revoked",
-                    Err(RecvError::Lagged(_)) => true,
-                    Err(RecvError::Closed) => return,
-                },
-            };
-            if may_be_one {
-                teller.send_replace(());
-            }
-        }
-    });
-    told
 }
 
 /// Whether a binding lets one of the agent's phantoms become a secret there.

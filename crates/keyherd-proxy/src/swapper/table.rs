@@ -1,20 +1,21 @@
-//! Agents' phantoms, ready to be looked for: made when an agent first needs them, kept for a while.
+//! Agents' phantoms, and the secrets behind them, ready to be looked for: made when an agent first needs them, kept for a
+//! while.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use keyherd_core::agent::Agent;
-use keyherd_core::broker::{Broker, ManageError, TokenEndpoint};
+use keyherd_core::broker::{Behind, Broker, ManageError, TokenEndpoint};
 use keyherd_core::host::Host;
 use keyherd_core::ids::{AgentId, Name};
-use keyherd_core::phantom::{Needle, Needles, Table, id_token_of};
+use keyherd_core::phantom::{Table, id_token_of};
 use keyherd_core::ports::TokenSigner;
 use keyherd_core::provider::Profile;
-use keyherd_core::secret::Secret;
 use url::Url;
 
 use super::SwapLimits;
+use super::sought::{Sought, Texts};
 use crate::fault::Fault;
 use crate::forward::Dialled;
 
@@ -22,17 +23,22 @@ use crate::forward::Dialled;
 pub(super) struct Held {
     pub(super) table: Arc<Table>,
     /// What stands for each name.
-    pub(super) texts: Arc<HashMap<Name, Arc<str>>>,
+    pub(super) texts: Texts,
     endpoints: Vec<Endpoint>,
     made_at: Duration,
-    /// What the last answer was looked through for: the next one is for the same, nearly always.
-    sought: Mutex<Option<Sought>>,
+    /// What its answers are looked through for: the same as before this was made.
+    pub(super) sought: Arc<Sought>,
+    /// Somebody makes the next one.
+    is_remade: AtomicBool,
 }
 
-/// Secrets that upstream was sent, and the search for them.
-struct Sought {
-    secrets: Vec<(Name, Secret)>,
-    needles: Arc<Needles>,
+/// Whoever gives up making the next one leaves it to another.
+struct Remaking<'a>(&'a AtomicBool);
+
+impl Drop for Remaking<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 /// A token endpoint, as requests name it.
@@ -53,18 +59,6 @@ struct Spot {
 }
 
 impl Held {
-    /// The search for these secrets.
-    pub(super) fn needles(&self, secrets: Vec<(Name, Secret)>) -> Result<Arc<Needles>, Fault> {
-        let mut sought = self.sought.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sought) = sought.as_ref().filter(|sought| sought.secrets == secrets) {
-            return Ok(Arc::clone(&sought.needles));
-        }
-        let all = secrets.iter().map(|(name, secret)| Needle { secret: secret.clone(), name: name.clone() });
-        let needles = Arc::new(Needles::new(all).map_err(|_| Fault::Internal)?);
-        *sought = Some(Sought { secrets, needles: Arc::clone(&needles) });
-        Ok(needles)
-    }
-
     /// Whether a token endpoint is there.
     pub(super) fn has_endpoint(&self, dialled: &Dialled) -> bool {
         let mut places = self.endpoints.iter().filter_map(|endpoint| endpoint.place.as_ref());
@@ -129,51 +123,74 @@ pub(super) struct Tables {
     broker: Broker,
     signer: Arc<dyn TokenSigner>,
     held: papaya::HashMap<AgentId, Arc<Held>, foldhash::fast::RandomState>,
-    held_max: usize,
-    age_max: Duration,
+    limits: SwapLimits,
 }
 
 impl Tables {
     pub(super) fn new(broker: Broker, signer: Arc<dyn TokenSigner>, limits: &SwapLimits) -> Self {
         let held = papaya::HashMap::with_hasher(foldhash::fast::RandomState::default());
-        Self { broker, signer, held, held_max: limits.tables_max, age_max: limits.tables_age_max }
+        Self { broker, signer, held, limits: limits.clone() }
     }
 
     pub(super) async fn of(&self, agent: &Agent) -> Result<Arc<Held>, Fault> {
         let now = self.broker.ports().clock.uptime();
         let known = self.held.pin().get(&agent.id).cloned();
-        if let Some(held) = known.as_ref().filter(|held| now.saturating_sub(held.made_at) < self.age_max) {
+        if let Some(held) =
+            known.as_ref().filter(|held| now.saturating_sub(held.made_at) < self.limits.tables_age_max)
+        {
             return Ok(Arc::clone(held));
         }
-        match self.made(agent, now).await {
+        // However many find it old, one makes the next; what was known serves the others.
+        let _remaking = match known.as_deref() {
+            Some(held) if held.is_remade.swap(true, Ordering::AcqRel) => return known.ok_or(Fault::Internal),
+            held => held.map(|held| Remaking(&held.is_remade)),
+        };
+        match self.made(agent, known.as_deref(), now).await {
             Ok(held) => {
                 let all = self.held.pin();
-                if all.len() >= self.held_max {
+                if all.len() >= self.limits.tables_max {
                     all.clear();
                 }
                 all.insert(agent.id, Arc::clone(&held));
                 Ok(held)
             }
             // While the store is down, what was known serves on.
-            Err(error) => known.ok_or(error),
+            Err(error) => known.clone().ok_or(error),
         }
     }
 
-    async fn made(&self, agent: &Agent, made_at: Duration) -> Result<Arc<Held>, Fault> {
-        let told = |error| match error {
+    /// Of an agent of whom nothing can be read: no phantom of its is known, and of the secrets only what memory holds.
+    pub(super) fn unread(&self, agent: &Agent) -> Arc<Held> {
+        Arc::new(Held {
+            table: Arc::new(Table::new([], [])),
+            texts: Texts::default(),
+            endpoints: Vec::new(),
+            made_at: Duration::ZERO,
+            sought: self.sought(agent),
+            is_remade: AtomicBool::new(false),
+        })
+    }
+
+    async fn made(&self, agent: &Agent, last: Option<&Held>, made_at: Duration) -> Result<Arc<Held>, Fault> {
+        let behind = self.broker.behind(agent, &*self.signer).await.map_err(|error| match error {
             ManageError::Store(error) => Fault::Engine(error.into()),
             _ => Fault::Internal,
-        };
-        let phantoms = self.broker.phantom_looks(agent, &*self.signer).await.map_err(told)?;
-        let texts =
-            phantoms.iter().map(|(name, looks)| (name.clone(), looks.current.as_str().into())).collect();
+        })?;
+        let Behind { phantoms, endpoints, secrets } = behind;
+        let current = phantoms.iter().map(|(name, looks)| (name.clone(), looks.current.as_str().into()));
+        let texts: Texts = Arc::new(current.collect());
+        let sought = last.map_or_else(|| self.sought(agent), |last| Arc::clone(&last.sought));
+        sought.stored(secrets, Arc::clone(&texts));
         let all =
             phantoms.iter().flat_map(|(name, looks)| looks.all().map(|look| (look.clone(), name.clone())));
         let table = Table::new(all, []);
-        let endpoints = self.broker.token_endpoints(agent).await.map_err(told)?;
         let endpoints = endpoints.into_iter().map(Endpoint::of).collect();
-        let (table, texts, sought) = (Arc::new(table), Arc::new(texts), Mutex::default());
-        Ok(Arc::new(Held { table, texts, endpoints, made_at, sought }))
+        let (table, is_remade) = (Arc::new(table), AtomicBool::new(false));
+        Ok(Arc::new(Held { table, texts, endpoints, made_at, sought, is_remade }))
+    }
+
+    fn sought(&self, agent: &Agent) -> Arc<Sought> {
+        Arc::new(Sought::new(self.broker.clone(), agent.allowed.clone(), &self.limits))
     }
 
     /// What an agent gets where a provider tells a client who logged in: a JWT of ours, without a real claim. It stands for

@@ -110,7 +110,7 @@ async fn who_approved_it() {
         broker.answer(open, Decision::AllowOnce, None, &human).await.expect("is the first");
         open
     });
-    let agent = parsed("robot");
+    let agent = stage.robot(&["lone"]).await;
     let ask = || async {
         let request = get("/gateway/lone/");
         let asked = Asked { agent: Some(&agent), ..stage.asked(&request) };

@@ -18,3 +18,4 @@ mod streams;
 mod swapping;
 mod upgrades;
 mod upstream;
+mod veiled;

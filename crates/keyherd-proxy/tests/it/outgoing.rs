@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::{Request, Response};
+use http::Request;
 use keyherd_proxy::{Reach, SwapLimits, Target};
 use tokio::net::TcpStream;
 
 use crate::stage::Setting;
-use crate::swapping::{Proxy, asked_in_http2, echo, untrusting};
-use crate::upstream::{Upstream, answer, full};
+use crate::swapping::{Proxy, asked_in_http2, echo, picture, untrusting};
+use crate::upstream::{Upstream, answer};
 
 /// Leads everybody to one address, whomever they dial.
 struct Led(SocketAddr);
@@ -88,7 +88,7 @@ async fn what_cannot_be_decoded_is_answered_and_said() {
 async fn http2_in_the_clear_on_both_sides() {
     let says = |request: Request<_>| {
         let told = format!("{:?} {:?}", request.version(), request.headers()["authorization"]);
-        Box::pin(async move { Response::new(full(told)) }) as _
+        Box::pin(async move { picture(told) }) as _
     };
     let upstream = Upstream::streaming(Arc::new(says), None).await;
     let proxy = Proxy::new(&upstream, "127.0.0.1", &["lone"], untrusting()).await;

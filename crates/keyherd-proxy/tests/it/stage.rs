@@ -6,18 +6,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
+use keyherd_core::agent::Agent;
 use keyherd_core::audit::Actor;
 use keyherd_core::binding::{BindingDraft, Bindings};
-use keyherd_core::broker::ConnectMode;
+use keyherd_core::broker::{ConnectMode, NewAgent};
 use keyherd_core::credential::{Draft, DraftFields};
 use keyherd_core::fakes::{Fleet, Host, ScriptedProvider};
 use keyherd_core::ids::{BindingId, Name};
 use keyherd_core::pool::Strategy;
-use keyherd_core::ports::{Clock, Delivery};
+use keyherd_core::ports::{Clock, Delivery, TokenSigner};
 use keyherd_core::provider::Profile;
+use keyherd_proxy::forward::ForwardBody;
 use keyherd_proxy::{
-    AnswerBody, Asked, Direct, Exchange, ExchangeLimits, ExchangeParts, Fault, Gateway, Path, Trail,
-    TrailLimits,
+    Asked, Direct, Exchange, ExchangeLimits, ExchangeParts, Fault, Gateway, Path, SwapLimits, Trail,
+    TrailLimits, Veil,
 };
 use rustls::{ClientConfig, RootCertStore};
 
@@ -91,11 +93,13 @@ impl Setting {
             mode: "gateway",
         });
         let trail = Trail::new(host.broker.clone(), &TrailLimits::default());
+        let veil = Veil::new(host.broker.clone(), Arc::new(Unsigned), SwapLimits::default());
+        let gateway = Gateway::new(exchange, trail, veil);
         let names = ["pool", "lone", "one", "two", "duo"];
         let bindings = Bindings::new(
             names.into_iter().zip(1..).map(|(name, id)| binding(name, id, &self.base, self.query)),
         );
-        let stage = Stage { fleet, host, provider, gateway: Gateway::new(exchange, trail), bindings };
+        let stage = Stage { fleet, host, provider, gateway, bindings };
         for key in ["a", "b", "c", "lone"] {
             stage.key(key).await;
         }
@@ -139,6 +143,35 @@ impl Stage {
         .await;
     }
 
+    /// Made anew by a person: its tokens are these.
+    pub(crate) async fn reconnected(&self, name: &str, access: &str, refresh: &str) {
+        let fields = DraftFields {
+            name: name.into(),
+            provider: "generic".into(),
+            access_token: Some(access.into()),
+            refresh_token: Some(refresh.into()),
+            expires_at: Some(self.fleet.clock.now() + HOUR),
+            token_url: Some("https://id.example/token".into()),
+            client_id: Some("app".into()),
+            client_secret: Some("app-secret".into()),
+            ..DraftFields::default()
+        };
+        let draft = Draft::parse(fields).expect("is a draft");
+        self.host.broker.connect(draft, ConnectMode::Replace, &actor()).await.expect("is replaced");
+    }
+
+    /// An agent that may use these.
+    pub(crate) async fn robot(&self, allowed: &[&str]) -> Agent {
+        let allowed = allowed.iter().map(|name| parsed(name)).collect();
+        let new = NewAgent { name: parsed("robot"), allowed, may_fetch_tokens: false };
+        self.host.broker.create_agent(new, &actor()).await.expect("is made").0
+    }
+
+    pub(crate) async fn phantom(&self, agent: &Agent, name: &str) -> String {
+        let made = self.host.broker.phantom(agent, &parsed(name), &Unsigned).await;
+        made.expect("the store answers").expect("is there").as_str().to_owned()
+    }
+
     pub(crate) async fn import(&self, fields: DraftFields) {
         let draft = Draft::parse(fields).expect("is a draft");
         self.host.broker.connect(draft, ConnectMode::Create, &actor()).await.expect("is made");
@@ -150,7 +183,7 @@ impl Stage {
     }
 
     /// A request, and the answer's head.
-    pub(crate) async fn open(&self, request: Request<Body>) -> Result<Response<AnswerBody>, Fault> {
+    pub(crate) async fn open(&self, request: Request<Body>) -> Result<Response<ForwardBody>, Fault> {
         let path = Path::parse(request.uri().path())?;
         self.gateway.answer(self.asking(path), request).await
     }
@@ -193,11 +226,28 @@ impl Stage {
     }
 }
 
-pub(crate) async fn whole(answer: Response<AnswerBody>) -> Got {
+pub(crate) async fn whole(answer: Response<ForwardBody>) -> Got {
     let (head, body) = answer.into_parts();
     let read = body.collect().await.expect("is whole");
     let trailers = read.trailers().cloned();
     Got { head, body: read.to_bytes(), trailers }
+}
+
+/// Signs with nothing: what a signature is does not matter here.
+pub(crate) struct Unsigned;
+
+impl TokenSigner for Unsigned {
+    fn algorithm(&self) -> &'static str {
+        "HS256"
+    }
+
+    fn key_id(&self) -> &'static str {
+        "test"
+    }
+
+    fn sign(&self, _message: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
 }
 
 pub(crate) fn get(path: &str) -> Request<Body> {

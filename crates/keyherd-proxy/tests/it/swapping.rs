@@ -14,7 +14,7 @@ use keyherd_core::agent::Agent;
 use keyherd_core::binding::BindingDraft;
 use keyherd_core::broker::NewAgent;
 use keyherd_core::fakes::SeededEntropy;
-use keyherd_core::ports::{Clock, TokenSigner};
+use keyherd_core::ports::Clock;
 use keyherd_core::secret::Secret;
 use keyherd_proxy::forward::{
     Answers, Asked, Away, Dialler, Forward, ForwardBody, ForwardLimits, ForwardParts,
@@ -31,24 +31,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-use crate::stage::{Setting, Stage, actor, parsed, trusting};
+use crate::stage::{Setting, Stage, Unsigned, actor, parsed, trusting};
 use crate::upstream::{Upstream, answer, full};
-
-struct Unsigned;
-
-impl TokenSigner for Unsigned {
-    fn algorithm(&self) -> &'static str {
-        "HS256"
-    }
-
-    fn key_id(&self) -> &'static str {
-        "test"
-    }
-
-    fn sign(&self, _message: &[u8]) -> Vec<u8> {
-        Vec::new()
-    }
-}
 
 /// Faults in their own words.
 struct Answering(Swapper);
@@ -115,16 +99,7 @@ impl Proxy {
     ) -> Self {
         let broker = &stage.host.broker;
         for name in bound {
-            let draft = BindingDraft {
-                name: parsed(name),
-                host: host.into(),
-                port: Some(upstream.at.port()),
-                header: None,
-                query: None,
-                template: None,
-                upstream: None,
-            };
-            broker.add_binding(draft, &actor()).await.expect("is bound");
+            bind(&stage, name, host, upstream).await;
         }
         let allowed = allowed.iter().map(|name| parsed(name)).collect();
         let new = NewAgent { name: parsed("robot"), allowed, may_fetch_tokens: false };
@@ -162,8 +137,12 @@ impl Proxy {
     }
 
     pub(crate) async fn phantom(&self, name: &str) -> String {
-        let made = self.stage.host.broker.phantom(&self.agent, &parsed(name), &Unsigned).await;
-        made.expect("the store answers").expect("is there").as_str().to_owned()
+        self.stage.phantom(&self.agent, name).await
+    }
+
+    /// One more place where that name may go.
+    pub(crate) async fn bind(&self, name: &str, upstream: &Upstream) {
+        bind(&self.stage, name, "127.0.0.1", upstream).await;
     }
 
     /// A connection after CONNECT was granted.
@@ -214,6 +193,19 @@ impl Proxy {
     }
 }
 
+async fn bind(stage: &Stage, name: &str, host: &str, upstream: &Upstream) {
+    let draft = BindingDraft {
+        name: parsed(name),
+        host: host.into(),
+        port: Some(upstream.at.port()),
+        header: None,
+        query: None,
+        template: None,
+        upstream: None,
+    };
+    stage.host.broker.add_binding(draft, &actor()).await.expect("is bound");
+}
+
 fn leaves(stage: &Stage) -> Leaves {
     let from = stage.fleet.clock.now();
     let life = Duration::from_secs(3_000 * 86_400);
@@ -239,6 +231,13 @@ pub(crate) async fn echo() -> Upstream {
         echoed
     })
     .await
+}
+
+/// No text by its media type, it passes as it is: that is how a test sees what upstream got.
+pub(crate) fn picture(told: String) -> Response<crate::upstream::Body> {
+    let mut picture = answer(200, told);
+    picture.headers_mut().insert("content-type", "image/png".parse().expect("is a value"));
+    picture
 }
 
 pub(crate) fn untrusting() -> ClientConfig {
@@ -346,7 +345,7 @@ async fn http2_on_both_sides() {
         Arc::new(|request| {
             Box::pin(async move {
                 let told = format!("{:?} {:?}", request.version(), request.headers()["authorization"]);
-                Response::new(full(told))
+                picture(told)
             })
         }),
         Some(tokio_rustls::TlsAcceptor::from(Arc::new(server))),
@@ -363,7 +362,6 @@ async fn http2_on_both_sides() {
     let stream = TlsConnector::from(Arc::new(client)).connect(name, stream).await.expect("is trusted");
     let lone = proxy.phantom("lone").await;
     let text = asked_in_http2(stream, &format!("https://{authority}/x"), &lone).await;
-    // It is no text by its media type, and passes as it is: that is how the test sees what upstream got.
     assert_eq!(text, r#"HTTP/2.0 "Bearer secret-lone""#);
 }
 

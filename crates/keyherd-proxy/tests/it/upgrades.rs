@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -16,8 +16,9 @@ use keyherd_proxy::ExchangeLimits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::stage::{Setting, Stage};
-use crate::upstream::{Body, Upstream, full, status};
+use crate::stage::{Setting, Stage, actor, parsed};
+use crate::swapping::{Proxy, untrusting};
+use crate::upstream::{Body, Upstream, by_hand, data, full, lock, status, until};
 
 /// Goes on as an echo, unless its token is the limited one.
 async fn echoing() -> Upstream {
@@ -158,4 +159,55 @@ async fn they_count_against_the_bound_until_they_end() {
     drop(first);
     let again = async { while !greet(at, "lone", "websocket").await.1.starts_with("HTTP/1.1 101") {} };
     tokio::time::timeout(Duration::from_secs(20), again).await.expect("its place is free");
+}
+
+#[tokio::test]
+async fn a_revoked_agents_connections_and_streams_end() {
+    let upstream = echoing().await;
+    let proxy = Proxy::new(&upstream, "127.0.0.1", &["lone"], untrusting()).await;
+    let (authority, auth, lone) = (upstream.at.to_string(), proxy.auth(), proxy.phantom("lone").await);
+    let upgrade = format!(
+        "GET http://{authority}/ws HTTP/1.1\r\nhost: {authority}\r\nauthorization: Bearer {lone}\r\n{auth}connection: Upgrade\r\nupgrade: websocket\r\n\r\n"
+    );
+    let mut socket = said(proxy.at, &upgrade, "HTTP/1.1 101").await;
+    socket.write_all(b"hello").await.expect("writes");
+    let mut back = [0; 5];
+    soon(socket.read_exact(&mut back)).await.expect("comes back");
+
+    let (hand, body) = by_hand();
+    let body = Mutex::new(Some(body));
+    let streaming = Upstream::new(move |_| {
+        let answer = Response::builder().header("content-type", "text/event-stream");
+        answer.body(lock(&body).take().expect("is asked once")).expect("is an answer")
+    })
+    .await;
+    proxy.bind("lone", &streaming).await;
+    hand.send(data("data: hello\n\n")).await.expect("is read");
+    let authority = streaming.at.to_string();
+    let asked = format!("GET http://{authority}/ HTTP/1.1\r\nhost: {authority}\r\n{auth}\r\n");
+    let mut events = said(proxy.at, &asked, "HTTP/1.1 200").await;
+
+    proxy.stage.host.broker.revoke_agent(&parsed("robot"), &actor()).await.expect("is revoked");
+    for stream in [&mut socket, &mut events] {
+        let mut rest = Vec::new();
+        // It ends, in whatever way.
+        let _ = soon(stream.read_to_end(&mut rest)).await;
+    }
+    until("upstream hears of it", || hand.is_closed()).await;
+}
+
+/// A connection on which this was said, and answered so.
+async fn said(at: SocketAddr, request: &str, begins: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(at).await.expect("connects");
+    stream.write_all(request.as_bytes()).await.expect("writes");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(soon(stream.read_u8()).await.expect("says something"));
+    }
+    assert!(head.starts_with(begins.as_bytes()), "{}", head.escape_ascii());
+    stream
+}
+
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), work).await.expect("takes no minute")
 }

@@ -95,6 +95,10 @@ struct SwapKeys {
     tables_max: usize,
     #[serde(rename = "tables_age_max_seconds", deserialize_with = "seconds::<_, 0, 3_600_000>")]
     tables_age_max: Duration,
+    #[serde(deserialize_with = "count::<_, _, 1, 100_000>")]
+    secrets_max: usize,
+    #[serde(rename = "replaced_age_max_seconds", deserialize_with = "seconds::<_, 0, 604_800_000>")]
+    replaced_age_max: Duration,
     #[serde(rename = "token_request_bytes_max", deserialize_with = "count::<_, _, 1_024, 16_777_216>")]
     token_request_len_max: usize,
     #[serde(rename = "token_answer_bytes_max", deserialize_with = "count::<_, _, 1_024, 16_777_216>")]

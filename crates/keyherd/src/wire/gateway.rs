@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keyherd_adapters::provider::{HttpOptions, Outbound};
+use keyherd_adapters::signer::Hs256Signer;
 use keyherd_api::{Annex, AnnexRequest, Caller, Code, Problem, Reply, reply};
 use keyherd_core::broker::{AcquireError, Broker};
 use keyherd_core::ids::{BindingId, Name};
-use keyherd_proxy::{Asked, Exchange, ExchangeParts, Fault, Gateway, Path, Reach, Recheck, Target, Trail};
+use keyherd_proxy::{
+    Asked, Exchange, ExchangeParts, Fault, Gateway, Path, Reach, Recheck, Target, Trail, Veil,
+};
 use tokio::net::TcpStream;
 use url::Url;
 
@@ -43,7 +46,10 @@ impl GatewayDoor {
             mode: "gateway",
         });
         let trail = Trail::new(wired.broker.clone(), &settings.proxy.audit);
-        Ok(Arc::new(Self { gateway: Gateway::new(exchange, trail), broker: wired.broker.clone() }))
+        let broker = wired.broker.clone();
+        let signer = Arc::new(Hs256Signer::new(&broker.ports().hasher));
+        let veil = Veil::new(broker.clone(), signer, settings.proxy.swap.clone());
+        Ok(Arc::new(Self { gateway: Gateway::new(exchange, trail, veil), broker }))
     }
 
     /// Ends what outlives its request.
@@ -136,7 +142,7 @@ impl Annex for GatewayDoor {
         let still = Still { broker: &self.broker, caller: &caller, name: path.name.clone(), binding };
         let agent = match &caller {
             Caller::Admin | Caller::Ticket { .. } => None,
-            Caller::Agent(agent) => Some(&agent.name),
+            Caller::Agent(agent) => Some(&**agent),
         };
         let bindings = &access.bindings;
         let asked = Asked { actor: caller.actor(), agent, bindings, path, recheck: Some(&still) };

@@ -54,6 +54,7 @@ mod consent;
 mod constrained;
 mod rules;
 mod upstream;
+mod veiled;
 // Channels.
 mod channels;
 // The forward proxy.

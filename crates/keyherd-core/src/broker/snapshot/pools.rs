@@ -79,7 +79,10 @@ impl Snapshots {
         let reread_at = AtomicI64::new(self.reread_at(read_at));
         let known =
             Arc::new(KnownPool { pool: Arc::clone(pool), turns, read_at, reread_at, stamp, is_stale });
-        pinned.insert(pool.name.clone(), Arc::clone(&known));
+        let is_same = |old: &Arc<KnownPool>| old.pool.id == pool.id && old.pool.epoch == pool.epoch;
+        if !pinned.insert(pool.name.clone(), Arc::clone(&known)).is_some_and(is_same) {
+            self.secrets_changed();
+        }
         // A change between the look and the insertion was noted before it marks pools.
         if !self.changes.has_none_of(stamp, &pool.name) {
             known.is_stale.store(true, Ordering::Release);

@@ -92,6 +92,11 @@ impl<S: Seek> Scanner<S> {
         Self { seek, place, kept: Bytes::new(), pieces: VecDeque::new() }
     }
 
+    /// Looks for something else from here on: what was kept back is looked through for it too.
+    pub fn look_for(&mut self, seek: Arc<S>) {
+        self.seek = seek;
+    }
+
     /// Takes the next bytes. Take all the pieces that are ready before the next: they are not bounded here.
     pub fn feed(&mut self, chunk: Bytes) {
         if !chunk.is_empty() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::{Needle, Needles, hits};
 use super::reference::{characters, expected};
-use super::{Agent, Place, name, phantom, scanned, shown};
+use super::{Agent, Place, phantom, scanned, shown};
 use crate::fakes::SeededEntropy;
 use crate::ports::Entropy;
 use crate::secret::Secret;
@@ -166,13 +166,20 @@ fn little_is_kept_back() {
     }
 }
 
-/// Few, which are searched for one by one; and the same among many.
+/// These, which become their marks; and the same among many others.
 fn needles(secrets: &[(&str, &str)]) -> [Arc<Needles>; 2] {
-    let needle = |(text, whose): &(&str, &str)| Needle { secret: Secret::from(*text), name: name(whose) };
+    let needle = |(text, mark): &(&str, &str)| Needle {
+        secret: Secret::from(*text),
+        instead: format!("<{mark}>").into(),
+    };
     let others = (0..30).map(|number| needle(&(&format!("something-else-{number}"), "other")));
-    let few = Needles::new(secrets.iter().map(needle)).unwrap();
-    let many = Needles::new(secrets.iter().map(needle).chain(others)).unwrap();
+    let few = Needles::new(secrets.iter().map(needle));
+    let many = Needles::new(secrets.iter().map(needle).chain(others));
     [Arc::new(few), Arc::new(many)]
+}
+
+fn marked(needles: &Arc<Needles>, place: Place, pieces: &[&[u8]]) -> Vec<u8> {
+    scanned(needles, place, pieces.iter().copied(), |mark| mark.to_string())
 }
 
 #[test]
@@ -200,7 +207,7 @@ fn secrets_are_found_on_the_way_back() {
         for at in 0..=message.len() {
             let (one, two) = message.as_bytes().split_at(at);
             for needles in needles(&secrets) {
-                let out = scanned(&needles, place, [one, two], |name| format!("<{name}>"));
+                let out = marked(&needles, place, &[one, two]);
                 assert_eq!(String::from_utf8(out).unwrap(), wanted, "cut at {at}");
             }
         }
@@ -215,10 +222,71 @@ fn hits_that_hide_an_open_place_are_followed_by_others() {
     for at in 0..=message.len() {
         let (one, two) = message.split_at(at);
         for needles in needles(&secrets) {
-            let out = scanned(&needles, Place::Text, [one, two], |name| format!("<{name}>"));
+            let out = marked(&needles, Place::Text, &[one, two]);
             assert_eq!(out, b"<one><one><one>!", "cut at {at}");
         }
     }
+}
+
+/// At each place the longest that stands there, written as plainly as can be.
+fn plainly(secrets: &[String], text: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(first) = rest.chars().next() {
+        let longest = secrets.iter().filter(|secret| rest.starts_with(*secret)).max_by_key(|one| one.len());
+        out.push_str(&longest.map_or(first.to_string(), |secret| format!("<{secret}>")));
+        rest = &rest[longest.map_or(1, String::len)..];
+    }
+    out
+}
+
+#[test]
+fn any_secrets_are_found_in_any_text_in_any_pieces() {
+    let dice = Dice(SeededEntropy::new(42));
+    let word = |len: usize| -> String { (0..len).map(|_| ["a", "b"][dice.below(2)]).collect() };
+    for _ in 0..400 {
+        let secrets: Vec<String> = (0..=dice.below(12)).map(|_| word(8 + dice.below(40))).collect();
+        let pairs: Vec<(&str, &str)> = secrets.iter().map(|secret| (&**secret, &**secret)).collect();
+        let part = |_| match dice.below(2) {
+            0 => word(dice.below(12)),
+            _ => secrets[dice.below(secrets.len())].clone(),
+        };
+        let text: String = (0..10).map(part).collect();
+        let (first, rest) = text.split_at(dice.below(text.len() + 1));
+        let (second, third) = rest.split_at(dice.below(rest.len() + 1));
+        let pieces = [first, second, third].map(str::as_bytes);
+        for needles in needles(&pairs) {
+            let wanted = plainly(&secrets, &text);
+            assert_eq!(marked(&needles, Place::Text, &pieces), wanted.as_bytes(), "{pieces:?} {secrets:?}");
+        }
+    }
+}
+
+#[test]
+fn secrets_are_found_in_utf16() {
+    let wide = |text: &str, to: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(to).collect::<Vec<u8>>();
+    let [few, _] = needles(&[("real-token", "one"), ("tokens-that-end", "two")]);
+    let needles = Arc::new(few.in_utf16());
+    for to in [u16::to_le_bytes, u16::to_be_bytes] {
+        for text in ["real-token", "x real-token\u{e9}", "real-tokens-that-end real-token"] {
+            let message = wide(text, to);
+            let wanted = wide(&text.replace("real-token", "<one>"), to);
+            for at in 0..=message.len() {
+                let (one, two) = message.split_at(at);
+                assert_eq!(marked(&needles, Place::Text, &[one, two]), wanted, "{text} cut at {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_stands_instead_is_known() {
+    let [few, _] = needles(&[("real-token", "one"), ("short", "short")]);
+    assert_eq!(few.instead_of("real-token").map(|mark| &**mark), Some("<one>"));
+    for other in ["real-toke", "real-token-", "short", ""] {
+        assert_eq!(few.instead_of(other), None, "{other}");
+    }
+    let none = Arc::new(Needles::new([]));
+    assert_eq!(marked(&none, Place::Json, &[b"any", b"thing"]), b"anything");
 }
 
 #[test]

@@ -175,6 +175,8 @@ impl Login {
             inject: Arc::new(AsItIs),
             scope: None,
             own: Own::Pass,
+            // It is kept also when the agent has left.
+            ends_with: None,
         };
         // With nobody's token.
         let (head, body) = self.swapper.0.exchange.run(order, request, None, &mut None).await?.into_parts();

@@ -1,0 +1,102 @@
+//! An answer as an agent may see it, whatever door it came by: none of the real secrets of what the agent may use.
+//!
+//! Owns what is asked before its head goes on: what is to be looked for, whether a body of which nobody says what it is
+//! begins like a text, and how long a short one becomes. Never looks into a body by itself: see [`crate::swap`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Response;
+use http_body::Body;
+use keyherd_core::agent::Agent;
+use keyherd_core::broker::Broker;
+use keyherd_core::ids::Name;
+use keyherd_core::phantom::Place;
+use keyherd_core::ports::TokenSigner;
+use tokio::time::timeout;
+
+use super::SwapLimits;
+use super::hold::Before;
+use super::table::{Held, Tables};
+use crate::body::AnswerBody;
+use crate::fault::Fault;
+use crate::forward::{ForwardBody, streaming};
+use crate::swap::{Reading, Wanted, begins_like_text, scrub, scrub_headers};
+
+/// The answers to agents, at a door that holds none of their phantoms otherwise. Cheap to clone.
+#[derive(Clone)]
+pub struct Veil(Arc<Inner>);
+
+struct Inner {
+    tables: Tables,
+    limits: SwapLimits,
+}
+
+/// One agent's, at hand before its request is sent.
+pub(crate) struct Veiling<'a> {
+    veil: &'a Veil,
+    held: Arc<Held>,
+}
+
+impl Veil {
+    /// Over a broker's secrets.
+    pub fn new(broker: Broker, signer: Arc<dyn TokenSigner>, limits: SwapLimits) -> Self {
+        let tables = Tables::new(broker, signer, &limits);
+        Self(Arc::new(Inner { tables, limits }))
+    }
+
+    /// For an agent's request. While the store cannot be asked for its phantoms, secrets become a word that says so.
+    pub(crate) async fn of(&self, agent: &Agent) -> Veiling<'_> {
+        let held = self.0.tables.of(agent).await.unwrap_or_else(|fault| {
+            tracing::warn!(%fault, "an agent's phantoms are not known");
+            self.0.tables.unread(agent)
+        });
+        Veiling { veil: self, held }
+    }
+}
+
+impl Veiling<'_> {
+    /// The answer to a request that was sent with these.
+    pub(crate) async fn over(
+        &self,
+        answer: Response<AnswerBody>,
+        used: &[(&Name, &str)],
+    ) -> Result<Response<ForwardBody>, Fault> {
+        veiled(answer, used, &self.held, &self.veil.0.limits).await
+    }
+}
+
+/// The answer to a request that was sent with these.
+pub(super) async fn veiled(
+    answer: Response<AnswerBody>,
+    used: &[(&Name, &str)],
+    held: &Held,
+    limits: &SwapLimits,
+) -> Result<Response<ForwardBody>, Fault> {
+    let (mut head, mut body) = answer.into_parts();
+    let now = held.sought.needles(used);
+    let place = match Reading::of(&head) {
+        _ if body.is_end_stream() => None,
+        Reading::As(place) => Some(place),
+        Reading::ByBeginning => like_text(&mut body, limits.answer_hold).await,
+        Reading::Never => None,
+    };
+    let Some(place) = place else {
+        scrub_headers(&mut head.headers, &now);
+        return Ok(Response::from_parts(head, streaming(body)));
+    };
+    let sought = Arc::clone(&held.sought);
+    let wanted = Wanted { now, later: Arc::new(move || sought.needles(&[])) };
+    let before = Before::of(&head.headers, limits.buffer_len_max);
+    let body = scrub(&mut head, body, place, wanted, limits.decode);
+    let held = before.held(&mut head, body, limits.buffer_len_max, limits.answer_hold).await;
+    let body = held.map_err(|error| Fault::Unreadable(error.to_string()))?;
+    Ok(Response::from_parts(head, body))
+}
+
+/// Where secrets would stand in a body that begins like a text. One that lets wait for its beginning is read: it is a stream.
+async fn like_text(body: &mut AnswerBody, within: Duration) -> Option<Place> {
+    let beginning = timeout(within, body.beginning()).await;
+    let is_text = beginning.map_or(true, |bytes| !bytes.is_empty() && begins_like_text(&bytes));
+    is_text.then_some(Place::Json)
+}
