@@ -174,6 +174,16 @@ const steps = {
     await pictures(page, 'rules');
   },
 
+  async 'channels say how it goes there, and are tried'(page) {
+    await page.goto(`${stage.url}/ui/channels`);
+    await page.locator('#channel-ops .pill', { hasText: 'delivers' }).waitFor();
+    await page.locator('#channel-pager .pill', { hasText: 'failing' }).waitFor();
+    await page.getByRole('button', { name: 'Test ops' }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByText('ops has a message that asks nothing.').waitFor();
+    await pictures(page, 'channels');
+  },
+
   async 'the audit log is searched and verified'(page) {
     await page.goto(`${stage.url}/ui/audit`);
     await page.getByLabel('Search the log').fill('failover');

@@ -17,7 +17,7 @@ use keyherd_core::broker::{AcquireError, ConnectError, ManageError};
 use keyherd_core::credential::DraftError;
 use keyherd_core::ids::BadName;
 use keyherd_core::pool::PoolConflict;
-use keyherd_core::ports::{JournalError, StoreError};
+use keyherd_core::ports::{JournalError, ProfileError, ShelfError, StoreError};
 use keyherd_core::refresh::Refusal;
 use keyherd_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -258,6 +258,21 @@ fn refused_binding(conflict: &BindingConflict) -> Code {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         Self::new(Code::StoreUnavailable, error.to_string())
+    }
+}
+
+impl From<ShelfError> for Problem {
+    fn from(error: ShelfError) -> Self {
+        let code = match &error {
+            ShelfError::Profile(ProfileError::Invalid(_)) => Code::InvalidRequest,
+            ShelfError::NotFound { .. } => Code::NotFound,
+            ShelfError::InUse { .. } => Code::InUse,
+            // The store of profiles, whichever it is.
+            ShelfError::Profile(ProfileError::Unreadable(_)) | ShelfError::File(_) | ShelfError::Store(_) => {
+                Code::StoreUnavailable
+            }
+        };
+        Self::new(code, error.to_string())
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use keyherd_core::broker::Broker;
-use keyherd_core::ports::TokenSigner;
+use keyherd_core::ports::{ProfileShelf, TokenSigner};
 use keyherd_core::spell::Spell;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +35,8 @@ pub struct ApiState {
     pub annex: Option<Arc<dyn Annex>>,
     /// Signs phantoms that are to look like JWTs.
     pub signer: Arc<dyn TokenSigner>,
+    /// Where imported profiles are kept.
+    pub shelf: Arc<dyn ProfileShelf>,
 }
 
 /// Shared by all handlers. Cheap to clone.
@@ -49,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) hosts: Hosts,
     pub(crate) annex: Option<Arc<dyn Annex>>,
     pub(crate) signer: Arc<dyn TokenSigner>,
+    pub(crate) shelf: Arc<dyn ProfileShelf>,
     pub(crate) limits: ApiLimits,
     /// The description of this door, rendered once.
     pub(crate) openapi: Bytes,
@@ -87,6 +90,7 @@ impl State {
             hosts: state.hosts,
             annex: state.annex,
             signer: state.signer,
+            shelf: state.shelf,
             openapi,
             closing: CancellationToken::new(),
             changes: TaskTracker::new(),

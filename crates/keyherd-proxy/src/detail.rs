@@ -87,7 +87,7 @@ mod tests {
     #[track_caller]
     fn check(detail: Detail, expected: &Value) {
         let text = detail.into_text();
-        assert_eq!(&serde_json::from_str::<Value>(&text).expect("is JSON"), expected, "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).expect("is JSON"), *expected, "{text}");
     }
 
     #[test]

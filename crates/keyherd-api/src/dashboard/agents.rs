@@ -20,9 +20,9 @@ pub(super) async fn page(
     signed: Signed,
     fields: Fields,
 ) -> Result<Response, Failed> {
-    let after = fields.text("after").unwrap_or_default();
+    let after = fields.name("after")?;
     let agents = state.broker.agents().await?;
-    let mut rest = agents.iter().filter(|agent| agent.name.as_str() > after);
+    let mut rest = agents.iter().filter(|agent| after.as_ref().is_none_or(|after| agent.name > *after));
     let views: Vec<_> = rest.by_ref().take(SHOWN).map(AgentView::new).collect();
     let next = rest.next().and(views.last()).map(|last| last.name.clone());
     let content = html! {

@@ -37,7 +37,7 @@ pub(super) async fn page(
     signed: Signed,
     fields: Fields,
 ) -> Result<Response, Failed> {
-    let after = fields.text("after").and_then(ApprovalId::parse);
+    let after = fields.read("after", "an approval's id", ApprovalId::parse)?;
     let open = state.broker.approvals(Some(Stage::Open), after, OPEN_SHOWN).await?;
     let (ended, now) = (ended(&state).await?, state.broker.now());
     let content = html! {

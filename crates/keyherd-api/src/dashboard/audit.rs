@@ -46,7 +46,8 @@ async fn shown(
     verified: Option<&VerifyView>,
 ) -> Result<Response, Failed> {
     let text: Option<String> = fields.text("q").map(|text| text.chars().take(TEXT_LEN_MAX).collect());
-    let before = fields.text("before").and_then(|text| text.parse::<i64>().ok()).filter(|before| *before > 0);
+    let number = |text: &str| text.parse::<i64>().ok().filter(|before| *before > 0);
+    let before = fields.read("before", "an entry's number", number)?;
     let search = Search { text: text.as_deref(), actions: &[], depth: search::LOOKED_AT_MAX };
     let found = search::backwards(&*state.broker.ports().store, &search, before, SHOWN).await?;
     let now = state.broker.now();

@@ -46,8 +46,8 @@ pub(super) async fn page(
 ) -> Result<Response, Failed> {
     let wanted = Wanted {
         begins: fields.text("q"),
-        state: fields.text("state"),
-        after: fields.text("after").and_then(|text| Name::parse(text).ok()),
+        state: fields.read("state", "a state", |text| STATES.into_iter().find(|one| *one == text))?,
+        after: fields.name("after")?,
     };
     let now = state.broker.now();
     let Part { found, next } = wanted.part(&state, now).await?;
@@ -86,7 +86,10 @@ impl Wanted<'_> {
     /// Names stand in order. States are in no order: so many credentials are looked at, and then a person is asked.
     async fn part(&self, state: &State, now: Timestamp) -> Result<Part, StoreError> {
         let store = &state.broker.ports().store;
-        let begins = self.begins.and_then(|text| Name::parse(text).ok());
+        let Ok(begins) = self.begins.map(Name::parse).transpose() else {
+            // No name begins so.
+            return Ok(Part { found: Vec::new(), next: None });
+        };
         let fits = |one: &Loaded| self.state.is_none_or(|state| one.state(now).as_str() == state);
         let mut found = Vec::new();
         if let (Some(begins), None) = (&begins, &self.after) {

@@ -6,10 +6,13 @@ use axum::response::{IntoResponse, Redirect, Response};
 use http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use keyherd_core::ids::Name;
 use url::form_urlencoded;
 
 use super::layout;
 use super::session::Signed;
+use crate::documents::shown;
+use crate::problem::Problem;
 use crate::state::State;
 
 /// The largest form, in bytes.
@@ -36,6 +39,22 @@ impl Fields {
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         let mut found = self.0.iter().filter(|(field, _)| field == name).map(|(_, value)| value.trim());
         found.find(|value| !value.is_empty())
+    }
+
+    /// A field that is a name, where it is filled in.
+    pub(super) fn name(&self, field: &str) -> Result<Option<Name>, Problem> {
+        self.read(field, "a name", |text| Name::parse(text).ok())
+    }
+
+    /// A field that reads as `what`, where it is filled in.
+    pub(super) fn read<T>(
+        &self,
+        field: &str,
+        what: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        let refused = |text| Problem::invalid(format!("'{field}' is '{}', which is not {what}", shown(text)));
+        self.text(field).map(|text| read(text).ok_or_else(|| refused(text))).transpose()
     }
 
     /// Of a query.
@@ -171,5 +190,8 @@ mod tests {
     fn fields_are_read_as_they_were_meant() {
         let fields = Fields::of("q=a+b%26c&empty=&q=later");
         assert_eq!((fields.text("q"), fields.text("empty"), fields.text("x")), (Some("a b&c"), None, None));
+        assert_eq!((fields.name("empty"), fields.name("x")), (Ok(None), Ok(None)));
+        let refused = fields.name("q").expect_err("is no name");
+        assert_eq!(refused.detail(), "'q' is 'a b&c', which is not a name");
     }
 }

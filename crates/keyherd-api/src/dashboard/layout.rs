@@ -23,16 +23,18 @@ pub(super) enum Tab {
     Pools,
     Agents,
     Rules,
+    Channels,
     Audit,
 }
 
-const TABS: [(Tab, &str, &str); 7] = [
+const TABS: [(Tab, &str, &str); 8] = [
     (Tab::Overview, "/", "Overview"),
     (Tab::Approvals, "/ui/approvals", "Approvals"),
     (Tab::Credentials, "/ui/credentials", "Credentials"),
     (Tab::Pools, "/ui/pools", "Pools"),
     (Tab::Agents, "/ui/agents", "Agents"),
     (Tab::Rules, "/ui/rules", "Rules"),
+    (Tab::Channels, "/ui/channels", "Channels"),
     (Tab::Audit, "/ui/audit", "Audit"),
 ];
 

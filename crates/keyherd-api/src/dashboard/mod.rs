@@ -8,6 +8,7 @@ mod agents;
 mod approvals;
 mod assets;
 mod audit;
+mod channels;
 mod charts;
 mod credentials;
 mod draw;
@@ -52,6 +53,8 @@ pub(crate) fn router() -> Router<State> {
         .route("/ui/rules", get(rules::page))
         .route("/ui/rules/add", post(rules::add))
         .route("/ui/rules/remove", post(rules::remove))
+        .route("/ui/channels", get(channels::page))
+        .route("/ui/channels/test", post(channels::test))
         .route("/ui/audit", get(audit::page))
         .route("/ui/audit/verify", get(audit::verified))
         .route("/ui/live", get(live::listen))

@@ -2,7 +2,6 @@
 
 use axum::extract::State as Extracted;
 use axum::response::Response;
-use keyherd_core::ids::Name;
 use keyherd_core::time::Timestamp;
 use maud::{Markup, html};
 
@@ -24,7 +23,7 @@ pub(super) async fn page(
     signed: Signed,
     fields: Fields,
 ) -> Result<Response, Failed> {
-    let after = fields.text("after").and_then(|text| Name::parse(text).ok());
+    let after = fields.name("after")?;
     let found = state.broker.pools(after.as_ref(), SHOWN).await?;
     let now = state.broker.now();
     let mut views = Vec::with_capacity(found.items.len());

@@ -25,9 +25,9 @@ pub(super) async fn page(
     signed: Signed,
     fields: Fields,
 ) -> Result<Response, Failed> {
+    let from = fields.read("from", "a whole number", |text| text.parse::<usize>().ok())?.unwrap_or(0);
     let tested = tested(&state, &fields).await;
     let book = state.broker.rulebook().await?;
-    let from = fields.text("from").and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
     let views: Vec<_> = book.rules.iter().rev().skip(from).take(SHOWN).map(RuleView::new).collect();
     let has_more = book.rules.len() > from.saturating_add(SHOWN);
     let now = state.broker.now();

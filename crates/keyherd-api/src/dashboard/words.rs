@@ -71,9 +71,9 @@ pub(super) fn pill(state: &str) -> Markup {
 /// How grave a state is: the class that colours it.
 pub(super) fn tone(state: &str) -> &'static str {
     match state {
-        "active" | "allow" | "allow_once" | "allow_for" | "always_allow" => "good",
+        "active" | "allow" | "allow_once" | "allow_for" | "always_allow" | "well" => "good",
         "cooling" | "uncertain" | "unavailable" | "ask" | "open" => "warn",
-        "reauth_required" | "blocked" | "deny" | "always_deny" | "timed_out" => "bad",
+        "reauth_required" | "blocked" | "deny" | "always_deny" | "timed_out" | "failing" => "bad",
         _ => "calm",
     }
 }
@@ -87,6 +87,15 @@ pub(super) fn decision(word: &str) -> &'static str {
         "deny" => "denied",
         "always_deny" => "denied for ever",
         _ => "not answered in time",
+    }
+}
+
+/// How it goes on a channel, in words.
+pub(super) fn health(word: &str) -> &'static str {
+    match word {
+        "well" => "delivers",
+        "failing" => "failing",
+        _ => "not used yet",
     }
 }
 

@@ -8,6 +8,9 @@ use utoipa::ToSchema;
 
 use super::Moment;
 
+/// The most entries that one request reads from the log's end.
+pub const AUDIT_LAST_MAX: usize = 10_000;
+
 /// One entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AuditView {

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::agent::{AgentDocument, AgentKeyView, AgentView};
-pub use self::audit::{AuditView, BrokenView, VerifyView};
+pub use self::audit::{AUDIT_LAST_MAX, AuditView, BrokenView, VerifyView};
 pub use self::binding::{BindingDocument, BindingView};
 pub use self::change::{NewTokensDocument, PatchDocument};
 pub use self::client::{ClientDocument, ClientSettingsDocument, ClientView, ambiguous_removal};
@@ -49,7 +49,7 @@ pub(crate) use self::parse::shown;
 pub use self::parse::{BadDocument, parse, parse_credentials, plain};
 pub use self::phantom::PhantomView;
 pub use self::pool::{MemberView, PoolDocument, PoolPatchDocument, PoolView, PoolWish, RotateDocument};
-pub use self::provider::ProviderView;
+pub use self::provider::{ProviderDocument, ProviderView};
 pub use self::report::{ReportDocument, ReportView, Told};
 pub use self::sensitive::SecretText;
 pub use self::status::{HealthView, ReadyView};

@@ -9,6 +9,15 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
 
+/// A profile to be imported, for `POST /v1/providers`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderDocument {
+    /// The profile's file, as text: TOML, with a `name`.
+    #[schema(example = "name = \"acme\"\nrotates = \"always\"\n")]
+    pub toml: String,
+}
+
 /// How one provider behaves. Absent fields have no value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(missing_docs, reason = "the fields are the profile file's, described with it")]

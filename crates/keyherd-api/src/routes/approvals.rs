@@ -9,7 +9,7 @@ use keyherd_core::approval::Stage;
 use keyherd_core::ids::ApprovalId;
 use serde::Deserialize;
 
-use super::extract::Asked;
+use super::extract::{Asked, limit, no_cursor};
 use super::json;
 use crate::body::Document;
 use crate::caller::Caller;
@@ -66,8 +66,13 @@ pub(super) async fn list(
     };
     let after =
         asked.after.as_deref().map(|text| ApprovalId::parse(text).ok_or_else(no_cursor)).transpose()?;
-    let limit = super::extract::limit(asked.limit)?;
-    let page = state.broker.approvals(stage, after, limit).await?;
+    let page = state.broker.approvals(stage, after, limit(asked.limit)?).await?;
+    if let Some(after) = after
+        && page.items.is_empty()
+        && state.broker.approval(after).await?.is_none()
+    {
+        return Err(no_cursor());
+    }
     let items = page.items.iter().filter(|one| caller.may_see(one)).map(ApprovalView::new).collect();
     Ok(json(StatusCode::OK, &ListView { items, next: page.next }))
 }
@@ -159,8 +164,4 @@ fn unknown(id: &str) -> Problem {
         Code::NotFound,
         format!("no approval has the id '{}': GET /v1/approvals lists them", shown(id)),
     )
-}
-
-fn no_cursor() -> Problem {
-    Problem::invalid("in the query: 'after' is not the 'next' of a list")
 }

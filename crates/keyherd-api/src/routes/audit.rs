@@ -4,20 +4,14 @@ use axum::extract::State as Extracted;
 use axum::response::Response;
 use http::StatusCode;
 use keyherd_core::audit::Entry;
-use keyherd_core::broker::PAGE_MAX;
 use serde::Deserialize;
 
-use super::extract::Asked;
+use super::extract::{Asked, limit, within};
 use super::json;
-use crate::documents::{AuditView, ListView, VerifyView};
+use crate::documents::{AUDIT_LAST_MAX, AuditView, ListView, VerifyView};
 use crate::openapi::Problems;
 use crate::problem::Problem;
 use crate::state::State;
-
-/// The most entries that are read from the log's end.
-const LAST_MAX: usize = 10_000;
-/// Entries on a page where the caller does not say how many.
-const LIMIT_DEFAULT: usize = 100;
 
 /// Which part of the log.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -53,22 +47,19 @@ pub(super) async fn entries(
         if part.after.is_some() || part.limit.is_some() {
             return Err(Problem::invalid("in the query: 'last' stands alone"));
         }
-        let entries = store.tail(within("last", last, LAST_MAX)?).await?;
+        let entries = store.tail(within("last", last, AUDIT_LAST_MAX)?).await?;
         return Ok(json(StatusCode::OK, &ListView { items: items(entries), next: None }));
     }
-    let limit = within("limit", part.limit.unwrap_or(LIMIT_DEFAULT), PAGE_MAX)?;
-    let mut entries = store.entries(part.after.unwrap_or(0), limit + 1).await?;
+    let limit = limit(part.limit)?;
+    let after = part.after.unwrap_or(0);
+    if after < 0 {
+        return Err(Problem::invalid(format!("in the query: 'after' is {after}, and no entry's number")));
+    }
+    let mut entries = store.entries(after, limit + 1).await?;
     let has_more = entries.len() > limit;
     entries.truncate(limit);
     let next = entries.last().filter(|_| has_more).map(|last| last.seq.to_string());
     Ok(json(StatusCode::OK, &ListView { items: items(entries), next }))
-}
-
-fn within(field: &str, count: usize, max: usize) -> Result<usize, Problem> {
-    if (1..=max).contains(&count) {
-        return Ok(count);
-    }
-    Err(Problem::invalid(format!("'{field}' is {count}, and must be 1 to {max}")))
 }
 
 /// Checks every entry of the audit log

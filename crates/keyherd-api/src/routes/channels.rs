@@ -4,7 +4,7 @@ use axum::extract::State as Extracted;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::extract::NamePath;
+use super::extract::{Asked, NamePath, NoQuery};
 use super::json;
 use crate::body::Document;
 use crate::caller::Caller;
@@ -21,7 +21,10 @@ use crate::state::State;
     tag = "channels",
     responses((status = 200, description = "All of them", body = ListView<ChannelView>), Problems)
 )]
-pub(super) async fn list(Extracted(state): Extracted<State>) -> Result<Response, Problem> {
+pub(super) async fn list(
+    Extracted(state): Extracted<State>,
+    Asked(NoQuery {}): Asked<NoQuery>,
+) -> Result<Response, Problem> {
     let channels = state.broker.channels().await?;
     Ok(json(StatusCode::OK, &ListView::whole(channels.iter().map(ChannelView::new))))
 }

@@ -5,7 +5,6 @@ use axum::response::Response;
 use http::StatusCode;
 use keyherd_core::broker::{Acquired, ConnectMode, Connected};
 use keyherd_core::credential::Loaded;
-use keyherd_core::ids::Name;
 use serde::Deserialize;
 
 use super::extract::{Asked, NamePath, PageQuery};
@@ -43,7 +42,7 @@ pub(super) async fn list(
     Extracted(state): Extracted<State>,
     Asked(page): Asked<PageQuery>,
 ) -> Result<Response, Problem> {
-    let after = page.after.as_deref().map(Name::parse).transpose()?;
+    let after = page.after()?;
     let found = state.broker.list(after.as_ref(), page.limit()?).await?;
     let now = state.broker.now();
     let items = found.items.iter().map(|loaded| CredentialView::new(loaded, now)).collect();

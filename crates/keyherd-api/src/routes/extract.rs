@@ -26,7 +26,7 @@ pub(super) struct Asked<T>(pub(super) T);
 #[into_params(parameter_in = Query)]
 pub(super) struct PageQuery {
     /// `next` of the part before; absent: from the start.
-    pub(super) after: Option<String>,
+    after: Option<String>,
     /// The most items, 1 to 1000; 100 where it is not said.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
@@ -41,14 +41,44 @@ impl PageQuery {
     pub(super) fn limit(&self) -> Result<usize, Problem> {
         limit(self.limit)
     }
+
+    /// Of a list in order of names.
+    pub(super) fn after(&self) -> Result<Option<Name>, Problem> {
+        self.after.as_deref().map(|text| Name::parse(text).map_err(|_| no_cursor())).transpose()
+    }
 }
 
 /// How many items a page has.
 pub(super) fn limit(limit: Option<usize>) -> Result<usize, Problem> {
-    match limit {
-        None => Ok(PAGE_DEFAULT),
-        Some(limit @ 1..=PAGE_MAX) => Ok(limit),
-        Some(limit) => Err(Problem::invalid(format!("'limit' is {limit}, and must be 1 to {PAGE_MAX}"))),
+    within("limit", limit.unwrap_or(PAGE_DEFAULT), PAGE_MAX)
+}
+
+/// A count from 1 on.
+pub(super) fn within(field: &str, count: usize, max: usize) -> Result<usize, Problem> {
+    if (1..=max).contains(&count) {
+        return Ok(count);
+    }
+    Err(Problem::invalid(format!("in the query: '{field}' is {count}, and must be 1 to {max}")))
+}
+
+/// Nothing of ours leads there.
+pub(super) fn no_cursor() -> Problem {
+    Problem::invalid("in the query: 'after' is not the 'next' of a list")
+}
+
+/// What is wrong with a query, by the field's name: what a number's reader says names neither it nor what is wanted.
+fn worded(message: &str) -> String {
+    match message.split_once(": ") {
+        Some((field, "invalid digit found in string" | "cannot parse integer from empty string")) => {
+            format!("'{field}' must be a whole number, 0 or more")
+        }
+        Some((
+            field,
+            "number too large to fit in target type" | "number too small to fit in target type",
+        )) => {
+            format!("'{field}' is beyond all bounds")
+        }
+        _ => plain(message),
     }
 }
 
@@ -70,7 +100,7 @@ impl<T: DeserializeOwned> FromRequestParts<State> for Asked<T> {
         let Query(asked) = Query::try_from_uri(&parts.uri).map_err(|rejection| {
             let text = rejection.body_text();
             let message = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
-            Problem::invalid(format!("in the query: {}", plain(message)))
+            Problem::invalid(format!("in the query: {}", worded(message)))
         })?;
         Ok(Self(asked))
     }

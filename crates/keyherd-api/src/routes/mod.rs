@@ -79,7 +79,8 @@ fn quick() -> OpenApiRouter<State> {
         .routes(routes!(bindings::list, bindings::add))
         .routes(routes!(bindings::remove))
         .routes(routes!(audit::entries))
-        .routes(routes!(providers::list))
+        .routes(routes!(providers::list, providers::import))
+        .routes(routes!(providers::remove))
         // Pools.
         .routes(routes!(pools::list, pools::create))
         .routes(routes!(pools::show, pools::amend, pools::remove))

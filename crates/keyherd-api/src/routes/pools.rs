@@ -3,7 +3,6 @@
 use axum::extract::State as Extracted;
 use axum::response::Response;
 use http::StatusCode;
-use keyherd_core::ids::Name;
 use keyherd_core::pool::Pool;
 
 use super::extract::{Asked, NamePath, PageQuery};
@@ -28,7 +27,7 @@ pub(super) async fn list(
     Extracted(state): Extracted<State>,
     Asked(page): Asked<PageQuery>,
 ) -> Result<Response, Problem> {
-    let after = page.after.as_deref().map(Name::parse).transpose()?;
+    let after = page.after()?;
     let found = state.broker.pools(after.as_ref(), page.limit()?).await?;
     let mut items = Vec::with_capacity(found.items.len());
     for pool in found.items {

@@ -157,3 +157,22 @@ async fn an_agent_asks_for_itself_and_sees_its_own() {
     with_key("POST", &format!("/v1/approvals/{own}/answer"), body).await.is_problem(403, "denied");
     with_key("GET", "/v1/rules", None).await.is_problem(403, "denied");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_when_the_server_ends_is_told_that_it_is_open() {
+    let world = World::new([]);
+    let id = ask(&world, tool("bot")).await["id"].as_str().expect("an id").to_owned();
+    let path = format!("/v1/approvals/{id}?wait_seconds=300");
+    let uptime = || world.host.broker.ports().clock.uptime();
+    let begun = uptime();
+    let ending = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        world.host.broker.stop_asking();
+    };
+    let (waited, ()) = tokio::join!(join_all((0..20).map(|_| world.read(&path))), ending);
+    assert!(waited.iter().all(|one| one["state"] == "open" && one["decision"].is_null()), "{waited:?}");
+    assert!(uptime() < begun + Duration::from_secs(3), "at once, and not when their time is over");
+    // Who comes now is not kept either.
+    assert_eq!(world.read(&path).await["state"], "open");
+    assert!(uptime() < begun + Duration::from_secs(3));
+}

@@ -7,11 +7,19 @@ use serde_json::{Value, json};
 
 use crate::world::{ADMIN, Answer, World};
 
-const PAGES: [&str; 7] =
-    ["/", "/ui/approvals", "/ui/credentials", "/ui/pools", "/ui/agents", "/ui/rules", "/ui/audit"];
+const PAGES: [&str; 8] = [
+    "/",
+    "/ui/approvals",
+    "/ui/credentials",
+    "/ui/pools",
+    "/ui/agents",
+    "/ui/rules",
+    "/ui/channels",
+    "/ui/audit",
+];
 
 /// A browser that is logged in.
-struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     world: &'a World,
     cookie: String,
     csrf: String,
@@ -35,7 +43,7 @@ async fn post(world: &World, path: &str, headers: &[(&str, &str)], body: &str) -
 }
 
 impl<'a> Browser<'a> {
-    async fn logged_in(world: &'a World) -> Self {
+    pub(crate) async fn logged_in(world: &'a World) -> Self {
         let origin = [("origin", "http://localhost:8484"), ("sec-fetch-site", "same-origin")];
         let answer = post(world, "/ui/login", &origin, &format!("token={ADMIN}&next=%2Fui%2Faudit")).await;
         assert_eq!((answer.status, answer.header("location")), (303, "/ui/audit"), "{answer:?}");
@@ -48,11 +56,11 @@ impl<'a> Browser<'a> {
         Self { world, cookie, csrf }
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         get(self.world, path, &self.cookie).await
     }
 
-    async fn post(&self, path: &str, body: &str) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
         let body = format!("csrf={}&{body}", self.csrf);
         post(self.world, path, &[("cookie", self.cookie.as_str())], &body).await
     }
@@ -199,6 +207,34 @@ async fn rules_are_written_tried_and_removed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_odd_address_is_refused_by_name() {
+    let world = World::new([]);
+    let browser = Browser::logged_in(&world).await;
+    for (path, said) in [
+        (
+            "/ui/approvals?after=nonsense",
+            "&#39;after&#39; is &#39;nonsense&#39;, which is not an approval&#39;s id",
+        ),
+        ("/ui/credentials?state=tired", "&#39;state&#39; is &#39;tired&#39;, which is not a state"),
+        ("/ui/credentials?after=no+name", "&#39;after&#39; is &#39;no name&#39;, which is not a name"),
+        ("/ui/pools?after=no+name", "&#39;after&#39; is &#39;no name&#39;"),
+        ("/ui/agents?after=%3Cb%3E", "&#39;after&#39; is &#39;&lt;b&gt;&#39;"),
+        ("/ui/channels?after=no+name", "&#39;after&#39; is &#39;no name&#39;"),
+        ("/ui/rules?from=-1", "&#39;from&#39; is &#39;-1&#39;, which is not a whole number"),
+        ("/ui/audit?before=-7", "&#39;before&#39; is &#39;-7&#39;, which is not an entry&#39;s number"),
+        ("/ui/audit?before=first", "&#39;before&#39; is &#39;first&#39;"),
+    ] {
+        let page = browser.get(path).await;
+        let text = page.text.replace('\'', "&#39;");
+        assert_eq!(page.status, 400, "{path}: {text}");
+        assert!(text.contains(said) && text.contains("invalid_request"), "{path}: {text}");
+    }
+    for path in ["/ui/audit?before=", "/ui/credentials?state=&q=&after=", "/ui/rules?from="] {
+        assert_eq!(browser.get(path).await.status, 200, "{path}: what is left empty is not asked for");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn lists_are_paged_and_searched() {
     let world = World::new([]);
     for number in 0..60 {
@@ -226,7 +262,10 @@ async fn lists_are_paged_and_searched() {
     let second = browser.get("/ui/credentials?state=active&after=acme-50").await.text;
     assert_eq!(second.matches("<b>acme-").count(), 9, "{second}");
     assert!(browser.get("/").await.text.contains("/ui/credentials?state=active"));
-    assert!(browser.get("/ui/credentials?q=zzz").await.text.contains("There is none here"));
+    for nobodys in ["zzz", "a+b", "-acme"] {
+        let found = browser.get(&format!("/ui/credentials?q={nobodys}")).await.text;
+        assert!(found.contains("There is none here"), "{nobodys}: {found}");
+    }
     let log = browser.get("/ui/audit").await.text;
     assert_eq!(log.matches("<tr id=\"entry-").count(), 50, "{log}");
     assert!(log.contains("before="), "{log}");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::world::World;
 
 /// The routes of the outside surface that exist now.
-const ROUTES: [(&str, &[&str]); 38] = [
+const ROUTES: [(&str, &[&str]); 39] = [
     ("/gateway/{name}/{path}", &["get", "head", "post", "put", "patch", "delete", "options"]),
     ("/v1/rules", &["get", "post"]),
     ("/v1/rules/{id}", &["delete"]),
@@ -39,7 +39,8 @@ const ROUTES: [(&str, &[&str]); 38] = [
     ("/v1/bindings/{id}", &["delete"]),
     ("/v1/audit", &["get"]),
     ("/v1/audit/verify", &["get"]),
-    ("/v1/providers", &["get"]),
+    ("/v1/providers", &["get", "post"]),
+    ("/v1/providers/{name}", &["delete"]),
     ("/v1/events", &["get"]),
     ("/v1/report", &["post"]),
     ("/v1/pools", &["get", "post"]),

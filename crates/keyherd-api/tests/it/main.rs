@@ -4,6 +4,7 @@
 
 mod agents;
 mod asking;
+mod channels;
 mod credentials;
 mod dashboard;
 mod describes;
@@ -11,6 +12,7 @@ mod events;
 mod faults;
 mod pools;
 mod problems;
+mod providers;
 mod sockets;
 mod tls;
 mod tokens;

@@ -171,11 +171,51 @@ async fn trouble_with_the_coordinator_is_told_and_does_not_stop_anything() {
 #[tokio::test(start_paused = true)]
 async fn a_query_that_nothing_is_done_with_is_refused() {
     let world = World::new([]);
-    for path in ["/v1/agents", "/v1/bindings", "/v1/clients", "/v1/rules", "/v1/providers"] {
+    for path in ["/v1/agents", "/v1/bindings", "/v1/channels", "/v1/clients", "/v1/rules", "/v1/providers"] {
         assert_eq!(world.ask("GET", path, None).await.status, 200, "{path}");
         let answer = world.ask("GET", &format!("{path}?limit=1"), None).await;
         answer.is_problem(400, "invalid_request");
         assert!(answer.text.contains("limit"), "{path}: {}", answer.text);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_odd_query_is_refused_by_name() {
+    let world = World::new([]);
+    let whole = "must be a whole number, 0 or more";
+    for (path, said) in [
+        ("/v1/audit?limit=-1", &format!("'limit' {whole}")[..]),
+        ("/v1/audit?limit=", &format!("'limit' {whole}")),
+        ("/v1/audit?limit=ten", &format!("'limit' {whole}")),
+        ("/v1/audit?limit=1e3", &format!("'limit' {whole}")),
+        ("/v1/audit?limit=0", "'limit' is 0, and must be 1 to 1000"),
+        ("/v1/audit?limit=1001", "'limit' is 1001, and must be 1 to 1000"),
+        ("/v1/audit?limit=99999999999999999999", "'limit' is beyond all bounds"),
+        ("/v1/audit?after=abc", &format!("'after' {whole}")),
+        ("/v1/audit?after=-5", "'after' is -5, and no entry's number"),
+        ("/v1/audit?last=0", "'last' is 0, and must be 1 to 10000"),
+        ("/v1/audit?last=-3", &format!("'last' {whole}")),
+        ("/v1/audit?last=3&limit=3", "'last' stands alone"),
+        ("/v1/audit?action=refresh", "unknown field `action`, expected one of `after`, `limit`, `last`"),
+        ("/v1/audit?limit=1&limit=2", "duplicate field `limit`"),
+        ("/v1/approvals?state=closed", "'state' is open, answered or timed_out"),
+        ("/v1/approvals?state=", "'state' is open, answered or timed_out"),
+        ("/v1/approvals?limit=-1", &format!("'limit' {whole}")),
+        ("/v1/approvals?limit=0", "'limit' is 0, and must be 1 to 1000"),
+        ("/v1/approvals?after=nonsense", "'after' is not the 'next' of a list"),
+        ("/v1/approvals?after=00000000ff", "'after' is not the 'next' of a list"),
+        ("/v1/approvals?agent=bot", "unknown field `agent`"),
+        ("/v1/approvals/00000000ff?wait_seconds=-1", &format!("'wait_seconds' {whole}")),
+        ("/v1/approvals/00000000ff?wait=1", "unknown field `wait`"),
+        ("/v1/events?after=now", &format!("'after' {whole}")),
+        ("/v1/credentials?after=no%20name", "'after' is not the 'next' of a list"),
+        ("/v1/pools?after=no%20name", "'after' is not the 'next' of a list"),
+    ] {
+        let answer = world.ask("GET", path, None).await;
+        answer.is_problem(400, "invalid_request");
+        let body = answer.json();
+        let detail = body["detail"].as_str().expect("is text");
+        assert!(detail.starts_with("in the query: ") && detail.contains(said), "{path}: {detail}");
     }
 }
 

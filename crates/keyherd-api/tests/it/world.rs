@@ -1,15 +1,18 @@
 //! A door over a broker over fakes, and a client that shows the admin token.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use keyherd_api::{Annex, Api, ApiLimits, ApiState, Callers, Hosts, Metrics};
+use keyherd_core::audit::Actor;
 use keyherd_core::fakes::{Fleet, Host, ScriptedProvider};
-use keyherd_core::ports::Delivery;
+use keyherd_core::ids::Name;
+use keyherd_core::ports::{Delivery, ProfileError, ProfileShelf, ShelfError, Shelved};
 use keyherd_core::provider::Profile;
 use keyherd_core::secret::Secret;
 use serde_json::{Value, json};
@@ -137,6 +140,7 @@ pub(crate) fn door_before(host: &Host, limits: ApiLimits, annex: Option<Arc<dyn 
         hosts: Hosts::default(),
         annex,
         signer: Arc::new(Unsigned),
+        shelf: Arc::new(Shelf::default()),
     };
     Api::new(state, limits)
 }
@@ -178,5 +182,29 @@ impl keyherd_core::ports::TokenSigner for Unsigned {
 
     fn sign(&self, _message: &[u8]) -> Vec<u8> {
         Vec::new()
+    }
+}
+
+/// Keeps names: a text is one. `used` is in use.
+#[derive(Default)]
+struct Shelf(Mutex<BTreeSet<String>>);
+
+#[async_trait::async_trait]
+impl ProfileShelf for Shelf {
+    async fn import(&self, text: &str, _: &Actor) -> Result<Shelved, ShelfError> {
+        let name = Name::parse(text).map_err(|error| ProfileError::Invalid(error.to_string()))?;
+        let is_new = self.0.lock().expect("sound").insert(name.to_string());
+        let profile = Profile { name: name.to_string(), ..Profile::default() };
+        Ok(Shelved { profile, is_new, place: "here".into() })
+    }
+
+    async fn remove(&self, name: &Name, _: &Actor) -> Result<String, ShelfError> {
+        if name.as_str() == "used" {
+            return Err(ShelfError::InUse { name: name.clone(), users: 3 });
+        }
+        match self.0.lock().expect("sound").remove(name.as_str()) {
+            true => Ok("it is gone".into()),
+            false => Err(ShelfError::NotFound { name: name.clone(), place: "this".into() }),
+        }
     }
 }

@@ -26,7 +26,7 @@ const LOOK_FOR_CHANNELS: Duration = Duration::from_secs(60);
 /// Rest after the store did not answer.
 const STORE_REST: Duration = Duration::from_secs(1);
 /// Beyond what a message may take: for what the store has to be told before and after it.
-pub(super) const HOLD_MARGIN: Duration = Duration::from_secs(10);
+const HOLD_MARGIN: Duration = Duration::from_secs(10);
 /// How long what is under way may go on when this process ends: what is not settled by then is sent once more.
 const END_MAX: Duration = Duration::from_secs(2);
 

@@ -52,6 +52,7 @@ impl Broker {
         actor: &Actor,
     ) -> Result<Approval, AnswerError> {
         let open = self.0.ports.store.approval(id).await?.ok_or(AnswerError::NotFound(id))?;
+        let open = self.counted(open);
         if let Some(problem) = open.refuses(decision) {
             return Err(AnswerError::Unfit(problem.into()));
         }
@@ -83,7 +84,7 @@ impl Broker {
     pub(super) async fn time_out(&self, open: &Approval) -> Result<Option<Approval>, StoreError> {
         let actor = Actor::new("keyherd");
         let answer = Answer { decision: None, until: None, by: None, at: self.now() };
-        let record = closing(open, &answer, &actor);
+        let record = closing(&self.counted(open.clone()), &answer, &actor);
         match self.0.ports.store.close_approval(open.id, answer, None, record).await? {
             Closed::Done(approval) => {
                 self.0.ports.coordinator.announce();
@@ -155,6 +156,8 @@ fn closing(open: &Approval, answer: &Answer, actor: &Actor) -> Record {
         fields.insert("answered_by".into(), answer.by.clone().into());
         fields.insert("until".into(), json!(answer.until.map(crate::time::Timestamp::as_millis)));
         fields.insert("opened_at".into(), json!(open.opened_at.as_millis()));
+        // As far as it is known by now: the approval itself has what every process said when it released them.
+        fields.insert("waiters".into(), open.waiters.into());
     }
     let action = if answer.decision.is_some() { "approval.answer" } else { "approval.timeout" };
     Record {

@@ -26,7 +26,8 @@ impl Broker {
         Ok(self.cool_once(&standing, cooldown, json!({}), actor).await?)
     }
 
-    /// Ends the rest of that reason, of the whole account or of just that scope. `false`: there was none.
+    /// Ends the rest of that reason, of the whole account or of just that scope; one that the store is yet to be told of
+    /// too. `false`: there was none.
     pub async fn clear(
         &self,
         name: &Name,
@@ -38,9 +39,9 @@ impl Broker {
         let detail = json!({"reason": reason, "scope": scope});
         let record = told(actor, "cooldown.clear", "cooldown_cleared", name, current.chain.id, detail);
         let cleared = self.0.ports.store.warm(current.credential.id, scope, reason, record).await?;
-        self.0.snapshots.warmed(name.as_str());
+        let was_owed = self.0.snapshots.warmed(name, scope, reason);
         self.changed(name);
-        Ok(cleared)
+        Ok(cleared || was_owed)
     }
 
     /// A rest that upstream's answer asks for. It holds here before it is written, and one that ends about when another

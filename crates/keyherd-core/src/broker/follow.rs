@@ -205,7 +205,7 @@ impl Broker {
             // A rest is the credential's own: its tokens are what they were.
             ("cooldown", Some(_)) => self.0.snapshots.forget(&event.subject),
             ("cooldown_cleared", Some(_)) => {
-                self.0.snapshots.warmed(&event.subject);
+                self.rest_cleared(&event);
                 self.0.snapshots.forget(&event.subject);
             }
             ("refreshed", Some(chain)) => self.0.snapshots.chain_changed(chain, generation(&event)),
@@ -228,6 +228,15 @@ impl Broker {
         }
         // Nobody listening is no error.
         let _ = self.0.events.send(Arc::new(event));
+    }
+
+    /// Another process may have ended a rest that was set here.
+    fn rest_cleared(&self, event: &StoredEvent) {
+        let detail: Value = serde_json::from_str(&event.detail).unwrap_or_default();
+        let text = |field: &str| detail.get(field).and_then(Value::as_str);
+        if let (Ok(name), Some(reason)) = (Name::parse(&event.subject), text("reason")) {
+            self.0.snapshots.warmed(&name, text("scope"), reason);
+        }
     }
 
     /// Waits while `waits` says so of the chain, as it does of one that another process has claimed, and gives the

@@ -104,7 +104,7 @@ impl Broker {
             round = round.wrapping_add(1);
             let is_over = approval.expires_at <= self.now();
             let looked = if is_over {
-                self.time_out(approval).await
+                self.end_in_time(approval.id).await
             } else if is_told || round.is_multiple_of(LOOK_EVERY) {
                 self.0.ports.store.approval(approval.id).await
             } else {
@@ -126,6 +126,14 @@ impl Broker {
             if waiters != Some(said.load(Ordering::Relaxed)) || round.is_multiple_of(SAY_AGAIN) {
                 self.say_how_many(approval.id, 0).await;
             }
+        }
+    }
+
+    /// Its time is over: as it stands in the store, which knows how many wait with other processes.
+    async fn end_in_time(&self, id: ApprovalId) -> Result<Option<Approval>, StoreError> {
+        match self.0.ports.store.approval(id).await? {
+            Some(open) if open.answer.is_none() => self.time_out(&open).await,
+            ended => Ok(ended),
         }
     }
 
@@ -228,7 +236,7 @@ impl Broker {
     }
 
     /// What others said of their waiters may be a moment old; those here are known.
-    fn counted(&self, approval: Approval) -> Approval {
+    pub(super) fn counted(&self, approval: Approval) -> Approval {
         let here = self.0.asking.rooms.count(approval.id).map_or(0, |count| count as u64);
         if approval.answer.is_some() {
             approval

@@ -217,6 +217,8 @@ pub struct ChannelBounds {
     pub answer_len_max: usize,
     /// How long one look for presses of buttons stays open.
     pub listen_wait: Duration,
+    /// How long the process that looks for them is waited for when it says nothing any more; renewed while it lives.
+    pub listen_lease: Duration,
     /// How often a process looks for what is due without being told.
     pub look_every: Duration,
 }
@@ -233,6 +235,7 @@ impl Default for ChannelBounds {
             answer_timeout: Duration::from_secs(10),
             answer_len_max: 64 * 1024,
             listen_wait: Duration::from_secs(25),
+            listen_lease: Duration::from_secs(15),
             look_every: Duration::from_secs(5),
         }
     }

@@ -106,7 +106,8 @@ macro_rules! store_contract {
                 bindings_are_kept_whole, a_binding_is_of_what_is_there, what_is_bound_already_is_left_alone,
                 a_removed_binding_is_gone, there_are_no_more_than_there_may_be, what_is_used_is_not_removed,
                 a_use_and_a_removal_do_not_both_happen;
-            switching: a_cooldown_only_extends, a_rest_ends_by_its_reason, scopes_rest_beside_the_account,
+            switching: a_cooldown_only_extends, a_rest_ends_by_its_reason,
+                a_longer_rest_outlives_a_clear_of_the_reason_before_it, scopes_rest_beside_the_account,
                 one_of_many_cools, an_amendment_moves_the_row,
                 an_amendment_that_changes_nothing_says_nothing, a_chain_goes_with_its_last_member,
                 a_token_that_is_being_spent_is_not_forgotten, nobody_is_not_amended;

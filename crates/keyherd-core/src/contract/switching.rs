@@ -49,6 +49,27 @@ pub async fn a_rest_ends_by_its_reason(bed: &dyn Testbed) {
     assert_eq!(process.store.warm(id, None, "manual", silent("warm")).await, Ok(false));
 }
 
+pub async fn a_longer_rest_outlives_a_clear_of_the_reason_before_it(bed: &dyn Testbed) {
+    let (one, two) = (bed.open().await, bed.open().await);
+    let id = create(&*one.store, oauth("acme-1", "r1")).await.credential.id;
+    let hour = std::time::Duration::from_secs(3_600);
+    for scope in [None, Some("model")] {
+        let rest = |hours: u32, reason: &str| Cooldown {
+            scope: scope.map(str::to_owned),
+            ..Cooldown::whole(bed.now() + hour * hours, reason)
+        };
+        let longer = rest(2, "rate_limit");
+        assert_eq!(one.store.cool(id, &rest(1, "manual"), silent("cool")).await, Ok(true));
+        assert_eq!(two.store.cool(id, &longer, silent("cool")).await, Ok(true));
+        let before = written(&*one.store).await;
+        assert_eq!(one.store.warm(id, scope, "manual", silent("warm")).await, Ok(false), "{scope:?}");
+        assert_eq!(written(&*one.store).await, before, "nobody is told of what did not happen");
+        let found = load(&*two.store, "acme-1").await.credential;
+        assert_eq!(found.rest_of(scope), Some(&longer), "{scope:?}");
+        assert_eq!(two.store.warm(id, scope, "rate_limit", silent("warm")).await, Ok(true), "{scope:?}");
+    }
+}
+
 pub async fn scopes_rest_beside_the_account(bed: &dyn Testbed) {
     let process = bed.open().await;
     let store = &*process.store;

@@ -15,7 +15,7 @@ pub use self::coordinator::{Coordinator, Turn};
 pub use self::courier::{Carried, Courier, Heard, Message, Undelivered, Words};
 pub use self::entropy::Entropy;
 pub use self::journal::{Aged, Journal, JournalEntry, JournalError};
-pub use self::profiles::{ProfileError, Profiles};
+pub use self::profiles::{ProfileError, ProfileShelf, Profiles, ShelfError, Shelved};
 pub use self::provider_client::{CallLimits, Delivery, ProviderClient, SendGate};
 pub use self::store::{Store, StoreError};
 pub use self::token_signer::TokenSigner;

@@ -24,7 +24,8 @@ use crate::secret::Secret;
 const INTERVAL: Duration = Duration::from_secs(5);
 /// By how much more it waits when it is told to slow down (section 3.5).
 pub const SLOWER: Duration = Duration::from_secs(5);
-/// Bounds of what a provider says of times.
+/// Bounds of what a provider says of times. Whoever says 0 is not asked without a pause all the same.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
 const INTERVAL_MAX: Duration = Duration::from_secs(60);
 const DEVICE_LIFE_MAX: Duration = Duration::from_secs(60 * 60);
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -149,7 +150,7 @@ pub struct Device {
     pub whole_place: Option<String>,
     /// How long it may take.
     pub life: Duration,
-    /// How often it may be asked.
+    /// How often it may be asked, never without a pause.
     pub interval: Duration,
 }
 
@@ -179,7 +180,7 @@ impl Device {
                 .ok_or_else(|| missing("verification_uri"))?,
             whole_place: text(&["/verification_uri_complete"]),
             life: time("/expires_in", DEVICE_LIFE_MAX).unwrap_or(DEVICE_LIFE_MAX),
-            interval: time("/interval", INTERVAL_MAX).unwrap_or(INTERVAL),
+            interval: time("/interval", INTERVAL_MAX).unwrap_or(INTERVAL).max(INTERVAL_MIN),
         })
     }
 }
@@ -264,6 +265,15 @@ mod tests {
             (device.user_code.as_str(), device.interval.as_secs(), device.life.as_secs()),
             ("AB-CD", 1, 900)
         );
+        for (said, expected) in
+            [("0", 1), ("1", 1), ("7", 7), ("9999", 60), ("null", 5), ("-1", 5), ("0.5", 5), ("\"0\"", 5)]
+        {
+            let text = good.replace("\"interval\":1", &format!("\"interval\":{said}"));
+            let device = Device::read(&profile, &reply(200, &text)).unwrap();
+            assert_eq!(device.interval, Duration::from_secs(expected), "{said}");
+        }
+        let absent = good.replace(",\"interval\":1", "");
+        assert_eq!(Device::read(&profile, &reply(200, &absent)).unwrap().interval, INTERVAL);
         let bad = |text: &str| Device::read(&profile, &reply(400, text)).unwrap_err();
         assert_eq!(bad(r#"{"error":"invalid_client"}"#), "invalid_client");
         assert_eq!(bad(r#"{"device_code":"d"}"#), "the answer has no user_code");

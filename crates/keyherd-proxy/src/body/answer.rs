@@ -19,7 +19,8 @@ use crate::upstream::Lease;
 /// Upstream's answer on its way to the caller. Dropped before its end, it ends the request upstream too.
 pub struct AnswerBody {
     ahead: VecDeque<Frame<Bytes>>,
-    /// How it broke off while it was read ahead: what passes breaks off in the same place.
+    /// How it broke off. What came before it passes first, and has time to leave: a server that hears of both at once sends
+    /// neither.
     broken: Option<BodyError>,
     rest: Option<hyper::body::Incoming>,
     lease: Option<Lease>,
@@ -170,7 +171,9 @@ impl AnswerBody {
             }
             Some(Err(error)) => {
                 self.give_up();
-                Poll::Ready(Some(Err(error.into())))
+                self.broken = Some(error.into());
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             None => {
                 self.end();

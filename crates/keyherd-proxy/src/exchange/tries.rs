@@ -256,12 +256,13 @@ impl<'a> Tries<'a> {
             let upstream = hyper::upgrade::on(Response::from_parts(head.clone(), ()));
             let sides = Sides { caller: upgrade.caller, upstream };
             self.exchange.relay(sides, body.take_lease(), self.order.ends_with.take());
-            head.extensions.clear();
             body = AnswerBody::empty();
         }
         if let Some(agent) = self.order.ends_with.take_if(|_| !http_body::Body::is_end_stream(&body)) {
             body.until(self.exchange.clone().gone(Some(agent)));
         }
+        // Upstream's connection's, and its own words for a status: nobody looks them through for secrets.
+        head.extensions.clear();
         Ok(Response::from_parts(head, body))
     }
 }

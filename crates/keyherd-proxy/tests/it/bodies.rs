@@ -1,17 +1,25 @@
 //! Bodies of any length, both ways at once, with trailers, and broken off.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, StreamBody};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use keyherd_proxy::{BodyError, Fault};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::time::timeout;
 
 use crate::stage::{Stage, asked, get};
 use crate::upstream::{Body, Upstream, answer, by_hand, data, full, lock, until};
 
+/// The longest that anything is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 const PART_LEN: usize = 64 * 1024;
 /// 100 MiB.
 const PARTS: usize = 1_600;
@@ -159,6 +167,23 @@ async fn an_answer_that_breaks_off_breaks_off() {
     let upstream = Upstream::raw(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await;
     let answer = Stage::at(&upstream).await.open(get("/gateway/lone/")).await.expect("is answered");
     assert!(answer.into_body().collect().await.is_err());
+}
+
+/// A server that hears at once of what came and that there is no more sends neither.
+#[tokio::test]
+async fn what_came_before_an_answer_broke_off_arrives() {
+    let said = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+    let (stage, (mut caller, side)) = (Stage::at(&Upstream::raw(said).await).await, duplex(64 * 1024));
+    let service = service_fn(async |_| stage.open(get("/gateway/lone/")).await);
+    let serving = http1::Builder::new().serve_connection(TokioIo::new(side), service);
+    let mut told = String::new();
+    let asking = async {
+        caller.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("is there");
+        caller.read_to_string(&mut told).await.expect("is text");
+    };
+    let (served, ()) = timeout(PATIENCE, async { tokio::join!(serving, asking) }).await.expect("ends");
+    assert!(served.is_err());
+    assert!(told.starts_with("HTTP/1.1 200 OK") && told.ends_with("4\r\nhalf\r\n"), "{told}");
 }
 
 #[tokio::test]

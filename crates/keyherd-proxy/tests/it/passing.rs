@@ -158,3 +158,10 @@ async fn who_has_waited_for_a_token_is_looked_at_once_more() {
     assert_eq!(stage.read("/gateway/lone/").await.status(), 200);
     assert_eq!(ask().await.expect("goes").status(), 200, "nobody waits for what is in memory");
 }
+
+#[tokio::test]
+async fn upstreams_own_words_for_a_status_do_not_pass() {
+    let upstream = Upstream::raw(b"HTTP/1.1 200 secret-lone\r\ncontent-length: 0\r\n\r\n").await;
+    let answer = Stage::at(&upstream).await.open(get("/gateway/lone/")).await.expect("is answered");
+    assert!(answer.extensions().get::<hyper::ext::ReasonPhrase>().is_none());
+}

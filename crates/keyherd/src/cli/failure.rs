@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use keyherd_api::documents::{BadDocument, pool_refusal_line, refusal_line};
 use keyherd_core::broker::{AcquireError, AnswerError, ChannelError, ConnectError, ManageError, RuleError};
 use keyherd_core::credential::DraftError;
-use keyherd_core::ports::{JournalError, ProfileError, StoreError};
+use keyherd_core::ports::{JournalError, ProfileError, ShelfError, StoreError};
 use keyherd_core::refresh::Refusal;
 
 use crate::config::ConfigError;
@@ -120,6 +120,11 @@ impl Failure {
         self.line.as_ref().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
+    /// Whether it may go well when it is tried again.
+    pub(crate) fn is_for_now(&self) -> bool {
+        self.exit == Exit::NotNow
+    }
+
     /// What the process ends with.
     pub(crate) fn exit_code(&self) -> ExitCode {
         self.exit.code().into()
@@ -202,6 +207,15 @@ impl From<ConnectError> for Failure {
             taken @ ConnectError::NameTaken(_) => {
                 Self::failed(format!("{taken}: reconnect it with --replace, or leave it with --if-absent"))
             }
+            other => Self::failed(other),
+        }
+    }
+}
+
+impl From<ShelfError> for Failure {
+    fn from(error: ShelfError) -> Self {
+        match error {
+            ShelfError::Store(error) => error.into(),
             other => Self::failed(other),
         }
     }

@@ -1,18 +1,15 @@
 //! `keyherd provider`: the profiles, built in, imported, and in the data folder.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use comfy_table::Cell;
-use keyherd_adapters::durable;
 use keyherd_adapters::profile::FolderProfiles;
-use keyherd_api::documents::{ListView, ProviderView};
-use keyherd_core::audit::{Actor, Note};
+use keyherd_api::documents::{ListView, ProviderDocument, ProviderView};
+use keyherd_core::audit::Actor;
 use keyherd_core::ids::Name;
-use keyherd_core::ports::store::{Event, PROFILE_CHANGED, ProfileStore, Record, StoredProfile};
-use serde::Deserialize;
+use keyherd_core::ports::ProfileShelf;
 use serde_json::json;
 
 use super::failure::Failure;
@@ -20,14 +17,11 @@ use super::input;
 use super::output::Output;
 use super::peer::Context;
 use crate::config::StoreSettings;
-use crate::peer::Peer;
+use crate::peer::{Peer, ServerPeer};
 use crate::wire::{self, LayeredProfiles, Wired};
 
 /// The largest profile that is read, in bytes; a profile itself is bounded more tightly.
 const FILE_LEN_MAX: usize = 1024 * 1024;
-
-/// How much of a key is repeated, in bytes.
-const KEY_SHOWN_MAX: usize = 64;
 
 /// Provider profiles: how each provider behaves.
 #[derive(Debug, Subcommand)]
@@ -39,7 +33,8 @@ pub(crate) enum Provider {
         /// The profile
         name: String,
     },
-    /// Check a profile and put it into the data folder, as providers/NAME.toml; in a fleet into the store, for all hosts
+    /// Check a profile and put it into the data folder, as providers/NAME.toml; in a fleet into the store, for all hosts; with
+    /// --server where that server keeps its own
     Import {
         /// The TOML file; - for standard input
         #[arg(value_name = "FILE")]
@@ -51,12 +46,6 @@ pub(crate) enum Provider {
         #[arg(value_parser = Name::parse)]
         name: Name,
     },
-}
-
-/// What a profile's file is called after; all else is read by the adapter.
-#[derive(Deserialize)]
-struct Named {
-    name: String,
 }
 
 impl Provider {
@@ -140,22 +129,6 @@ fn unknown(name: &str) -> Failure {
     Failure::failed(format!("no provider is named '{shown}': see 'keyherd provider list'"))
 }
 
-/// What is wrong with a text, and on which line of it.
-fn at_line(text: &str, error: &toml::de::Error) -> String {
-    let lines = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
-    let key = |at: std::ops::Range<usize>| {
-        text.get(at).filter(|key| key.len() <= KEY_SHOWN_MAX && !key.contains(['\n', '"']))
-    };
-    match error.span() {
-        None => error.message().to_owned(),
-        Some(at) if error.message().contains("duplicate key") => {
-            let key = key(at.clone()).map_or_else(String::new, |key| format!(" '{key}'"));
-            format!("line {}: {}{key}", lines(at.start), error.message())
-        }
-        Some(at) => format!("line {}: {}", lines(at.start), error.message()),
-    }
-}
-
 fn show(out: Output, profiles: &LayeredProfiles, name: &str) -> Result<(), Failure> {
     if out.is_json() {
         let (profile, _) = profiles.locate(name)?.ok_or_else(|| unknown(name))?;
@@ -165,7 +138,6 @@ fn show(out: Output, profiles: &LayeredProfiles, name: &str) -> Result<(), Failu
 }
 
 async fn import(context: &Context, file: &Path) -> Result<(), Failure> {
-    context.refuse_server("provider import")?;
     // A pipe nobody writes to would be waited for without end.
     if file != Path::new("-") && fs::metadata(file).is_ok_and(|found| !found.is_file()) {
         return Err(Failure::failed(format!(
@@ -174,13 +146,20 @@ async fn import(context: &Context, file: &Path) -> Result<(), Failure> {
         )));
     }
     let text = input::read(file, FILE_LEN_MAX)?;
-    let wrong = |problem: String| Failure::failed(format!("provider profile {}: {problem}", file.display()));
-    let named: Named = toml::from_str(&text).map_err(|error| wrong(at_line(&text, &error)))?;
-    let name = Name::parse(&named.name).map_err(|error| wrong(error.to_string()))?;
-    let profile = FolderProfiles::parse(name.as_str(), &text)?;
-    let place = match &context.settings.store {
-        StoreSettings::Sqlite(_) => into_folder(context, &name, &text)?,
-        StoreSettings::Fleet(_) => into_store(context, &name, &text).await?,
+    let (name, profile) = wire::read(&text, &file.display().to_string())?;
+    let place = match (&context.settings.server, &context.settings.store) {
+        (Some(server), _) => {
+            let peer = ServerPeer::new(server)?;
+            peer.import_profile(&ProviderDocument { toml: text.to_string() }).await?;
+            format!("at {}", peer.origin())
+        }
+        (None, StoreSettings::Sqlite(_)) => {
+            // On one machine the data folder is where everybody looks: no store is opened for that.
+            context.settings.prepare_data()?;
+            let (path, _) = wire::into_folder(&context.settings.data, &name, &text)?;
+            format!("as {}", path.display())
+        }
+        (None, StoreSettings::Fleet(_)) => into_store(context, &name, &text).await?,
     };
     if context.out.is_json() {
         return context.out.json(&ProviderView::from(&profile));
@@ -192,26 +171,12 @@ async fn import(context: &Context, file: &Path) -> Result<(), Failure> {
     context.out.line(format!("{name} is imported {place}{shadows}"))
 }
 
-/// On one machine the data folder is where everybody looks.
-fn into_folder(context: &Context, name: &Name, text: &str) -> Result<String, Failure> {
-    context.settings.prepare_data()?;
-    let path = own_file(context, name);
-    let folder = path.parent().unwrap_or(&context.settings.data);
-    durable::create_dir(folder)
-        .and_then(|()| durable::replace(&path, text.as_bytes(), None))
-        .map_err(|error| Failure::failed(format!("{} cannot be written: {error}", path.display())))?;
-    Ok(format!("as {}", path.display()))
-}
-
 /// In a fleet every host finds it in the store.
 async fn into_store(context: &Context, name: &Name, text: &str) -> Result<String, Failure> {
-    let own = own_file(context, name);
+    let own = wire::own_file(&context.settings.data, name);
     let mut place = String::new();
     let work = async |wired: &Wired| {
-        let profile = StoredProfile { name: name.to_string(), text: text.to_owned() };
-        wired.store.put_profile(profile, record("provider.import", name)).await?;
-        wired.broker.ports().coordinator.announce();
-        place = format!("into {}", wired.place());
+        place = wired.shelf.import(text, &actor()).await?.place;
         Ok(())
     };
     context.store("provider import", work).await?;
@@ -222,30 +187,27 @@ async fn into_store(context: &Context, name: &Name, text: &str) -> Result<String
 }
 
 async fn remove(context: &Context, name: &Name) -> Result<(), Failure> {
-    context.refuse_server("provider remove")?;
-    let absent = |place: &str| {
-        Failure::failed(format!("{place} has no profile '{name}': see 'keyherd provider list'"))
-    };
-    if let StoreSettings::Sqlite(_) = &context.settings.store {
-        let path = own_file(context, name);
-        if path.exists() && wire::has_store(&context.settings).await? {
-            context.store("provider remove", async |wired| refuse_in_use(wired, name).await).await?;
-        }
-        return match fs::remove_file(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(absent("the data folder")),
-            Err(error) => Err(Failure::failed(format!("{} cannot be removed: {error}", path.display()))),
-            Ok(()) => removed(context, name, &format!("{} is gone", path.display())),
-        };
+    if let Some(server) = &context.settings.server {
+        let peer = ServerPeer::new(server)?;
+        peer.remove_profile(name).await?;
+        return removed(context, name, &format!("it is no more at {}", peer.origin()));
     }
-    let work = async |wired: &Wired| {
-        refuse_in_use(wired, name).await?;
-        if !wired.store.remove_profile(name.as_str(), record("provider.remove", name)).await? {
-            return Err(absent("the store"));
+    if let StoreSettings::Sqlite(_) = &context.settings.store {
+        let data = &context.settings.data;
+        if wire::own_file(data, name).exists() && wire::has_store(&context.settings).await? {
+            let look = async |wired: &Wired| Ok(wired.shelf.refuse_in_use(name).await?);
+            context.store("provider remove", look).await?;
         }
-        wired.broker.ports().coordinator.announce();
-        removed(context, name, &format!("it is no more in {}", wired.place()))
-    };
+        let path = wire::out_of_folder(data, name)?;
+        return removed(context, name, &format!("{} is gone", path.display()));
+    }
+    let work = async |wired: &Wired| removed(context, name, &wired.shelf.remove(name, &actor()).await?);
     context.store("provider remove", work).await
+}
+
+/// Who acts, for the audit log.
+fn actor() -> Actor {
+    Actor::new(Actor::BY_COMMAND)
 }
 
 fn removed(context: &Context, name: &Name, where_from: &str) -> Result<(), Failure> {
@@ -257,31 +219,4 @@ fn removed(context: &Context, name: &Name, where_from: &str) -> Result<(), Failu
         _ => "; the built-in one of that name is in force",
     };
     context.out.line(format!("profile {name} is removed: {where_from}{instead}"))
-}
-
-/// A profile that credentials use stays, unless a built-in one of its name steps in. A profile that another host has in
-/// its own folder is not seen from here; and a credential that comes between the look and the removal keeps its token.
-async fn refuse_in_use(wired: &Wired, name: &Name) -> Result<(), Failure> {
-    if wired.profiles.is_builtin(name.as_str()) {
-        return Ok(());
-    }
-    match wired.store.users_of_provider(name.as_str()).await? {
-        0 => Ok(()),
-        users => Err(Failure::failed(format!(
-            "profile '{name}' is in use by {users} credential(s), which could not be refreshed without it: remove them \
-             first ('keyherd cred list'), or import another profile of that name"
-        ))),
-    }
-}
-
-/// What the audit log and the other hosts are told.
-fn record(action: &'static str, name: &Name) -> Record {
-    let subject = name.to_string();
-    let event = Event { kind: PROFILE_CHANGED, chain: None, subject: subject.clone(), detail: json!({}) };
-    Record { note: Note { action, actor: Actor::new("cli"), subject, detail: json!({}) }, event: Some(event) }
-}
-
-/// This host's own profile of that name.
-fn own_file(context: &Context, name: &Name) -> PathBuf {
-    context.settings.data.join("providers").join(format!("{name}.toml"))
 }

@@ -29,6 +29,8 @@ pub(super) struct ChannelKeys {
     answer_len_max: usize,
     #[serde(rename = "listen_seconds", deserialize_with = "seconds::<_, 1_000, 50_000>")]
     listen_wait: Duration,
+    #[serde(rename = "listen_lease_seconds", deserialize_with = "seconds::<_, 1_000, 600_000>")]
+    listen_lease: Duration,
     #[serde(rename = "look_every_seconds", deserialize_with = "seconds::<_, 100, 600_000>")]
     look_every: Duration,
 }

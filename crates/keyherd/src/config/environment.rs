@@ -19,7 +19,7 @@ pub(crate) struct Environment {
 }
 
 /// Everything that is read. A variable that is missing here is never looked at.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "KEYHERD_DATA",
     "KEYHERD_CONFIG",
     "KEYHERD_DATABASE_URL",
@@ -39,6 +39,7 @@ const NAMES: [&str; 20] = [
     "XDG_DATA_HOME",
     "HOME",
     "TMPDIR",
+    "JAVA_TOOL_OPTIONS",
     "NO_COLOR",
 ];
 

@@ -5,7 +5,9 @@
 mod access;
 mod asking;
 mod channels;
+mod log;
 mod pools;
+mod profiles;
 
 use std::time::Duration;
 
@@ -16,8 +18,9 @@ use keyherd_adapters::system::SystemClock;
 use keyherd_api::ProblemView;
 use keyherd_api::documents::outgoing::{self, Outgoing};
 use keyherd_api::documents::{
-    AuditView, ClientSettingsDocument, ClientView, ConnectedView, CooldownDocument, CredentialDocument,
-    CredentialView, ListView, PatchDocument, ProviderView, TokenView, VerifyView, WAIT_SECONDS_MAX,
+    AUDIT_LAST_MAX, AuditView, ClientSettingsDocument, ClientView, ConnectedView, CooldownDocument,
+    CredentialDocument, CredentialView, ListView, PatchDocument, ProviderView, TokenView, VerifyView,
+    WAIT_SECONDS_MAX,
 };
 use keyherd_core::broker::ConnectMode;
 use keyherd_core::credential::Draft;
@@ -30,6 +33,7 @@ use serde_json::json;
 use url::Url;
 use zeroize::Zeroize;
 
+use self::log::Tail;
 use super::{Peer, Shown};
 use crate::cli::{Exit, Failure};
 use crate::config::{ServerBounds, ServerSettings};
@@ -347,9 +351,13 @@ impl Peer for ServerPeer {
     }
 
     async fn tail(&self, count: usize) -> Result<Vec<AuditView>, Failure> {
-        let list: ListView<AuditView> =
-            self.read(&["v1", "audit"], &[("last", count.to_string().as_str())]).await?;
-        Ok(list.items)
+        let last = count.min(AUDIT_LAST_MAX).to_string();
+        let list: ListView<AuditView> = self.read(&["v1", "audit"], &[("last", last.as_str())]).await?;
+        let mut tail = Tail::new(count, list.items);
+        while let Some((after, limit)) = tail.wants() {
+            tail.take(after, self.entries(after, limit).await?);
+        }
+        Ok(tail.entries())
     }
 
     async fn verify(&self) -> Result<VerifyView, Failure> {

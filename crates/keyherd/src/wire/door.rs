@@ -111,6 +111,7 @@ impl Door {
             hosts: settings.hosts.clone(),
             annex: Some(annex),
             signer: Arc::new(Hs256Signer::new(&wired.broker.ports().hasher)),
+            shelf: wired.shelf.clone(),
         };
         Ok(Self { listener, address, tls, api: Api::new(state, settings.limits.clone()) })
     }

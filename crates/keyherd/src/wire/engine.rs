@@ -56,13 +56,20 @@ impl Rotation {
     }
 }
 
+impl Engine {
+    /// The store's file or database, as it is shown.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Self::Sqlite(store) => store.path().display().to_string(),
+            Self::Fleet(fleet) => fleet.store.wire().target().to_string(),
+        }
+    }
+}
+
 impl Wired {
     /// The store's file or database, as it is shown.
     pub(crate) fn place(&self) -> String {
-        match &self.engine {
-            Engine::Sqlite(store) => store.path().display().to_string(),
-            Engine::Fleet(fleet) => fleet.store.wire().target().to_string(),
-        }
+        self.engine.place()
     }
 
     /// The last words to other processes, and the end of the connections.

@@ -13,6 +13,7 @@ mod fleet;
 mod forward;
 mod gateway;
 mod profiles;
+mod shelf;
 mod sqlite;
 mod tls;
 
@@ -34,6 +35,7 @@ pub(crate) use self::error::WireError;
 pub(crate) use self::forward::{ForwardDoor, ca_file, constrained_ca_file, own_authority, read_names};
 pub(crate) use self::gateway::GatewayDoor;
 pub(crate) use self::profiles::LayeredProfiles;
+pub(crate) use self::shelf::{Shelf, into_folder, out_of_folder, own_file, read};
 use crate::config::{Settings, StoreSettings};
 
 /// A process at work on a store.
@@ -46,6 +48,8 @@ pub(crate) struct Wired {
     pub(crate) journal: FileJournal,
     /// Profiles, with their texts.
     pub(crate) profiles: Arc<LayeredProfiles>,
+    /// Where imported ones are kept.
+    pub(crate) shelf: Arc<Shelf>,
     engine: Engine,
 }
 
@@ -97,8 +101,15 @@ impl Wired {
         profiles: Arc<LayeredProfiles>,
         engine: Engine,
     ) -> Self {
+        let folder = match engine {
+            Engine::Sqlite(_) => Some(settings.data.clone()),
+            Engine::Fleet(_) => None,
+        };
+        let (coordinator, place) = (Arc::clone(&ports.coordinator), engine.place());
+        let shelf =
+            Arc::new(Shelf::new(folder, place, Arc::clone(&store), coordinator, Arc::clone(&profiles)));
         let broker = Broker::new(ports, settings.options.clone());
-        Self { broker, store, journal, profiles, engine }
+        Self { broker, store, journal, profiles, shelf, engine }
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::http::Request;
 use crate::place::{Place, everywhere};
+use crate::running::Running;
 use crate::sandbox::{Sandbox, until};
 use crate::server::Server;
 
@@ -280,4 +281,32 @@ fn a_person_lists_and_answers_by_command_and_through_a_server() {
     agent.run(&["approval", "allow", &id, "--for", "10m", "--always"]).failed(2, &["--always"]);
     let all = agent.run(&["approval", "list", "--all"]).ok().out;
     assert!(all.contains("allow_for"), "{all}");
+}
+
+#[test]
+fn a_watch_outlives_its_server() {
+    let sandbox = Sandbox::new();
+    let first = Server::start(&sandbox);
+    let watcher = Sandbox::new();
+    watcher.set("KEYHERD_SERVER", &first.url());
+    watcher.set("KEYHERD_TOKEN", first.bearer());
+    let mut watch = Running::start(&watcher, &["--json", "approval", "watch"], "", None);
+    let id = ask(&first, &question("builder"))["id"].as_str().unwrap().to_owned();
+    until("it is shown", || watch.out().contains(&id));
+    let address = first.url().replace("http://", "");
+    first.signal(rustix::process::Signal::TERM);
+    assert_eq!(first.end().code, 0);
+    until("it says that nothing is seen", || watch.err().contains("cannot be reached"));
+    assert!(!watch.is_over(), "{}", watch.err());
+    let second = Server::at(&sandbox, &address);
+    until("it sees again", || watch.err().contains("approvals are seen again"));
+    assert_eq!(answer(&second, &id, &json!({"decision": "deny"})).0, 200);
+    until("the end is shown", || watch.out().contains("\"answered_by\":\"admin\""));
+    let said = watch.err();
+    assert_eq!(said.lines().count(), 2, "each is said once: {said}");
+    watch.signal(rustix::process::Signal::TERM);
+    watch.end();
+    // Who never saw anything is told at once.
+    drop(second);
+    watcher.run(&["approval", "watch"]).failed(4, &["cannot be reached"]);
 }

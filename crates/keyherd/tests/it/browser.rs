@@ -42,6 +42,12 @@ fn furnish(sandbox: &Sandbox, provider: &Provider, upstream: &StandIn) -> String
     sandbox.run(&["pool", "create", "docs", "--members", "calendar,files", "--strategy", "round_robin"]).ok();
     sandbox.run(&["rule", "add", "ask", "--host", "127.0.0.1", "--method", "POST"]).ok();
     sandbox.run(&["rule", "add", "deny", "--host", "**.internal.example"]).ok();
+    // One that is there, and one where nobody is.
+    for (name, url) in
+        [("ops", format!("{}/hook", upstream.control)), ("pager", "http://127.0.0.1:9/hook".into())]
+    {
+        sandbox.run_with(&["channel", "add", "webhook", name, "--url", &url], "\n").ok();
+    }
     let made = sandbox.run(&["--json", "agent", "create", "builder", "--allow", "gpt"]).ok().json();
     sandbox.run(&["agent", "create", "reporter", "--allow", "docs,crm", "--may", "token"]).ok();
     made["key"].as_str().unwrap().to_owned()
@@ -61,8 +67,14 @@ fn a_person_at_the_dashboard() {
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
     let said = node(&pictures, &stage.to_string());
     assert!(!said.contains(MARKER), "a secret is in what the browser's driver says: {said}");
-    for step in ["one answer releases them", "by keyboard", "a failover", "searched and verified", "logs out"]
-    {
+    for step in [
+        "one answer releases them",
+        "by keyboard",
+        "a failover",
+        "channels say",
+        "searched and verified",
+        "logs out",
+    ] {
         assert!(said.contains(step), "'{step}' is missing: {said}");
     }
     assert!(pictures.join("overview-phone-dark.png").exists());

@@ -115,6 +115,15 @@ fn a_burst_on_two_hosts_is_announced_once_and_a_button_answers_it(place: Place) 
         (bot.replies()[0].as_str(), &show(&servers[0], &id)["state"]),
         ("You may not answer here.", &json!("open"))
     );
+    let log = sandbox.run(&["--json", "audit", "tail", "-n", "50"]).ok().out;
+    let refused: Vec<Value> = log
+        .lines()
+        .filter(|line| line.contains("approval.refuse"))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let [refused] = &refused[..] else { panic!("not one: {log}") };
+    let who = format!("telegram:chat user {STRANGER}");
+    assert_eq!((refused["actor"].as_str(), refused["subject"].as_str()), (Some(&*who), Some(&*id)));
     bot.press(USER, "Allow once");
     until("it is answered", || show(&servers[1], &id)["state"] == "answered");
     let answered = show(&servers[0], &id);

@@ -106,6 +106,28 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// How many roots replace others.
+fn in_bundle(variables: &HashMap<String, String>) -> usize {
+    fs::read_to_string(&variables["SSL_CERT_FILE"]).unwrap().matches("BEGIN CERTIFICATE").count()
+}
+
+/// How many OpenSSL finds where Java is told to look. What Java itself asks for more, it does not look at.
+fn in_truststore(variables: &HashMap<String, String>) -> usize {
+    let (_, rest) = variables["JAVA_TOOL_OPTIONS"].split_once("javax.net.ssl.trustStore=").unwrap();
+    let (file, _) = rest.split_once('"').unwrap();
+    let mut command = std::process::Command::new("openssl");
+    command.args(["pkcs12", "-in", file, "-nokeys", "-nomacver", "-passin", "pass:"]);
+    let output =
+        command.env_clear().env("PATH", "/usr/bin:/bin").output().expect("openssl: run scripts/test");
+    let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(output.status.success(), "{err}");
+    // Each is marked as Java wants it; later versions of OpenSSL have a name for the mark.
+    let marked = out.matches("2.16.840.1.113894.746875.1.1: ").count() + out.matches("(Oracle): ").count();
+    let found = out.matches("BEGIN CERTIFICATE").count();
+    assert_eq!((marked, out.matches("friendlyName: root ").count()), (found, found), "{out}");
+    found
+}
+
 #[test]
 fn a_program_has_phantoms_and_no_secret() {
     let stage = Stage::new();
@@ -123,6 +145,7 @@ fn a_program_has_phantoms_and_no_secret() {
         let text = fs::read_to_string(&program.variables[name]).unwrap();
         assert!(text.contains("BEGIN CERTIFICATE") && !text.contains("PRIVATE"), "{name}");
     }
+    assert_eq!(in_truststore(&program.variables), in_bundle(&program.variables));
     let folder = program.variables["SSL_CERT_FILE"].clone();
     let (code, err) = program.end();
     assert_eq!((code, err.as_str()), (7, ""));

@@ -32,8 +32,16 @@ impl Server {
 
     /// The same, which writes down so much, unless the sandbox says how much.
     pub(crate) fn logging(sandbox: &Sandbox, level: &str) -> Self {
-        let mut command =
-            sandbox.command(&["--json", "serve", "--api", "127.0.0.1:0", "--proxy", "127.0.0.1:0"]);
+        Self::started(sandbox, "127.0.0.1:0", level)
+    }
+
+    /// One whose API is there.
+    pub(crate) fn at(sandbox: &Sandbox, address: &str) -> Self {
+        Self::started(sandbox, address, "warn")
+    }
+
+    fn started(sandbox: &Sandbox, api: &str, level: &str) -> Self {
+        let mut command = sandbox.command(&["--json", "serve", "--api", api, "--proxy", "127.0.0.1:0"]);
         if !sandbox.sets("KEYHERD_LOG") {
             command.env("KEYHERD_LOG", level);
         }

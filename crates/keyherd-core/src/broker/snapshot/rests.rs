@@ -177,14 +177,32 @@ impl Snapshots {
         });
     }
 
-    /// A rest was ended: only the store knows which ones are left.
-    pub(in crate::broker) fn warmed(&self, name: &str) {
-        self.rests.pin().remove(name);
+    /// The rest of that scope for that reason was ended, and no other one: what the store is yet to be told is known here
+    /// alone. `true`: such a one was ended.
+    pub(in crate::broker) fn warmed(&self, name: &Name, scope: Option<&str>, reason: &str) -> bool {
+        let was_owed = Cell::new(false);
+        let is_left =
+            |rest: &&SetHere| rest.cooldown.scope.as_deref() != scope || rest.cooldown.reason != reason;
+        self.rests.pin().update(name.clone(), |known| {
+            was_owed.set(known.iter().any(|rest| rest.is_owed && !is_left(&rest)));
+            Arc::new(known.iter().filter(is_left).cloned().collect())
+        });
+        was_owed.get()
     }
 
-    /// What was set here may have been undone, without a word.
+    /// What was set here may have been undone, without a word; but not what the store was never told.
     pub(in crate::broker) fn all_warmed(&self) {
-        self.rests.pin().clear();
+        let rests = self.rests.pin();
+        for (name, known) in &rests {
+            if known.iter().all(|rest| !rest.is_owed) {
+                rests.remove(name);
+            } else {
+                let is_owed = |known: &Arc<Vec<SetHere>>| {
+                    Arc::new(known.iter().filter(|rest| rest.is_owed).cloned().collect())
+                };
+                rests.update(name.clone(), is_owed);
+            }
+        }
     }
 
     fn set_here(&self, name: &Name, rest: &SetHere) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::asking::{answer, empty, open, the_open_one};
 use super::{HOUR, MINUTE, SECOND, Stage, actor, pass};
 use crate::approval::{Decision, Question};
@@ -10,7 +12,7 @@ use crate::channel::{AnswerTicket, Channel, ChannelDraft, Pressed};
 use crate::fakes::{Host, Sent};
 use crate::ids::{ApprovalId, Name};
 use crate::ports::Undelivered;
-use crate::ports::store::{ApprovalStore, ChannelStore};
+use crate::ports::store::{ApprovalStore, AuditStore, ChannelStore};
 use crate::secret::Hasher;
 
 fn name(text: &str) -> Name {
@@ -112,6 +114,13 @@ async fn the_first_channels_answer_wins_and_the_other_is_told() {
     assert_eq!(replies[0].1, format!("Too late. {told}"));
 }
 
+/// Who pressed and might not, about what, as the audit log has it.
+async fn refused(stage: &Stage) -> Vec<(String, String)> {
+    let entries = stage.host.store.entries(0, 10_000).await.expect("entries");
+    let refused = entries.into_iter().filter(|entry| entry.action == "approval.refuse");
+    refused.map(|entry| (entry.actor, entry.subject)).collect()
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_press_counts_by_who_pressed_and_about_what() {
     let stage = empty().await;
@@ -132,6 +141,21 @@ async fn a_press_counts_by_who_pressed_and_about_what() {
     let unknown = "This question is not known here any more.";
     assert_eq!(texts(), ["You may not answer here.", "You may not answer here.", unknown, unknown, unknown]);
     assert_eq!(open(&stage.host.broker).await.len(), 2, "nothing was answered");
+    courier.press(press(6, id, Decision::Deny));
+    courier.press(press(6, ApprovalId::from_i64(2), Decision::Deny));
+    courier.press(press(6, ApprovalId::from_i64(3), Decision::Deny));
+    pass(SECOND).await;
+    let chat = "telegram:chat user";
+    let expected = [
+        (format!("{chat} 6"), id.to_string()),
+        (format!("{chat} 5"), id.to_string()),
+        (format!("{chat} 6"), "chat".into()),
+    ];
+    assert_eq!(
+        refused(&stage).await,
+        expected,
+        "once for each person and question; one that is none of ours has no name"
+    );
     courier.press(press(5, id, Decision::AlwaysDeny));
     pass(SECOND * 5).await;
     let told = "Always denied by telegram:chat user 5, for 1 request";
@@ -268,6 +292,46 @@ async fn one_host_listens_and_the_next_goes_on_from_there() {
         [format!("Allowed once by {by}, for 1 request"), format!("Denied by {by}, for 1 request")]
     );
     assert_eq!(courier.ears_max(), 1, "what was heard once is not heard again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_often_strangers_press_the_log_stays_short() {
+    let stage = empty().await;
+    add_chat(&stage.host, "chat").await;
+    stage.host.broker.run_background();
+    let id = ask(&stage.host.broker, "rm").await;
+    pass(SECOND).await;
+    let courier = &stage.fleet.courier;
+    let crowd =
+        |from: i64| (from..from + 150).for_each(|user| courier.press(press(user, id, Decision::Deny)));
+    crowd(1_000);
+    pass(SECOND * 5).await;
+    assert_eq!((courier.replies().len(), refused(&stage).await.len()), (150, 100));
+    pass(HOUR).await;
+    crowd(2_000);
+    pass(SECOND * 5).await;
+    assert_eq!((courier.replies().len(), refused(&stage).await.len()), (300, 200), "so many in an hour");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_one_that_listens_is_killed_the_next_soon_does() {
+    let stage = empty().await;
+    let channel = add_chat(&stage.host, "chat").await;
+    let ear = stage.host.broker.clone().keep_listening(channel.into(), CancellationToken::new());
+    let ear = tokio::spawn(ear);
+    pass(MINUTE).await;
+    let next = stage.fleet.host();
+    next.broker.run_background();
+    let id = ask(&next.broker, "rm").await;
+    pass(MINUTE).await;
+    ear.abort();
+    let courier = &stage.fleet.courier;
+    assert_eq!(courier.ears_max(), 1, "one at a time: a right that is used is renewed");
+    pass(SECOND).await;
+    courier.press(press(5, id, Decision::AllowOnce));
+    let bounds = &stage.fleet.options.channels;
+    pass(bounds.listen_lease + bounds.look_every).await;
+    assert_eq!(courier.replies().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

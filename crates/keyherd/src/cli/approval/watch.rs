@@ -23,14 +23,23 @@ const LINES_AHEAD: usize = 16;
 const TIME: Duration = Duration::from_secs(600);
 
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
-    let work = async |peer: &dyn Peer| Watch { context, open: BTreeMap::new() }.watch(peer).await;
-    context.peer(work).await
+    let watch = Watch { context, open: BTreeMap::new(), sight: Sight::NotYet };
+    context.peer(async |peer: &dyn Peer| watch.watch(peer).await).await
 }
 
 struct Watch<'a> {
     context: &'a Context,
     /// What is open and was shown, in order of opening: time and id.
     open: BTreeMap<(String, String), ApprovalView>,
+    sight: Sight,
+}
+
+/// Whether the approvals can be seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    NotYet,
+    Clear,
+    Lost,
 }
 
 /// What a person typed.
@@ -52,7 +61,7 @@ impl Watch<'_> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = ticks.tick() => self.look(peer).await?,
+                _ = ticks.tick() => self.look_on(peer).await?,
                 typed = typed(&mut lines), if is_answering => match typed {
                     Typed::Quit => return Ok(()),
                     Typed::Nothing => {}
@@ -60,6 +69,27 @@ impl Watch<'_> {
                     Typed::Answer(answer, id) => self.give(peer, answer, id).await?,
                 },
             }
+        }
+    }
+
+    /// A watch that has begun goes on where a server or a store is away for a while: that is said once.
+    async fn look_on(&mut self, peer: &dyn Peer) -> Result<(), Failure> {
+        match self.look(peer).await {
+            Ok(()) => {
+                if self.sight == Sight::Lost {
+                    aside("approvals are seen again");
+                }
+                self.sight = Sight::Clear;
+                Ok(())
+            }
+            Err(failure) if self.sight != Sight::NotYet && failure.is_for_now() => {
+                if self.sight == Sight::Clear {
+                    aside(&format!("{}; looking again", failure.line().unwrap_or_default()));
+                }
+                self.sight = Sight::Lost;
+                Ok(())
+            }
+            Err(failure) => Err(failure),
         }
     }
 
@@ -115,6 +145,13 @@ impl Watch<'_> {
     fn say(&self, view: &ApprovalView, line: &str) -> Result<(), Failure> {
         if self.context.out.is_json() { self.context.out.json(view) } else { self.context.out.line(line) }
     }
+}
+
+/// To whoever watches: standard output is for approvals.
+fn aside(line: &str) {
+    use std::io::Write;
+    // There is nobody left to tell that standard error is closed.
+    let _ = writeln!(io::stderr(), "keyherd: {line}");
 }
 
 /// What is typed, line by line. The thread that reads ends with the process, or with its input.

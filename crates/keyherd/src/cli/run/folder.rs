@@ -5,7 +5,11 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
 use super::super::failure::Failure;
+use super::truststore;
 use crate::config::Environment;
 use crate::wire::Wired;
 
@@ -31,7 +35,11 @@ impl Folder {
         fs::write(folder.certificate(), own).map_err(told)?;
         fs::write(folder.covers().1, "").map_err(told)?;
         DirBuilder::new().mode(0o500).create(folder.covers().0).map_err(told)?;
-        fs::write(folder.bundle(), [trusted, own.as_bytes()].concat()).map_err(told)?;
+        let all = [trusted, own.as_bytes()].concat();
+        // What is no certificate is in nobody's way.
+        let certificates = CertificateDer::pem_slice_iter(&all).filter_map(Result::ok);
+        fs::write(folder.truststore(), truststore::of(certificates)).map_err(told)?;
+        fs::write(folder.bundle(), all).map_err(told)?;
         Ok(folder)
     }
 
@@ -43,6 +51,11 @@ impl Folder {
     /// Everybody's.
     pub(super) fn bundle(&self) -> PathBuf {
         self.path().join("bundle.pem")
+    }
+
+    /// The same, for Java.
+    pub(super) fn truststore(&self) -> PathBuf {
+        self.path().join("bundle.p12")
     }
 
     /// An empty folder and an empty file, for the program to see in others' places.

@@ -6,6 +6,7 @@
 mod child;
 mod closed;
 mod folder;
+mod truststore;
 mod variables;
 
 use std::ffi::OsString;

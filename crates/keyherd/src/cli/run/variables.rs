@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use keyherd_core::ids::Name;
@@ -49,6 +50,8 @@ const BUNDLES: [&str; 10] = [
 ];
 /// Files that are added to a client's roots.
 const ADDITIONS: [&str; 2] = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"];
+/// What every Java machine reads before its arguments.
+const JAVA: &str = "JAVA_TOOL_OPTIONS";
 /// Says that Node's own fetch and http heed the proxy's variables (Node 22.21, 24 and later).
 const NODE_HEEDS: (&str, &str) = ("NODE_USE_ENV_PROXY", "1");
 
@@ -80,7 +83,7 @@ impl Given {
 fn is_ours(variable: &str) -> bool {
     let of_clients = PROXIES.iter().chain(&BYPASSES).chain(&DETOURS).chain(&BUNDLES).chain(&ADDITIONS);
     variable.starts_with("KEYHERD_")
-        || variable == NODE_HEEDS.0
+        || [NODE_HEEDS.0, JAVA].contains(&variable)
         || of_clients.into_iter().any(|name| *name == variable)
 }
 
@@ -105,6 +108,7 @@ impl Variables {
         set.extend(BUNDLES.map(|name| (name.to_owned(), folder.bundle().into())));
         set.extend(ADDITIONS.map(|name| (name.to_owned(), folder.certificate().into())));
         set.push((NODE_HEEDS.0.to_owned(), NODE_HEEDS.1.into()));
+        set.push((JAVA.to_owned(), java(environment.path(JAVA), &folder.truststore())));
         let mut gone = environment.own_names();
         gone.extend(DETOURS.map(OsString::from));
         Self { gone, set }
@@ -124,9 +128,32 @@ impl Variables {
     }
 }
 
+/// The truststore, behind what is there already: the last one counts. A proxy with a password cannot be told in this way; whoever
+/// has read it from the other variables may use it for tunnels.
+fn java(given: Option<PathBuf>, truststore: &Path) -> OsString {
+    let mut options = given.map_or_else(OsString::new, |given| {
+        let mut given = given.into_os_string();
+        given.push(" ");
+        given
+    });
+    // Quoted, since a path may have spaces.
+    options.push("\"-Djavax.net.ssl.trustStore=");
+    options.push(truststore);
+    options.push("\" -Djavax.net.ssl.trustStoreType=PKCS12 -Djdk.http.auth.tunneling.disabledSchemes=");
+    options
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn javas_options_stand_behind_others() {
+        let ours = "\"-Djavax.net.ssl.trustStore=/a b\" -Djavax.net.ssl.trustStoreType=PKCS12 \
+                    -Djdk.http.auth.tunneling.disabledSchemes=";
+        assert_eq!(java(None, Path::new("/a b")), ours);
+        assert_eq!(java(Some("-Xmx1g".into()), Path::new("/a b")), format!("-Xmx1g {ours}").as_str());
+    }
 
     #[test]
     fn what_a_variable_may_be() {
@@ -144,6 +171,7 @@ mod tests {
             "NODE_USE_ENV_PROXY=acme",
             "grpc_proxy=acme",
             "wss_proxy=acme",
+            "JAVA_TOOL_OPTIONS=acme",
         ] {
             check(bad, false);
         }

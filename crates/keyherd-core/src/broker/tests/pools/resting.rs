@@ -136,3 +136,42 @@ async fn clearing_names_the_reason() {
     assert!(clear("rate_limit").await);
     token(host.broker.acquire("a", &plain(), &actor()).await);
 }
+
+/// A stage whose store could not be told that "a" rests for an hour.
+async fn owing() -> Stage {
+    let stage = pooled("a b", Strategy::Failover).await;
+    watching(&stage.host).await;
+    token(stage.host.broker.acquire("a", &plain(), &actor()).await);
+    stage.fleet.installation.set_down(true);
+    let report = told("a", limit(later(&stage, HOUR)));
+    assert!(stage.host.broker.report(&report, &actor()).await.is_err(), "it could not be written");
+    stage.fleet.installation.set_down(false);
+    stage
+}
+
+#[tokio::test(start_paused = true)]
+async fn clearing_another_reason_leaves_a_rest_that_is_yet_to_be_written() {
+    for scope in [None, Some("model")] {
+        let stage = owing().await;
+        let host = &stage.host;
+        let reason = if scope.is_some() { "rate_limit" } else { "manual" };
+        let cleared = host.broker.clear(&name("a"), scope, reason, &actor()).await;
+        assert_eq!(cleared, Ok(false));
+        pass(MINUTE).await;
+        let other = stage.fleet.host();
+        for host in [host, &other] {
+            let refused = refusal(host.broker.acquire("a", &plain(), &actor()).await);
+            assert!(matches!(refused, Refusal::Cooling { .. }), "{scope:?}: {refused:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rest_that_is_yet_to_be_written_is_cleared_by_its_reason() {
+    let stage = owing().await;
+    let host = &stage.host;
+    assert_eq!(host.broker.clear(&name("a"), None, "rate_limit", &actor()).await, Ok(true));
+    pass(MINUTE).await;
+    token(host.broker.acquire("a", &plain(), &actor()).await);
+    assert_eq!(host.entered("cooldown.set").await, 0, "it is not written any more");
+}

@@ -29,11 +29,20 @@ pub(super) async fn granted(stage: &Stage<'_>) -> Result<Box<Grant>, Failure> {
 
 async fn polled(stage: &Stage<'_>, device: &Device) -> Result<Box<Grant>, Failure> {
     let request = device_token_request(&stage.profile, &stage.token_url, &stage.client(), &device.code);
-    let mut interval = device.interval;
+    let reply = answered(&stage.profile, device.interval, || stage.sent(&request)).await;
+    stage.grant(&reply)
+}
+
+/// Asks until an answer ends it, with a pause before each question. Without end: the caller bounds it.
+async fn answered<A: Future<Output = Delivery>>(
+    profile: &Profile,
+    mut interval: Duration,
+    ask: impl Fn() -> A,
+) -> Reply {
     loop {
         sleep(interval).await;
-        match heard(&stage.profile, stage.sent(&request).await) {
-            Ok(reply) => return stage.grant(&reply),
+        match heard(profile, ask().await) {
+            Ok(reply) => return reply,
             Err(longer) => interval += longer,
         }
     }
@@ -52,9 +61,35 @@ fn heard(profile: &Profile, delivery: Delivery) -> Result<Reply, Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use keyherd_core::provider::Body;
 
     use super::*;
+
+    fn json(status: u16, text: &str) -> Reply {
+        Reply {
+            status,
+            content_type: Some("application/json".into()),
+            retry_after: None,
+            body: Body::from(text),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_says_no_pause_is_asked_once_a_second() {
+        let begun =
+            r#"{"device_code":"d","user_code":"AB","verification_uri":"https://id.example","interval":0}"#;
+        let (profile, asked) = (Profile::default(), Cell::new(0_u32));
+        let device = Device::read(&profile, &json(200, begun)).unwrap();
+        let pending = || {
+            asked.set(asked.get() + 1);
+            async { Delivery::Answered(json(400, r#"{"error":"authorization_pending"}"#)) }
+        };
+        let minute = Duration::from_millis(60_500);
+        assert!(timeout(minute, answered(&profile, device.interval, pending)).await.is_err());
+        assert_eq!(asked.get(), 60);
+    }
 
     #[test]
     fn only_an_answer_ends_it() {
