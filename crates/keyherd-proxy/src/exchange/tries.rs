@@ -254,22 +254,15 @@ impl<'a> Tries<'a> {
             let upgrade = self.upgrade.take().ok_or_else(unasked)?;
             announce_upgrade(&mut head.headers, protocol.unwrap_or(upgrade.protocol));
             let upstream = hyper::upgrade::on(Response::from_parts(head.clone(), ()));
-<<<<<<< HEAD
             let sides = Sides { caller: upgrade.caller, upstream };
             self.exchange.relay(sides, body.take_lease(), self.order.ends_with.take());
-            head.extensions.clear();
             body = AnswerBody::empty();
         }
         if let Some(agent) = self.order.ends_with.take_if(|_| !http_body::Body::is_end_stream(&body)) {
             body.until(self.exchange.clone().gone(Some(agent)));
         }
-=======
-            self.exchange.relay(Sides { caller: upgrade.caller, upstream }, body.take_lease());
-            body = AnswerBody::empty();
-        }
         // Upstream's connection's, and its own words for a status: nobody looks them through for secrets.
         head.extensions.clear();
->>>>>>> 36a8252e1e79b1822bd9a18266ea65a0376d1481
         Ok(Response::from_parts(head, body))
     }
 }
