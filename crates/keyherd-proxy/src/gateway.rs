@@ -44,6 +44,7 @@ const SCOPE_LEN_MAX: usize = 256;
 /// Where a binding leads.
 struct Route {
     target: Target,
+    dialled: Dialled,
     /// As audit lines name it.
     shown: Box<str>,
     /// What stands before every path, without its last slash.
@@ -91,8 +92,8 @@ impl Route {
         let base = upstream.url().path().trim_end_matches('/').into();
         let inject = Arc::new(Placed::of(&binding.injection)?);
         let target = Target::of(upstream);
-        let shown = Dialled { host: target.host().clone(), port: target.port() }.to_string().into();
-        Some(Self { target, shown, base, inject })
+        let dialled = Dialled { host: target.host().clone(), port: target.port() };
+        Some(Self { target, shown: dialled.to_string().into(), dialled, base, inject })
     }
 
     /// Where upstream finds what the caller named.
@@ -191,6 +192,16 @@ impl Gateway {
             Some(agent) => Some(self.veil.of(agent).await),
             None => None,
         };
+        let is_asked = !matches!(method, Method::HEAD | Method::OPTIONS);
+        if is_asked
+            && veiling.as_ref().is_some_and(|it| it.is_token_endpoint(&route.dialled, request.uri().path()))
+        {
+            return Err(Fault::Denied(
+                "that is a token endpoint, and what it answers is not for agents: log in with 'keyherd cred login', or through \
+                 the forward proxy"
+                    .into(),
+            ));
+        }
         let answer = self.exchange.run(order, request, recheck, &mut line.served).await?;
         let Some(veiling) = veiling else { return Ok(answer.map(streaming)) };
         let answer = if method == Method::HEAD { answer.map(|_| AnswerBody::empty()) } else { answer };

@@ -23,7 +23,7 @@ pub struct ApprovalDocument {
     pub agent: String,
     /// What is shown to the human: any JSON that can be shown as it is. Numbers that 64 bits cannot keep, fields that are there
     /// twice, and characters that turn the reading direction are refused.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     pub question: Box<RawValue>,
     /// What the same questions have in common, and what `always` remembers. Without it, equal questions are the same, and
     /// `always` is refused.

@@ -36,6 +36,16 @@ pub enum PermittedBy {
     NoAgent,
 }
 
+impl PermittedBy {
+    fn by(decided: Decided) -> Self {
+        match decided {
+            Decided::Rule(id) => Self::Rule(id),
+            Decided::Remembered(id) => Self::Remembered(id),
+            Decided::Default => Self::Default,
+        }
+    }
+}
+
 impl Broker {
     /// Decides a target by the rules in memory. `None`: they must be read first, or a human is to be asked, as
     /// [`Broker::permit`] does.
@@ -62,6 +72,11 @@ impl Broker {
             Decided::Default => None,
         };
         let consent = self.ask(ApprovalAsk { question, coalesces: true, rule }, wait, actor).await?;
+        // What was forbidden meanwhile is forbidden, whatever was answered.
+        let now = self.rules_ready().await?.decide(target, self.now());
+        if consent.allows() && now.verdict == Verdict::Deny && matches!(now.by, Decided::Rule(_)) {
+            return Ok(Permit { allows: false, by: PermittedBy::by(now.by) });
+        }
         let allows = consent.allows();
         let by = match consent {
             Consent::Answered(approval) => PermittedBy::Approval(approval),
@@ -74,11 +89,7 @@ impl Broker {
 
 /// `None`: they ask a human.
 fn by_rules(decision: Decision) -> Option<Permit> {
-    let by = match decision.by {
-        Decided::Rule(id) => PermittedBy::Rule(id),
-        Decided::Remembered(id) => PermittedBy::Remembered(id),
-        Decided::Default => PermittedBy::Default,
-    };
+    let by = PermittedBy::by(decision.by);
     (decision.verdict != Verdict::Ask).then_some(Permit { allows: decision.verdict == Verdict::Allow, by })
 }
 

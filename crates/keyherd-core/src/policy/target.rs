@@ -110,6 +110,20 @@ impl RequestPath {
         Self { text: text.into(), readings: OnceLock::new() }
     }
 
+    /// Whether a server may take both for the same: some reading of the one is a reading of the other, whatever its case.
+    pub fn may_be(&self, other: &Self) -> bool {
+        let is_same = |one: &[String], other: &[String]| {
+            one.len() == other.len()
+                && one.iter().zip(other).all(|(one, other)| one.eq_ignore_ascii_case(other))
+        };
+        self.readings().any(|one| other.readings().any(|other| is_same(one, other)))
+    }
+
+    /// Its last segment, in each reading.
+    pub fn lasts(&self) -> impl Iterator<Item = &str> {
+        self.readings().filter_map(|reading| reading.last()).map(String::as_str)
+    }
+
     fn read_now(&self) -> &Readings {
         self.readings.get_or_init(|| Readings::of(&self.text))
     }

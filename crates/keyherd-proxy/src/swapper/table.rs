@@ -10,6 +10,7 @@ use keyherd_core::broker::{Behind, Broker, ManageError, TokenEndpoint};
 use keyherd_core::host::Host;
 use keyherd_core::ids::{AgentId, Name};
 use keyherd_core::phantom::{Table, id_token_of};
+use keyherd_core::policy::RequestPath;
 use keyherd_core::ports::TokenSigner;
 use keyherd_core::provider::Profile;
 use url::Url;
@@ -55,7 +56,7 @@ pub(super) struct Endpoint {
 struct Spot {
     host: String,
     port: Option<u16>,
-    path: String,
+    path: RequestPath,
 }
 
 impl Held {
@@ -69,7 +70,7 @@ impl Held {
     pub(super) fn endpoints<'a>(
         &'a self,
         dialled: &'a Dialled,
-        path: &'a str,
+        path: &'a RequestPath,
     ) -> impl Iterator<Item = &'a Endpoint> {
         self.endpoints.iter().filter(move |endpoint| endpoint.is_at(dialled, path))
     }
@@ -82,40 +83,36 @@ impl Endpoint {
         Self { name, place: Spot::of(&url), usual, profile }
     }
 
-    fn is_at(&self, dialled: &Dialled, path: &str) -> bool {
-        let is_known = |spot: &Spot| spot.is_on(dialled) && spot.is_path(path);
+    fn is_at(&self, dialled: &Dialled, path: &RequestPath) -> bool {
+        let is_known = |spot: &Spot| spot.is_on(dialled) && spot.path.may_be(path);
         self.place.iter().chain(&self.usual).any(is_known) || self.is_sibling(dialled, path)
     }
 
     /// Another of the hosts that the provider has token endpoints on.
-    fn is_sibling(&self, dialled: &Dialled, path: &str) -> bool {
-        let has_path = || self.place.iter().chain(&self.usual).any(|spot| spot.is_path(path));
-        !self.profile.token_hosts.is_empty()
-            && has_path()
-            && self.profile.resolve_token_url(Some(&format!("https://{dialled}{path}"))).is_ok()
+    fn is_sibling(&self, dialled: &Dialled, path: &RequestPath) -> bool {
+        let resolves = |spot: &Spot| {
+            let url = format!("https://{dialled}{}", spot.path.as_str());
+            spot.path.may_be(path) && self.profile.resolve_token_url(Some(&url)).is_ok()
+        };
+        !self.profile.token_hosts.is_empty() && self.place.iter().chain(&self.usual).any(resolves)
     }
 }
 
 impl Spot {
     fn of(url: &Url) -> Option<Self> {
         let host = Host::parse(url.host_str()?.trim_matches(['[', ']'])).ok()?;
-        let (port, path) = (url.port_or_known_default(), url.path().to_owned());
+        let (port, path) = (url.port_or_known_default(), RequestPath::read(url.path()));
         Some(Self { host: host.to_string(), port, path })
     }
 
     fn is_on(&self, dialled: &Dialled) -> bool {
         self.host == dialled.host.as_str() && self.port == Some(dialled.port)
     }
-
-    /// Servers take a path with a slash behind it for the same one.
-    fn is_path(&self, path: &str) -> bool {
-        self.path.trim_end_matches('/') == path.trim_end_matches('/')
-    }
 }
 
 /// Whether a URL is that place.
-pub(super) fn is_there(url: &Url, dialled: &Dialled, path: &str) -> bool {
-    Spot::of(url).is_some_and(|spot| spot.is_on(dialled) && spot.is_path(path))
+pub(super) fn is_there(url: &Url, dialled: &Dialled, path: &RequestPath) -> bool {
+    Spot::of(url).is_some_and(|spot| spot.is_on(dialled) && spot.path.may_be(path))
 }
 
 /// All agents'.
@@ -215,7 +212,7 @@ mod tests {
     #[track_caller]
     fn check(endpoint: &Endpoint, place: &str, path: &str, expected: bool) {
         let dialled = Dialled::parse(place, None).expect("is one");
-        assert_eq!(endpoint.is_at(&dialled, path), expected, "{place}{path}");
+        assert_eq!(endpoint.is_at(&dialled, &RequestPath::read(path)), expected, "{place}{path}");
     }
 
     #[test]
@@ -224,6 +221,15 @@ mod tests {
         for (place, path, expected) in [
             ("id.example:443", "/token", true),
             ("id.example:443", "/token/", true),
+            ("id.example:443", "//token", true),
+            ("id.example:443", "/./token", true),
+            ("id.example:443", "/x/../token", true),
+            ("id.example:443", "/x%2f..%5ctoken", true),
+            ("id.example:443", "/%74oken", true),
+            ("id.example:443", "/token;x=1", true),
+            ("id.example:443", "/TOKEN", true),
+            ("id.example:443", "/tokens", false),
+            ("id.example:443", "/x/token", false),
             ("id.example:443", "/", false),
             ("id.example:80", "/token", false),
             ("other.example:443", "/token", false),
@@ -243,6 +249,7 @@ mod tests {
         for (place, path, expected) in [
             ("one.my.example:443", "/oauth/token", true),
             ("two.my.example:443", "/oauth/token", true),
+            ("two.my.example:443", "/oauth//%74oken", true),
             ("login.example:443", "/oauth/token", true),
             ("two.my.example:443", "/api", false),
             ("my.example:443", "/oauth/token", false),

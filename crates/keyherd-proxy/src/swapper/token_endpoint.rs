@@ -16,6 +16,7 @@ use http_body_util::{BodyExt, Full};
 use keyherd_core::broker::{Acquired, Token};
 use keyherd_core::ids::Name;
 use keyherd_core::phantom::{Found, Place, hits};
+use keyherd_core::policy::RequestPath;
 use keyherd_core::provider::Profile;
 use keyherd_core::refresh::Refusal;
 use keyherd_core::secret::Secret;
@@ -65,7 +66,7 @@ impl Swapper {
         request: Request<Incoming>,
         line: &mut Line,
     ) -> Result<AtEndpoint, Fault> {
-        let path = request.uri().path().to_owned();
+        let path = RequestPath::read(request.uri().path());
         let owners: Vec<&Endpoint> = ask.held.endpoints(&ask.asked.dialled, &path).collect();
         let is_asked = !matches!(*request.method(), Method::HEAD | Method::OPTIONS);
         if !is_asked || (owners.is_empty() && !is_revoking(&path)) {
@@ -199,9 +200,8 @@ fn has_phantom(message: &Message, held: &Held) -> bool {
     finds.has_foreign || !finds.own.is_empty() || !hits(&*held.table, place, &message.body).is_empty()
 }
 
-fn is_revoking(path: &str) -> bool {
-    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    last.to_ascii_lowercase().contains(REVOKING)
+fn is_revoking(path: &RequestPath) -> bool {
+    path.lasts().any(|last| last.to_ascii_lowercase().contains(REVOKING))
 }
 
 /// Whether a phantom is to be revoked (RFC 7009, section 2.1). One in a header is how the agent shows who it is.

@@ -12,6 +12,7 @@ use keyherd_core::agent::Agent;
 use keyherd_core::broker::Broker;
 use keyherd_core::ids::Name;
 use keyherd_core::phantom::Place;
+use keyherd_core::policy::RequestPath;
 use keyherd_core::ports::TokenSigner;
 use tokio::time::timeout;
 
@@ -20,7 +21,7 @@ use super::hold::Before;
 use super::table::{Held, Tables};
 use crate::body::AnswerBody;
 use crate::fault::Fault;
-use crate::forward::{ForwardBody, streaming};
+use crate::forward::{Dialled, ForwardBody, streaming};
 use crate::swap::{Reading, Wanted, begins_like_text, scrub, scrub_headers};
 
 /// The answers to agents, at a door that holds none of their phantoms otherwise. Cheap to clone.
@@ -56,6 +57,11 @@ impl Veil {
 }
 
 impl Veiling<'_> {
+    /// Whether the agent would be given tokens there.
+    pub(crate) fn is_token_endpoint(&self, dialled: &Dialled, path: &str) -> bool {
+        self.held.endpoints(dialled, &RequestPath::read(path)).next().is_some()
+    }
+
     /// The answer to a request that was sent with these.
     pub(crate) async fn over(
         &self,

@@ -7,13 +7,14 @@ use async_compression::tokio::write::{BrotliEncoder, GzipEncoder, ZlibEncoder, Z
 use http::Response;
 use http_body_util::BodyExt;
 use keyherd_core::agent::Agent;
+use keyherd_core::credential::DraftFields;
 use keyherd_core::fakes::granted;
 use keyherd_core::ids::Name;
 use keyherd_proxy::forward::ForwardBody;
 use keyherd_proxy::{Asked, Fault, SwapLimits};
 use tokio::io::AsyncWriteExt;
 
-use crate::stage::{Got, Setting, Stage, actor, asked, get, parsed, whole};
+use crate::stage::{Got, Setting, Stage, actor, asked, get, parsed, post, whole};
 use crate::swapping::{Proxy, untrusting};
 use crate::upstream::{Body, Upstream, answer, by_hand, data, full, lock};
 
@@ -170,6 +171,31 @@ async fn coded(coding: &str) -> Vec<u8> {
         "zstd" => encoded!(ZstdEncoder),
         _ => b"say secret-lone".to_vec(),
     }
+}
+
+#[tokio::test]
+async fn no_agent_is_given_tokens_at_the_gateway() {
+    let upstream = Upstream::new(|_| of_kind("application/json", r#"{"access_token":"new"}"#)).await;
+    let stage = Stage::at(&upstream).await;
+    stage
+        .import(DraftFields {
+            name: "here".into(),
+            provider: "generic".into(),
+            access_token: Some("access-here".into()),
+            refresh_token: Some("refresh-here".into()),
+            token_url: Some(format!("{}/token", upstream.url())),
+            client_id: Some("app".into()),
+            ..DraftFields::default()
+        })
+        .await;
+    let robot = stage.robot(&["lone", "here"]).await;
+    for path in ["token", "token/", "/token", "%74oken", "token;a=b"] {
+        let request = post(&format!("/gateway/lone/{path}"), "grant_type=authorization_code&code=c");
+        let fault = opened(&stage, &robot, request).await.err();
+        assert!(matches!(fault, Some(Fault::Denied(_))), "{path}: {fault:?}");
+    }
+    assert_eq!(upstream.seen().len(), 0);
+    assert_eq!(through(&stage, &robot, get("/gateway/lone/tokens")).await.status(), 200);
 }
 
 #[tokio::test]

@@ -105,6 +105,21 @@ async fn a_rule_that_asks_asks_once_and_its_answer_is_a_rule() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_forbidden_while_it_waited_is_forbidden() {
+    let stage = empty().await;
+    let broker = stage.host.broker.clone();
+    broker.add_rule(Verdict::Ask, scope("*.example", None), &actor()).await.expect("added");
+    let waiting = tokio::spawn({
+        let broker = broker.clone();
+        async move { permit(&broker, "GET", "a.example").await }
+    });
+    let approval = the_open_one(&broker, 1).await;
+    let denied = broker.add_rule(Verdict::Deny, scope("a.example", None), &actor()).await.expect("added").0;
+    answer(&broker, approval.id, Decision::AllowOnce).await;
+    assert_eq!(waiting.await.expect("no panic"), (false, PermittedBy::Rule(denied.id)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn rules_of_a_file_keep_its_order() {
     let stage = empty().await;
     let broker = &stage.host.broker;

@@ -11,6 +11,7 @@ use http::{Request, Response};
 use keyherd_core::agent::Agent;
 use keyherd_core::broker::{ConnectError, ManageError, NewTokens, TokenEndpoint};
 use keyherd_core::ids::Name;
+use keyherd_core::policy::RequestPath;
 use keyherd_core::ports::StoreError;
 use keyherd_core::provider::{Body, Grant, Meaning, Profile, Reply, classify};
 use tokio::time::timeout;
@@ -55,7 +56,8 @@ impl Swapper {
         line: &mut Line,
     ) -> Result<Response<ForwardBody>, Fault> {
         let TokenAsk { asked, leave, held } = *ask;
-        let endpoint = self.attributed(asked, params, message.head.uri.path()).await?;
+        let path = RequestPath::read(message.head.uri.path());
+        let endpoint = self.attributed(asked, params, &path).await?;
         line.with(std::iter::once(&endpoint.name));
         line.note("login", endpoint.credential.as_str());
         let target = match asked.scheme {
@@ -77,7 +79,12 @@ impl Swapper {
     }
 
     /// Whose login it is. As the store knows it now, not as it was when the agent's phantoms were made.
-    async fn attributed(&self, asked: &Asked, params: &Params, path: &str) -> Result<TokenEndpoint, Fault> {
+    async fn attributed(
+        &self,
+        asked: &Asked,
+        params: &Params,
+        path: &RequestPath,
+    ) -> Result<TokenEndpoint, Fault> {
         if !self.0.limits.agent_logins {
             return Err(denied("agents do not log in here ([proxy.swap] agent_logins)".into()));
         }
