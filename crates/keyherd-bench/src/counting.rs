@@ -16,7 +16,7 @@ use keyherd_core::ids::{ChainId, ClaimId, CredentialId, Name};
 use keyherd_core::ports::store::{
     Amended, AuditStore, ChainStore, Change, ClaimAsk, Claimed, ClientRemoved, ClientStore, Created,
     CredentialStore, Due, EventStore, NamedClient, NewCredential, ProfileStore, Reconnected, Record, Removed,
-    Settled, Settling, StoredEvent, StoredProfile, Verified,
+    Settled, Settling, StoredEvent, StoredProfile, Trimmed, Verified,
 };
 use keyherd_core::ports::{Store, StoreError};
 use keyherd_core::secret::TokenHash;
@@ -271,7 +271,7 @@ impl EventStore for CountingStore {
         self.inner.latecomers()
     }
 
-    async fn trim(&self, now: Timestamp) -> Result<u64, StoreError> {
+    async fn trim(&self, now: Timestamp) -> Result<Trimmed, StoreError> {
         self.write().trim(now).await
     }
 }

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use keyherd_core::audit::{Broken, Entry};
-use keyherd_core::ports::store::AuditStore;
+use keyherd_core::ports::store::{AuditStore, EventStore};
 
 use super::SqlStore;
 use super::fixtures::note;
@@ -128,4 +128,117 @@ pub(in crate::store) async fn what_nobody_has_seen(forge: &dyn Forge, one: &SqlS
     );
     forge.meddle(&format!("{sql}; {}", forge.renumbering())).await;
     assert_eq!(one.verify().await.unwrap().broken, None);
+}
+
+/// The most entries of a log that is trimmed here.
+pub(in crate::store) const CUT_TO: u64 = 4;
+
+/// The same entries, cut through the third, then two more, cut through the sixth; each cut is an entry itself. What was
+/// recorded of the first cut was copied to `older_heads` and `older_floor`.
+async fn cut(forge: &dyn Forge, one: &SqlStore, two: &SqlStore) -> Vec<Entry> {
+    written(forge, one, two).await;
+    assert_eq!(one.trim(one.clock.now()).await.unwrap().rows, 3);
+    let copy = "CREATE TABLE older_heads AS SELECT * FROM audit_heads; \
+                CREATE TABLE older_floor AS SELECT * FROM audit_floor";
+    forge.meddle(copy).await;
+    two.append(note("done")).await.unwrap();
+    one.append(note("done")).await.unwrap();
+    assert_eq!(two.trim(two.clock.now()).await.unwrap().rows, 3);
+    assert_eq!(two.trim(two.clock.now()).await.unwrap().rows, 0);
+    let entries = one.entries(0, 10).await.unwrap();
+    assert_eq!(
+        entries.iter().map(|entry| (entry.seq, entry.place)).collect::<Vec<_>>(),
+        [(7, 4), (8, 4), (9, 5), (10, 5)]
+    );
+    assert_eq!(one.verify().await.unwrap().broken, None);
+    entries
+}
+
+fn forged_cuts(entries: &[Entry]) -> Vec<Forgery> {
+    let (one, two) = (entries[0].chain.as_i64(), entries[1].chain.as_i64());
+    let of = |table: &str, chain: i64| {
+        let column =
+            |name| format!("floor_{name} = (SELECT floor_{name} FROM {table} WHERE chain = {chain})");
+        ["place", "hash", "sees", "seal"].map(column).join(", ")
+    };
+    let older = |chain| format!("UPDATE audit_heads SET {} WHERE chain = {chain}", of("older_heads", chain));
+    let none =
+        "UPDATE audit_heads SET floor_place = NULL, floor_hash = NULL, floor_sees = NULL, floor_seal = NULL";
+    let is_gap = |broken: &Broken| *broken == Broken::Gap { seq: 7 };
+    let is_floor = |broken: &Broken| matches!(broken, Broken::Floor { .. });
+    let forgery = |what, sql: String, is_found| Forgery { what, sql, is_found };
+    vec![
+        forgery("an older floor of a chain", older(one), is_gap),
+        forgery(
+            "all older floors",
+            format!(
+                "{}; {}; UPDATE audit_floor SET seq = (SELECT seq FROM older_floor), \
+                 seal = (SELECT seal FROM older_floor)",
+                older(one),
+                older(two)
+            ),
+            is_gap,
+        ),
+        forgery("no floors", format!("{none}; DELETE FROM audit_floor"), is_gap),
+        forgery("no floor of the log", "DELETE FROM audit_floor".into(), is_floor),
+        forgery("no floor of a chain", format!("{none} WHERE chain = {one}"), is_gap),
+        forgery("a removed beginning", "DELETE FROM audit WHERE seq <= 8".into(), |broken| {
+            *broken == Broken::Gap { seq: 9 }
+        }),
+        forgery(
+            "a removed beginning with a floor for it",
+            format!(
+                "UPDATE audit_heads SET floor_place = 4, floor_hash = (SELECT hash FROM audit WHERE seq = 7) \
+                 WHERE chain = {one}; DELETE FROM audit WHERE seq = 7"
+            ),
+            is_floor,
+        ),
+        forgery(
+            "a chain's end for its floor",
+            format!(
+                "UPDATE audit_heads SET floor_place = place, floor_hash = hash, floor_seal = seal WHERE chain = {one}; \
+                 DELETE FROM audit WHERE chain = {one}"
+            ),
+            is_floor,
+        ),
+        forgery(
+            "another chain's floor",
+            format!("UPDATE audit_heads SET {} WHERE chain = {one}", of("audit_heads", two)),
+            is_floor,
+        ),
+        forgery("a chain that sees nothing", "UPDATE audit_heads SET floor_sees = FALSE".into(), is_floor),
+        forgery("a higher floor of the log", "UPDATE audit_floor SET seq = 7".into(), is_floor),
+        forgery("all that there is", "DELETE FROM audit".into(), |broken| {
+            *broken == Broken::Truncated { seq: 0 }
+        }),
+        forgery("an edited entry", "UPDATE audit SET subject = 'x' WHERE seq = 8".into(), |broken| {
+            *broken == Broken::Edited { seq: 8 }
+        }),
+        forgery(
+            "an end that is not sealed",
+            format!(
+                "DELETE FROM audit WHERE seq = 10; UPDATE audit_heads SET place = 4, seal = NULL, \
+                 hash = (SELECT hash FROM audit WHERE seq = 8) WHERE chain = {two}"
+            ),
+            |broken| matches!(broken, Broken::Truncated { .. }),
+        ),
+    ]
+}
+
+pub(in crate::store) const FORGED_CUTS: usize = 14;
+
+/// Commits the forgery of that number in a log that was cut, and sees it found.
+pub(in crate::store) async fn is_found_above_a_cut(
+    forge: &dyn Forge,
+    number: usize,
+    one: &SqlStore,
+    two: &SqlStore,
+) {
+    let entries = cut(forge, one, two).await;
+    let mut forgeries = forged_cuts(&entries);
+    assert_eq!(forgeries.len(), FORGED_CUTS);
+    let Forgery { what, sql, is_found } = forgeries.swap_remove(number);
+    forge.meddle(&sql).await;
+    let broken = one.verify().await.unwrap().broken;
+    assert!(broken.as_ref().is_some_and(is_found), "{what}: {broken:?}");
 }

@@ -52,7 +52,9 @@ pub(super) async fn backwards(
         Some(before) => before,
         None => store.tail(1).await?.last().map_or(1, |last| last.seq.saturating_add(1)),
     };
-    let floor = end.saturating_sub(search.depth).max(1);
+    // A log that was trimmed begins at a higher number than 1.
+    let first = store.entries(0, 1).await?.first().map_or(1, |first| first.seq);
+    let floor = end.saturating_sub(search.depth).max(first);
     let (mut at, mut entries) = (end, Vec::new());
     // The first page of a log that is not searched wants no more than it shows.
     let batch = if search.text.is_none() && search.actions.is_empty() {
@@ -73,5 +75,5 @@ pub(super) async fn backwards(
         }
         at = start;
     }
-    Ok(Found { before: (at > 1).then_some(at), oldest: Some(at), entries })
+    Ok(Found { before: (at > first).then_some(at), oldest: Some(at), entries })
 }

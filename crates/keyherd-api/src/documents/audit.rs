@@ -66,9 +66,10 @@ pub struct VerifyView {
 /// The first broken entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BrokenView {
-    /// The entry, or the last one before what is missing.
+    /// The entry, or the last one before what is missing; 0 where there is none.
     pub seq: i64,
-    /// `edited`, `gap`, `truncated`, or `unseen`: it has seen an entry of another process that is not there.
+    /// `edited`, `gap`, `truncated`; `unseen`: it has seen an entry of another process that is not there; `floor`: what is
+    /// recorded of trimming the log was changed, and `seq` is the number through which it says that it was trimmed.
     pub kind: String,
     /// The same in words.
     pub problem: String,
@@ -91,6 +92,7 @@ impl From<Broken> for BrokenView {
             Broken::Gap { seq } => ("gap", seq),
             Broken::Truncated { seq } => ("truncated", seq),
             Broken::Unseen { seq } => ("unseen", seq),
+            Broken::Floor { seq } => ("floor", seq),
         };
         Self { seq, kind: kind.into(), problem: broken.to_string() }
     }

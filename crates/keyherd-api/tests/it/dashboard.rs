@@ -3,6 +3,7 @@
 use axum::body::Body;
 use http::Request;
 use keyherd_api::ApiLimits;
+use keyherd_core::ports::store::EventStore;
 use serde_json::{Value, json};
 
 use crate::world::{ADMIN, Answer, World};
@@ -274,4 +275,20 @@ async fn lists_are_paged_and_searched() {
     assert!(browser.get("/ui/audit?q=nowhere").await.text.contains("Nothing was found"));
     let verified = browser.get("/ui/audit/verify").await.text;
     assert!(verified.contains("entries verified"), "{verified}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trimmed_log_ends_where_it_begins() {
+    let world = World::new([]);
+    world.credential("acme", 3_600).await;
+    let browser = Browser::logged_in(&world).await;
+    let later = world.host.broker.now() + std::time::Duration::from_secs(100 * 24 * 3_600);
+    world.host.store.trim(later).await.expect("trimmed");
+    for page in ["/ui/audit", "/ui/audit?q=audit", "/ui/audit/verify"] {
+        let log = browser.get(page).await.text;
+        assert!(log.contains("audit.trim") && !log.contains("before="), "{log}");
+    }
+    let first = &world.read("/v1/audit?limit=1").await["items"][0]["seq"];
+    assert!(first.as_i64().is_some_and(|seq| seq > 1), "{first}");
+    assert_eq!(world.read("/v1/audit/verify").await["ok"], true);
 }

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use crate::ids::OwnerId;
 use crate::secret::Hasher;
 
-use super::{Anchor, Entry};
+use super::{Anchor, Entry, Floors};
 
 /// The key that entries are chained under.
 #[derive(Debug, Clone)]
@@ -40,7 +40,11 @@ impl ChainKey {
     /// The seal of a chain's recorded end: who has no key cannot make one for an earlier entry.
     pub fn seal(&self, chain: OwnerId, end: &Link) -> [u8; 32] {
         let text = [&chain.as_i64().to_be_bytes()[..], &end.place.to_be_bytes(), &end.hash].concat();
-        *self.0.labelled(b"audit head", &text).as_bytes()
+        self.sealed(b"audit head", &text)
+    }
+
+    pub(super) fn sealed(&self, label: &[u8], text: &[u8]) -> [u8; 32] {
+        *self.0.labelled(label, text).as_bytes()
     }
 }
 
@@ -84,7 +88,7 @@ pub enum Broken {
         seq: i64,
     },
     /// A chain ends before its recorded end, or that was not recorded by a program of ours.
-    #[error("the log ends early after entry {seq}: later entries of the same process were removed")]
+    #[error("{}", truncated(*seq))]
     Truncated {
         /// The last entry that is there; 0 where none is.
         seq: i64,
@@ -97,13 +101,29 @@ pub enum Broken {
         /// Which has seen it.
         seq: i64,
     },
+    /// What is recorded of entries that were cut was not recorded by a program of ours, or is not all there.
+    #[error("the record of where the log was trimmed was changed: entries before its first one were removed")]
+    Floor {
+        /// The number through which the log was cut, as it is recorded.
+        seq: i64,
+    },
+}
+
+fn truncated(seq: i64) -> String {
+    if seq == 0 {
+        return "the log ends early: of a process that wrote entries none is left".into();
+    }
+    format!("the log ends early after entry {seq}: later entries of the same process were removed")
 }
 
 impl Broken {
     /// The entry that it names.
     pub fn seq(&self) -> i64 {
-        let (Self::Edited { seq } | Self::Gap { seq } | Self::Truncated { seq } | Self::Unseen { seq }) =
-            self;
+        let (Self::Edited { seq }
+        | Self::Gap { seq }
+        | Self::Truncated { seq }
+        | Self::Unseen { seq }
+        | Self::Floor { seq }) = self;
         *seq
     }
 }
@@ -143,10 +163,18 @@ impl Window {
 }
 
 impl Verifier {
-    /// A verifier under the installation's key. `starts` are where chains begin whose first entries were trimmed.
-    pub fn new(key: ChainKey, starts: impl IntoIterator<Item = (OwnerId, Link)>) -> Self {
-        let ends = starts.into_iter().map(|(chain, link)| (chain, (link, 0))).collect();
-        Self { key, ends, seeing: HashSet::new(), window: Window::default() }
+    /// A verifier under the installation's key. Each chain begins at its floor.
+    pub fn new(key: ChainKey, floors: &Floors) -> Result<Self, Broken> {
+        floors.check(&key)?;
+        let ends = floors.chains.iter().map(|(chain, floor)| (*chain, (floor.end, 0))).collect();
+        let seeing = floors.chains.iter().filter(|(_, floor)| floor.sees).map(|(chain, _)| *chain);
+        Ok(Self { key, ends, seeing: seeing.collect(), window: Window::default() })
+    }
+
+    /// How far a chain has come, and whether it sees others.
+    pub(super) fn reached(&self, chain: OwnerId) -> (Link, bool) {
+        let (end, _) = self.ends.get(&chain).copied().unwrap_or_default();
+        (end, self.seeing.contains(&chain))
     }
 
     /// Takes the next entry.
@@ -171,7 +199,8 @@ impl Verifier {
         Ok(())
     }
 
-    /// Whether the entry that was seen has come. What is seen was committed before, and has a lower number.
+    /// Whether the entry that was seen has come. What is seen was committed before, and has a lower number. What was
+    /// seen below a floor cannot be compared, and is passed over.
     fn has(&self, anchor: &Anchor) -> bool {
         let (end, _) = self.ends.get(&anchor.chain).copied().unwrap_or_default();
         if end.place == anchor.place {
@@ -205,127 +234,4 @@ impl Verifier {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::audit::Anchors;
-    use crate::time::Timestamp;
-
-    type Ends = HashMap<OwnerId, Link>;
-
-    /// Two chains in turns; each entry but the first has seen the other chain's end.
-    fn log(key: &ChainKey) -> (Vec<Entry>, Ends) {
-        let mut ends = Ends::new();
-        let entries = (1..=6)
-            .map(|seq| {
-                let chain = OwnerId::from_i64(seq % 2);
-                let others = ends.iter().filter(|(other, _)| **other != chain);
-                let anchors = Anchors::new(others.map(|(other, end)| Anchor::new(*other, end)));
-                let end = ends.entry(chain).or_default();
-                let mut entry = Entry {
-                    seq,
-                    chain,
-                    place: end.place + 1,
-                    at: Timestamp::from_millis(seq),
-                    action: "refresh".into(),
-                    actor: "cli".into(),
-                    subject: "acme".into(),
-                    detail: "{}".into(),
-                    anchors: Some(anchors),
-                    hash: [0; 32],
-                };
-                entry.hash = key.hash(&end.hash, &entry);
-                *end = Link { place: entry.place, hash: entry.hash };
-                entry
-            })
-            .collect();
-        (entries, ends)
-    }
-
-    fn sealed(key: &ChainKey, chain: OwnerId, end: Link) -> (OwnerId, Head) {
-        (chain, Head { end, seal: Some(key.seal(chain, &end)) })
-    }
-
-    #[track_caller]
-    fn check(damage: impl FnOnce(&mut Vec<Entry>, &mut Ends), expected: &Result<(), Broken>) {
-        let key = ChainKey::new([1; 32]);
-        let (mut entries, mut ends) = log(&key);
-        damage(&mut entries, &mut ends);
-        let mut verifier = Verifier::new(key.clone(), []);
-        let heads: Vec<_> = ends.into_iter().map(|(chain, end)| sealed(&key, chain, end)).collect();
-        let got =
-            entries.iter().try_for_each(|entry| verifier.take(entry)).and_then(|()| verifier.finish(heads));
-        assert_eq!(&got, expected);
-    }
-
-    #[test]
-    fn damage_is_found_where_it_is() {
-        check(|_, _| {}, &Ok(()));
-        check(|log, _| log[2].subject = "other".into(), &Err(Broken::Edited { seq: 3 }));
-        check(|log, _| log[2].detail = "{\"a\":1}".into(), &Err(Broken::Edited { seq: 3 }));
-        check(|log, _| log[2].anchors = None, &Err(Broken::Edited { seq: 3 }));
-        check(|log, _| drop(log.remove(2)), &Err(Broken::Unseen { seq: 4 }));
-        check(|log, _| drop(log.drain(2..4)), &Err(Broken::Gap { seq: 5 }));
-        check(|log, _| log.swap(1, 3), &Err(Broken::Gap { seq: 4 }));
-        check(|log, _| log.truncate(5), &Err(Broken::Truncated { seq: 4 }));
-        check(|log, _| log.clear(), &Err(Broken::Truncated { seq: 0 }));
-    }
-
-    /// As one who has kept an older copy of the chain's recorded end would do it.
-    #[test]
-    fn a_chain_that_was_taken_back_was_seen() {
-        let (one, zero) = (OwnerId::from_i64(1), OwnerId::from_i64(0));
-        let back = |log: &mut Vec<Entry>, ends: &mut Ends| {
-            log.retain(|entry| entry.chain != one || entry.place < 3);
-            let end = log.iter().rfind(|entry| entry.chain == one).expect("is there");
-            ends.insert(one, Link { place: end.place, hash: end.hash });
-        };
-        check(back, &Err(Broken::Unseen { seq: 6 }));
-        let dropped = |log: &mut Vec<Entry>, ends: &mut Ends| {
-            log.retain(|entry| entry.chain != one);
-            ends.remove(&one);
-        };
-        check(dropped, &Err(Broken::Unseen { seq: 2 }));
-        // What nobody has seen, and all at once: see SECURITY.md.
-        let last = |log: &mut Vec<Entry>, ends: &mut Ends| {
-            log.truncate(5);
-            ends.insert(zero, Link { place: 2, hash: log[3].hash });
-        };
-        check(last, &Ok(()));
-    }
-
-    #[test]
-    fn a_recorded_end_is_sealed_where_the_chain_says_so() {
-        let key = ChainKey::new([1; 32]);
-        let (entries, ends) = log(&key);
-        let check = |seal: Option<[u8; 32]>, is_whole: bool| {
-            let mut verifier = Verifier::new(key.clone(), []);
-            entries.iter().for_each(|entry| verifier.take(entry).expect("is whole"));
-            let heads = ends.iter().map(|(chain, end)| (*chain, Head { end: *end, seal }));
-            assert_eq!(verifier.finish(heads).is_ok(), is_whole);
-        };
-        check(None, false);
-        check(Some([0; 32]), false);
-        let old = Verifier::new(key.clone(), []);
-        assert_eq!(
-            old.recorded(OwnerId::from_i64(9), &Link::default().into()),
-            Ok(()),
-            "as older programs did"
-        );
-    }
-
-    #[test]
-    fn what_was_seen_of_a_chain_that_went_on_is_compared() {
-        let key = ChainKey::new([1; 32]);
-        let (mut entries, _) = log(&key);
-        // Entry 6 of chain 0 comes after chain 1's fifth, and has seen its third.
-        let seen = |hash| Anchors::new([Anchor::new(OwnerId::from_i64(1), &Link { place: 2, hash })]);
-        let third = entries[2].hash;
-        for (hash, expected) in [(third, Ok(())), ([9; 32], Err(Broken::Unseen { seq: 6 }))] {
-            let previous = entries[3].hash;
-            entries[5].anchors = Some(seen(hash));
-            entries[5].hash = key.hash(&previous, &entries[5]);
-            let mut verifier = Verifier::new(key.clone(), []);
-            assert_eq!(entries.iter().try_for_each(|entry| verifier.take(entry)), expected);
-        }
-    }
-}
+mod tests;

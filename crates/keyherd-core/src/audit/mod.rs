@@ -4,11 +4,13 @@
 
 mod anchor;
 mod chain;
+mod floor;
 
 use serde_json::Value;
 
 pub use self::anchor::{Anchor, Anchors};
 pub use self::chain::{Broken, ChainKey, Head, Link, Verifier};
+pub use self::floor::{AUDIT_TRIM, Cut, Floor, Floors, LogFloor, Retention};
 use crate::ids::OwnerId;
 use crate::time::Timestamp;
 

@@ -41,7 +41,7 @@ pub struct BackgroundBounds {
     pub breaker_rest: Duration,
     /// Token endpoints whose pace and breaker are remembered; past it those that are idle and well are forgotten.
     pub lanes_max: usize,
-    /// Between two clean-ups of journal, outbox and spent hashes.
+    /// Between two clean-ups of journal, outbox, spent hashes and audit log.
     pub trim_interval: Duration,
 }
 
@@ -116,8 +116,9 @@ impl Broker {
         let unread = Spell::default();
         loop {
             if since_trim >= bounds.trim_interval {
-                since_trim = Duration::ZERO;
-                self.tidy().await;
+                let has_more = self.tidy().await;
+                // What a clean-up's bounds left goes with the next rounds: more may come in meanwhile.
+                since_trim = if has_more { bounds.trim_interval } else { Duration::ZERO };
             }
             if bounds.enabled {
                 match sweeper.sweep().await {

@@ -1,4 +1,4 @@
-//! Dropping what was kept long enough: journal entries, events, spent hashes. Never anything that may still be needed.
+//! Dropping what was kept long enough: journal entries, events, spent hashes, audit entries. Never anything that may still be needed.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use super::{AcquireError, Broker};
 use crate::ports::JournalError;
+use crate::ports::store::Trimmed;
 
 /// Aged journal entries looked at in one go.
 const AGED_MAX: usize = 10_000;
@@ -17,15 +18,15 @@ const ONCE_AFTER: Duration = Duration::from_secs(5);
 const ONCE_MAX: Duration = Duration::from_secs(1);
 
 impl Broker {
-    /// Recovers pending answers, and drops what has been kept long enough.
-    pub(super) async fn tidy(&self) {
+    /// Recovers pending answers, and drops what has been kept long enough. Whether there is more of that.
+    pub(super) async fn tidy(&self) -> bool {
         if let Err(error) = self.recover().await {
             tracing::warn!(%error, "the journal cannot be recovered now");
         }
         if let Err(error) = self.trim_journal().await {
             tracing::warn!(%error, "the journal cannot be trimmed now");
         }
-        self.trim_store().await;
+        self.trim_store().await
     }
 
     /// Where no server runs, nobody else would ever tidy: a process that refreshed does so once, a bounded bit, when its
@@ -47,13 +48,15 @@ impl Broker {
         });
     }
 
-    async fn trim_store(&self) {
-        if let Err(error) = self.0.ports.store.trim(self.now()).await {
+    async fn trim_store(&self) -> bool {
+        let trimmed = self.0.ports.store.trim(self.now()).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the store cannot be trimmed now");
-        }
+            Trimmed::default()
+        });
         if let Err(error) = self.trim_approvals().await {
             tracing::warn!(%error, "approvals cannot be trimmed now");
         }
+        trimmed.has_more
     }
 
     /// Drops journal entries that have been kept long enough and whose chain has gone on to a further generation: the

@@ -1,13 +1,14 @@
 //! The audit log and the outbox.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Testbed;
 use super::fixtures::{at, claim, create, granting, name, note, oauth, settle, silent, told, written};
-use crate::audit::{Note, TextNote};
+use crate::audit::{AUDIT_TRIM, Note, TextNote};
 use crate::credential::Cooldown;
 use crate::ports::Store;
-use crate::ports::store::{Change, Verified};
+use crate::ports::store::{Change, Trimmed, Verified};
 
 /// All of the log, read in small steps.
 async fn log(store: &dyn Store) -> Vec<crate::audit::Entry> {
@@ -135,4 +136,62 @@ pub async fn a_note_stands_for_itself(bed: &dyn Testbed) {
     let process = bed.open().await;
     process.store.append(note("refused")).await.expect("append");
     assert_eq!(written(&*process.store).await, (1, 0));
+}
+
+/// Longer than entries are kept.
+const OUTLIVED: Duration = Duration::from_secs(100 * 24 * 3_600);
+
+pub async fn the_oldest_entries_go_and_the_rest_is_sound(bed: &dyn Testbed) {
+    let (one, two) = (bed.open().await, bed.open().await);
+    for _ in 0..3 {
+        one.store.append(note("one")).await.expect("append");
+        two.store.append(note("two")).await.expect("append");
+    }
+    let store = &*two.store;
+    let before = log(store).await;
+    assert_eq!(store.trim(bed.now()).await, Ok(Trimmed::default()), "nothing is old");
+    assert_eq!(log(store).await, before);
+    assert_eq!(store.trim(bed.now() + OUTLIVED).await, Ok(Trimmed { rows: 5, has_more: false }));
+    let after = log(store).await;
+    assert_eq!(after[0], before[5], "the newest one stays as it is");
+    assert_eq!((after.len(), after[1].action.as_str()), (2, AUDIT_TRIM));
+    assert_eq!(after[1].detail, format!("{{\"entries\":5,\"through\":{}}}", before[4].seq));
+    assert_eq!(one.store.verify().await, Ok(Verified { entries: 2, broken: None }));
+    // One chain was cut whole, and goes on.
+    for _ in 0..2 {
+        one.store.append(note("one")).await.expect("append");
+        two.store.append(note("two")).await.expect("append");
+    }
+    assert_eq!(store.verify().await, Ok(Verified { entries: 6, broken: None }));
+    assert_eq!(store.tail(100).await.expect("tail").len(), 6);
+    assert_eq!(one.store.trim(bed.now() + OUTLIVED).await, Ok(Trimmed { rows: 5, has_more: false }));
+    let fresh = bed.open().await;
+    fresh.store.append(note("fresh")).await.expect("append");
+    assert_eq!(fresh.store.verify().await, Ok(Verified { entries: 3, broken: None }));
+    let seqs: Vec<_> = log(store).await.iter().map(|entry| entry.seq).collect();
+    assert!(seqs.is_sorted_by(|a, b| a < b) && seqs[0] > after[1].seq, "{seqs:?}");
+}
+
+pub async fn a_log_is_sound_while_it_is_trimmed_and_written(bed: &dyn Testbed) {
+    let processes = [bed.open().await, bed.open().await, bed.open().await];
+    let later = bed.now() + OUTLIVED;
+    let tries = (0..60).map(|n| {
+        let store = Arc::clone(&processes[n % 3].store);
+        tokio::spawn(async move {
+            match n % 6 {
+                4 => {
+                    store.trim(later).await.expect("trim");
+                }
+                5 => assert_eq!(store.verify().await.expect("verify").broken, None),
+                _ => store.append(note("written")).await.expect("append"),
+            }
+        })
+    });
+    for attempt in tries.collect::<Vec<_>>() {
+        attempt.await.expect("no panic");
+    }
+    assert_eq!(processes[0].store.verify().await.expect("verify").broken, None);
+    let entries = log(&*processes[0].store).await;
+    let trims = entries.iter().filter(|entry| entry.action == AUDIT_TRIM).count();
+    assert!((1..=entries.len()).contains(&trims), "{trims} of {}", entries.len());
 }

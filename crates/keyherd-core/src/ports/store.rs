@@ -23,7 +23,7 @@ pub use self::credentials::{
     Amended, Change, Conflict, Created, CredentialStore, NewCredential, Reconnected, Removed,
     SCOPES_RESTING_MAX,
 };
-pub use self::logs::{AuditStore, Event, EventStore, Record, StoredEvent, Verified};
+pub use self::logs::{AuditStore, Event, EventStore, Record, StoredEvent, Trimmed, Verified};
 pub use self::pools::{NewPool, PoolChange, PoolChanged, PoolCreated, PoolStore, PoolTurn, PoolTurned};
 pub use self::profiles::{PROFILE_CHANGED, ProfileStore, StoredProfile};
 // Rules and approvals.

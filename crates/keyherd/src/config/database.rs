@@ -22,7 +22,7 @@ const REDIS_URL: &str = "--redis-url";
 #[derive(Debug, Clone)]
 pub(crate) enum StoreSettings {
     /// A file that the processes of one machine share.
-    Sqlite(SqliteSettings),
+    Sqlite(Box<SqliteSettings>),
     /// A database that the processes of many hosts share.
     Fleet(Box<FleetSettings>),
 }
@@ -89,7 +89,7 @@ pub(super) fn store(
             refuse_a_fleet_of_files(listen.as_ref(), redis.as_ref())?;
             let path = other.map_or_else(|| Ok(data.join(DATABASE_FILE)), |url| sqlite_path(&url))?;
             let (bounds, bell) = (file.store.sqlite(), broker::bell(&file.broker));
-            return Ok(StoreSettings::Sqlite(SqliteSettings { path, bounds, bell }));
+            return Ok(StoreSettings::Sqlite(Box::new(SqliteSettings { path, bounds, bell })));
         }
     };
     let database = target(DATABASE_URL, &database, ca_bundle)?;

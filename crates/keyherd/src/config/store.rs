@@ -6,7 +6,7 @@ use keyherd_adapters::store::StoreBounds;
 use keyherd_adapters::store::sqlite::SqliteBounds;
 use serde::Deserialize;
 
-use super::number::{count, seconds};
+use super::number::{count, count_or_off, seconds, seconds_or_off};
 
 /// The keys of [`SqliteBounds`] and [`StoreBounds`]. What is left out is as in their defaults; a bound without a key
 /// does not compile.
@@ -29,6 +29,13 @@ pub(super) struct StoreKeys {
     events_keep: Duration,
     #[serde(deserialize_with = "count::<_, _, 100, 100_000_000>")]
     events_max: u32,
+    #[serde(
+        rename = "audit_keep_seconds",
+        deserialize_with = "seconds_or_off::<_, 3_600_000, 315_360_000_000>"
+    )]
+    audit_keep: Option<Duration>,
+    #[serde(deserialize_with = "count_or_off::<_, 1_000, 1_000_000_000_000>")]
+    audit_entries_max: Option<u64>,
     #[serde(deserialize_with = "count::<_, _, 0, 100>")]
     contention_retries_max: u32,
     #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
@@ -67,6 +74,8 @@ impl Default for StoreKeys {
             spent_tokens_max: store.spent_tokens_max,
             events_keep: store.events_keep,
             events_max: store.events_max,
+            audit_keep: store.audit_keep,
+            audit_entries_max: store.audit_entries_max,
             contention_retries_max: store.contention_retries_max,
             trim_batch: store.trim_batch,
             trim_batches_max: store.trim_batches_max,
@@ -91,6 +100,8 @@ impl StoreKeys {
             spent_tokens_max: self.spent_tokens_max,
             events_keep: self.events_keep,
             events_max: self.events_max,
+            audit_keep: self.audit_keep,
+            audit_entries_max: self.audit_entries_max,
             contention_retries_max: self.contention_retries_max,
             trim_batch: self.trim_batch,
             trim_batches_max: self.trim_batches_max,

@@ -190,6 +190,10 @@ fn what_is_refused_has_file_line_and_key() {
         "a number",
     );
     check_refused("[store]\nreaders_max = 0\n", "line 2, key 'readers_max'", "use 1 to 64");
+    check_refused("[store]\naudit_keep_seconds = \"never\"\n", "line 2, key 'audit_keep_seconds'", "\"off\"");
+    check_refused("[store]\naudit_keep_seconds = 60\n", "line 2, key 'audit_keep_seconds'", "use 3600 to");
+    check_refused("[store]\naudit_entries_max = 1\n", "line 2, key 'audit_entries_max'", "use 1000 to");
+    check_refused("[store]\naudit_entries_max = 2e3\n", "line 2, key 'audit_entries_max'", "whole");
     check_refused("[api.limits]\nstreams_max = 1e9\n", "line 2, key 'streams_max'", "invalid type");
     check_refused("[journal]\nkeep_seconds = 60\n", "line 2, key 'keep_seconds'", "use 86400 to");
     check_refused("[log]\nformat = \"xml\"\n", "line 2, key 'format'", "`text` or `json`");
@@ -272,6 +276,18 @@ fn listening_is_said_whole() {
     assert_eq!(resolved(&off), None);
     let half = ListenFlags { tls_cert: Some("c".into()), ..ListenFlags::default() };
     assert!(matches!(settings.listening.resolve(&half, &environment), Err(ConfigError::Unfit { .. })));
+}
+
+#[test]
+fn what_bounds_the_audit_log_may_be_off() {
+    let bounds = |text: &str| {
+        let store = file::parse(text, Path::new(PLACE)).unwrap().store.bounds();
+        (store.audit_keep.map(|keep| keep.as_secs()), store.audit_entries_max)
+    };
+    assert_eq!(bounds(""), (Some(90 * 24 * 3_600), Some(10_000_000)));
+    assert_eq!(bounds("[store]\naudit_keep_seconds = \"off\"\naudit_entries_max = \"off\"\n"), (None, None));
+    let set = bounds("[store]\naudit_keep_seconds = 86400\naudit_entries_max = 100_000_000_000\n");
+    assert_eq!(set, (Some(86_400), Some(100_000_000_000)));
 }
 
 #[test]

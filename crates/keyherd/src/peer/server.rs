@@ -354,6 +354,9 @@ impl Peer for ServerPeer {
         let last = count.min(AUDIT_LAST_MAX).to_string();
         let list: ListView<AuditView> = self.read(&["v1", "audit"], &[("last", last.as_str())]).await?;
         let mut tail = Tail::new(count, list.items);
+        if tail.wants().is_some() {
+            tail.begins_at(self.entries(0, 1).await?.first().map_or(1, |first| first.seq));
+        }
         while let Some((after, limit)) = tail.wants() {
             tail.take(after, self.entries(after, limit).await?);
         }

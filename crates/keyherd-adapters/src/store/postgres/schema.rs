@@ -12,7 +12,7 @@ mod audit;
 mod channels;
 
 /// The schema this program works on: the same numbers as SQLite's.
-pub const SCHEMA_VERSION: i64 = 8;
+pub const SCHEMA_VERSION: i64 = 9;
 
 /// What a program knows of schemas.
 #[derive(Debug, Clone, Copy)]
@@ -28,10 +28,11 @@ pub(super) struct Schema {
 /// This program's. Programs that know nothing of pools would give their names away, and remove their members; those
 /// that know nothing of agents and bindings would remove what these are of; those that know nothing of rules would hold to
 /// none; those that know nothing of anchors would take entries with some for edited ones; those that know nothing of
-/// channels would announce nothing, and seal no channel anew with the other rows.
+/// channels would announce nothing, and seal no channel anew with the other rows; those that know nothing of floors would
+/// take a trimmed log for a broken one.
 pub(super) const SCHEMA: Schema = Schema {
     version: SCHEMA_VERSION,
-    oldest: 8,
+    oldest: 9,
     migrations: &[
         (3, V3),
         (4, V4),
@@ -39,6 +40,7 @@ pub(super) const SCHEMA: Schema = Schema {
         (6, approvals::RULES_AND_APPROVALS),
         (7, audit::ANCHORS),
         (8, channels::CHANNELS),
+        (9, audit::FLOORS),
     ],
 };
 

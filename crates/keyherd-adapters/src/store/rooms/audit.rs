@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use keyherd_core::audit::{Broken, Entry, Head, Link, Note, TextNote, Verifier};
+use keyherd_core::audit::{Broken, ChainKey, Entry, Floors, Head, Link, Note, TextNote, Verifier};
 use keyherd_core::ids::OwnerId;
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{AuditStore, Verified};
@@ -11,6 +11,7 @@ use keyherd_core::ports::store::{AuditStore, Verified};
 use super::SqlStore;
 use super::credentials::signed;
 use super::row::{bytes32, entry, unsigned};
+use super::trim::{floor, log_floor};
 use crate::store::fault::Fault;
 use crate::store::sql;
 use crate::store::statement::query;
@@ -39,11 +40,15 @@ impl AuditStore for SqlStore {
     }
 }
 
-/// The log's recorded ends, all of one moment.
+/// Looks at a log that is cut meanwhile.
+const LOOKS_MAX: usize = 100;
+
+/// The log's recorded ends and floors, all of one moment.
 struct Ends {
     /// The number that the last entry ever written was given.
     last: i64,
     heads: HashMap<OwnerId, Head>,
+    floors: Floors,
 }
 
 impl SqlStore {
@@ -64,28 +69,42 @@ impl SqlStore {
         rows.iter().rev().map(entry).collect()
     }
 
-    /// The ends first, then the entries up to them: what is appended meanwhile is the next look's.
+    /// What looks broken while the log is cut is looked at again, from its new floors on.
     async fn look_through(&self) -> Result<Verified, Fault> {
-        let ends = self.read_ends().await?;
-        let verifier = Verifier::new(self.installation.audit.clone(), []);
-        let mut check = Check { verifier, ends, last: HashMap::new(), missed: HashMap::new() };
-        check.missed = check.ends.heads.iter().map(|(chain, head)| (*chain, head.end)).collect();
-        let (mut after, mut entries) = (0, 0);
+        for _ in 0..LOOKS_MAX {
+            let ends = self.read_ends().await?;
+            let floors = ends.floors.clone();
+            let found = self.look_up_to(ends).await?;
+            if found.broken.is_none() || self.read_ends().await?.floors == floors {
+                return Ok(found);
+            }
+        }
+        let problem = "the audit log is trimmed faster than it can be checked: check it again later";
+        Err(Fault::Told(StoreError::Unavailable(problem.into())))
+    }
+
+    /// The ends were read first, then come the entries up to them: what is appended meanwhile is the next look's.
+    async fn look_up_to(&self, ends: Ends) -> Result<Verified, Fault> {
+        let mut check = match Check::new(self.installation.audit.clone(), ends) {
+            Ok(check) => check,
+            Err(broken) => return Ok(Verified { entries: 0, broken: Some(broken) }),
+        };
+        let (mut after, mut entries, mut number) = (0, 0, check.ends.floors.seq());
         loop {
             let mut batch = self.read_entries(after, self.batch()).await?;
             batch.retain(|entry| entry.seq <= check.ends.last);
             for entry in &batch {
                 entries += 1;
-                let is_next = entry.seq == after + 1 || !self.engine.numbers_every_entry();
+                let is_next = entry.seq == number + 1 || !self.engine.numbers_every_entry();
                 let broken =
                     if is_next { check.take(entry).err() } else { Some(Broken::Gap { seq: entry.seq }) };
                 if broken.is_some() {
                     return Ok(Verified { entries, broken });
                 }
-                after = entry.seq;
+                (after, number) = (entry.seq, entry.seq);
             }
             if batch.is_empty() {
-                return Ok(Verified { entries, broken: self.finish(check, after).await?.err() });
+                return Ok(Verified { entries, broken: self.finish(check, number).await?.err() });
             }
         }
     }
@@ -103,14 +122,17 @@ impl SqlStore {
 
     async fn read_ends(&self) -> Result<Ends, Fault> {
         let rows = self.engine.read(query(sql::AUDIT_ENDS)).await?;
-        let mut ends = Ends { last: 0, heads: HashMap::with_capacity(rows.len()) };
+        let heads = HashMap::with_capacity(rows.len());
+        let mut ends = Ends { last: 0, heads, floors: Floors::default() };
         for row in rows {
             ends.last = row.try_get("last")?;
+            ends.floors.log = log_floor(&row)?;
             if let Some(chain) = row.try_get::<Option<i64>>("chain")? {
                 let end = Link { place: unsigned(&row, "place")?, hash: bytes32(&row, "hash")? };
                 let seal =
                     row.try_get::<Option<&[u8]>>("seal")?.map(|seal| seal.try_into().unwrap_or_default());
                 ends.heads.insert(OwnerId::from_i64(chain), Head { end, seal });
+                ends.floors.chains.extend(floor(&row)?.map(|floor| (OwnerId::from_i64(chain), floor)));
             }
         }
         Ok(ends)
@@ -128,6 +150,14 @@ struct Check {
 }
 
 impl Check {
+    /// A chain that was cut whole ends where it begins.
+    fn new(key: ChainKey, ends: Ends) -> Result<Self, Broken> {
+        let verifier = Verifier::new(key, &ends.floors)?;
+        let mut missed: HashMap<_, _> = ends.heads.iter().map(|(chain, head)| (*chain, head.end)).collect();
+        missed.retain(|chain, end| ends.floors.chains.get(chain).is_none_or(|floor| floor.end != *end));
+        Ok(Self { verifier, ends, last: HashMap::new(), missed })
+    }
+
     fn take(&mut self, entry: &Entry) -> Result<(), Broken> {
         self.last.insert(entry.chain, entry.seq);
         let is_end = |end: &Link| *end == Link { place: entry.place, hash: entry.hash };

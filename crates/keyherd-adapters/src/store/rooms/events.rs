@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keyherd_core::ports::StoreError;
-use keyherd_core::ports::store::{EventStore, StoredEvent};
+use keyherd_core::ports::store::{EventStore, StoredEvent, Trimmed};
 use keyherd_core::time::Timestamp;
 
 use super::SqlStore;
@@ -28,7 +28,7 @@ impl EventStore for SqlStore {
         self.engine.latecomers()
     }
 
-    async fn trim(&self, now: Timestamp) -> Result<u64, StoreError> {
+    async fn trim(&self, now: Timestamp) -> Result<Trimmed, StoreError> {
         self.told(self.trim_all(now).await)
     }
 }
@@ -45,23 +45,30 @@ impl SqlStore {
     }
 
     /// Spent hashes are bounded where they are written; a removed chain takes its own along.
-    async fn trim_all(&self, now: Timestamp) -> Result<u64, Fault> {
+    async fn trim_all(&self, now: Timestamp) -> Result<Trimmed, Fault> {
         self.engine.tidy();
-        let mut trimmed = self.trim_by(query(sql::BLOCKS_TRIM)).await?;
+        let mut rows = self.trim_by(query(sql::BLOCKS_TRIM)).await?;
         let oldest = now - self.bounds.events_keep;
-        trimmed += self.trim_by(query(sql::SCOPES_TRIM).bind(oldest.as_millis())).await?;
+        rows += self.trim_by(query(sql::SCOPES_TRIM).bind(oldest.as_millis())).await?;
+        let (events, audit) = (self.trim_events(oldest).await?, self.trim_audit(now).await?);
+        let has_more = events.has_more || audit.has_more;
+        Ok(Trimmed { rows: rows + events.rows + audit.rows, has_more })
+    }
+
+    async fn trim_events(&self, oldest: Timestamp) -> Result<Trimmed, Fault> {
         let first = self.read_last_event().await? - i64::from(self.bounds.events_max);
+        let mut rows = 0;
         for _ in 0..self.bounds.trim_batches_max {
             let batch = self.bounds.trim_batch;
             let dropped = self
                 .trim_by(query(sql::EVENTS_TRIM).bind(oldest.as_millis()).bind(first).bind(batch))
                 .await?;
             if dropped == 0 {
-                break;
+                return Ok(Trimmed { rows, has_more: false });
             }
-            trimmed += dropped;
+            rows += dropped;
         }
-        Ok(trimmed)
+        Ok(Trimmed { rows, has_more: true })
     }
 
     async fn trim_by(&self, statement: Statement) -> Result<u64, Fault> {

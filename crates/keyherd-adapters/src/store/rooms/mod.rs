@@ -23,6 +23,7 @@ mod rekey;
 mod row;
 pub(super) mod seen;
 mod settle;
+mod trim;
 pub(super) mod vault;
 mod write;
 // Rules and approvals.
@@ -35,6 +36,7 @@ mod channels;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keyherd_core::audit::Retention;
 use keyherd_core::ids::OwnerId;
 use keyherd_core::ports::{Clock, Entropy, StoreError};
 
@@ -56,6 +58,10 @@ pub struct StoreBounds {
     pub events_keep: Duration,
     /// The most events kept.
     pub events_max: u32,
+    /// How old an entry of the audit log may become; `None`: as old as it gets.
+    pub audit_keep: Option<Duration>,
+    /// The most entries of the audit log, by their numbers; `None`: as many as there are.
+    pub audit_entries_max: Option<u64>,
     /// How often a change is tried again that another transaction stood in the way of.
     pub contention_retries_max: u32,
     /// Rows that one transaction trims.
@@ -78,6 +84,8 @@ impl Default for StoreBounds {
             spent_tokens_max: 100,
             events_keep: Duration::from_secs(24 * 3600),
             events_max: 100_000,
+            audit_keep: Retention::default().keep,
+            audit_entries_max: Retention::default().entries_max,
             contention_retries_max: 4,
             trim_batch: 1_000,
             trim_batches_max: 100,

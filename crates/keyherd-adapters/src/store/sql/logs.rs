@@ -65,13 +65,38 @@ pub(in crate::store) const LAST_EVENT: &str = "SELECT COALESCE(MAX(seq), 0) AS n
 pub(in crate::store) const EVENTS: &str =
     "SELECT seq, at, kind, chain, subject, detail FROM events WHERE seq > $1 ORDER BY seq LIMIT $2";
 
-/// The recorded ends of the audit log's chains, each with the log's own last number.
+/// The oldest entries, each with the log's own last number.
+pub(in crate::store) const AUDIT_OLDEST: &str = "SELECT seq, chain, place, at, action, actor, subject, detail, anchors, hash, \
+     (SELECT MAX(seq) FROM audit) AS last FROM audit WHERE seq > 0 ORDER BY seq LIMIT $1";
+
+pub(in crate::store) const AUDIT_CUT: &str = "DELETE FROM audit WHERE seq > 0 AND seq <= $1";
+
+pub(in crate::store) const AUDIT_FLOOR: &str = "SELECT seq AS floor, seal AS log_seal FROM audit_floor";
+
+/// The floors of the chains in `$1`, a JSON array.
+pub(in crate::store) const AUDIT_FLOORS: Sql = Sql {
+    sqlite: "SELECT chain, floor_place, floor_hash, floor_sees, floor_seal FROM audit_heads \
+         WHERE chain IN (SELECT value FROM json_each($1))",
+    postgres: "SELECT chain, floor_place, floor_hash, floor_sees, floor_seal FROM audit_heads WHERE chain = \
+         ANY (ARRAY(SELECT CAST(c AS BIGINT) FROM json_array_elements_text(CAST(CAST($1 AS TEXT) AS JSON)) c))",
+};
+
+pub(in crate::store) const AUDIT_RAISE: &str = "UPDATE audit_heads SET floor_place = $2, floor_hash = $3, floor_sees = $4, floor_seal = $5 \
+     WHERE chain = $1";
+
+pub(in crate::store) const AUDIT_RAISE_LOG: &str = "INSERT INTO audit_floor (one, seq, seal) VALUES (1, $1, $2) \
+     ON CONFLICT (one) DO UPDATE SET seq = excluded.seq, seal = excluded.seal";
+
+/// The recorded ends and floors of the audit log's chains, each with the log's own last number and floor.
 pub(in crate::store) const AUDIT_ENDS: Sql = Sql {
-    sqlite: "SELECT s.seq AS last, h.chain, h.place, h.hash, h.seal FROM sqlite_sequence s \
-         LEFT JOIN audit_heads h ON TRUE WHERE s.name = 'audit'",
+    sqlite: "SELECT s.seq AS last, f.seq AS floor, f.seal AS log_seal, h.chain, h.place, h.hash, h.seal, \
+         h.floor_place, h.floor_hash, h.floor_sees, h.floor_seal FROM sqlite_sequence s \
+         LEFT JOIN audit_floor f ON TRUE LEFT JOIN audit_heads h ON TRUE WHERE s.name = 'audit'",
     // Its sequence counts what was never committed; the heads alone say what must be there.
-    postgres: "SELECT m.last, h.chain, h.place, h.hash, h.seal FROM (SELECT COALESCE(MAX(seq), 0) AS last FROM audit) m \
-         LEFT JOIN audit_heads h ON TRUE",
+    postgres: "SELECT m.last, f.seq AS floor, f.seal AS log_seal, h.chain, h.place, h.hash, h.seal, \
+         h.floor_place, h.floor_hash, h.floor_sees, h.floor_seal \
+         FROM (SELECT COALESCE(MAX(seq), 0) AS last FROM audit) m \
+         LEFT JOIN audit_floor f ON TRUE LEFT JOIN audit_heads h ON TRUE",
 };
 
 /// Of the `$3` oldest events those that are older than `$1` or lie before `$2`, and all before them. The newest one

@@ -20,7 +20,7 @@ use crate::ids::{ChainId, ClaimId, CredentialId};
 use crate::ports::store::{
     Amended, AuditStore, ChainStore, Change, ClaimAsk, Claimed, ClientRemoved, ClientStore, Created,
     CredentialStore, Due, EventStore, NamedClient, NewCredential, ProfileStore, Reconnected, Record, Removed,
-    Settled, Settling, StoredEvent, StoredProfile, Verified,
+    Settled, Settling, StoredEvent, StoredProfile, Trimmed, Verified,
 };
 use crate::ports::{Coordinator, StoreError, Turn};
 use crate::secret::TokenHash;
@@ -373,7 +373,7 @@ impl EventStore for BentStore {
         self.life.map(|_| SECOND)
     }
 
-    async fn trim(&self, now: Timestamp) -> Result<u64, StoreError> {
+    async fn trim(&self, now: Timestamp) -> Result<Trimmed, StoreError> {
         self.inner.trim(now).await
     }
 }

@@ -2,8 +2,9 @@
 
 use super::bent::process;
 use super::*;
+use crate::audit::{AUDIT_TRIM, TextNote};
 use crate::fakes::{granted, json_reply};
-use crate::ports::store::ChainStore;
+use crate::ports::store::{AuditStore, ChainStore};
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_that_panics_frees_its_chain_while_others_are_under_way() {
@@ -67,4 +68,20 @@ async fn lanes_that_are_idle_make_room() {
         assert!(sweeper.lanes() <= 4, "{} lanes", sweeper.lanes());
     }
     assert_eq!(stage.provider.calls(), 20);
+}
+
+/// More than one clean-up cuts at once, and the next one by itself would be minutes away.
+#[tokio::test(start_paused = true)]
+async fn what_a_clean_up_leaves_goes_with_the_next_rounds() {
+    const DAY_MS: i64 = 24 * 3_600_000;
+    let stage = stage(HOUR, []).await;
+    let note = TextNote { action: "done", actor: actor(), subject: "s".into(), detail: "{}".into() };
+    stage.host.store.append_all(&vec![note; 2_500]).await.expect("written");
+    stage.fleet.clock.skew(91 * DAY_MS);
+    stage.host.broker.run_background();
+    pass(10 * SECOND).await;
+    let left = stage.host.store.entries(0, 9_999).await.expect("read");
+    assert!((1..100).contains(&left.len()), "{}", left.len());
+    assert!(left.iter().any(|entry| entry.action == AUDIT_TRIM));
+    assert_eq!(stage.host.store.verify().await.expect("looked").broken, None);
 }

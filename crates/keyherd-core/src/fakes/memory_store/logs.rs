@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{MemoryStore, audit_key, unavailable};
-use crate::audit::{Entry, Note, TextNote, Verifier};
+use super::{MemoryStore, Rows, audit_key, unavailable};
+use crate::audit::{Entry, Note, Retention, TextNote, Verifier};
 use crate::ports::StoreError;
-use crate::ports::store::{AuditStore, EventStore, StoredEvent, Verified};
+use crate::ports::store::{AuditStore, EventStore, StoredEvent, Trimmed, Verified};
 use crate::time::Timestamp;
 
 /// Events kept by a trim.
 const EVENTS_MAX: usize = 10_000;
+/// Audit entries that one trim cuts.
+const CUT_MAX: usize = 1_000;
 
 /// An event, and when others see it: its commit may end after that of a later one.
 #[derive(Debug, Clone)]
@@ -46,10 +48,10 @@ impl AuditStore for MemoryStore {
 
     async fn verify(&self) -> Result<Verified, StoreError> {
         self.read(|rows| {
-            let mut verifier = Verifier::new(audit_key(), []);
-            let checked = rows.audit.iter().try_for_each(|entry| verifier.take(entry));
-            let checked = checked
-                .and_then(|()| verifier.finish(rows.ends.iter().map(|(chain, end)| (*chain, (*end).into()))));
+            let checked = Verifier::new(audit_key(), &rows.floors).and_then(|mut verifier| {
+                rows.audit.iter().try_for_each(|entry| verifier.take(entry))?;
+                verifier.finish(rows.ends.iter().map(|(chain, end)| (*chain, (*end).into())))
+            });
             Verified { entries: rows.audit.len() as u64, broken: checked.err() }
         })
     }
@@ -75,13 +77,34 @@ impl EventStore for MemoryStore {
         self.shared.terms.latecomers
     }
 
-    async fn trim(&self, _now: Timestamp) -> Result<u64, StoreError> {
+    async fn trim(&self, now: Timestamp) -> Result<Trimmed, StoreError> {
         let mut rows = self.shared.lock();
         if rows.fault == super::Fault::Down {
             return Err(unavailable());
         }
         let surplus = rows.events.len().saturating_sub(EVENTS_MAX);
         rows.events.drain(..surplus);
-        Ok(surplus as u64)
+        let cut = self.cut(&mut rows, now);
+        Ok(Trimmed { rows: (surplus + cut) as u64, has_more: cut == CUT_MAX })
+    }
+}
+
+impl MemoryStore {
+    /// A log that is not sound stays as it is.
+    fn cut(&self, rows: &mut Rows, now: Timestamp) -> usize {
+        let last = rows.audit.last().map_or(0, |entry| entry.seq);
+        let oldest = rows.audit.iter().take(CUT_MAX).map(|entry| (entry.seq, entry.at));
+        let count = Retention::default().outlived(oldest, last, now);
+        let gone: Vec<_> = rows.audit.iter().take(count).cloned().collect();
+        match rows.floors.cut(&audit_key(), &gone) {
+            Ok(cut) if count > 0 => {
+                let note = cut.note();
+                rows.floors.raise(cut.floors);
+                rows.audit.drain(..count);
+                self.enter(rows, note);
+                count
+            }
+            _ => 0,
+        }
     }
 }

@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use crate::agent::Agent;
-use crate::audit::{ChainKey, Entry, Link, TextNote};
+use crate::audit::{ChainKey, Entry, Floors, Link, TextNote};
 use crate::binding::Binding;
 use crate::credential::{Block, Chain, ClientChoice, Credential, Holder};
 use crate::ids::{ChainId, CredentialId, Name, OwnerId};
@@ -73,6 +73,7 @@ struct Rows {
     events: Vec<logs::Kept>,
     audit: Vec<Entry>,
     ends: HashMap<OwnerId, Link>,
+    floors: Floors,
     dead: HashSet<OwnerId>,
     fault: Fault,
     rules: rules::Kept,
@@ -132,6 +133,7 @@ impl Installation {
             events: Vec::new(),
             audit: Vec::new(),
             ends: HashMap::new(),
+            floors: Floors::default(),
             dead: HashSet::new(),
             fault: Fault::None,
             rules: rules::Kept::default(),

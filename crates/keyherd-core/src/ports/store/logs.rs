@@ -58,6 +58,15 @@ pub struct Verified {
     pub broken: Option<Broken>,
 }
 
+/// What a clean-up did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Trimmed {
+    /// Rows that went.
+    pub rows: u64,
+    /// It stopped at its own bound: there is more to do at once.
+    pub has_more: bool,
+}
+
 /// The audit log.
 #[async_trait]
 pub trait AuditStore: Send + Sync + 'static {
@@ -93,6 +102,7 @@ pub trait EventStore: Send + Sync + 'static {
     }
 
     /// Drops what is older than its time to keep: events, spent hashes, blocks nobody has, rests of
-    /// scopes that have ended. Returns how many rows.
-    async fn trim(&self, now: Timestamp) -> Result<u64, StoreError>;
+    /// scopes that have ended. Cuts the audit log's oldest entries, which leaves an entry, and floors for
+    /// [`AuditStore::verify`].
+    async fn trim(&self, now: Timestamp) -> Result<Trimmed, StoreError>;
 }

@@ -10,7 +10,7 @@ use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{
     Amended, AuditStore, Change, ClientRemoved, ClientStore, Created, CredentialStore, EventStore,
     NamedClient, NewCredential, ProfileStore, Reconnected, Record, Removed, StoredEvent, StoredProfile,
-    Verified,
+    Trimmed, Verified,
 };
 use keyherd_core::time::Timestamp;
 
@@ -177,7 +177,7 @@ impl EventStore for SimStore {
         self.inner.latecomers()
     }
 
-    async fn trim(&self, now: Timestamp) -> Result<u64, StoreError> {
+    async fn trim(&self, now: Timestamp) -> Result<Trimmed, StoreError> {
         self.step("trim", None, self.inner.trim(now), |_| None).await
     }
 }

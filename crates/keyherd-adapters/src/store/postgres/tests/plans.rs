@@ -67,7 +67,7 @@ fn literal(kind: &str) -> &'static str {
     }
 }
 
-const HOT: [Sql; 64] = [
+const HOT: [Sql; 67] = [
     same(sql::NOTICES_DUE),
     same(sql::HAS_NOTICE),
     same(sql::TAKE_NOTICE),
@@ -120,6 +120,9 @@ const HOT: [Sql; 64] = [
     same(sql::AUDIT_ENTRIES),
     same(sql::AUDIT_TAIL),
     same(sql::AUDIT_SEEN),
+    same(sql::AUDIT_OLDEST),
+    same(sql::AUDIT_CUT),
+    same(sql::AUDIT_RAISE),
     same(sql::CLAIMED_BEFORE),
     sql::LOADED_MEMBERS,
     same(sql::POOL),
@@ -176,4 +179,8 @@ async fn nothing_hot_scans_a_table() {
     assert!(plan(&tx, same(sql::UNRESOLVED)).await.contains("chains_claimed"));
     assert!(plan(&tx, same(sql::CLAIMED_BEFORE)).await.contains("chains_claimed"));
     assert!(plan(&tx, same(sql::OBSTACLES)).await.contains("chains_spend"));
+    let floors = format!("EXPLAIN {}", sql::AUDIT_FLOORS.postgres.replace("$1", "'[1, 2]'"));
+    let floors = tx.query(&floors, &[]).await.unwrap();
+    let floors: Vec<_> = floors.iter().map(|row| row.get::<_, String>(0)).collect();
+    assert!(!floors.join("\n").contains("Seq Scan on audit_heads"), "{floors:?}");
 }

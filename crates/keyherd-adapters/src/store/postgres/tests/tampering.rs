@@ -10,7 +10,9 @@ use keyherd_core::ports::store::{
 };
 
 use super::bed::{Bed, create, name, note, record, refresh};
-use crate::store::forgery::{FORGERIES, Forge, is_found, what_nobody_has_seen};
+use crate::store::forgery::{
+    CUT_TO, FORGED_CUTS, FORGERIES, Forge, is_found, is_found_above_a_cut, what_nobody_has_seen,
+};
 use crate::store::postgres::PostgresStore;
 
 /// What an expression gives for the chain of one credential, to be put into the chain of another one.
@@ -133,6 +135,16 @@ async fn forgeries_are_found() {
         let bed = looking().await;
         let (one, two) = (bed.store().await, bed.store().await);
         is_found(&bed, number, &one, &two).await;
+    }
+}
+
+#[tokio::test]
+async fn forgeries_of_a_trimmed_log_are_found() {
+    for number in 0..FORGED_CUTS {
+        let mut bed = looking().await;
+        bed.bounds.audit_entries_max = Some(CUT_TO);
+        let (one, two) = (bed.store().await, bed.store().await);
+        is_found_above_a_cut(&bed, number, &one, &two).await;
     }
 }
 

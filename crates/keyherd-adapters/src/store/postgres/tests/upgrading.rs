@@ -5,10 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyherd_core::ports::store::{AuditStore, CredentialStore, EventStore};
+use keyherd_core::ports::store::{AuditStore, CredentialStore, EventStore, Verified};
 
-use super::bed::{Bed, create, refresh};
+use super::bed::{Bed, create, note, refresh};
 use crate::postgres::WireOptions;
+use crate::store::postgres::OpenError;
 use crate::store::postgres::schema::{SCHEMA, SCHEMA_VERSION, Schema};
 
 const NEXT: i64 = SCHEMA_VERSION + 1;
@@ -121,4 +122,36 @@ async fn an_opening_waits_for_an_upgrade_longer_than_for_a_statement() {
     };
     let (opened, ()) = tokio::join!(bed.open_with(&[1]), waiting);
     assert_eq!(opened.unwrap().last_event().await, Ok(0));
+}
+
+/// As programs knew it that did not trim the audit log.
+const BEFORE_FLOORS: Schema = Schema {
+    version: 8,
+    oldest: 8,
+    migrations: &[
+        SCHEMA.migrations[0],
+        SCHEMA.migrations[1],
+        SCHEMA.migrations[2],
+        SCHEMA.migrations[3],
+        SCHEMA.migrations[4],
+        SCHEMA.migrations[5],
+    ],
+};
+
+#[tokio::test]
+async fn a_store_from_before_floors_is_upgraded_and_its_log_trimmed() {
+    let mut bed = Bed::new().await;
+    bed.bounds.audit_entries_max = Some(2);
+    let old = bed.open_as(&BEFORE_FLOORS).await.unwrap();
+    for _ in 0..3 {
+        old.append(note("done")).await.unwrap();
+    }
+    let store = bed.store().await;
+    assert_eq!(store.schema_version().await, Ok(SCHEMA_VERSION));
+    assert_eq!(store.verify().await, Ok(Verified { entries: 3, broken: None }));
+    assert_eq!(store.trim(bed.clock().now()).await.unwrap().rows, 2);
+    old.append(note("a program that is still at work")).await.unwrap();
+    assert_eq!(store.verify().await, Ok(Verified { entries: 3, broken: None }));
+    let refused = bed.open_as(&BEFORE_FLOORS).await.unwrap_err();
+    assert!(matches!(refused, OpenError::Newer { needed: SCHEMA_VERSION, .. }), "{refused:?}");
 }

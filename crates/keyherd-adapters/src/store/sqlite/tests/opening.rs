@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
+use keyherd_core::ports::Clock;
 use keyherd_core::ports::StoreError;
-use keyherd_core::ports::store::CredentialStore;
+use keyherd_core::ports::store::{AuditStore, CredentialStore, EventStore, Verified};
 
-use super::bed::{Bed, create, keyring, meddle, name, options};
+use super::bed::{Bed, create, keyring, meddle, name, note, options};
 use crate::store::sqlite::{OpenError, SCHEMA_VERSION, SqliteStore};
 
 fn mode(path: &std::path::Path) -> u32 {
@@ -196,4 +197,31 @@ async fn a_birth_that_hangs_elsewhere_is_waited_for_within_a_bound() {
     assert!(matches!(bed.refused().await, OpenError::Upgrading { .. }));
     drop(lock);
     bed.store().await;
+}
+
+/// What the ninth migration made, taken back.
+const WITHOUT_FLOORS: &str = "
+ALTER TABLE audit_heads DROP COLUMN floor_place;
+ALTER TABLE audit_heads DROP COLUMN floor_hash;
+ALTER TABLE audit_heads DROP COLUMN floor_sees;
+ALTER TABLE audit_heads DROP COLUMN floor_seal;
+DROP TABLE audit_floor;
+PRAGMA user_version = 8;
+";
+
+#[tokio::test]
+async fn a_store_from_before_floors_is_upgraded_and_its_log_trimmed() {
+    let mut bed = Bed::new();
+    bed.options.bounds.store.audit_entries_max = Some(2);
+    let old = bed.store().await;
+    for _ in 0..3 {
+        old.append(note("done")).await.unwrap();
+    }
+    meddle(&old, WITHOUT_FLOORS).await;
+    old.close().await;
+    let store = bed.store().await;
+    assert_eq!(store.schema_version().await, Ok(SCHEMA_VERSION));
+    assert_eq!(store.verify().await, Ok(Verified { entries: 3, broken: None }));
+    assert_eq!(store.trim(bed.clock.now()).await.unwrap().rows, 2);
+    assert_eq!(store.verify().await, Ok(Verified { entries: 2, broken: None }));
 }

@@ -20,7 +20,7 @@ async fn nothing_hot_scans_a_table() {
     let store = bed.store().await;
     let many: Vec<_> = (0..50).map(|n| new(&store, &format!("acme-{n}"), &format!("t{n}"))).collect();
     assert_eq!(store.import_many(&many, record("import")).await, Ok(50));
-    let hot: [Sql; 80] = [
+    let hot: [Sql; 83] = [
         sql::RULE_BY_PRINT.into(),
         sql::REMOVE_RULE.into(),
         sql::RULES_TRIM.into(),
@@ -98,6 +98,9 @@ async fn nothing_hot_scans_a_table() {
         sql::WAKE_BLOCKED.into(),
         sql::AUDIT_ENTRIES.into(),
         sql::AUDIT_TAIL.into(),
+        sql::AUDIT_OLDEST.into(),
+        sql::AUDIT_CUT.into(),
+        sql::AUDIT_RAISE.into(),
         sql::EVENTS.into(),
         sql::LAST_EVENT.into(),
         sql::DUE.into(),
@@ -119,6 +122,7 @@ async fn what_is_due_and_what_is_claimed_are_found_by_their_indexes() {
     assert!(plan(&store, sql::DUE).await.contains("chains_due"));
     assert!(plan(&store, sql::UNRESOLVED).await.contains("chains_claimed"));
     assert!(plan(&store, sql::OBSTACLES).await.contains("chains_spend"));
+    assert!(plan(&store, sql::AUDIT_FLOORS).await.contains("SEARCH audit_heads"));
 }
 
 #[tokio::test]

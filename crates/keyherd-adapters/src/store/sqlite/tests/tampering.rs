@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keyherd_core::audit::Broken;
-use keyherd_core::ports::store::{AuditStore, Verified};
+use keyherd_core::ports::Clock;
+use keyherd_core::ports::store::{AuditStore, EventStore, Verified};
 
 use super::bed::{Bed, meddle, note, outside};
-use crate::store::forgery::{FORGERIES, Forge, is_found, what_nobody_has_seen};
+use crate::store::forgery::{
+    CUT_TO, FORGED_CUTS, FORGERIES, Forge, is_found, is_found_above_a_cut, what_nobody_has_seen,
+};
 use crate::store::sqlite::SqliteStore;
 
 /// Two processes' entries in turns: odd numbers by the first, even ones by the second.
@@ -110,6 +113,40 @@ async fn forgeries_are_found() {
     for number in 0..FORGERIES {
         let (_bed, file, two) = looking().await;
         is_found(&file, number, &file.0, &two).await;
+    }
+}
+
+#[tokio::test]
+async fn forgeries_of_a_trimmed_log_are_found() {
+    for number in 0..FORGED_CUTS {
+        let mut bed = Bed::new();
+        bed.options.bounds.store.anchor_every = Duration::ZERO;
+        bed.options.bounds.store.audit_entries_max = Some(CUT_TO);
+        let (one, two) = (bed.store().await, bed.store().await);
+        let file = File(one);
+        is_found_above_a_cut(&file, number, &file.0, &two).await;
+    }
+}
+
+/// Or the record of the cut would say that all was well.
+#[tokio::test]
+async fn a_broken_log_is_not_trimmed() {
+    for damage in [
+        "UPDATE audit SET subject = 'x' WHERE seq = 2",
+        "UPDATE audit SET at = 0, seq = -seq WHERE seq = 5; UPDATE audit SET seq = 1 WHERE seq = -5",
+        "DELETE FROM audit WHERE seq = 1",
+    ] {
+        let mut bed = Bed::new();
+        bed.options.bounds.store.audit_entries_max = Some(CUT_TO);
+        let (one, _two) = log(&bed).await;
+        if damage.contains("seq = 5") {
+            meddle(&one, "DELETE FROM audit WHERE seq = 1").await;
+        }
+        outside(&one, sqlx::AssertSqlSafe(damage)).await;
+        let before = one.entries(0, 10).await.unwrap();
+        assert_eq!(one.trim(bed.clock.now()).await.unwrap().rows, 0, "{damage}");
+        assert_eq!(one.entries(0, 10).await.unwrap(), before);
+        assert!(one.verify().await.unwrap().broken.is_some());
     }
 }
 

@@ -5,19 +5,24 @@ use std::time::Duration;
 use keyherd_core::credential::Block;
 use keyherd_core::ports::Clock;
 use keyherd_core::ports::store::{
-    ChainStore, ClientStore, Created, CredentialStore, EventStore, Reconnected,
+    AuditStore, ChainStore, ClientStore, Created, CredentialStore, EventStore, Reconnected, Trimmed,
 };
 use keyherd_core::refresh::Settlement;
 use keyherd_core::time::Timestamp;
 use sqlx::{ConnectOptions, Row};
 
-use super::bed::{Bed, claim, create, new, record, refresh, settling};
+use super::bed::{Bed, claim, create, new, note, record, refresh, settling};
 use crate::store::sqlite::SqliteStore;
 
 const HOUR_MS: i64 = 3_600_000;
 
 async fn left(store: &SqliteStore) -> Vec<i64> {
     store.events(0, 1_000).await.unwrap().iter().map(|event| event.seq).collect()
+}
+
+/// How many rows went.
+async fn trimmed(store: &SqliteStore, now: Timestamp) -> u64 {
+    store.trim(now).await.unwrap().rows
 }
 
 #[tokio::test]
@@ -29,13 +34,13 @@ async fn events_go_by_age() {
         bed.clock.skew(n * HOUR_MS);
         create(&store, &format!("acme-{n}"), &format!("t{n}")).await;
     }
-    assert_eq!(store.trim(bed.clock.now()).await, Ok(0));
+    assert_eq!(trimmed(&store, bed.clock.now()).await, 0);
     // Not quite: the clock goes on while the test runs.
     bed.clock.skew(30 * HOUR_MS - 60_000);
-    assert_eq!(store.trim(bed.clock.now()).await, Ok(6));
+    assert_eq!(trimmed(&store, bed.clock.now()).await, 6);
     assert_eq!(left(&store).await, [7, 8, 9, 10]);
     bed.clock.skew(300 * HOUR_MS);
-    assert_eq!(store.trim(bed.clock.now()).await, Ok(3));
+    assert_eq!(trimmed(&store, bed.clock.now()).await, 3);
     assert_eq!(left(&store).await, [10], "the outbox's number never goes back");
     assert_eq!(store.last_event().await, Ok(10));
 }
@@ -50,10 +55,10 @@ async fn events_go_by_number() {
     for n in 0..10 {
         create(&store, &format!("acme-{n}"), &format!("t{n}")).await;
     }
-    assert_eq!(store.trim(bed.clock.now()).await, Ok(4), "two batches of two");
-    assert_eq!(store.trim(bed.clock.now()).await, Ok(2));
+    assert_eq!(trimmed(&store, bed.clock.now()).await, 4, "two batches of two");
+    assert_eq!(trimmed(&store, bed.clock.now()).await, 2);
     assert_eq!(left(&store).await, [7, 8, 9, 10]);
-    assert_eq!(store.trim(bed.clock.now()).await, Ok(0));
+    assert_eq!(trimmed(&store, bed.clock.now()).await, 0);
 }
 
 #[tokio::test]
@@ -106,9 +111,9 @@ async fn a_removed_chain_leaves_nothing_behind() {
     let claimed = claim(&store, &chain).await;
     let block = Block { code: "invalid_client".into(), at: Timestamp::from_millis(1) };
     store.settle(settling(&claimed, Settlement::Blocked(block)), record("settle")).await.unwrap();
-    assert_eq!(store.trim(bed.clock.now()).await, Ok(0), "a block in force stays");
+    assert_eq!(trimmed(&store, bed.clock.now()).await, 0, "a block in force stays");
     store.remove(made.credential.id, None, record("remove")).await.unwrap();
-    assert_eq!(store.trim(bed.clock.now()).await, Ok(1));
+    assert_eq!(trimmed(&store, bed.clock.now()).await, 1);
     let mut connection = store.engine.connect_options.connect().await.unwrap();
     for table in ["chains", "credentials", "spent_tokens", "client_blocks"] {
         let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
@@ -129,4 +134,61 @@ async fn a_sweep_takes_dead_owners_along() {
     store.trim(bed.clock.now() + Duration::from_secs(1)).await.unwrap();
     assert!(!dead.exists());
     assert_eq!(std::fs::read_dir(bed.folder.path().join("owners")).unwrap().count(), 1, "our own stays");
+}
+
+/// The numbers that the log still has.
+async fn entries_left(store: &SqliteStore) -> Vec<i64> {
+    assert_eq!(store.verify().await.unwrap().broken, None);
+    store.entries(0, 1_000).await.unwrap().iter().map(|entry| entry.seq).collect()
+}
+
+#[tokio::test]
+async fn audit_entries_go_by_age() {
+    let mut bed = Bed::new();
+    bed.options.bounds.store.audit_keep = Some(Duration::from_secs(10 * 3_600));
+    let store = bed.store().await;
+    for n in 0..6 {
+        bed.clock.skew(n * HOUR_MS);
+        store.append(note("done")).await.unwrap();
+    }
+    bed.clock.skew(10 * HOUR_MS - 60_000);
+    assert_eq!(trimmed(&store, bed.clock.now()).await, 0);
+    bed.clock.skew(13 * HOUR_MS - 60_000);
+    // Three have to, and one would have to within a 32nd part of the time.
+    assert_eq!(trimmed(&store, bed.clock.now()).await, 4);
+    assert_eq!(entries_left(&store).await, [5, 6, 7], "the last one tells of it");
+    assert_eq!(trimmed(&store, bed.clock.now()).await, 0);
+}
+
+#[tokio::test]
+async fn audit_entries_go_by_number_and_what_bounds_leave_is_told() {
+    let mut bed = Bed::new();
+    let store = &mut bed.options.bounds.store;
+    (store.audit_keep, store.audit_entries_max) = (None, Some(4));
+    (store.trim_batch, store.trim_batches_max) = (2, 2);
+    let store = bed.store().await;
+    for _ in 0..10 {
+        store.append(note("done")).await.unwrap();
+    }
+    assert_eq!(store.trim(bed.clock.now()).await, Ok(Trimmed { rows: 4, has_more: true }), "two of two");
+    assert_eq!(entries_left(&store).await, (5..=12).collect::<Vec<_>>());
+    assert_eq!(store.trim(bed.clock.now()).await, Ok(Trimmed { rows: 4, has_more: true }));
+    assert_eq!(store.trim(bed.clock.now()).await, Ok(Trimmed { rows: 4, has_more: true }));
+    assert_eq!(entries_left(&store).await.len(), 4);
+    let last = store.tail(1).await.unwrap();
+    assert_eq!((last[0].action.as_str(), last[0].actor.as_str()), ("audit.trim", "keyherd"));
+    assert_eq!(trimmed(&store, bed.clock.now()).await, 0, "what tells of a cut makes no further one");
+}
+
+#[tokio::test]
+async fn without_bounds_no_audit_entry_goes() {
+    let mut bed = Bed::new();
+    let store = &mut bed.options.bounds.store;
+    (store.audit_keep, store.audit_entries_max) = (None, None);
+    let store = bed.store().await;
+    for _ in 0..3 {
+        store.append(note("done")).await.unwrap();
+    }
+    assert_eq!(trimmed(&store, bed.clock.now() + Duration::from_secs(1_000_000_000)).await, 0);
+    assert_eq!(entries_left(&store).await, [1, 2, 3]);
 }
