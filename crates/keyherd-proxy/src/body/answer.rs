@@ -103,6 +103,7 @@ impl AnswerBody {
             Some(Ok(frame)) => {
                 let data = frame.data_ref().cloned().unwrap_or_default();
                 self.ahead.push_back(frame);
+                self.settle();
                 (Ahead::Data, data)
             }
             Some(Err(error)) => {

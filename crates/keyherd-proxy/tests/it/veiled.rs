@@ -174,6 +174,23 @@ async fn coded(coding: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn a_connection_serves_on_after_an_answer_that_was_looked_through() {
+    for kind in ["", "text/plain", "image/png"] {
+        let upstream = Upstream::new(move |_| match kind {
+            "" => answer(200, "of a kind that nobody tells"),
+            kind => of_kind(kind, "of that kind"),
+        })
+        .await;
+        let stage = Stage::at(&upstream).await;
+        let robot = stage.robot(&["lone"]).await;
+        for _ in 0..3 {
+            assert_eq!(through(&stage, &robot, get("/gateway/lone/")).await.status(), 200);
+        }
+        assert_eq!(upstream.connections(), 1, "'{kind}'");
+    }
+}
+
+#[tokio::test]
 async fn no_agent_is_given_tokens_at_the_gateway() {
     let upstream = Upstream::new(|_| of_kind("application/json", r#"{"access_token":"new"}"#)).await;
     let stage = Stage::at(&upstream).await;
