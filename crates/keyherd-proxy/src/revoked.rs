@@ -62,7 +62,8 @@ impl EndsWith {
     /// Waits until that agent is none any more.
     pub(crate) async fn gone(self, broker: Broker, revocations: watch::Receiver<()>) {
         let is_gone = || async {
-            let access = broker.access().await;
+            // On the heap for as long as it takes: what waits for a revocation is one of thousands.
+            let access = Box::pin(broker.access()).await;
             access.is_ok_and(|access| {
                 access.agents.named(self.name.as_str()).is_none_or(|now| now.id != self.id)
             })
