@@ -40,8 +40,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(900);
 /// The largest answer that is read, in bytes.
 const ANSWER_LEN_MAX: u64 = 64 * 1024;
-/// Audit entries that are looked through for prompts.
-const ENTRIES: usize = 1_000;
+/// Audit entries that are looked through for prompts: each request leaves one too, before or after that look.
+const ENTRIES: usize = 4 * TASKS;
 
 /// What was seen.
 #[derive(Debug, Serialize)]
