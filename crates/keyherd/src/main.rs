@@ -11,7 +11,7 @@ mod wire;
 
 use std::process::ExitCode;
 
-/// A request makes some forty small things and forgets them again: measured by the bench `gateway`, see
+/// A request makes dozens of small things and forgets them again: measured by the bench `gateway`, see
 /// docs/BENCHMARKS.md.
 #[cfg(target_os = "linux")]
 #[global_allocator]
