@@ -173,6 +173,18 @@ impl Gateway {
         line.about(&route.shown, request.method(), uri.path());
         let scope = scope(&mut request)?;
         let method = request.method().clone();
+        let veiling = match agent {
+            Some(agent) => Some(self.veil.of(agent).await),
+            None => None,
+        };
+        let is_asked = !matches!(method, Method::HEAD | Method::OPTIONS);
+        if is_asked && veiling.as_ref().is_some_and(|it| it.is_token_endpoint(&route.dialled, uri.path())) {
+            return Err(Fault::Denied(
+                "that is a token endpoint, and what it answers is not for agents: log in with 'keyherd cred login', or through \
+                 the forward proxy"
+                    .into(),
+            ));
+        }
         let asked_for = agent.map(|agent| &agent.name);
         let (permit, has_waited) =
             waited(self.consent(&route.target, asked_for, &method, &uri, &actor)).await;
@@ -188,20 +200,6 @@ impl Gateway {
         let (target, inject) = (route.target.clone(), Arc::clone(&route.inject));
         let (name, ends_with) = (Some(path.name.clone()), agent.map(EndsWith::from));
         let order = Order { name, actor, target, inject, scope, own: Own::End, ends_with };
-        let veiling = match agent {
-            Some(agent) => Some(self.veil.of(agent).await),
-            None => None,
-        };
-        let is_asked = !matches!(method, Method::HEAD | Method::OPTIONS);
-        if is_asked
-            && veiling.as_ref().is_some_and(|it| it.is_token_endpoint(&route.dialled, request.uri().path()))
-        {
-            return Err(Fault::Denied(
-                "that is a token endpoint, and what it answers is not for agents: log in with 'keyherd cred login', or through \
-                 the forward proxy"
-                    .into(),
-            ));
-        }
         let answer = self.exchange.run(order, request, recheck, &mut line.served).await?;
         let Some(veiling) = veiling else { return Ok(answer.map(streaming)) };
         let answer = if method == Method::HEAD { answer.map(|_| AnswerBody::empty()) } else { answer };

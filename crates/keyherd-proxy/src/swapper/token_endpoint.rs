@@ -30,6 +30,7 @@ use super::table::{Endpoint, Held};
 use crate::body::Incoming;
 use crate::fault::Fault;
 use crate::forward::{Asked, ForwardBody, Leave};
+use crate::percent;
 use crate::swap::find_in_head;
 
 /// How long a token is said to live that has no end.
@@ -201,7 +202,10 @@ fn has_phantom(message: &Message, held: &Held) -> bool {
 }
 
 fn is_revoking(path: &RequestPath) -> bool {
-    path.lasts().any(|last| last.to_ascii_lowercase().contains(REVOKING))
+    // Most paths need not be taken apart for this.
+    let plain = percent::decoded(path.as_str().as_bytes());
+    plain.windows(REVOKING.len()).any(|part| part.eq_ignore_ascii_case(REVOKING.as_bytes()))
+        && path.lasts().any(|last| last.to_ascii_lowercase().contains(REVOKING))
 }
 
 /// Whether a phantom is to be revoked (RFC 7009, section 2.1). One in a header is how the agent shows who it is.

@@ -10,6 +10,7 @@ use keyherd_core::agent::Agent;
 use keyherd_core::credential::DraftFields;
 use keyherd_core::fakes::granted;
 use keyherd_core::ids::Name;
+use keyherd_core::policy::{HostPattern, MethodWord, Scope, Verdict};
 use keyherd_proxy::forward::ForwardBody;
 use keyherd_proxy::{Asked, Fault, SwapLimits};
 use tokio::io::AsyncWriteExt;
@@ -206,6 +207,16 @@ async fn no_agent_is_given_tokens_at_the_gateway() {
         })
         .await;
     let robot = stage.robot(&["lone", "here"]).await;
+    // No human is asked about what is refused anyway.
+    let (host, method) = (HostPattern::parse("**"), MethodWord::parse("POST"));
+    let scope = Scope {
+        agent: None,
+        host: host.expect("is a pattern"),
+        port: None,
+        method: Some(method.expect("is a word")),
+        path: None,
+    };
+    stage.host.broker.add_rule(Verdict::Ask, scope, &actor()).await.expect("is added");
     for path in ["token", "token/", "/token", "%74oken", "token;a=b"] {
         let request = post(&format!("/gateway/lone/{path}"), "grant_type=authorization_code&code=c");
         let fault = opened(&stage, &robot, request).await.err();
