@@ -19,6 +19,8 @@ use crate::spell::Spell;
 
 /// How often the right to listen is renewed while it lasts: one or two renewals may fail.
 const RENEWALS: u32 = 3;
+/// How long what was heard may still be dealt with when this process ends: whoever listens next hears the rest once more.
+const END_MAX: Duration = Duration::from_secs(2);
 /// Presses of those who may not answer that one channel has written down within [`REFUSED_EVERY`], at most: whoever is in the
 /// chat decides how many there are.
 const REFUSED_MAX: usize = 100;
@@ -70,19 +72,27 @@ impl From<StoreError> for Trouble {
 impl Broker {
     pub(super) async fn keep_listening(self, channel: Arc<Channel>, end: CancellationToken) {
         let ear = self.0.ports.entropy.id();
-        let _ = end.run_until_cancelled(self.listen_on(&channel, ear)).await;
+        let overdue = async {
+            end.cancelled().await;
+            sleep(END_MAX).await;
+        };
+        tokio::select! {
+            () = self.listen_on(&channel, ear, &end) => {}
+            () = overdue => {}
+        }
         // Who listens next need not wait until our right has run out.
         if let Err(error) = self.0.ports.store.leave_ear(channel.id, ear).await {
             tracing::debug!(%error, channel = %channel.name, "the right to listen cannot be given back");
         }
     }
 
-    async fn listen_on(&self, channel: &Channel, ear: i64) {
+    /// Until the end. What was heard before is dealt with, and where it ended is kept.
+    async fn listen_on(&self, channel: &Channel, ear: i64, end: &CancellationToken) {
         let bounds = &self.0.options.channels;
         let (mut failures, unheard) = (0_u32, Spell::default());
         let mut refused = Refused { since: self.0.ports.clock.uptime(), ..Refused::default() };
-        loop {
-            let (problem, asked) = match self.listen_once(channel, ear, &mut refused).await {
+        while !end.is_cancelled() {
+            let (problem, asked) = match self.listen_once(channel, ear, &mut refused, end).await {
                 Ok(Looked::Done) => {
                     failures = 0;
                     if let Some(times) = unheard.over() {
@@ -91,7 +101,7 @@ impl Broker {
                     continue;
                 }
                 Ok(Looked::Elsewhere) => {
-                    sleep(bounds.look_every).await;
+                    let _ = end.run_until_cancelled(sleep(bounds.look_every)).await;
                     continue;
                 }
                 Err(Trouble::Store(error)) => (error.to_string(), None),
@@ -101,7 +111,7 @@ impl Broker {
             if unheard.failed() {
                 tracing::warn!(channel = %channel.name, problem, "a channel cannot be heard");
             }
-            sleep(bounds.rest(failures, asked)).await;
+            let _ = end.run_until_cancelled(sleep(bounds.rest(failures, asked))).await;
         }
     }
 
@@ -110,6 +120,7 @@ impl Broker {
         channel: &Channel,
         ear: i64,
         refused: &mut Refused,
+        end: &CancellationToken,
     ) -> Result<Looked, Trouble> {
         let (bounds, store) = (&self.0.options.channels, &self.0.ports.store);
         let look_max = bounds.listen_wait + bounds.call_max();
@@ -118,6 +129,7 @@ impl Broker {
         let heard = tokio::select! {
             heard = timeout(look_max, listening) => heard,
             () = self.until_deaf(channel, ear) => return Ok(Looked::Elsewhere),
+            () = end.cancelled() => return Ok(Looked::Done),
         };
         let Heard { position: next, pressed } = match heard {
             Ok(heard) => heard.map_err(Trouble::Channel)?,

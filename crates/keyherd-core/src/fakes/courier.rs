@@ -13,6 +13,8 @@ use crate::ports::{Carried, Courier, Heard, Message, Undelivered, Words};
 
 /// How long whoever answers at once thinks about it.
 const ANSWER_TIME: Duration = Duration::from_millis(200);
+/// How long a reply is under way after it was read.
+const REPLY_TIME: Duration = Duration::from_millis(10);
 
 /// What was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,7 +165,15 @@ impl Courier for RecordingCourier {
         Ok(until.await.unwrap_or(Heard { position, pressed: Vec::new() }))
     }
 
-    async fn reply(&self, _: &Channel, pressed: &Pressed, text: &str) {
-        self.lock().replies.push((pressed.clone(), text.to_owned()));
+    async fn reply(&self, channel: &Channel, pressed: &Pressed, text: &str) {
+        let is_silent = {
+            let mut inner = self.lock();
+            inner.replies.push((pressed.clone(), text.to_owned()));
+            inner.silent.contains(&channel.name)
+        };
+        if is_silent {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(REPLY_TIME).await;
     }
 }

@@ -295,6 +295,38 @@ async fn one_host_listens_and_the_next_goes_on_from_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_ends_amid_a_reply_keeps_what_was_heard() {
+    let stage = empty().await;
+    add_chat(&stage.host, "chat").await;
+    stage.host.broker.run_background();
+    let id = ask(&stage.host.broker, "rm").await;
+    pass(SECOND).await;
+    let courier = &stage.fleet.courier;
+    courier.press(press(5, id, Decision::AllowOnce));
+    pass(Duration::from_millis(5)).await;
+    assert_eq!(courier.replies().len(), 1, "it is under way");
+    assert!(stage.host.broker.shutdown(MINUTE).await);
+    let next = stage.fleet.host();
+    next.broker.run_background();
+    pass(MINUTE).await;
+    assert_eq!(courier.replies().len(), 1, "no press is heard twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_ends_waits_for_a_hung_reply_not_long() {
+    let stage = empty().await;
+    add_chat(&stage.host, "chat").await;
+    stage.host.broker.run_background();
+    let id = ask(&stage.host.broker, "rm").await;
+    pass(SECOND).await;
+    stage.fleet.courier.hangs(&name("chat"));
+    stage.fleet.courier.press(press(5, id, Decision::AllowOnce));
+    pass(Duration::from_millis(5)).await;
+    assert_eq!(stage.fleet.courier.replies().len(), 1, "it is under way");
+    assert!(stage.host.broker.shutdown(SECOND * 3).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn however_often_strangers_press_the_log_stays_short() {
     let stage = empty().await;
     add_chat(&stage.host, "chat").await;
