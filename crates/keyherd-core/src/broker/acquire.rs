@@ -47,13 +47,20 @@ impl Broker {
     ) -> Option<Token> {
         let scope = ask.scope.as_deref();
         self.0.snapshots.with(name, now, |known| {
-            let chain = known.cell.fresh()?;
+            let made;
+            let ready = match known.ready() {
+                Some(ready) => ready,
+                None => {
+                    made = self.0.snapshots.make_ready(known)?;
+                    &made
+                }
+            };
             let window = ask.min_valid.unwrap_or(known.window);
             let plain = ask.rejected.is_none() && !ask.forced && !known.is_resting(scope, now);
             let serves =
-                plain && chain.tokens.outlasts(window, now) && id.is_none_or(|id| id == known.credential.id);
+                plain && ready.outlasts(window, now) && id.is_none_or(|id| id == known.credential.id);
             let may_go = serves && known.enter(scope, now, &self.0.options.cooldown) == Entry::Go;
-            let token = may_go.then(|| Token::of(&known.credential, &chain))?;
+            let token = may_go.then(|| ready.token.clone());
             if self.0.snapshots.is_aged(known, now) {
                 // Nobody waits for it.
                 drop(self.load(&known.credential.name));

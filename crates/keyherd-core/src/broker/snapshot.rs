@@ -7,11 +7,12 @@
 mod access;
 mod changes;
 mod pools;
+mod ready;
 mod rests;
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -20,6 +21,7 @@ pub(super) use self::access::KnownAccess;
 use self::changes::Changes;
 pub(super) use self::changes::Stamp;
 use self::pools::KnownPool;
+use self::ready::Ready;
 use self::rests::SetHere;
 use super::probe::Probe;
 use crate::credential::{Chain, Credential, Loaded};
@@ -68,11 +70,15 @@ pub(super) struct Known {
     pub(super) cell: Arc<Cell>,
     /// The ends of its rests.
     probes: Vec<Arc<Probe>>,
+    /// Once somebody asked for it.
+    ready: OnceLock<Ready>,
 }
 
 /// One chain's last known state.
 pub(super) struct Cell {
     held: ArcSwap<Held>,
+    /// +1 after each change of what is held.
+    version: AtomicU64,
     /// The change by which it was found to be old; 0: it is not.
     stale_since: AtomicU64,
     told: Mutex<Told>,
@@ -122,7 +128,11 @@ impl Known {
 impl Cell {
     /// The state, unless it is known to be old.
     pub(super) fn fresh(&self) -> Option<arc_swap::Guard<Arc<Held>>> {
-        (self.stale_since.load(Ordering::Acquire) == 0).then(|| self.held.load())
+        self.is_fresh().then(|| self.held.load())
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.stale_since.load(Ordering::Acquire) == 0
     }
 
     fn told(&self) -> Told {
@@ -211,7 +221,9 @@ impl Snapshots {
             let probes = self.probes_at_ends(&credential);
             let reread_at = AtomicI64::new(self.reread_at(read_at));
             let cell = Arc::clone(&cell);
-            let known = Arc::new(Known { credential, window, read_at, reread_at, stamp, cell, probes });
+            let ready = OnceLock::new();
+            let known =
+                Arc::new(Known { credential, window, read_at, reread_at, stamp, cell, probes, ready });
             let is_there = |old: &Arc<Known>| Arc::ptr_eq(&old.cell, &known.cell);
             if !self.names.pin().insert(name.clone(), Arc::clone(&known)).is_some_and(is_there) {
                 self.secrets_changed();
@@ -295,7 +307,8 @@ impl Snapshots {
         let read = Held { chain: chain.clone(), stamp, is_uncommitted: false };
         let cell = pinned.get_or_insert_with(chain.id, || {
             let (stale_since, told) = (AtomicU64::new(0), Mutex::default());
-            Arc::new(Cell { held: ArcSwap::from_pointee(read.clone()), stale_since, told })
+            let (held, version) = (ArcSwap::from_pointee(read.clone()), AtomicU64::new(0));
+            Arc::new(Cell { held, version, stale_since, told })
         });
         let found_old = cell.stale_since.load(Ordering::Acquire);
         let old_since = found_old.max(self.changes.last_general());
@@ -320,6 +333,7 @@ impl Cell {
     fn replace(&self, next: Held, gives_way: impl Fn(&Held, &Chain) -> bool) -> bool {
         let next = Arc::new(next);
         let last = self.held.rcu(|held| Arc::clone(if gives_way(held, &next.chain) { &next } else { held }));
+        self.version.fetch_add(1, Ordering::AcqRel);
         last.chain.tokens != next.chain.tokens || last.chain.client != next.chain.client
     }
 }

@@ -78,14 +78,23 @@ impl Tokens {
 
     /// Whether the access token lives longer than `window`, which is clamped to half its lifetime.
     pub fn outlasts(&self, window: Duration, now: Timestamp) -> bool {
-        let clamped = self.lifetime().map_or(window, |life| window.min(life / 2));
-        self.access_token.is_some() && self.expires_at.is_none_or(|end| now + clamped < end)
+        self.access_token.is_some() && outlasts(self.issued_at, self.expires_at, window, now)
     }
 
     /// Whether this is the access token that a caller names.
     pub fn is_access_token(&self, other: &Secret) -> bool {
         self.access_token.as_ref() == Some(other)
     }
+}
+
+/// Whether what came at `issued_at` and ends then lives longer than `window`, which is clamped to half its lifetime.
+pub(crate) fn outlasts(
+    issued_at: Timestamp,
+    ends_at: Option<Timestamp>,
+    window: Duration,
+    now: Timestamp,
+) -> bool {
+    ends_at.is_none_or(|end| now + window.min(issued_at.until(end) / 2) < end)
 }
 
 /// The client app a chain is used with, resolved: its own or a named one's.

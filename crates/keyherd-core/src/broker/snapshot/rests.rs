@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Known, Snapshots, UNWATCHED_MAX};
@@ -121,11 +121,10 @@ impl Snapshots {
             if known.credential.id != id {
                 return Arc::clone(known);
             }
-            let mut credential = known.credential.clone();
-            take_bounded(&mut credential, cooldown, now);
-            let probes = self.probes_at_ends(&credential);
-            let reread_at = AtomicI64::new(known.reread_at.load(Ordering::Relaxed));
-            Arc::new(Known { credential, probes, reread_at, cell: Arc::clone(&known.cell), ..**known })
+            let mut known = known.again();
+            take_bounded(&mut known.credential, cooldown, now);
+            known.probes = self.probes_at_ends(&known.credential);
+            Arc::new(known)
         });
     }
 

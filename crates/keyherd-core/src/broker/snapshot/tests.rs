@@ -6,9 +6,9 @@ use crate::credential::Cooldown;
 use crate::ids::{AgentId, BindingId};
 use crate::ports::store::SCOPES_RESTING_MAX;
 
-const WINDOW: Duration = Duration::from_secs(1);
+pub(super) const WINDOW: Duration = Duration::from_secs(1);
 
-async fn loaded(stage: &Stage, name: &str) -> Loaded {
+pub(super) async fn loaded(stage: &Stage, name: &str) -> Loaded {
     stage.host.broker.show(&Name::parse(name).expect("a name")).await.expect("there")
 }
 
@@ -143,7 +143,7 @@ async fn a_slow_store_in_a_busy_fleet_still_warms_the_hot_path() {
 }
 
 /// The row as it stood `ahead` changes later, in a store that lost them.
-fn ahead(row: &Loaded, ahead: u64) -> Loaded {
+pub(super) fn ahead(row: &Loaded, ahead: u64) -> Loaded {
     let mut lost = row.clone();
     (lost.chain.revision, lost.chain.generation) = (row.chain.revision + ahead, row.chain.generation + 1);
     lost
