@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -44,13 +45,13 @@ pub async fn serve(
     drop(api.state().broker.events());
     let drain_timeout = api.state().limits.drain_timeout;
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
-    let server = Server {
+    let server = Arc::new(Server {
         http: builder(&api.state().limits),
         tls: tls.map(TlsAcceptor::from),
         stop: stop.clone(),
         cut: cut.clone(),
         api: api.clone(),
-    };
+    });
     {
         let mut upkeep = pin!(upkeep(&api));
         tokio::select! {
@@ -63,7 +64,6 @@ pub async fn serve(
     drain(&api, &connections, &cut, drain_timeout).await
 }
 
-#[derive(Clone)]
 struct Server {
     api: Api,
     http: Builder<TokioExecutor>,
@@ -75,12 +75,12 @@ struct Server {
 }
 
 impl Server {
-    async fn accept(&self, listener: TcpListener, connections: &TaskTracker) {
+    async fn accept(self: &Arc<Self>, listener: TcpListener, connections: &TaskTracker) {
         let places = self.api.state().limits.connections_max.min(Semaphore::MAX_PERMITS);
         let room = Arc::new(Semaphore::new(places));
         while let Ok(place) = room.clone().acquire_owned().await {
             match listener.accept().await {
-                Ok((stream, _)) => drop(connections.spawn(self.clone().connection(stream, place))),
+                Ok((stream, _)) => drop(connections.spawn(Arc::clone(self).connection(stream, place))),
                 Err(error) => {
                     tracing::warn!(%error, "a connection cannot be accepted");
                     sleep(ACCEPT_RETRY).await;
@@ -89,26 +89,38 @@ impl Server {
         }
     }
 
-    async fn connection(self, stream: TcpStream, place: OwnedSemaphorePermit) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, place: OwnedSemaphorePermit) {
         let Ok(local) = stream.local_addr() else { return };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
         let seat = self.api.seat(local, self.tls.is_some());
-        let cut = self.cut.clone();
-        let _ = match &self.tls {
-            None => cut.run_until_cancelled(self.speak(stream, place, seat)).await,
-            Some(tls) => {
-                let greeted = timeout(self.api.state().limits.header_timeout, tls.accept(stream));
-                match Box::pin(cut.run_until_cancelled(greeted)).await {
-                    // Apart: connections without TLS must not be as large as those with it.
-                    Some(Ok(Ok(stream))) => {
-                        Box::pin(cut.run_until_cancelled(self.speak(stream, place, seat))).await
-                    }
-                    _ => None,
-                }
+        // Connections are many: each is as large as what it awaits here, and those without TLS are the smaller ones.
+        match &self.tls {
+            None => tokio::select! {
+                () = self.cut.cancelled() => {}
+                () = self.speak(stream, place, seat) => {}
+            },
+            Some(tls) => tokio::select! {
+                () = self.cut.cancelled() => {}
+                () = self.speak_within_tls(tls, stream, place, seat) => {}
+            },
+        }
+    }
+
+    fn speak_within_tls<'a>(
+        &'a self,
+        tls: &'a TlsAcceptor,
+        stream: TcpStream,
+        place: OwnedSemaphorePermit,
+        seat: Seat,
+    ) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let greeted = timeout(self.api.state().limits.header_timeout, tls.accept(stream));
+            if let Ok(Ok(stream)) = greeted.await {
+                self.speak(stream, place, seat).await;
             }
-        };
+        })
     }
 
     async fn speak(

@@ -102,18 +102,29 @@ impl Way {
     async fn connect(&self, stream: TcpStream, target: &Target, only_http1: bool) -> Result<Fresh, String> {
         // Without this a small request may wait for the acknowledgement of what was sent before it.
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        if !target.is_tls() {
-            return if target.is_http2() { self.http2(stream).await } else { self.http1(stream).await };
+        // Apart: what a plain connection takes while it is made must not be as much as the others do.
+        match (target.is_tls(), target.is_http2()) {
+            (true, _) => Box::pin(self.within_tls(stream, target, only_http1)).await,
+            (false, true) => Box::pin(self.http2(stream)).await,
+            (false, false) => self.http1(stream).await,
         }
+    }
+
+    async fn within_tls(
+        &self,
+        stream: TcpStream,
+        target: &Target,
+        only_http1: bool,
+    ) -> Result<Fresh, String> {
         let name = ServerName::try_from(target.host().as_str().to_owned())
             .map_err(|_| "no certificate can name this host".to_owned())?;
         let config = if only_http1 { &self.only_http1 } else { &self.any };
         let secured = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
         let stream = secured.map_err(|error| tls_problem(&error))?;
-        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-            return self.http2(stream).await;
+        match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => self.http2(stream).await,
+            _ => self.http1(stream).await,
         }
-        self.http1(stream).await
     }
 
     async fn http1(
