@@ -22,6 +22,11 @@ use keyherd_core::provider::Profile;
 use keyherd_core::refresh::Ask;
 use keyherd_core::secret::Hasher;
 
+/// As in the binary.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const HOUR: Duration = Duration::from_secs(3_600);
 /// An opaque token and a JWT of usual sizes, in bytes.
 const TOKEN_LENS: [usize; 2] = [100, 1_000];

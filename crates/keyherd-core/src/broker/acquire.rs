@@ -34,10 +34,14 @@ impl Broker {
     /// The hot path: the token in memory, if it answers this caller. No lock, no I/O, one allocation.
     pub fn hot(&self, name: &str, ask: &Ask) -> Option<Token> {
         let now = self.0.ports.clock.now();
-        self.hot_credential(name, None, ask, now).or_else(|| self.hot_pooled(name, ask, now))
+        match self.hot_credential(name, None, ask, now) {
+            None => self.hot_pooled(name, ask, now),
+            hot => hot,
+        }
     }
 
     /// The same of just a credential; `id` where it must be that incarnation.
+    #[inline]
     pub(super) fn hot_credential(
         &self,
         name: &str,
@@ -46,27 +50,18 @@ impl Broker {
         now: Timestamp,
     ) -> Option<Token> {
         let scope = ask.scope.as_deref();
-        self.0.snapshots.with(name, now, |known| {
-            let made;
-            let ready = match known.ready() {
-                Some(ready) => ready,
-                None => {
-                    made = self.0.snapshots.make_ready(known)?;
-                    &made
-                }
-            };
+        self.0.snapshots.token(name, now, |known, ready| {
             let window = ask.min_valid.unwrap_or(known.window);
             let plain = ask.rejected.is_none() && !ask.forced && !known.is_resting(scope, now);
             let serves =
                 plain && ready.outlasts(window, now) && id.is_none_or(|id| id == known.credential.id);
             let may_go = serves && known.enter(scope, now, &self.0.options.cooldown) == Entry::Go;
-            let token = may_go.then(|| ready.token.clone());
-            if self.0.snapshots.is_aged(known, now) {
+            if may_go && self.0.snapshots.is_aged(known, now) {
                 // Nobody waits for it.
                 drop(self.load(&known.credential.name));
             }
-            token
-        })?
+            may_go
+        })
     }
 
     /// A token that is valid in the caller's window, within the caller's time.

@@ -23,6 +23,7 @@ pub(super) use self::changes::Stamp;
 use self::pools::KnownPool;
 use self::ready::Ready;
 use self::rests::SetHere;
+use super::Token;
 use super::probe::Probe;
 use crate::credential::{Chain, Credential, Loaded};
 use crate::ids::{ChainId, CredentialId, Name};
@@ -181,12 +182,41 @@ impl Snapshots {
     }
 
     /// Looks a name up, without allocating. While nobody watches what others commit, memory is good for a moment only.
+    #[inline]
     pub(super) fn with<R>(&self, name: &str, now: Timestamp, look: impl FnOnce(&Known) -> R) -> Option<R> {
         let pinned = self.names.pin();
         let known = pinned.get(name)?;
-        let is_recent = known.read_at <= now && now < known.read_at + UNWATCHED_MAX;
-        let is_followed = self.watched.load(Ordering::Relaxed) || is_recent;
-        (is_followed && self.changes.has_no_general(known.stamp)).then(|| look(known))
+        self.is_current(known, now).then(|| look(known))
+    }
+
+    #[inline]
+    fn is_current(&self, known: &Known, now: Timestamp) -> bool {
+        let is_recent = || known.read_at <= now && now < known.read_at + UNWATCHED_MAX;
+        (self.watched.load(Ordering::Relaxed) || is_recent()) && self.changes.has_no_general(known.stamp)
+    }
+
+    /// A handle of that name's token, without a look at the chain itself, where `may_go`.
+    #[inline]
+    pub(super) fn token(
+        &self,
+        name: &str,
+        now: Timestamp,
+        may_go: impl FnOnce(&Known, &Ready) -> bool,
+    ) -> Option<Token> {
+        let pinned = self.names.pin();
+        let known = pinned.get(name).filter(|known| self.is_current(known, now))?;
+        let made;
+        let ready = match known.ready() {
+            Some(ready) => ready,
+            None => {
+                made = self.make_ready(known)?;
+                &made
+            }
+        };
+        if !may_go(known, ready) {
+            return None;
+        }
+        Some(ready.token.clone())
     }
 
     /// Looks a name up, however old what is known may be: for when the store cannot be asked.
