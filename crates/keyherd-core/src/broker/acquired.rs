@@ -2,7 +2,7 @@
 
 use super::{Lost, Token};
 use crate::ids::{BadName, Name};
-use crate::ports::StoreError;
+use crate::ports::{JournalError, StoreError};
 use crate::refresh::Refusal;
 
 /// What a caller gets.
@@ -32,4 +32,16 @@ pub enum AcquireError {
     /// A mistake of ours: the shared work panicked. Nothing is lost; the next caller starts anew.
     #[error("keyherd failed while refreshing; try again, and report it if it comes back: {0}")]
     Lost(#[from] Lost),
+}
+
+impl From<JournalError> for AcquireError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            // It is kept beside the store, and ends as that does: a disk that is full, or not permitted.
+            JournalError::Io(_) => Self::Store(StoreError::Unwritable(error.to_string())),
+            JournalError::Sealed { .. } | JournalError::Unreadable { .. } => {
+                Self::Unusable(error.to_string())
+            }
+        }
+    }
 }

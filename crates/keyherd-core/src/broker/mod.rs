@@ -200,6 +200,8 @@ struct Inner {
     unsettled: Mutex<HashMap<ClaimId, (Settling, Record)>>,
     /// Renewals that failed, of any claim.
     unrenewed: Spell,
+    /// Refreshes in the background that neither store nor journal had room for.
+    unstored: Spell,
     /// Answers in the journal that the store could not be asked for, and a journal that could not be read.
     unrecovered: Spell,
     events: broadcast::Sender<Arc<StoredEvent>>,
@@ -243,6 +245,7 @@ impl Broker {
             unjournaled: Mutex::default(),
             unsettled: Mutex::default(),
             unrenewed: Spell::default(),
+            unstored: Spell::default(),
             unrecovered: Spell::default(),
             events: broadcast::Sender::new(options.events_lag_max),
             tidies: AtomicBool::new(false),

@@ -81,9 +81,7 @@ impl Lead {
                 tracing::error!(credential = %self.name, %error, "an answer is lost");
                 Ok(Journaled::Unreadable)
             }
-            Err(error @ (JournalError::Io(_) | JournalError::Sealed { .. })) => {
-                Err(AcquireError::Unusable(error.to_string()))
-            }
+            Err(error @ (JournalError::Io(_) | JournalError::Sealed { .. })) => Err(error.into()),
         }
     }
 
@@ -129,8 +127,7 @@ impl Broker {
 
     /// Commits what the journal has and the store may lack. Returns how many entries the store took.
     pub async fn recover(&self) -> Result<usize, AcquireError> {
-        let unusable = |error: JournalError| AcquireError::Unusable(error.to_string());
-        let pending = self.pending_now().await.map_err(unusable)?;
+        let pending = self.pending_now().await?;
         Ok(self.recover_some(pending).await.taken)
     }
 
@@ -199,8 +196,7 @@ impl Broker {
     }
 
     async fn recover_one(&self, spent: &TokenHash) -> Result<bool, AcquireError> {
-        let found = self.0.ports.journal.find(spent).await;
-        match found.map_err(|error| AcquireError::Unusable(error.to_string()))? {
+        match self.0.ports.journal.find(spent).await? {
             Some(entry) => self.recover_entry(&entry).await,
             None => Ok(false),
         }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::{self, JoinSet};
 
-use super::Broker;
 use super::lead::{End, FlightEnd};
+use super::{AcquireError, Broker};
 use crate::audit::Actor;
 use crate::ids::ChainId;
 use crate::ports::StoreError;
@@ -280,6 +280,7 @@ impl Broker {
         let (answer, _) = self.board(&due.name, &loaded.chain, &ask, actor);
         let end = answer.await.unwrap_or_else(FlightEnd::lost);
         self.note_health(lane, &end, profile);
+        self.note_room(&end);
         self.look_again_later(&due, end).await;
     }
 
@@ -298,6 +299,21 @@ impl Broker {
             {
                 let rest_seconds = self.0.options.background.breaker_rest.as_secs();
                 tracing::warn!(provider = %profile.name, code, rest_seconds, "background refresh rests: the provider keeps failing");
+            }
+            _ => {}
+        }
+    }
+
+    /// Nobody waits for a refresh in the background: a disk that is full is said here.
+    fn note_room(&self, end: &FlightEnd) {
+        match &end.end {
+            End::Failed(AcquireError::Store(error)) if self.0.unstored.failed() => {
+                tracing::warn!(%error, "tokens are not refreshed in the background");
+            }
+            End::Minted => {
+                if let Some(times) = self.0.unstored.over() {
+                    tracing::info!(times, "tokens are refreshed in the background again");
+                }
             }
             _ => {}
         }

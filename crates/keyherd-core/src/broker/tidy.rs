@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{AcquireError, Broker};
-use crate::ports::JournalError;
 use crate::ports::store::Trimmed;
 
 /// Aged journal entries looked at in one go.
@@ -75,13 +74,12 @@ impl Broker {
     /// Looks at so many aged entries at most. Returns how many it looked at, and how many it dropped.
     async fn trim_some(&self, limit: usize) -> Result<(usize, usize), AcquireError> {
         let journal = &self.0.ports.journal;
-        let unusable = |error: JournalError| AcquireError::Unusable(error.to_string());
-        let aged = journal.aged(self.now(), self.0.options.journal_keep, limit).await.map_err(unusable)?;
+        let aged = journal.aged(self.now(), self.0.options.journal_keep, limit).await?;
         let (looked_at, mut dropped) = (aged.len(), 0);
         for entry in aged {
             let row = self.0.ports.store.chain(entry.chain).await?;
             if row.is_none_or(|row| row.generation > entry.generation + 1) {
-                journal.forget(&entry.spent).await.map_err(unusable)?;
+                journal.forget(&entry.spent).await?;
                 dropped += 1;
             }
         }

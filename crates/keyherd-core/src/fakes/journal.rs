@@ -19,6 +19,7 @@ struct State {
     entries: BTreeMap<TokenHash, (JournalEntry, bool)>,
     fails: bool,
     unreadable: bool,
+    no_reserve: bool,
 }
 
 impl MemoryJournal {
@@ -30,6 +31,11 @@ impl MemoryJournal {
     /// From now on entries that exist cannot be read, or can again.
     pub fn set_unreadable(&self, unreadable: bool) {
         self.state().unreadable = unreadable;
+    }
+
+    /// From now on no room can be put by for what a request may bring, so that none may be sent, or it can again.
+    pub fn set_without_reserve(&self, no_reserve: bool) {
+        self.state().no_reserve = no_reserve;
     }
 
     /// How many entries there are, committed ones included.
@@ -60,6 +66,9 @@ impl Journal for MemoryJournal {
 
     async fn find(&self, spent: &TokenHash) -> Result<Option<JournalEntry>, JournalError> {
         let state = self.state();
+        if state.no_reserve {
+            return Err(JournalError::Io("no space left".into()));
+        }
         match state.entries.get(spent) {
             Some(_) if state.unreadable => {
                 Err(JournalError::Unreadable { name: spent.to_hex(), problem: "cut off".into() })

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::credential::State;
 use crate::fakes::{granted, json_reply};
+use crate::ports::StoreError;
 
 fn error(status: u16, code: &str) -> Delivery {
     json_reply(status, &json!({"error": code}))
@@ -193,4 +194,13 @@ async fn a_valid_token_is_served_although_its_profile_is_gone() {
     assert!(matches!(ask(rejecting("access-0")).await, Err(AcquireError::Unusable(_))));
     pass(2 * HOUR).await;
     assert!(matches!(ask(plain()).await, Err(AcquireError::Unusable(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_under_the_journal_is_one_under_the_store() {
+    let stage = stage(Duration::ZERO, []).await;
+    stage.fleet.journal.set_without_reserve(true);
+    let got = stage.host.broker.acquire("acme", &plain(), &actor()).await;
+    assert!(matches!(got, Err(AcquireError::Store(StoreError::Unwritable(_)))), "{got:?}");
+    assert_eq!(stage.provider.calls(), 0);
 }

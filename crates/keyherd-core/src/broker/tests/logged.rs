@@ -101,3 +101,17 @@ async fn renewals_that_fail_are_two_lines_for_all_claims() {
     assert_eq!(lines.of("a claim could not be renewed"), 1);
     assert_eq!(lines.of("claims are renewed again"), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_without_room_is_two_lines_in_the_background() {
+    let lines = Lines::default();
+    let _guard = tracing::subscriber::set_default(lines.clone());
+    let stage = stage(Duration::ZERO, [granted("a1", "r1")]).await;
+    stage.fleet.journal.set_without_reserve(true);
+    stage.host.broker.run_background();
+    pass(5 * MINUTE).await;
+    assert_eq!(lines.of("tokens are not refreshed in the background"), 1);
+    stage.fleet.journal.set_without_reserve(false);
+    pass(HOUR).await;
+    assert_eq!(lines.of("tokens are refreshed in the background again"), 1);
+}
