@@ -1,20 +1,17 @@
 //! Approvals.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use async_trait::async_trait;
+use std::collections::BTreeMap;
 
 use super::{MemoryStore, Rows};
 use crate::approval::{Answer, Approval, Stage};
 use crate::ids::{ApprovalId, Name, OwnerId};
 use crate::ports::StoreError;
-use crate::ports::store::{ApprovalStore, Closed, NewApproval, NewRule, OpenBounds, Opened, Record};
+use crate::ports::store::{
+    ApprovalStore, Closed, NewApproval, NewRule, OpenBounds, Opened, Record, WORD_LIFE,
+};
 use crate::secret::TokenHash;
 use crate::time::Timestamp;
-
-/// For how long a process's word of its waiters counts.
-const WORD_LIFE: Duration = Duration::from_secs(30);
 
 #[derive(Clone)]
 pub(super) struct Row {
@@ -27,9 +24,12 @@ pub(super) struct Row {
 
 impl Row {
     fn view(&self, now: Timestamp) -> Approval {
-        let counts = |(_, at): &&(u64, Timestamp)| !self.is_open() || now < *at + WORD_LIFE;
-        let waiters = self.waiters.values().filter(counts).map(|(count, _)| count).sum();
+        let waiters = self.believed(now).map(|(count, _)| count).sum();
         Approval { waiters, ..self.approval.clone() }
+    }
+
+    fn believed(&self, now: Timestamp) -> impl Iterator<Item = (u64, Timestamp)> {
+        self.waiters.values().copied().filter(move |(_, at)| now - WORD_LIFE < *at)
     }
 
     fn is_open(&self) -> bool {
@@ -103,7 +103,6 @@ impl ApprovalStore for MemoryStore {
             if !row.is_open() || is_over == answer.decision.is_some() {
                 return (Closed::Already(Box::new(row.view(now))), false);
             }
-            row.waiters.retain(|_, (_, at)| now < *at + WORD_LIFE);
             row.approval.answer = Some(answer);
             let closed = Closed::Done(Box::new(row.view(now)));
             if let Some(new) = remember {
@@ -124,11 +123,21 @@ impl ApprovalStore for MemoryStore {
         Ok(())
     }
 
+    async fn renew_words(&self, at: Timestamp) -> Result<(), StoreError> {
+        self.read(|_| ())?;
+        let mut rows = self.shared.lock();
+        for row in rows.approvals.iter_mut().filter(|row| row.is_open()) {
+            row.waiters.entry(self.owner).and_modify(|(_, said)| *said = at.max(*said));
+        }
+        Ok(())
+    }
+
     async fn uncounted(&self, id: ApprovalId) -> Result<u64, StoreError> {
-        let is_awaited = |(waiters, at): &&(u64, Timestamp)| *waiters > 0 && *at != Timestamp::NEVER;
+        let now = self.shared.clock.now();
+        let is_awaited = |(waiters, at): &(u64, Timestamp)| *waiters > 0 && *at != Timestamp::NEVER;
         self.read(|rows| {
             let row = rows.approvals.iter().find(|row| row.approval.id == id);
-            row.map_or(0, |row| row.waiters.values().filter(is_awaited).count() as u64)
+            row.map_or(0, |row| row.believed(now).filter(is_awaited).count() as u64)
         })
     }
 

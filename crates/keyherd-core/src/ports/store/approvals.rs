@@ -1,5 +1,7 @@
 //! Approvals: opened, attached to, answered.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{NewRule, Record, StoreError};
@@ -13,6 +15,9 @@ use crate::time::Timestamp;
 pub const APPROVAL_OPENED: &str = "approval_opened";
 /// The kind of the event that an answer tells, and a time that ended without one.
 pub const APPROVAL_ANSWERED: &str = "approval_answered";
+
+/// For how long a process's word of its waiters is believed: one that was killed says nothing more.
+pub const WORD_LIFE: Duration = Duration::from_secs(5);
 
 /// An approval to be opened.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,12 +104,14 @@ pub trait ApprovalStore: Send + Sync + 'static {
     ) -> Result<Closed, StoreError>;
 
     /// Says how many wait here, at that time; [`Timestamp::NEVER`] for this process's last word: so many the answer
-    /// reached. What was said while it is open is forgotten when it was not said again for a while, and counts until
-    /// the last word where the approval ended before that. A last word counts for an approval that has ended alone, any
-    /// other one for an open one alone.
+    /// reached. What was said while it is open is believed for [`WORD_LIFE`], also where the approval ends before that; a
+    /// last word for ever. A last word counts for an approval that has ended alone, any other one for an open one alone.
     async fn note_waiters(&self, id: ApprovalId, waiters: u64, at: Timestamp) -> Result<(), StoreError>;
 
-    /// How many processes said that somebody waits there, and have not said their last word.
+    /// All that this process said of open approvals holds, at that time: as if it had said each of it again.
+    async fn renew_words(&self, at: Timestamp) -> Result<(), StoreError>;
+
+    /// How many processes said that somebody waits there, are believed, and have not said their last word.
     async fn uncounted(&self, id: ApprovalId) -> Result<u64, StoreError>;
 
     /// Drops those that ended before `before`, and remembered answers that ended. Returns how many rows.
