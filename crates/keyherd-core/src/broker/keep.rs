@@ -68,14 +68,14 @@ impl Broker {
     /// Tells everybody in a room, and then the store how many they were: whoever answered could only know how many this
     /// process had said. Best effort: it is for show.
     pub(super) async fn tell_room(&self, id: ApprovalId, word: Word) {
-        let ended = if let Word::Ended(approval) = &word { approval.answer.clone() } else { None };
+        let ended = if let Word::Ended(approval) = &word { Some(Arc::clone(approval)) } else { None };
         let Some(released) = self.0.asking.rooms.close(id, word) else { return };
         let left_word = u32::try_from(released.left_word).unwrap_or(u32::MAX);
         metrics::gauge!(WAITERS).decrement(f64::from(left_word));
-        if let Some(answer) = &ended
+        if let Some(ended) = &ended
             && released.sign.is_opener
         {
-            super::answer::count_what_no_other_process_shows(answer);
+            super::answer::count_what_no_other_process_shows(ended);
         }
         let count = released.count as u64;
         if count == 0 && released.sign.said.load(Ordering::Relaxed) == 0 {

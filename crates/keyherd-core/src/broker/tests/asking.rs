@@ -33,7 +33,7 @@ pub(super) fn all_ask(broker: &Broker, count: usize, ask: &ApprovalAsk, wait: Du
     std::iter::repeat_with(one).take(count).collect()
 }
 
-type Asked = tokio::task::JoinHandle<Result<Consent, AskError>>;
+pub(super) type Asked = tokio::task::JoinHandle<Result<Consent, AskError>>;
 
 pub(super) async fn ends(asked: Vec<Asked>) -> Vec<Consent> {
     let mut ends = Vec::new();
@@ -65,7 +65,7 @@ pub(super) async fn answer(broker: &Broker, id: ApprovalId, decision: Decision) 
     broker.answer(id, decision, time, &Actor::new("human")).await.expect("answered")
 }
 
-async fn told(host: &Host, kind: &str) -> usize {
+pub(super) async fn told(host: &Host, kind: &str) -> usize {
     let events = host.store.events(0, 10_000).await.expect("events");
     events.iter().filter(|event| event.kind == kind).count()
 }

@@ -1,13 +1,14 @@
-//! Who is counted among those who wait.
+//! Who is counted among those who wait, and what becomes of the questions of an agent that is revoked.
 
 use std::time::Duration;
 
-use super::asking::{all_ask, answer, asking, empty, ends, open, the_open_one, tool};
-use super::{HOUR, SECOND, actor, pass};
-use crate::approval::Decision;
-use crate::broker::Consent;
+use super::asking::{Asked, all_ask, answer, asking, empty, ends, open, the_open_one, told, tool};
+use super::{HOUR, SECOND, acme, actor, pass};
+use crate::approval::{Decision, Stage as State};
+use crate::broker::{AnswerError, Consent, NewAgent};
+use crate::ids::Name;
 use crate::ports::Clock;
-use crate::ports::store::{ApprovalStore, WORD_LIFE};
+use crate::ports::store::{APPROVAL_ANSWERED, ApprovalStore, AuditStore, WORD_LIFE};
 
 #[tokio::test(start_paused = true)]
 async fn the_count_is_of_those_who_were_released_wherever_they_waited() {
@@ -93,4 +94,42 @@ async fn many_questions_are_one_word_a_second() {
     assert!(calls < 20 * 3 + 60, "{calls}");
     assert!(open(&stage.fleet.host().broker).await.iter().all(|one| one.waiters == 1));
     drop(asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_agents_questions_end_as_what_they_are() {
+    let stage = empty().await;
+    let (here, there) = (&stage.host.broker, stage.fleet.host().broker);
+    let bot = || NewAgent {
+        name: Name::parse("bot").expect("a name"),
+        allowed: vec![acme()],
+        may_fetch_tokens: false,
+    };
+    here.create_agent(bot(), &actor()).await.expect("made");
+    let asked = all_ask(here, 3, &tool(), HOUR);
+    let approval = the_open_one(here, 3).await;
+    let elsewhere = all_ask(&there, 2, &tool(), HOUR);
+    the_open_one(&there, 5).await;
+    here.revoke_agent(&bot().name, &actor()).await.expect("revoked");
+    for consent in ends(asked).await.into_iter().chain(ends(elsewhere).await) {
+        let Consent::Answered(ended) = &consent else { panic!("{consent:?}") };
+        assert_eq!((ended.stage(), consent.allows()), (State::Withdrawn, false));
+        assert_eq!(ended.expires_at, approval.expires_at, "its time did not end");
+    }
+    pass(SECOND).await;
+    let kept = there.approval(approval.id).await.expect("read").expect("kept");
+    let by = kept.answer.as_ref().and_then(|answer| answer.by.clone());
+    assert_eq!((kept.stage(), kept.waiters, by), (State::Withdrawn, 5, Some(actor().0)));
+    let refused = there.answer(approval.id, Decision::AlwaysAllow, None, &actor()).await;
+    let Err(error @ AnswerError::Already(_)) = refused else { panic!("{refused:?}") };
+    assert!(error.to_string().contains("agent 'bot' was revoked"), "{error}");
+    let entries = stage.host.store.entries(0, 100).await.expect("entries");
+    let logged: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
+    assert!(logged.ends_with(&["approval.withdraw", "agent.revoke"]), "{logged:?}");
+    assert_eq!(told(&stage.host, APPROVAL_ANSWERED).await, 1);
+    // Whoever has its name next asks anew.
+    here.create_agent(bot(), &actor()).await.expect("made");
+    let next = all_ask(here, 1, &tool(), HOUR);
+    assert_ne!(the_open_one(here, 1).await.id, approval.id);
+    next.iter().for_each(Asked::abort);
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use super::{MemoryStore, Rows};
 use crate::approval::{Answer, Approval, Stage};
+use crate::audit::Actor;
 use crate::ids::{ApprovalId, Name, OwnerId};
 use crate::ports::StoreError;
 use crate::ports::store::{
-    ApprovalStore, Closed, NewApproval, NewRule, OpenBounds, Opened, Record, WORD_LIFE,
+    ApprovalStore, Closed, NewApproval, NewRule, OpenBounds, Opened, Record, WORD_LIFE, withdrawal,
 };
 use crate::secret::TokenHash;
 use crate::time::Timestamp;
@@ -36,10 +37,24 @@ impl Row {
         self.approval.answer.is_none()
     }
 
-    /// The time of an open question ends with who asked it.
-    pub(super) fn end_if_of(&mut self, agent: &Name, now: Timestamp) {
-        if self.is_open() && self.approval.question.agent == *agent {
-            self.approval.expires_at = self.approval.expires_at.min(now);
+    /// An open question ends with who asked it.
+    fn withdraw_if_of(&mut self, agent: &Name, by: &Actor, now: Timestamp) -> Option<ApprovalId> {
+        let Approval { id, question, expires_at, answer, .. } = &mut self.approval;
+        if answer.is_some() || *expires_at <= now || question.agent != *agent {
+            return None;
+        }
+        *answer = Some(Answer { decision: None, until: None, by: Some(by.0.clone()), at: now });
+        Some(*id)
+    }
+}
+
+impl MemoryStore {
+    pub(super) fn withdraw_questions_of(&self, rows: &mut Rows, agent: &Name, by: &Actor) {
+        let now = self.shared.clock.now();
+        let ended = rows.approvals.iter_mut().filter_map(|row| row.withdraw_if_of(agent, by, now));
+        for id in ended.collect::<Vec<_>>() {
+            rows.notify_end(id, now);
+            self.record(rows, withdrawal(id, agent.as_str(), by));
         }
     }
 }

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::json;
 
-use super::{NewRule, Record, StoreError};
+use super::{Event, NewRule, Record, StoreError};
 use crate::approval::{Answer, Approval, Stage};
+use crate::audit::{Actor, Note};
 use crate::ids::ApprovalId;
 use crate::policy::Rule;
 use crate::secret::TokenHash;
@@ -67,6 +69,21 @@ pub enum Closed {
     Already(Box<Approval>),
     /// It is not there.
     NotFound,
+}
+
+/// What is written of an open question of an agent that was revoked, with the revocation.
+pub fn withdrawal(id: ApprovalId, agent: &str, by: &Actor) -> Record {
+    let subject = id.to_string();
+    let detail = json!({"agent": agent, "decision": Stage::Withdrawn.as_str(), "answered_by": by.0});
+    Record {
+        note: Note {
+            action: "approval.withdraw",
+            actor: by.clone(),
+            subject: subject.clone(),
+            detail: detail.clone(),
+        },
+        event: Some(Event { kind: APPROVAL_ANSWERED, chain: None, subject, detail }),
+    }
 }
 
 /// Approvals.
