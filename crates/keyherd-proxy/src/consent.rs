@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use keyherd_core::approval::Approval;
+use keyherd_core::approval::{Approval, Stage};
 use keyherd_core::audit::Actor;
 use keyherd_core::broker::{Broker, Permit, PermittedBy};
 use keyherd_core::policy::Target;
@@ -55,12 +55,15 @@ pub(crate) fn refused(permit: &Permit, host: &str) -> Fault {
 
 fn by_approval(approval: &Approval, host: &str) -> Fault {
     let id = approval.id;
-    match approval.answer.as_ref().filter(|answer| answer.decision.is_some()) {
-        Some(answer) => {
-            let by = answer.by.as_deref().unwrap_or("a human");
+    match approval.stage() {
+        Stage::Answered => {
+            let by = approval.answer.as_ref().and_then(|answer| answer.by.as_deref()).unwrap_or("a human");
             Fault::Denied(format!("{by} denied that this goes to {host} (approval {id})"))
         }
-        None => Fault::Unanswered(format!(
+        Stage::Withdrawn => {
+            Fault::Denied(format!("agent '{}' was revoked (approval {id})", approval.question.agent))
+        }
+        Stage::Open | Stage::TimedOut => Fault::Unanswered(format!(
             "nobody answered in time whether this may go to {host} (approval {id})"
         )),
     }

@@ -174,7 +174,7 @@ impl Gateway {
         let scope = scope(&mut request)?;
         let method = request.method().clone();
         let veiling = match agent {
-            Some(agent) => Some(self.veil.of(agent).await),
+            Some(agent) => Some(self.veil.of(agent).await?),
             None => None,
         };
         let is_asked = !matches!(method, Method::HEAD | Method::OPTIONS);

@@ -175,7 +175,7 @@ fn is_flat(fields: &serde_json::Map<String, Value>) -> bool {
 
 /// The newest of those that ended, by the audit log: the store lists the oldest first.
 async fn ended(state: &State) -> Result<Vec<ApprovalView>, Failed> {
-    let actions = &["approval.answer", "approval.timeout"];
+    let actions = &["approval.answer", "approval.timeout", "approval.withdraw"];
     let wanted = Search { text: None, actions, depth: ENDED_DEPTH };
     let found = search::backwards(&*state.broker.ports().store, &wanted, None, ENDED_SHOWN).await?;
     let mut views = Vec::with_capacity(found.entries.len());
@@ -191,7 +191,7 @@ fn ended_table(views: &[ApprovalView], now: Timestamp) -> Markup {
             thead { tr { th { "What" } th { "Agent" } th { "Answer" } th { "By" } th.number { "Requests" } th { "When" } } }
             tbody {
                 @for view in views {
-                    @let word = view.decision.as_deref().unwrap_or("timed_out");
+                    @let word = view.decision.as_deref().unwrap_or(&view.state);
                     tr {
                         td data-label="What" { b { (headline(view)) } }
                         td data-label="Agent" { (view.agent) }

@@ -73,7 +73,9 @@ pub(super) fn tone(state: &str) -> &'static str {
     match state {
         "active" | "allow" | "allow_once" | "allow_for" | "always_allow" | "well" => "good",
         "cooling" | "uncertain" | "unavailable" | "ask" | "open" => "warn",
-        "reauth_required" | "blocked" | "deny" | "always_deny" | "timed_out" | "failing" => "bad",
+        "reauth_required" | "blocked" | "deny" | "always_deny" | "timed_out" | "withdrawn" | "failing" => {
+            "bad"
+        }
         _ => "calm",
     }
 }
@@ -86,6 +88,7 @@ pub(super) fn decision(word: &str) -> &'static str {
         "always_allow" => "allowed for ever",
         "deny" => "denied",
         "always_deny" => "denied for ever",
+        "withdrawn" => "the agent was revoked",
         _ => "not answered in time",
     }
 }

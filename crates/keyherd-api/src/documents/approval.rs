@@ -92,7 +92,7 @@ impl AnswerDocument {
 pub struct ApprovalView {
     /// Its id.
     pub id: String,
-    /// `open`, `answered` or `timed_out`.
+    /// `open`, `answered`, `timed_out`, or `withdrawn`: the agent that asked was revoked, by `answered_by`.
     pub state: String,
     /// What is asked: a target (`host`, `port`, `method`, `path`), or what was asked from outside, which is any JSON.
     pub question: Value,

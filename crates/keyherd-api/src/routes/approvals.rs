@@ -23,7 +23,7 @@ use crate::state::State;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ApprovalsQuery {
-    /// `open`, `answered` or `timed_out`; absent: all that are kept.
+    /// `open`, `answered`, `timed_out` or `withdrawn`; absent: all that are kept.
     state: Option<String>,
     /// `next` of the part before.
     after: Option<String>,
@@ -61,7 +61,9 @@ pub(super) async fn list(
     let stage = match asked.state.as_deref() {
         None => None,
         Some(word) => Some(Stage::parse(word).ok_or_else(|| {
-            Problem::invalid("in the query: 'state' is open, answered or timed_out, or is left out")
+            Problem::invalid(
+                "in the query: 'state' is open, answered, timed_out or withdrawn, or is left out",
+            )
         })?),
     };
     let after =

@@ -62,6 +62,10 @@ impl ApprovalStore for CountingStore {
         self.write().note_waiters(id, waiters, now).await
     }
 
+    async fn renew_words(&self, at: Timestamp) -> Result<(), StoreError> {
+        self.write().renew_words(at).await
+    }
+
     async fn uncounted(&self, id: ApprovalId) -> Result<u64, StoreError> {
         self.read().uncounted(id).await
     }

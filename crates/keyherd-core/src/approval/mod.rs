@@ -38,7 +38,7 @@ pub struct Answer {
     pub decision: Option<Decision>,
     /// For how long a time it allows, where it does so for a time: until then.
     pub until: Option<Timestamp>,
-    /// By whom; none where nobody did.
+    /// By whom; none where nobody did. With no decision: who withdrew the question.
     pub by: Option<String>,
     /// When.
     pub at: Timestamp,
@@ -107,6 +107,8 @@ pub enum Stage {
     Answered,
     /// Nobody did in time.
     TimedOut,
+    /// It was taken back: the agent that asked was revoked.
+    Withdrawn,
 }
 
 impl Stage {
@@ -116,12 +118,14 @@ impl Stage {
             Self::Open => "open",
             Self::Answered => "answered",
             Self::TimedOut => "timed_out",
+            Self::Withdrawn => "withdrawn",
         }
     }
 
     /// By its word.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Open, Self::Answered, Self::TimedOut].into_iter().find(|stage| stage.as_str() == word)
+        let all = [Self::Open, Self::Answered, Self::TimedOut, Self::Withdrawn];
+        all.into_iter().find(|stage| stage.as_str() == word)
     }
 }
 
@@ -131,7 +135,8 @@ impl Approval {
         match &self.answer {
             None => Stage::Open,
             Some(Answer { decision: Some(_), .. }) => Stage::Answered,
-            Some(Answer { decision: None, .. }) => Stage::TimedOut,
+            Some(Answer { decision: None, by: None, .. }) => Stage::TimedOut,
+            Some(Answer { decision: None, by: Some(_), .. }) => Stage::Withdrawn,
         }
     }
 

@@ -88,7 +88,8 @@ impl Broker {
         let revoked = self.0.ports.store.revoke_agent(agent.id, record).await;
         // Also where the answer was lost: who is not gone is read anew.
         self.0.snapshots.drop_agent(agent.id);
-        self.0.policy.changed();
+        // What it has asked has ended.
+        self.missed_of_asking();
         self.access_changed();
         if revoked? { Ok(()) } else { Err(no("agent", name, "agent list")) }
     }

@@ -138,12 +138,18 @@ impl Broker {
     }
 }
 
-/// Whoever answers counts it. Who answered by command has gone, and its figures with it: there the one counts it that asked.
-pub(super) fn count_what_no_other_process_shows(answer: &Answer) {
-    if let Some(decision) = answer.decision
-        && answer.by.as_deref() == Some(Actor::BY_COMMAND)
-    {
-        metrics::counter!(ENDED, "decision" => decision.as_str()).increment(1);
+/// Whoever answers counts it. Who answered by command has gone, and its figures with it; and who revokes an agent answers
+/// nothing: there the one counts it that asked.
+pub(super) fn count_what_no_other_process_shows(ended: &Approval) {
+    let Some(answer) = &ended.answer else { return };
+    match answer.decision {
+        Some(decision) if answer.by.as_deref() == Some(Actor::BY_COMMAND) => {
+            metrics::counter!(ENDED, "decision" => decision.as_str()).increment(1);
+        }
+        None if ended.stage() == Stage::Withdrawn => {
+            metrics::counter!(ENDED, "decision" => Stage::Withdrawn.as_str()).increment(1);
+        }
+        _ => {}
     }
 }
 
@@ -171,6 +177,7 @@ fn ended_how(approval: &Approval) -> String {
         (Stage::Answered, Some(Answer { decision: Some(decision), by, .. })) => {
             format!("{} answered '{}'", by.as_deref().unwrap_or("somebody"), decision.as_str())
         }
+        (Stage::Withdrawn, _) => format!("agent '{}' was revoked", approval.question.agent),
         _ => "its time ended without an answer".into(),
     }
 }

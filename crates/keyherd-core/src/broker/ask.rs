@@ -145,6 +145,8 @@ impl Sign {
 /// Questions under way in this process.
 pub(super) struct Asking {
     pub(super) rooms: ApprovalRooms,
+    /// When this process says next that all it said of waiters holds, in milliseconds of its clock.
+    pub(super) renewal_due: AtomicU64,
     openings: Openings,
     looks: Flights<ApprovalId, Result<Option<Approval>, StoreError>>,
 }
@@ -153,6 +155,7 @@ impl Asking {
     pub(super) fn new(spawn: Spawn) -> Self {
         Self {
             rooms: Rooms::default(),
+            renewal_due: AtomicU64::new(0),
             openings: Flights::new(Arc::clone(&spawn)),
             looks: Flights::new(spawn),
         }

@@ -19,15 +19,16 @@ use crate::time::Timestamp;
 
 /// How often a room says how many wait there, where their number changes.
 const SAY_EVERY: Duration = Duration::from_millis(500);
-/// How often it says so where it does not: less than the time for which it is believed.
+/// How often it says so where it does not: a store that failed over may have lost it.
 const SAY_AGAIN: u32 = 20;
+/// How often this process says that all it said holds, for all rooms at once.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
 /// How often it looks at the store without being told to.
 const LOOK_EVERY: u32 = 10;
-/// How long whoever answered waits for the other processes to say how many they released.
-const COUNTED_MAX: Duration = Duration::from_secs(2);
-/// The first sleep between two looks at that; doubled up to the second.
+/// How long whoever answered waits for the other processes to say how many they released: for show, so that nobody notices.
+const COUNTED_MAX: Duration = Duration::from_millis(100);
+/// The first sleep between two looks at that; doubled each time.
 const COUNT_FIRST: Duration = Duration::from_millis(10);
-const COUNT_EVERY: Duration = Duration::from_millis(160);
 /// How often a process in the background looks for approvals whose time has ended.
 const EXPIRE_EVERY: Duration = Duration::from_secs(2);
 /// Approvals ended in one go.
@@ -41,6 +42,14 @@ impl super::ask::Asking {
                 let _ = told.await;
             }
         }
+    }
+
+    /// Whether it is time to say that all that was said holds; so for the one who asks first.
+    fn is_renewal_due(&self, uptime: Duration) -> bool {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let (due, next) = (self.renewal_due.load(Ordering::Relaxed), millis(uptime + RENEW_EVERY));
+        millis(uptime) >= due
+            && self.renewal_due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -59,14 +68,14 @@ impl Broker {
     /// Tells everybody in a room, and then the store how many they were: whoever answered could only know how many this
     /// process had said. Best effort: it is for show.
     pub(super) async fn tell_room(&self, id: ApprovalId, word: Word) {
-        let ended = if let Word::Ended(approval) = &word { approval.answer.clone() } else { None };
+        let ended = if let Word::Ended(approval) = &word { Some(Arc::clone(approval)) } else { None };
         let Some(released) = self.0.asking.rooms.close(id, word) else { return };
         let left_word = u32::try_from(released.left_word).unwrap_or(u32::MAX);
         metrics::gauge!(WAITERS).decrement(f64::from(left_word));
-        if let Some(answer) = &ended
+        if let Some(ended) = &ended
             && released.sign.is_opener
         {
-            super::answer::count_what_no_other_process_shows(answer);
+            super::answer::count_what_no_other_process_shows(ended);
         }
         let count = released.count as u64;
         if count == 0 && released.sign.said.load(Ordering::Relaxed) == 0 {
@@ -126,6 +135,9 @@ impl Broker {
             if waiters != Some(said.load(Ordering::Relaxed)) || round.is_multiple_of(SAY_AGAIN) {
                 self.say_how_many(approval.id, 0).await;
             }
+            if said.load(Ordering::Relaxed) > 0 && self.0.asking.is_renewal_due(self.0.ports.clock.uptime()) {
+                self.renew_words().await;
+            }
         }
     }
 
@@ -161,7 +173,14 @@ impl Broker {
         noted.is_ok()
     }
 
-    /// An approval that was just answered, when every process has said how many it released, or at last after a while:
+    /// All that this process said of its waiters holds: one statement, whichever of its rooms finds it due.
+    async fn renew_words(&self) {
+        if let Err(error) = self.0.ports.store.renew_words(self.now()).await {
+            tracing::debug!(%error, "it cannot be told that waiters wait on");
+        }
+    }
+
+    /// An approval that was just answered, when every process has said how many it released, or at last after a moment:
     /// one that died says nothing.
     pub(super) async fn when_counted(&self, answered: Approval) -> Approval {
         let store = &self.0.ports.store;
@@ -169,7 +188,7 @@ impl Broker {
             let mut rest = COUNT_FIRST;
             while store.uncounted(answered.id).await.is_ok_and(|processes| processes > 0) {
                 sleep(rest).await;
-                rest = (rest * 2).min(COUNT_EVERY);
+                rest *= 2;
             }
         };
         let _ = timeout(COUNTED_MAX, counting).await;

@@ -180,8 +180,11 @@ pub fn outcome(approval: &Approval) -> String {
     };
     match &approval.answer {
         None => "open".to_owned(),
-        Some(Answer { decision: None, .. }) => {
+        Some(Answer { decision: None, by: None, .. }) => {
             format!("Nobody answered in time: denied for {covered}")
+        }
+        Some(Answer { decision: None, by: Some(_), .. }) => {
+            format!("Agent '{}' was revoked: denied for {covered}", approval.question.agent)
         }
         Some(Answer { decision: Some(decision), by, .. }) => {
             let word = match decision {

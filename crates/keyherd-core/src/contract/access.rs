@@ -2,15 +2,17 @@
 
 use futures_util::future::join_all;
 
+use super::approvals::{answer, close, new, open};
 use super::fixtures::{create, name, note, oauth, silent, written};
 use super::{Process, Testbed};
 use crate::agent::{Agent, AgentConflict};
+use crate::approval::{Decision, Stage};
 use crate::binding::{Binding, BindingConflict, BindingDraft, User};
-use crate::ids::{AgentId, BindingId, CredentialId, PoolId};
+use crate::ids::{AgentId, ApprovalId, BindingId, CredentialId, PoolId};
 use crate::pool::Strategy;
 use crate::ports::Store;
 use crate::ports::store::{
-    AgentCreated, BindingAdded, Event, NewPool, PoolCreated, PoolRemoved, Record, Removed,
+    AgentCreated, BindingAdded, Closed, Event, NewPool, PoolCreated, PoolRemoved, Record, Removed,
 };
 use crate::secret::TokenHash;
 
@@ -253,4 +255,38 @@ pub async fn a_use_and_a_removal_do_not_both_happen(bed: &dyn Testbed) {
         let is_used = bound == BindingAdded::Done || allowed == AgentCreated::Done;
         assert_ne!(is_gone, is_used, "{bound:?} {allowed:?}");
     }
+}
+
+pub async fn a_revoked_agents_questions_are_withdrawn(bed: &dyn Testbed) {
+    let (process, _) = stocked(bed).await;
+    let store = &*process.store;
+    make(store, agent(1, "bot", &["a"])).await;
+    let mut over = new(bed, 1, "over");
+    over.approval.expires_at = bed.now();
+    let mut others = new(bed, 2, "others");
+    others.approval.question.agent = name("other");
+    for one in [over, others, new(bed, 3, "answered"), new(bed, 4, "open"), new(bed, 5, "open too")] {
+        open(bed, store, one).await;
+    }
+    close(store, 3, answer(Decision::AllowOnce, bed.now()), None).await;
+    let before = written(store).await;
+    assert_eq!(store.revoke_agent(AgentId::of_random(9), record("agent_revoked")).await, Ok(false));
+    assert_eq!(written(store).await, before, "nothing ends with nobody");
+    assert_eq!(store.revoke_agent(AgentId::of_random(1), record("agent_revoked")).await, Ok(true));
+    assert_eq!(written(store).await, (before.0 + 3, before.1 + 3), "each is told");
+    let by = async |id| {
+        let found = store.approval(ApprovalId::from_i64(id)).await.expect("read").expect("kept");
+        let by = found.answer.as_ref().and_then(|answer| answer.by.clone());
+        (found.stage(), by, found.expires_at > bed.now())
+    };
+    let actor = Some(note("agent_revoked").actor.0);
+    assert_eq!(by(1).await, (Stage::Open, None, false), "its time had ended");
+    assert_eq!(by(2).await, (Stage::Open, None, true));
+    assert_eq!(by(3).await, (Stage::Answered, Some("cli".into()), true));
+    assert_eq!(by(4).await, (Stage::Withdrawn, actor.clone(), true));
+    assert_eq!(by(5).await, (Stage::Withdrawn, actor, true));
+    let list = store.approvals(Some(Stage::Withdrawn), None, 10).await.expect("list");
+    assert_eq!(list.iter().map(|one| one.id.as_i64()).collect::<Vec<_>>(), [4, 5]);
+    let late = close(store, 4, answer(Decision::AllowOnce, bed.now()), None).await;
+    assert!(matches!(late, Closed::Already(ended) if ended.stage() == Stage::Withdrawn));
 }

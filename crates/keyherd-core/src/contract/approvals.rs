@@ -224,6 +224,11 @@ pub async fn waiters_are_counted_over_all_processes(bed: &dyn Testbed) {
     assert_eq!(count().await, 9);
     two.store.note_waiters(id, 5, bed.now() - MINUTE).await.expect("noted");
     assert_eq!(count().await, 4, "a process that does not say so again is not believed for ever");
+    two.store.renew_words(bed.now()).await.expect("renewed");
+    assert_eq!(count().await, 9, "what it said holds when it says so");
+    two.store.note_waiters(id, 5, bed.now() - MINUTE).await.expect("noted");
+    one.store.renew_words(bed.now()).await.expect("renewed");
+    assert_eq!(count().await, 4, "that is its own words alone");
     assert_eq!(written(&*one.store).await, before, "nobody is told");
     close(&*two.store, 1, answer(Decision::Deny, bed.now()), None).await;
     one.store.note_waiters(id, 0, bed.now()).await.expect("noted");
@@ -233,6 +238,8 @@ pub async fn waiters_are_counted_over_all_processes(bed: &dyn Testbed) {
         one.store.note_waiters(id, 7, Timestamp::NEVER).await.expect("noted");
     }
     assert_eq!((count().await, two.store.uncounted(id).await), (7, Ok(0)), "its last word is believed");
+    one.store.renew_words(bed.now()).await.expect("renewed");
+    assert_eq!((count().await, two.store.uncounted(id).await), (7, Ok(0)), "and stays the last one");
     two.store.note_waiters(id, 2, Timestamp::NEVER).await.expect("noted");
     assert_eq!(count().await, 9, "also of one that was not believed any more");
     open(bed, &*one.store, new(bed, 2, "rm")).await;

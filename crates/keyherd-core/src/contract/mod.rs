@@ -105,7 +105,7 @@ macro_rules! store_contract {
                 an_agent_is_allowed_what_is_there, one_of_many_makes_an_agent, a_revoked_agent_is_gone,
                 bindings_are_kept_whole, a_binding_is_of_what_is_there, what_is_bound_already_is_left_alone,
                 a_removed_binding_is_gone, there_are_no_more_than_there_may_be, what_is_used_is_not_removed,
-                a_use_and_a_removal_do_not_both_happen;
+                a_use_and_a_removal_do_not_both_happen, a_revoked_agents_questions_are_withdrawn;
             switching: a_cooldown_only_extends, a_rest_ends_by_its_reason,
                 a_longer_rest_outlives_a_clear_of_the_reason_before_it, scopes_rest_beside_the_account,
                 one_of_many_cools, an_amendment_moves_the_row,

@@ -28,7 +28,8 @@ pub use self::pools::{NewPool, PoolChange, PoolChanged, PoolCreated, PoolStore, 
 pub use self::profiles::{PROFILE_CHANGED, ProfileStore, StoredProfile};
 // Rules and approvals.
 pub use self::approvals::{
-    APPROVAL_ANSWERED, APPROVAL_OPENED, ApprovalStore, Closed, NewApproval, OpenBounds, Opened,
+    APPROVAL_ANSWERED, APPROVAL_OPENED, ApprovalStore, Closed, NewApproval, OpenBounds, Opened, WORD_LIFE,
+    withdrawal,
 };
 pub use self::rules::{NewRule, RULES_CHANGED, RuleStore, RulesEdit, RulesEdited};
 // Channels.

@@ -156,18 +156,6 @@ impl Tables {
         }
     }
 
-    /// Of an agent of whom nothing can be read: no phantom of its is known, and of the secrets only what memory holds.
-    pub(super) fn unread(&self, agent: &Agent) -> Arc<Held> {
-        Arc::new(Held {
-            table: Arc::new(Table::new([], [])),
-            texts: Texts::default(),
-            endpoints: Vec::new(),
-            made_at: Duration::ZERO,
-            sought: self.sought(agent),
-            is_remade: AtomicBool::new(false),
-        })
-    }
-
     async fn made(&self, agent: &Agent, last: Option<&Held>, made_at: Duration) -> Result<Arc<Held>, Fault> {
         let behind = self.broker.behind(agent, &*self.signer).await.map_err(|error| match error {
             ManageError::Store(error) => Fault::Engine(error.into()),

@@ -46,13 +46,12 @@ impl Veil {
         Self(Arc::new(Inner { tables, limits }))
     }
 
-    /// For an agent's request. While the store cannot be asked for its phantoms, secrets become a word that says so.
-    pub(crate) async fn of(&self, agent: &Agent) -> Veiling<'_> {
-        let held = self.0.tables.of(agent).await.unwrap_or_else(|fault| {
-            tracing::warn!(%fault, "an agent's phantoms are not known");
-            self.0.tables.unread(agent)
-        });
-        Veiling { veil: self, held }
+    /// For an agent's request.
+    ///
+    /// # Errors
+    /// The store does not answer, and nothing was read of that agent so far: nobody knows what it would be given where.
+    pub(crate) async fn of(&self, agent: &Agent) -> Result<Veiling<'_>, Fault> {
+        Ok(Veiling { veil: self, held: self.0.tables.of(agent).await? })
     }
 }
 

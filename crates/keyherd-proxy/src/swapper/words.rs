@@ -30,7 +30,8 @@ pub(crate) fn by(permit: &Permit) -> Value {
         PermittedBy::Remembered(id) => json!({"remembered": id.to_string()}),
         PermittedBy::Default => json!("default"),
         PermittedBy::Approval(approval) => {
-            let human = approval.answer.as_ref().and_then(|answer| answer.by.clone());
+            let human = approval.answer.as_ref().filter(|answer| answer.decision.is_some());
+            let human = human.and_then(|answer| answer.by.clone());
             json!({"approval": approval.id.to_string(), "answered_by": human})
         }
         PermittedBy::NobodyInTime(id) => json!({"unanswered": id.map(|id| id.to_string())}),

@@ -148,6 +148,31 @@ async fn a_revoked_agents_tunnels_end() {
 }
 
 #[tokio::test]
+async fn a_revoked_agent_is_told_so_while_it_waits_for_a_human() {
+    let upstream = echo().await;
+    let proxy = Proxy::new(&upstream, "127.0.0.1", &["lone"], untrusting()).await;
+    proxy.rule(Verdict::Ask, "127.0.0.1").await;
+    let broker = proxy.stage.host.broker.clone();
+    let revoking = async {
+        let is_asked =
+            async || !broker.approvals(Some(Phase::Open), None, 1).await.expect("read").items.is_empty();
+        soon(async {
+            while !is_asked().await {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        broker.revoke_agent(&parsed("robot"), &actor()).await.expect("is revoked");
+    };
+    let (told, ()) = tokio::join!(soon(proxy.told(&upstream, "GET /", "", "")), revoking);
+    assert_eq!(status(&told), "403");
+    assert!(told.contains("agent 'robot' was revoked"), "{told}");
+    let line = proxy.lines(1).await.remove(0);
+    assert!(line.detail.contains(r#""outcome":"denied""#), "{line:?}");
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
 async fn all_who_ask_the_same_wait_for_one_answer() {
     let upstream = echo().await;
     let proxy = Proxy::new(&upstream, "127.0.0.1", &["lone"], untrusting()).await;

@@ -7,6 +7,7 @@ use async_compression::tokio::write::{BrotliEncoder, GzipEncoder, ZlibEncoder, Z
 use http::Response;
 use http_body_util::BodyExt;
 use keyherd_core::agent::Agent;
+use keyherd_core::broker::AcquireError;
 use keyherd_core::credential::DraftFields;
 use keyherd_core::fakes::granted;
 use keyherd_core::ids::Name;
@@ -144,15 +145,43 @@ async fn agents_see_phantoms_at_the_gateway_and_the_administrator_what_was_said(
 }
 
 #[tokio::test]
-async fn while_the_store_is_down_what_was_used_is_not_seen_either() {
+async fn while_the_store_is_down_who_is_known_is_served_and_nobody_else() {
     let upstream = telling().await;
     let stage = Stage::at(&upstream).await;
     let robot = stage.robot(&["lone"]).await;
-    // Known from here on, and nothing of the agent yet.
+    // Its token is at hand from here on, and nothing of the agent yet.
     stage.read("/gateway/lone/").await;
     stage.fleet.installation.set_down(true);
+    // Nobody knows where it would be given tokens.
+    let fault = opened(&stage, &robot, post("/gateway/lone/", "a=b")).await.err();
+    assert!(matches!(fault, Some(Fault::Engine(AcquireError::Store(_)))), "{fault:?}");
+    assert_eq!(upstream.seen().len(), 1, "the administrator's");
+    stage.fleet.installation.set_down(false);
+    through(&stage, &robot, get("/gateway/lone/")).await;
+    stage.fleet.installation.set_down(true);
     let seen = through(&stage, &robot, get("/gateway/lone/")).await;
-    assert!(seen.text().contains(&format!(r#""c":"{REMOVED}""#)), "{}", seen.text());
+    assert!(seen.status() == 200 && !seen.text().contains("secret-lone"), "{}", seen.text());
+}
+
+#[tokio::test]
+async fn a_revoked_agents_stream_ends() {
+    let (hand, body) = by_hand();
+    let body = Mutex::new(Some(body));
+    let upstream = Upstream::new(move |_| {
+        let answer = Response::builder().header("content-type", "text/event-stream");
+        answer.body(lock(&body).take().expect("is asked once")).expect("is an answer")
+    })
+    .await;
+    let stage = Stage::at(&upstream).await;
+    let robot = stage.robot(&["lone"]).await;
+    hand.send(data("data: hello\n\n")).await.expect("is read");
+    let mut answer = opened(&stage, &robot, get("/gateway/lone/")).await.expect("is answered");
+    let first = soon(answer.body_mut().frame()).await.expect("is there").expect("is whole");
+    assert_eq!(first.into_data().expect("is data"), "data: hello\n\n");
+    stage.host.broker.revoke_agent(&robot.name, &actor()).await.expect("is revoked");
+    let end = soon(answer.body_mut().frame()).await;
+    assert!(matches!(end, Some(Err(_))), "it breaks off: {end:?}");
+    soon(hand.closed()).await;
 }
 
 /// The stage's only secret that matters here, in that coding.

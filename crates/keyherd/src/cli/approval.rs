@@ -118,7 +118,8 @@ fn answered(view: &ApprovalView) -> String {
         count => format!("{count} requests"),
     };
     let until = view.until.map_or_else(String::new, |until| format!(" until {until}"));
-    format!("approval {} is answered: {}{until}, for {count}", view.id, state_of(view))
+    let ended = if view.decision.is_some() { "is answered" } else { "has ended" };
+    format!("approval {} {ended}: {}{until}, for {count}", view.id, state_of(view))
 }
 
 fn state_of(view: &ApprovalView) -> String {

@@ -21,6 +21,8 @@ use crate::config::Settings;
 
 /// When an upstream that gave no answer may be asked again.
 const UPSTREAM_RETRY: Duration = Duration::from_secs(1);
+/// When a request for which the store was needed may be sent again.
+const STORE_RETRY: Duration = Duration::from_secs(1);
 /// What is passed on, as far as it has a name everywhere; other words pass too.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
@@ -97,7 +99,9 @@ pub(super) fn problem_of(fault: Fault, broker: &Broker) -> Problem {
         Fault::Refused { name, refusal } => return Problem::refused(name, refusal, broker.now()),
         Fault::Engine(_) => {
             let Fault::Engine(error) = fault else { return Problem::internal() };
-            return error.into();
+            let is_for_now = matches!(error, AcquireError::Store(_));
+            let problem = Problem::from(error);
+            return if is_for_now { problem.retry_after(STORE_RETRY) } else { problem };
         }
         Fault::Internal => return Problem::internal(),
         Fault::Unasked(_) => {

@@ -206,6 +206,26 @@ fn asked_on_one_host_and_answered_on_the_other() {
     assert!(took[4] < Duration::from_secs(5), "the last release came after {took:?}");
 }
 
+#[test]
+fn who_waited_with_a_host_that_was_killed_is_not_counted() {
+    let here = Place::Postgres.sandbox();
+    let first = Server::start(&here);
+    let second = Server::start(&here.peer());
+    let id = ask(&first, &question("builder"))["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/approvals/{id}?wait_seconds=60");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| burst(&second, (0..3).map(|_| ("GET", path.clone(), String::new()))));
+        ask(&second, &question("builder"));
+        until("both are counted", || show(&second, &id, 0)["waiters"] == 2);
+        // SIGKILL.
+        drop(first);
+        until("the dead are not", || show(&second, &id, 0)["waiters"] == 1);
+        assert_eq!(answer(&second, &id, &json!({"decision": "allow_once"})).0, 200);
+        assert!(waiting.join().unwrap().iter().all(|one| one["decision"] == "allow_once"));
+    });
+    assert_eq!(show(&second, &id, 0)["waiters"], 1);
+}
+
 #[expect(clippy::disallowed_methods, reason = "the test's own clock, with real processes")]
 fn now() -> Instant {
     Instant::now()

@@ -210,14 +210,13 @@ fn presses_are_heard_from_where_the_last_server_was(place: Place) {
     let sandbox = configured(place);
     let bot = BotApi::new();
     add_chat(&sandbox, &bot);
-    let mut last = 0;
     for (tool, label, decision) in [("one", "Deny", "deny"), ("two", "Allow for 10 min", "allow_for")] {
         let server = Server::start(&sandbox);
         let id = ask(&server, tool);
         until("it is announced", || {
             bot.messages().last().is_some_and(|one| one["text"].as_str().unwrap().contains(&id))
         });
-        last = bot.press(USER, label);
+        let last = bot.press(USER, label);
         until("it is answered", || show(&server, &id)["decision"] == decision);
         until("the message says so", || {
             bot.edits().iter().any(|edit| edit["text"].as_str().unwrap().contains(&id))

@@ -133,6 +133,33 @@ fn nobody_answers_and_that_is_said() {
 }
 
 #[test]
+fn who_is_revoked_while_it_waits_is_told_so() {
+    let stage = Stage::new("");
+    stage.asks_about(&json!({"verdict": "ask", "host": "127.0.0.1"}));
+    let request = stage.request("GET");
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..3).map(|_| scope.spawn(|| request.send().unwrap())).collect();
+        until("all wait", || matches!(&stage.open()[..], [one] if one["waiters"] == 3));
+        let open = stage.open().remove(0);
+        stage.sandbox.run(&["agent", "revoke", "bot"]).ok();
+        for one in waiting {
+            let answer = one.join().unwrap();
+            let told = answer.json();
+            assert_eq!((answer.status, told["code"].as_str()), (403, Some("denied")), "{answer:?}");
+            assert!(told["detail"].as_str().unwrap().contains("agent 'bot' was revoked"), "{answer:?}");
+        }
+        let path = format!("/v1/approvals/{}", open["id"].as_str().unwrap());
+        let ended: Value = serde_json::from_str(&stage.server.ask("GET", &path, "").1).unwrap();
+        assert_eq!(
+            (ended["state"].as_str(), ended["answered_by"].as_str()),
+            (Some("withdrawn"), Some("cli"))
+        );
+        assert_eq!((&ended["expires_at"], ended.get("decision")), (&open["expires_at"], None));
+    });
+    assert_eq!(stage.upstream.calls("acme"), 0);
+}
+
+#[test]
 fn who_waits_when_the_server_ends_is_told_so() {
     let stage = Stage::new("");
     stage.asks_about(&json!({"verdict": "ask", "host": "127.0.0.1"}));

@@ -189,6 +189,29 @@ fn what_is_refused_is_said() {
 }
 
 #[test]
+fn what_grants_nothing_is_said_with_a_way_out() {
+    let sandbox = Sandbox::new();
+    let check = |status: u16, said: &'static str, parts: &[&str]| {
+        let provider = Endpoints::new(move |path, _| match path {
+            "/device" => {
+                let begun = json!({"device_code": "d", "user_code": "AB-CD", "verification_uri": "https://id.example/d", "interval": 0});
+                (200, begun.to_string())
+            }
+            _ => (status, said.to_owned()),
+        });
+        let (token, device) = (provider.url("/token"), provider.url("/device"));
+        let args = ["--device", "--token-url", &token, "--device-url", &device];
+        let ran = begin(&sandbox, &args, "AB-CD").0.end();
+        assert!(ran.code == 1 && ran.err.contains("'generic'"), "{ran:?}");
+        assert!(parts.iter().all(|part| ran.err.contains(part)), "{ran:?}");
+    };
+    check(302, "", &["(http_302)", "/token of 'generic'", "--token-url"]);
+    check(200, "<html>", &["(not_json)", "--token-url"]);
+    check(400, r#"{"error":"invalid_grant"}"#, &["(invalid_grant)", "log in again"]);
+    check(400, r#"{"error":"invalid_client"}"#, &["(invalid_client)", "--client-id"]);
+}
+
+#[test]
 fn git_gets_a_token_for_a_host_that_a_binding_names() {
     let sandbox = Sandbox::new();
     let document =

@@ -5,10 +5,11 @@
 
 use async_trait::async_trait;
 use keyherd_core::agent::{Agent, AgentConflict};
+use keyherd_core::audit::Actor;
 use keyherd_core::binding::{Binding, BindingConflict, BindingDraft, Injection, User};
-use keyherd_core::ids::{AgentId, BindingId, Name};
+use keyherd_core::ids::{AgentId, ApprovalId, BindingId, Name};
 use keyherd_core::ports::StoreError;
-use keyherd_core::ports::store::{AccessStore, AgentCreated, BindingAdded, Record};
+use keyherd_core::ports::store::{AccessStore, AgentCreated, BindingAdded, Record, withdrawal};
 use keyherd_core::secret::TokenHash;
 use keyherd_core::time::Timestamp;
 use serde::de::DeserializeOwned;
@@ -19,6 +20,7 @@ use super::SqlStore;
 use super::row::name;
 use super::vault::{AGENT_DOC, BINDING_DOC, Slot};
 use super::write::Write;
+use crate::store::engine::Kind;
 use crate::store::fault::Fault;
 use crate::store::sql;
 use crate::store::statement::{Row, query};
@@ -117,10 +119,10 @@ impl SqlStore {
     }
 
     async fn drop_agent(&self, id: AgentId, record: Record) -> Result<bool, Fault> {
-        let mut write = self.write().await?;
+        // Nobody opens or answers meanwhile.
+        let mut write = self.begin(Kind::Administrative).await?;
         write.execute(query(sql::FORGET_ANSWERS).bind(id.as_i64())).await?;
-        let now = self.clock.now().as_millis();
-        write.execute(query(sql::END_QUESTIONS).bind(id.as_i64()).bind(now)).await?;
+        self.withdraw_questions(&mut write, id, &record.note.actor).await?;
         if !write.run(query(sql::REMOVE_AGENT).bind(id.as_i64())).await? {
             write.cancel().await?;
             return Ok(false);
@@ -128,6 +130,18 @@ impl SqlStore {
         write.lastly(query(sql::REMOVE_ALLOWED).bind(id.as_i64()));
         write.commit(record).await?;
         Ok(true)
+    }
+
+    async fn withdraw_questions(&self, write: &mut Write<'_>, id: AgentId, by: &Actor) -> Result<(), Fault> {
+        let now = self.clock.now().as_millis();
+        for row in write.fetch(query(sql::QUESTIONS_OF).bind(id.as_i64()).bind(now)).await? {
+            let approval = ApprovalId::from_i64(row.try_get("id")?);
+            write.lastly(query(sql::NOTICES_ENDED).bind(approval.as_i64()).bind(now));
+            write.record(withdrawal(approval, row.try_get("agent")?, by)).await?;
+        }
+        let withdraw = query(sql::WITHDRAW_QUESTIONS).bind(id.as_i64()).bind(now).bind(&by.0);
+        write.execute(withdraw).await?;
+        Ok(())
     }
 
     async fn insert_binding(

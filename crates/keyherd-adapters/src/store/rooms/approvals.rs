@@ -1,12 +1,12 @@
 //! Approvals: opened under the lock of who looks and then writes, answered by one conditional statement.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use keyherd_core::approval::{Answer, Approval, Decision, Stage};
 use keyherd_core::ids::{ApprovalId, RuleId};
 use keyherd_core::ports::StoreError;
-use keyherd_core::ports::store::{ApprovalStore, Closed, NewApproval, NewRule, OpenBounds, Opened, Record};
+use keyherd_core::ports::store::{
+    ApprovalStore, Closed, NewApproval, NewRule, OpenBounds, Opened, Record, WORD_LIFE,
+};
 use keyherd_core::time::Timestamp;
 
 use super::SqlStore;
@@ -18,9 +18,6 @@ use crate::store::engine::Kind;
 use crate::store::fault::Fault;
 use crate::store::sql;
 use crate::store::statement::{Row, Sql, Statement, query};
-
-/// For how long a process's word of its waiters counts.
-const WORD_LIFE: Duration = Duration::from_secs(30);
 
 #[async_trait]
 impl ApprovalStore for SqlStore {
@@ -69,8 +66,13 @@ impl ApprovalStore for SqlStore {
         self.told(self.insist(|| self.keep_house(note.clone())).await).map(drop)
     }
 
+    async fn renew_words(&self, at: Timestamp) -> Result<(), StoreError> {
+        let renewal = query(sql::RENEW_WORDS).bind(at.as_millis()).bind(self.owner().as_i64());
+        self.told(self.insist(|| self.keep_house(renewal.clone())).await).map(drop)
+    }
+
     async fn uncounted(&self, id: ApprovalId) -> Result<u64, StoreError> {
-        let count = query(sql::UNCOUNTED).bind(id.as_i64());
+        let count = query(sql::UNCOUNTED).bind(self.words_since()).bind(id.as_i64());
         let row = self.told(self.read_first(count).await)?;
         self.told(row.as_ref().map_or(Ok(0), |row| unsigned(row, "number")))
     }
@@ -139,10 +141,9 @@ impl SqlStore {
     ) -> Result<Closed, Fault> {
         let mut write = self.begin(Kind::Administrative).await?;
         let now = self.clock.now();
-        let stale = query(sql::STALE_WORDS).bind(id.as_i64()).bind(self.words_since());
-        let changes = vec![stale, self.closing(id, answer, now)];
-        let (changed, row) = write.run_then_first(changes, self.approval_of(id)).await?;
-        let is_closed = changed.last() == Some(&true);
+        let closing = vec![self.closing(id, answer, now)];
+        let (changed, row) = write.run_then_first(closing, self.approval_of(id)).await?;
+        let is_closed = changed.first() == Some(&true);
         let found = row.as_ref().map(approval).transpose()?.map(Box::new);
         let closed = match found {
             Some(approval) if is_closed => approval,

@@ -110,11 +110,17 @@ impl Write<'_> {
 
     /// Ends the transaction with what was done and who is told.
     pub(super) async fn commit(mut self, record: Record) -> Result<(), Fault> {
+        self.record(record).await?;
+        self.commit_silently().await
+    }
+
+    /// One thing that was done, of several.
+    pub(super) async fn record(&mut self, record: Record) -> Result<(), Fault> {
         self.note(record.note).await?;
         if let Some(event) = record.event {
             self.tell(event);
         }
-        self.commit_silently().await
+        Ok(())
     }
 
     /// Ends the transaction without a word: for housekeeping, and for entries that stand for themselves.

@@ -16,9 +16,21 @@ pub(in crate::store) const REMOVE_AGENT: &str = "DELETE FROM agents WHERE id = $
 pub(in crate::store) const FORGET_ANSWERS: &str = "DELETE FROM rules WHERE kind IS NOT NULL AND agent = \
      (SELECT name FROM agents WHERE id = $1)";
 
-/// What it has asked and nobody has answered ends now: the time of a question ends with who asked it. `$2` is now.
-pub(in crate::store) const END_QUESTIONS: &str = "UPDATE approvals SET expires_at = $2 WHERE stage = 'open' \
-     AND expires_at > $2 AND agent = (SELECT name FROM agents WHERE id = $1)";
+macro_rules! questions_of {
+    () => {
+        "stage = 'open' AND expires_at > $2 AND agent = (SELECT name FROM agents WHERE id = $1)"
+    };
+}
+
+/// What it has asked and nobody has answered. `$2` is now.
+pub(in crate::store) const QUESTIONS_OF: &str =
+    concat!("SELECT id, agent FROM approvals WHERE ", questions_of!(), " ORDER BY opened_at, id");
+
+/// These end with who asked them. `$3`: who revoked it.
+pub(in crate::store) const WITHDRAW_QUESTIONS: &str = concat!(
+    "UPDATE approvals SET stage = 'withdrawn', answered_by = $3, answered_at = $2 WHERE ",
+    questions_of!()
+);
 
 pub(in crate::store) const REMOVE_ALLOWED: &str = "DELETE FROM agent_names WHERE agent = $1";
 

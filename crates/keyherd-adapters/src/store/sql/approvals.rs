@@ -45,17 +45,14 @@ macro_rules! live_waiters {
     };
 }
 
-/// `$1`: words on waiters since then count. Of an approval that has ended all words count that are left: those of before
-/// are dropped when it ends.
+/// `$1`: words on waiters since then count, and last ones for ever. The column `waiters` is for older programs.
 macro_rules! approval_select {
     ($($rest:tt)+) => {
         concat!(
             "SELECT a.id, a.agent, a.host, a.port, a.method, a.path, a.kind, a.question_key, a.question, a.coalesces, \
-             a.rule, a.opened_at, a.expires_at, a.stage, a.decision, a.until, a.answered_by, a.answered_at, \
-             CASE WHEN a.stage = 'open' THEN ",
+             a.rule, a.opened_at, a.expires_at, a.stage, a.decision, a.until, a.answered_by, a.answered_at, ",
             live_waiters!("a.id"),
-            " ELSE CAST(COALESCE((SELECT SUM(w.waiters) FROM approval_waiters w WHERE w.approval = a.id), a.waiters) \
-             AS BIGINT) END AS waiters FROM approvals a ",
+            " AS waiters FROM approvals a ",
             $($rest)+
         )
     };
@@ -108,14 +105,31 @@ pub(in crate::store) const NOTE_WAITERS: &str = concat!(
      ON CONFLICT (approval, owner) DO UPDATE SET waiters = excluded.waiters, at = excluded.at"
 );
 
+macro_rules! open_ones {
+    () => {
+        "(SELECT id FROM approvals WHERE stage = 'open' AND expires_at > $1)"
+    };
+}
+
+/// What the process `$2` said of open approvals is as of `$1`; never a last word, which may come meanwhile. PostgreSQL reads all words for a join, and none too many for
+/// an array.
+pub(in crate::store) const RENEW_WORDS: Sql = Sql {
+    sqlite: concat!(
+        "UPDATE approval_waiters SET at = $1 WHERE owner = $2 AND waiters > 0 AND at < $1 AND approval IN ",
+        open_ones!()
+    ),
+    postgres: concat!(
+        "UPDATE approval_waiters SET at = $1 WHERE owner = $2 AND waiters > 0 AND at < $1 AND approval = ANY (ARRAY",
+        open_ones!(),
+        ")"
+    ),
+};
+
+/// `$1`: words since then are believed.
 pub(in crate::store) const UNCOUNTED: &str = concat!(
-    "SELECT COUNT(*) AS number FROM approval_waiters WHERE approval = $1 AND waiters > 0 AND at <> ",
+    "SELECT COUNT(*) AS number FROM approval_waiters WHERE approval = $2 AND waiters > 0 AND at > $1 AND at <> ",
     last_word!()
 );
-
-/// Words of before `$2`.
-pub(in crate::store) const STALE_WORDS: &str =
-    "DELETE FROM approval_waiters WHERE approval = $1 AND at <= $2";
 
 macro_rules! ended_first {
     () => {

@@ -9,23 +9,23 @@ use crate::broker::{AnswerError, ApprovalAsk, AskError, Broker, Consent};
 use crate::fakes::Host;
 use crate::ids::{ApprovalId, Name};
 use crate::ports::Clock;
-use crate::ports::store::{APPROVAL_ANSWERED, APPROVAL_OPENED, ApprovalStore, AuditStore, EventStore};
+use crate::ports::store::{APPROVAL_ANSWERED, APPROVAL_OPENED, AuditStore, EventStore};
 
 pub(super) async fn empty() -> Stage {
     stage(HOUR, []).await
 }
 
-fn asking(key: Option<&str>, text: &str, coalesces: bool) -> ApprovalAsk {
+pub(super) fn asking(key: Option<&str>, text: &str, coalesces: bool) -> ApprovalAsk {
     let agent = Name::parse("bot").expect("a name");
     ApprovalAsk { question: Question::outside(agent, key, text).expect("a question"), coalesces, rule: None }
 }
 
-fn tool() -> ApprovalAsk {
+pub(super) fn tool() -> ApprovalAsk {
     asking(Some("rm"), "{\"tool\":\"rm\"}", true)
 }
 
 /// Everybody asks, each in a task of its own.
-fn all_ask(broker: &Broker, count: usize, ask: &ApprovalAsk, wait: Duration) -> Vec<Asked> {
+pub(super) fn all_ask(broker: &Broker, count: usize, ask: &ApprovalAsk, wait: Duration) -> Vec<Asked> {
     let one = || {
         let (broker, ask) = (broker.clone(), ask.clone());
         tokio::spawn(async move { broker.ask(ask, wait, &actor()).await })
@@ -33,9 +33,9 @@ fn all_ask(broker: &Broker, count: usize, ask: &ApprovalAsk, wait: Duration) -> 
     std::iter::repeat_with(one).take(count).collect()
 }
 
-type Asked = tokio::task::JoinHandle<Result<Consent, AskError>>;
+pub(super) type Asked = tokio::task::JoinHandle<Result<Consent, AskError>>;
 
-async fn ends(asked: Vec<Asked>) -> Vec<Consent> {
+pub(super) async fn ends(asked: Vec<Asked>) -> Vec<Consent> {
     let mut ends = Vec::new();
     for one in asked {
         ends.push(one.await.expect("no panic").expect("an end"));
@@ -65,7 +65,7 @@ pub(super) async fn answer(broker: &Broker, id: ApprovalId, decision: Decision) 
     broker.answer(id, decision, time, &Actor::new("human")).await.expect("answered")
 }
 
-async fn told(host: &Host, kind: &str) -> usize {
+pub(super) async fn told(host: &Host, kind: &str) -> usize {
     let events = host.store.events(0, 10_000).await.expect("events");
     events.iter().filter(|event| event.kind == kind).count()
 }
@@ -112,47 +112,6 @@ async fn asked_on_one_host_and_answered_on_another() {
         assert_eq!((seen.id, by.as_deref()), (approval.id, Some("human")));
     }
     assert_eq!((told(&other, APPROVAL_OPENED).await, covered(&other).await), (1, vec![42]));
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_count_is_of_those_who_were_released_wherever_they_waited() {
-    let stage = empty().await;
-    let (first, second) = (stage.fleet.host().broker, stage.fleet.host().broker);
-    let here = all_ask(&first, 20, &tool(), HOUR);
-    the_open_one(&first, 20).await;
-    let there = all_ask(&second, 9, &tool(), HOUR);
-    pass(Duration::from_millis(1)).await;
-    let leaving = all_ask(&second, 3, &tool(), HOUR);
-    pass(Duration::from_millis(1)).await;
-    leaving.iter().for_each(Asked::abort);
-    // Sooner than the second has said how many wait there.
-    let [approval] = &open(&stage.host.broker).await[..] else { panic!("not one") };
-    assert!(approval.waiters < 29, "nobody knows yet: {}", approval.waiters);
-    let answered = answer(&stage.host.broker, approval.id, Decision::AllowOnce).await;
-    assert_eq!(answered.waiters, 29, "the answer says how many it covers");
-    assert!(ends(here).await.into_iter().chain(ends(there).await).all(|consent| consent.allows()));
-    for broker in [&first, &second, &stage.host.broker] {
-        let kept = broker.approval(approval.id).await.expect("read").expect("kept");
-        assert_eq!(kept.waiters, 29, "for good, and for all");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_that_died_does_not_keep_the_answer() {
-    let stage = empty().await;
-    let Ok(Consent::Answered(asked)) = stage.host.broker.open(tool(), &actor()).await else {
-        panic!("not open")
-    };
-    assert!(stage.host.broker.shutdown(SECOND).await);
-    let begun = stage.fleet.clock.now();
-    let next = stage.fleet.host().broker;
-    assert_eq!(answer(&next, asked.id, Decision::Deny).await.waiters, 0, "who has gone is not counted");
-    assert_eq!(begun, stage.fleet.clock.now(), "and not waited for");
-    let Ok(Consent::Answered(asked)) = next.open(tool(), &actor()).await else { panic!("not open") };
-    let silent = stage.fleet.host().store;
-    silent.note_waiters(asked.id, 5, stage.fleet.clock.now()).await.expect("noted");
-    assert_eq!(answer(&next, asked.id, Decision::Deny).await.waiters, 6, "what it said last");
-    assert!(begun.until(stage.fleet.clock.now()) < 3 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]

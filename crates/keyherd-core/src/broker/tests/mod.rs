@@ -22,6 +22,7 @@ mod uncertain;
 // Rules and approvals.
 mod asking;
 mod permitting;
+mod waiting;
 // Channels.
 mod channels;
 

@@ -73,13 +73,13 @@ impl AccessStore for MemoryStore {
     }
 
     async fn revoke_agent(&self, id: AgentId, record: Record) -> Result<bool, StoreError> {
-        let now = self.shared.clock.now();
+        let by = record.note.actor.clone();
         self.write(record, |rows| {
             let gone = rows.agents.values().find(|agent| agent.id == id).map(|agent| agent.name.clone());
             rows.agents.retain(|_, agent| agent.id != id);
             if let Some(name) = &gone {
                 rows.rules.forget_answers_of(name);
-                rows.approvals.iter_mut().for_each(|row| row.end_if_of(name, now));
+                self.withdraw_questions_of(rows, name, &by);
             }
             (gone.is_some(), gone.is_some())
         })

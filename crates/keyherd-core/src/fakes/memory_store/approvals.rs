@@ -1,20 +1,18 @@
 //! Approvals.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use async_trait::async_trait;
+use std::collections::BTreeMap;
 
 use super::{MemoryStore, Rows};
 use crate::approval::{Answer, Approval, Stage};
+use crate::audit::Actor;
 use crate::ids::{ApprovalId, Name, OwnerId};
 use crate::ports::StoreError;
-use crate::ports::store::{ApprovalStore, Closed, NewApproval, NewRule, OpenBounds, Opened, Record};
+use crate::ports::store::{
+    ApprovalStore, Closed, NewApproval, NewRule, OpenBounds, Opened, Record, WORD_LIFE, withdrawal,
+};
 use crate::secret::TokenHash;
 use crate::time::Timestamp;
-
-/// For how long a process's word of its waiters counts.
-const WORD_LIFE: Duration = Duration::from_secs(30);
 
 #[derive(Clone)]
 pub(super) struct Row {
@@ -27,19 +25,36 @@ pub(super) struct Row {
 
 impl Row {
     fn view(&self, now: Timestamp) -> Approval {
-        let counts = |(_, at): &&(u64, Timestamp)| !self.is_open() || now < *at + WORD_LIFE;
-        let waiters = self.waiters.values().filter(counts).map(|(count, _)| count).sum();
+        let waiters = self.believed(now).map(|(count, _)| count).sum();
         Approval { waiters, ..self.approval.clone() }
+    }
+
+    fn believed(&self, now: Timestamp) -> impl Iterator<Item = (u64, Timestamp)> {
+        self.waiters.values().copied().filter(move |(_, at)| now - WORD_LIFE < *at)
     }
 
     fn is_open(&self) -> bool {
         self.approval.answer.is_none()
     }
 
-    /// The time of an open question ends with who asked it.
-    pub(super) fn end_if_of(&mut self, agent: &Name, now: Timestamp) {
-        if self.is_open() && self.approval.question.agent == *agent {
-            self.approval.expires_at = self.approval.expires_at.min(now);
+    /// An open question ends with who asked it.
+    fn withdraw_if_of(&mut self, agent: &Name, by: &Actor, now: Timestamp) -> Option<ApprovalId> {
+        let Approval { id, question, expires_at, answer, .. } = &mut self.approval;
+        if answer.is_some() || *expires_at <= now || question.agent != *agent {
+            return None;
+        }
+        *answer = Some(Answer { decision: None, until: None, by: Some(by.0.clone()), at: now });
+        Some(*id)
+    }
+}
+
+impl MemoryStore {
+    pub(super) fn withdraw_questions_of(&self, rows: &mut Rows, agent: &Name, by: &Actor) {
+        let now = self.shared.clock.now();
+        let ended = rows.approvals.iter_mut().filter_map(|row| row.withdraw_if_of(agent, by, now));
+        for id in ended.collect::<Vec<_>>() {
+            rows.notify_end(id, now);
+            self.record(rows, withdrawal(id, agent.as_str(), by));
         }
     }
 }
@@ -103,7 +118,6 @@ impl ApprovalStore for MemoryStore {
             if !row.is_open() || is_over == answer.decision.is_some() {
                 return (Closed::Already(Box::new(row.view(now))), false);
             }
-            row.waiters.retain(|_, (_, at)| now < *at + WORD_LIFE);
             row.approval.answer = Some(answer);
             let closed = Closed::Done(Box::new(row.view(now)));
             if let Some(new) = remember {
@@ -124,11 +138,21 @@ impl ApprovalStore for MemoryStore {
         Ok(())
     }
 
+    async fn renew_words(&self, at: Timestamp) -> Result<(), StoreError> {
+        self.read(|_| ())?;
+        let mut rows = self.shared.lock();
+        for row in rows.approvals.iter_mut().filter(|row| row.is_open()) {
+            row.waiters.entry(self.owner).and_modify(|(_, said)| *said = at.max(*said));
+        }
+        Ok(())
+    }
+
     async fn uncounted(&self, id: ApprovalId) -> Result<u64, StoreError> {
-        let is_awaited = |(waiters, at): &&(u64, Timestamp)| *waiters > 0 && *at != Timestamp::NEVER;
+        let now = self.shared.clock.now();
+        let is_awaited = |(waiters, at): &(u64, Timestamp)| *waiters > 0 && *at != Timestamp::NEVER;
         self.read(|rows| {
             let row = rows.approvals.iter().find(|row| row.approval.id == id);
-            row.map_or(0, |row| row.waiters.values().filter(is_awaited).count() as u64)
+            row.map_or(0, |row| row.believed(now).filter(is_awaited).count() as u64)
         })
     }
 

@@ -1,9 +1,13 @@
 //! Approvals: opened, attached to, answered.
 
-use async_trait::async_trait;
+use std::time::Duration;
 
-use super::{NewRule, Record, StoreError};
+use async_trait::async_trait;
+use serde_json::json;
+
+use super::{Event, NewRule, Record, StoreError};
 use crate::approval::{Answer, Approval, Stage};
+use crate::audit::{Actor, Note};
 use crate::ids::ApprovalId;
 use crate::policy::Rule;
 use crate::secret::TokenHash;
@@ -13,6 +17,9 @@ use crate::time::Timestamp;
 pub const APPROVAL_OPENED: &str = "approval_opened";
 /// The kind of the event that an answer tells, and a time that ended without one.
 pub const APPROVAL_ANSWERED: &str = "approval_answered";
+
+/// For how long a process's word of its waiters is believed: one that was killed says nothing more.
+pub const WORD_LIFE: Duration = Duration::from_secs(5);
 
 /// An approval to be opened.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +71,21 @@ pub enum Closed {
     NotFound,
 }
 
+/// What is written of an open question of an agent that was revoked, with the revocation.
+pub fn withdrawal(id: ApprovalId, agent: &str, by: &Actor) -> Record {
+    let subject = id.to_string();
+    let detail = json!({"agent": agent, "decision": Stage::Withdrawn.as_str(), "answered_by": by.0});
+    Record {
+        note: Note {
+            action: "approval.withdraw",
+            actor: by.clone(),
+            subject: subject.clone(),
+            detail: detail.clone(),
+        },
+        event: Some(Event { kind: APPROVAL_ANSWERED, chain: None, subject, detail }),
+    }
+}
+
 /// Approvals.
 #[async_trait]
 pub trait ApprovalStore: Send + Sync + 'static {
@@ -99,12 +121,14 @@ pub trait ApprovalStore: Send + Sync + 'static {
     ) -> Result<Closed, StoreError>;
 
     /// Says how many wait here, at that time; [`Timestamp::NEVER`] for this process's last word: so many the answer
-    /// reached. What was said while it is open is forgotten when it was not said again for a while, and counts until
-    /// the last word where the approval ended before that. A last word counts for an approval that has ended alone, any
-    /// other one for an open one alone.
+    /// reached. What was said while it is open is believed for [`WORD_LIFE`], also where the approval ends before that; a
+    /// last word for ever. A last word counts for an approval that has ended alone, any other one for an open one alone.
     async fn note_waiters(&self, id: ApprovalId, waiters: u64, at: Timestamp) -> Result<(), StoreError>;
 
-    /// How many processes said that somebody waits there, and have not said their last word.
+    /// All that this process said of open approvals holds, at that time: as if it had said each of it again.
+    async fn renew_words(&self, at: Timestamp) -> Result<(), StoreError>;
+
+    /// How many processes said that somebody waits there, are believed, and have not said their last word.
     async fn uncounted(&self, id: ApprovalId) -> Result<u64, StoreError>;
 
     /// Drops those that ended before `before`, and remembered answers that ended. Returns how many rows.

@@ -64,6 +64,10 @@ impl ApprovalStore for SimStore {
         self.step("note waiters", None, self.inner.note_waiters(id, waiters, now), |_| None).await
     }
 
+    async fn renew_words(&self, at: Timestamp) -> Result<(), StoreError> {
+        self.step("renew words", None, self.inner.renew_words(at), |_| None).await
+    }
+
     async fn uncounted(&self, id: ApprovalId) -> Result<u64, StoreError> {
         self.step("uncounted", None, self.inner.uncounted(id), |_| None).await
     }

@@ -3,6 +3,7 @@
 mod device;
 mod loopback;
 mod means;
+mod refused;
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use keyherd_core::ids::Name;
 use keyherd_core::ports::{CallLimits, Delivery};
 use keyherd_core::provider::{
     ClientApp, Grant, Meaning, Profile, Proof, Reply, TokenRequest, Wanted, authorize_url, check_endpoint,
-    classify, clip_code, code_request,
+    classify, code_request,
 };
 use keyherd_core::secret::Secret;
 use url::Url;
@@ -151,9 +152,9 @@ impl Stage<'_> {
         self.say(&format!("log in here, in a browser on this machine:\n\n  {url}\n"));
         let waiting =
             tokio::time::timeout(self.context.settings.command.login_timeout, loopback.code(&proof.state));
-        let code = waiting
-            .await
-            .map_err(|_| Failure::failed("nobody logged in in time ([command] login_timeout_seconds)"))??;
+        let code = waiting.await.map_err(|_| {
+            Failure::failed("nobody logged in in time ([command] login_timeout_seconds): log in again")
+        })??;
         let request =
             code_request(&self.profile, &self.token_url, &self.client(), (&code, &redirect), &proof);
         self.grant(&self.call(&request).await?)
@@ -191,7 +192,7 @@ impl Stage<'_> {
         match self.sent(request).await {
             Delivery::Answered(reply) => Ok(reply),
             Delivery::NotSent { detail, .. } | Delivery::Unanswered { detail, .. } => {
-                Err(Failure::failed(format!("'{}' gave no answer: {detail}", self.profile.name)))
+                Err(Failure::failed(refused::silent(&self.profile.name, &request.url, &detail)))
             }
         }
     }
@@ -209,12 +210,7 @@ impl Stage<'_> {
     fn grant(&self, reply: &Reply) -> Result<Box<Grant>, Failure> {
         match classify(&self.profile, reply, self.means.peer.now()) {
             Meaning::Granted(grant) => Ok(grant),
-            Meaning::Terminal { code, .. }
-            | Meaning::ClientApp { code }
-            | Meaning::Transient { code, .. }
-            | Meaning::Unknown { code } => {
-                Err(Failure::failed(format!("'{}' granted nothing: {}", self.profile.name, clip_code(&code))))
-            }
+            other => Err(Failure::failed(refused::by_answer(&self.profile.name, &self.token_url, &other))),
         }
     }
 

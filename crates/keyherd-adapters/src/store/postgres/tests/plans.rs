@@ -84,7 +84,7 @@ const HOT: [Sql; 67] = [
     same(sql::CLOSE_APPROVAL),
     same(sql::NOTE_WAITERS),
     same(sql::UNCOUNTED),
-    same(sql::STALE_WORDS),
+    sql::RENEW_WORDS,
     sql::WORDS_TRIM,
     same(sql::APPROVALS_TRIM),
     sql::CHAIN,

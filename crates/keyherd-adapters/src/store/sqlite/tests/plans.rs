@@ -31,7 +31,7 @@ async fn nothing_hot_scans_a_table() {
         sql::CLOSE_APPROVAL.into(),
         sql::NOTE_WAITERS.into(),
         sql::UNCOUNTED.into(),
-        sql::STALE_WORDS.into(),
+        sql::RENEW_WORDS,
         sql::WORDS_TRIM,
         sql::APPROVALS_TRIM.into(),
         sql::NOTICES_DUE.into(),

@@ -62,6 +62,10 @@ impl ApprovalStore for BentStore {
         self.inner.note_waiters(id, waiters, now).await
     }
 
+    async fn renew_words(&self, at: Timestamp) -> Result<(), StoreError> {
+        self.inner.renew_words(at).await
+    }
+
     async fn uncounted(&self, id: ApprovalId) -> Result<u64, StoreError> {
         self.inner.uncounted(id).await
     }

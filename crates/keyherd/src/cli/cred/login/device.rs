@@ -8,7 +8,7 @@ use keyherd_core::provider::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::Stage;
+use super::{Stage, refused};
 use crate::cli::Failure;
 
 pub(super) async fn granted(stage: &Stage<'_>) -> Result<Box<Grant>, Failure> {
@@ -16,15 +16,14 @@ pub(super) async fn granted(stage: &Stage<'_>) -> Result<Box<Grant>, Failure> {
     let endpoint = stage.endpoint("device_url", own, stage.profile.device_url.as_ref())?;
     let asked = device_request(&stage.profile, &endpoint, &stage.client(), &stage.wanted());
     let reply = stage.call(&asked).await?;
-    let device = Device::read(&stage.profile, &reply).map_err(|problem| {
-        Failure::failed(format!("'{}' begins no device login: {problem}", stage.profile.name))
-    })?;
+    let device = Device::read(&stage.profile, &reply)
+        .map_err(|problem| Failure::failed(refused::no_device(&stage.profile.name, &endpoint, &problem)))?;
     let whole =
         device.whole_place.as_ref().map_or_else(String::new, |place| format!("\n  or at once: {place}"));
     stage.say(&format!("log in at {} with the code {}{whole}\n", device.place, device.user_code));
     let in_time =
         timeout(device.life.min(stage.context.settings.command.login_timeout), polled(stage, &device)).await;
-    in_time.unwrap_or_else(|_| Err(Failure::failed("nobody logged in in time")))
+    in_time.unwrap_or_else(|_| Err(Failure::failed("nobody logged in in time: log in again")))
 }
 
 async fn polled(stage: &Stage<'_>, device: &Device) -> Result<Box<Grant>, Failure> {

@@ -66,7 +66,7 @@ impl Loopback {
             match brought {
                 Brought::Code(code) => return Ok(code),
                 Brought::Refused(why) => {
-                    return Err(Failure::failed(format!("the login was refused: {why}")));
+                    return Err(Failure::failed(super::refused::by_redirect(&why)));
                 }
                 Brought::Other => {}
             }
