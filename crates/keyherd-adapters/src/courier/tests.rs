@@ -175,6 +175,7 @@ async fn a_webhook_may_answer_at_once() {
             r#"{"decision":"allow_for","for_seconds":60,"more":1}"#,
             Some((Decision::AllowFor, Some(Duration::from_secs(60)))),
         ),
+        (r#"{"decision":"deny","decision":"allow_once"}"#, None),
         (r#"{"decision":"perhaps"}"#, None),
         (r#"{"decision":7}"#, None),
         (r#"{"ok":true}"#, None),

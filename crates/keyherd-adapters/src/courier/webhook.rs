@@ -164,7 +164,8 @@ fn written(document: &Document<'_>) -> Option<Zeroizing<Vec<u8>>> {
 fn said(channel: &Channel, bytes: &[u8]) -> Option<Said> {
     let value: Value = serde_json::from_slice(bytes).ok()?;
     value.get("decision")?;
-    let read: Option<AnswerDocument> = serde_json::from_value(value).ok();
+    // From the text: two decisions in one answer are none.
+    let read: Option<AnswerDocument> = serde_json::from_slice(bytes).ok();
     let said = read.and_then(|answer| {
         Some((Decision::parse(&answer.decision)?, answer.for_seconds.map(Duration::from_secs)))
     });
