@@ -178,6 +178,8 @@ fn a_programs_end_is_the_commands_end() {
     // Called wrongly: as `env` does, so that nobody takes it for the program's own end.
     stage.sandbox.run(&["run"]).failed(125, &["CMD"]);
     stage.sandbox.run(&["run", "--env", "bad", "--", "true"]).failed(125, &["--env"]);
+    let twice = ["run", "--env", "A=a", "--env", "B=a", "--env", "A=a", "--", "true"];
+    stage.sandbox.run(&twice).failed(125, &["--env A ", "twice"]);
     stage.sandbox.run(&["run", "--evn", "T=P", "--", "true"]).failed(125, &["--evn"]);
     assert_eq!(run(&["echo", "--evn", "--", "-x"]).out, "--evn -- -x\n");
     stage.sandbox.run(&["run", "--", "--evn"]).failed(127, &["--evn"]);
