@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::provider::Provider;
-use crate::proxied::Stage;
+use crate::proxied::{Program, Stage, asked};
 use crate::running::Running;
 use crate::sandbox::{MARKER, Ran, Sandbox, in_seconds, until};
 
@@ -130,4 +130,27 @@ fn a_key_elsewhere_stays_closed_when_it_is_rotated() {
     if !ran.err.contains(NOT_CLOSED) {
         assert_eq!((ran.code, ran.out.as_str()), (0, "first\nthen\n"), "{}", ran.err);
     }
+}
+
+/// Each process knows its own listeners; those of others on the same data folder it is told.
+#[test]
+fn a_program_is_not_led_to_a_server_on_its_data_folder() {
+    let stage = Stage::new();
+    let sandbox = &stage.sandbox;
+    sandbox.run(&["rule", "add", "allow", "--host", "127.0.0.1"]).ok();
+    let program = Program::start(sandbox, &[], "true");
+    let (proxy, caller) = program.proxy();
+    // It begins when the program runs already.
+    let mut command = sandbox.command(&["--json", "serve", "--api", "127.0.0.1:0", "--proxy", "127.0.0.1:0"]);
+    command.env("KEYHERD_LOG", "warn");
+    let mut server = Running::of(sandbox, command, "");
+    let places: serde_json::Value = serde_json::from_str(&server.first_line()).unwrap();
+    for place in ["api", "proxy"] {
+        let told = asked(&proxy, &caller, &format!("{}/healthz", places[place].as_str().unwrap()), "x");
+        assert!(told.contains("keyherd itself"), "{place}: {told}");
+    }
+    let upstream = format!("http://{}/v1/things", stage.upstream.authority());
+    assert!(!asked(&proxy, &caller, &upstream, "x").contains("keyherd itself"));
+    assert_eq!(server.terminate().code, 0);
+    assert_eq!(program.end().0, 0);
 }

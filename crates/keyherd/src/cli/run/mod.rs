@@ -102,6 +102,7 @@ impl Run {
         let folder = Folder::new(&context.environment, wired, &authority.pem(), &trusted)?;
         let door = ForwardDoor::own(&context.settings, wired, Arc::new(agent), authority).await;
         let door = door.map_err(|problem| Failure::failed(format!("no proxy can be opened: {problem}")))?;
+        let _posted = wire::post(wired, &context.settings.data, &[door.address()]);
         let mut variables = Variables::new(&context.environment, door.address(), (AGENT, &key), &folder);
         variables.add(given);
         let mut signals = Signals::listen()?;
