@@ -61,8 +61,14 @@ pub fn is_ours(peer: SocketAddr, own: IpAddr, listeners: &[SocketAddr]) -> bool 
     let peer_address = peer.ip().to_canonical();
     listeners.iter().filter(|listener| listener.port() == peer.port()).any(|listener| {
         let ours = listener.ip().to_canonical();
-        ours == peer_address || ours.is_unspecified() && own.to_canonical() == peer_address
+        ours == peer_address || ours.is_unspecified() && is_here(peer, own)
     })
+}
+
+/// Whether a connection stays on this machine.
+pub(super) fn is_here(peer: SocketAddr, own: IpAddr) -> bool {
+    let peer_address = peer.ip().to_canonical();
+    peer_address.is_loopback() || own.to_canonical() == peer_address
 }
 
 fn judged(

@@ -1,14 +1,16 @@
 //! Dialling what was judged, and nothing else: a name is looked up once, and the addresses that the judgement let
 //! through are the ones that are dialled (no DNS rebinding).
 
+use std::fmt::Debug;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::address::{NotDialled, dialable, is_ours};
+use super::address::{NotDialled, dialable, is_here, is_ours};
 use super::dialled::Dialled;
 use super::parts::Leave;
 use crate::fault::Fault;
@@ -17,8 +19,15 @@ use crate::fault::Fault;
 #[derive(Debug, Clone)]
 pub struct Dialler {
     listeners: Vec<SocketAddr>,
+    neighbours: Option<Arc<dyn Neighbours>>,
     connect_timeout: Duration,
     addresses_max: usize,
+}
+
+/// keyherd's other processes on this machine.
+pub trait Neighbours: Debug + Send + Sync {
+    /// Where they listen now. Asked about connections that stay on this machine, and only about these.
+    fn listeners(&self) -> Vec<SocketAddr>;
 }
 
 /// Why there is no connection.
@@ -55,7 +64,13 @@ impl From<DialError> for Fault {
 impl Dialler {
     /// `listeners`: keyherd's own. `connect_timeout`: for name and connection together.
     pub fn new(listeners: Vec<SocketAddr>, connect_timeout: Duration, addresses_max: usize) -> Self {
-        Self { listeners, connect_timeout, addresses_max }
+        Self { listeners, neighbours: None, connect_timeout, addresses_max }
+    }
+
+    /// One that leads to none of these either.
+    #[must_use]
+    pub fn beside(self, neighbours: Arc<dyn Neighbours>) -> Self {
+        Self { neighbours: Some(neighbours), ..self }
     }
 
     /// A connection.
@@ -111,7 +126,8 @@ impl Dialler {
         let ends = || Ok((stream.peer_addr()?, stream.local_addr()?.ip(), stream.set_nodelay(true)?));
         let (peer, own, ()) =
             ends().map_err(|source| DialError::Unreachable { dialled: dialled.to_string(), source })?;
-        if is_ours(peer, own, &self.listeners) {
+        let others = || self.neighbours.as_ref().map_or_else(Vec::new, |others| others.listeners());
+        if is_ours(peer, own, &self.listeners) || is_here(peer, own) && is_ours(peer, own, &others()) {
             return Err(NotDialled::Ourselves(peer).into());
         }
         Ok(stream)

@@ -26,7 +26,7 @@ pub use keyherd_core::host::AddressKind as Kind;
 
 pub use self::address::{NotDialled, dialable, is_ours};
 pub use self::body::{ForwardBody, streaming};
-pub use self::dial::{DialError, Dialler};
+pub use self::dial::{DialError, Dialler, Neighbours};
 pub use self::dialled::{BadDialled, Dialled};
 pub use self::door::Forward;
 pub use self::limits::ForwardLimits;

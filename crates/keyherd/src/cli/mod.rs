@@ -115,6 +115,9 @@ enum Command {
 
 /// The whole program: its result is the process's.
 pub(crate) fn main() -> ExitCode {
+    if let Some(failure) = run::begun(std::env::args_os()) {
+        return failure.told().exit_code();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return parse::told(&error, is_run(std::env::args_os())),

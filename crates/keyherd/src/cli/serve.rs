@@ -1,5 +1,7 @@
 //! `keyherd serve`: the API, background refresh and recovery, until it is told to end.
 
+use std::iter;
+
 use clap::Args;
 use keyherd_api::Metrics;
 use serde::Serialize;
@@ -52,6 +54,9 @@ impl Serve {
             Some(place) => ForwardDoor::open(settings, place, &wired, &door).await?,
             None => None,
         };
+        let listeners: Vec<_> =
+            iter::once(door.address()).chain(forward.as_ref().map(ForwardDoor::address)).collect();
+        let _posted = wire::post(&wired, &settings.data, &listeners);
         let mut signals = Signals::listen()?;
         wired.run_background();
         say(context.out, &Places::of(settings, &door, forward.as_ref(), &wired)?)?;

@@ -1,5 +1,7 @@
 //! What not every engine has, behind one face: where it is, its end, its soundness, the right to rotate its key.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +72,14 @@ impl Wired {
     /// The store's file or database, as it is shown.
     pub(crate) fn place(&self) -> String {
         self.engine.place()
+    }
+
+    /// What this machine has of the store, the journal among it, for who closes it to others.
+    pub(crate) fn files(&self) -> io::Result<Vec<PathBuf>> {
+        let Engine::Sqlite(store) = &self.engine else { return Ok(Vec::new()) };
+        let mut files = store.files()?;
+        files.push(super::sqlite::journal_folder(store.path()));
+        Ok(files)
     }
 
     /// The last words to other processes, and the end of the connections.

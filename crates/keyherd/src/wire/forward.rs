@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::gateway::problem_of;
-use super::{Door, DoorError, Wired, ca};
+use super::{Door, DoorError, Wired, ca, neighbours};
 use crate::config::{ProxyPlace, Settings};
 
 /// The authority's certificate in the data folder: for agents to trust.
@@ -127,7 +127,8 @@ impl ForwardDoor {
         let mut listeners = others;
         listeners.push(address);
         let (broker, limits) = (wired.broker.clone(), settings.proxy.limits.clone());
-        let dialler = Dialler::new(listeners, limits.connect_timeout, limits.addresses_max);
+        let dialler = Dialler::new(listeners, limits.connect_timeout, limits.addresses_max)
+            .beside(Arc::new(neighbours::Folder::of(&settings.data)));
         let gate = gate(settings, &broker, dialler.clone(), lodger);
         let exchange = exchange(settings, &broker, dialler).await?;
         let swap = settings.proxy.swap.clone();

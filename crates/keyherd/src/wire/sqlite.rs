@@ -56,7 +56,7 @@ pub(super) fn is_empty(file: &SqliteSettings) -> Result<bool, WireError> {
 
 /// Beside the store, whatever data folder a process was given: who takes over from a dead process must find what that
 /// one had received.
-fn journal_folder(database: &Path) -> PathBuf {
+pub(super) fn journal_folder(database: &Path) -> PathBuf {
     match database.file_name() {
         Some(name) if name != DATABASE_FILE => {
             let mut beside = name.to_owned();

@@ -59,6 +59,7 @@ mod veiled;
 mod channels;
 // The forward proxy.
 mod behind;
+mod confined;
 mod login;
 mod proxied;
 mod refusals;

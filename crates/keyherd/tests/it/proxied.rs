@@ -34,14 +34,14 @@ impl Stage {
 }
 
 /// A program that shows its environment, and lives until it is told to end.
-struct Program {
+pub(crate) struct Program {
     running: Running,
     flag: PathBuf,
     variables: HashMap<String, String>,
 }
 
 impl Program {
-    fn start(sandbox: &Sandbox, flags: &[&str], last: &str) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox, flags: &[&str], last: &str) -> Self {
         let flag = sandbox.path("flag");
         let script = format!("env; echo =; while [ ! -e {} ]; do sleep 0.02; done; {last}", flag.display());
         let args = [&["run"], flags, &["--", "sh", "-c", &script]].concat();
@@ -57,13 +57,13 @@ impl Program {
     }
 
     /// Proxy's address, agent's name and key.
-    fn proxy(&self) -> (String, String) {
+    pub(crate) fn proxy(&self) -> (String, String) {
         let url = self.variables["https_proxy"].strip_prefix("http://").unwrap();
         let (caller, address) = url.split_once('@').unwrap();
         (address.to_owned(), caller.to_owned())
     }
 
-    fn end(self) -> (i32, String) {
+    pub(crate) fn end(self) -> (i32, String) {
         fs::write(self.flag, "").unwrap();
         let ran = self.running.end();
         (ran.code, ran.err)
@@ -178,6 +178,8 @@ fn a_programs_end_is_the_commands_end() {
     // Called wrongly: as `env` does, so that nobody takes it for the program's own end.
     stage.sandbox.run(&["run"]).failed(125, &["CMD"]);
     stage.sandbox.run(&["run", "--env", "bad", "--", "true"]).failed(125, &["--env"]);
+    let twice = ["run", "--env", "A=a", "--env", "B=a", "--env", "A=a", "--", "true"];
+    stage.sandbox.run(&twice).failed(125, &["--env A ", "twice"]);
     stage.sandbox.run(&["run", "--evn", "T=P", "--", "true"]).failed(125, &["--evn"]);
     assert_eq!(run(&["echo", "--evn", "--", "-x"]).out, "--evn -- -x\n");
     stage.sandbox.run(&["run", "--", "--evn"]).failed(127, &["--evn"]);

@@ -17,6 +17,7 @@ mod row;
 mod schema;
 mod visit;
 
+use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,6 +102,14 @@ impl SqliteStore {
     /// The file that is touched after each commit, for [`crate::coordinator::Bell`].
     pub fn bell_path(&self) -> PathBuf {
         self.engine.place.bell()
+    }
+
+    /// The file and all that it keeps beside it, for who closes them to others: what comes only when it is needed is made.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn files(&self) -> io::Result<Vec<PathBuf>> {
+        self.engine.place.files()
     }
 }
 

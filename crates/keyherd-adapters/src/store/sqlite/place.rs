@@ -3,9 +3,9 @@
 //! Owns the names of the files beside the database. Never opens the database file itself: closing any descriptor of it
 //! would drop this process's locks on it (<https://www.sqlite.org/howtocorrupt.html>, 2.2).
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::OpenError;
@@ -82,6 +82,18 @@ impl Place {
 
     pub(super) fn bell(&self) -> PathBuf {
         self.folder.join("bell")
+    }
+
+    /// All that a store keeps here. What comes only when it is needed is made, so that whoever closes these to others has them all.
+    pub(super) fn files(&self) -> io::Result<Vec<PathBuf>> {
+        durable::create_dir(&self.owners())?;
+        let mut files = vec![self.owners()];
+        for file in [self.lock(), self.bell()] {
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&file)?;
+            files.push(file);
+        }
+        files.extend(["", "-wal", "-shm", "-journal"].map(|ending| self.beside(ending)));
+        Ok(files)
     }
 
     fn beside(&self, ending: &str) -> PathBuf {

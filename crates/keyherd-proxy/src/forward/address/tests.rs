@@ -158,6 +158,7 @@ fn a_connection_to_ourselves_is_seen() {
         ("[::ffff:192.168.0.5]:8485", "192.168.0.5", true),
         ("192.168.0.6:8485", "192.168.0.5", false),
         ("192.168.0.5:8486", "192.168.0.5", false),
+        ("127.0.0.2:8485", "127.0.0.1", true),
     ];
     for (peer, own, wanted) in table {
         assert_eq!(is_ours(peer.parse().unwrap(), ip(own), &listeners), wanted, "{peer} from {own}");

@@ -9,12 +9,13 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::super::failure::Failure;
+use super::lease::{self, Lease};
 use super::truststore;
 use crate::config::Environment;
 use crate::wire::Wired;
 
-/// Removed when it is dropped.
-pub(super) struct Folder(PathBuf);
+/// Removed when it is dropped, or by a later run where this one could not.
+pub(super) struct Folder(Lease);
 
 impl Folder {
     /// `own`: the authority's certificate; `trusted`: everybody else who is trusted, both as PEM.
@@ -25,13 +26,17 @@ impl Folder {
         trusted: &[u8],
     ) -> Result<Self, Failure> {
         let parent = environment.path("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp"));
-        let number = wired.broker.ports().entropy.id();
-        let path = parent.join(format!("keyherd-run-{number:016x}"));
         let told = |error: io::Error| {
-            Failure::failed(format!("no folder can be made for certificates at {}: {error}", path.display()))
+            Failure::failed(format!(
+                "no folder can be made for certificates in {}: {error}",
+                parent.display()
+            ))
         };
-        DirBuilder::new().mode(0o700).create(&path).map_err(told)?;
-        let folder = Self(path.clone());
+        let swept = lease::sweep(&parent);
+        if swept > 0 {
+            tracing::debug!("removed {swept} folders of runs that were killed");
+        }
+        let folder = Self(Lease::new(&parent, || wired.broker.ports().entropy.id()).map_err(told)?);
         fs::write(folder.certificate(), own).map_err(told)?;
         fs::write(folder.covers().1, "").map_err(told)?;
         DirBuilder::new().mode(0o500).create(folder.covers().0).map_err(told)?;
@@ -64,14 +69,6 @@ impl Folder {
     }
 
     fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(%error, "{} cannot be removed", self.0.display());
-        }
+        self.0.path()
     }
 }

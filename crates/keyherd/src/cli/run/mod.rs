@@ -3,12 +3,15 @@
 //! Owns the order: an agent that no store has, an authority that no file has, the proxy, the program, its end, and then
 //! nothing of it is left. Never waits for what the program left running.
 
+mod begun;
 mod child;
 mod closed;
 mod folder;
+mod lease;
 mod truststore;
 mod variables;
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::sync::Arc;
 
@@ -21,7 +24,9 @@ use keyherd_core::secret::Secret;
 use keyherd_proxy::tls::Names;
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::begun::begun;
 use self::child::Child;
+use self::closed::Closed;
 use self::folder::Folder;
 use self::variables::{Given, Variables};
 use super::failure::{Exit, Failure};
@@ -40,7 +45,7 @@ pub(super) const OURS: Exit = Exit::Code(125);
 /// clients read; every KEYHERD_* variable is taken from it. A phantom becomes the real secret where a binding lets it go, and
 /// nowhere else; when the program has ended it is worthless. The certificate is believed for the hosts alone that bindings, token
 /// endpoints and rules name when it begins, unless one of them is a pattern of any host. To rules the agent is called 'run'. Where the kernel has Landlock,
-/// the data folder, the store's file and the master key cannot be read by the program.
+/// the data folder, the store's files and the master key cannot be read by the program. On Linux it is killed when keyherd is.
 ///
 /// Ends with the program's exit code, or 128 and the number of the signal that ended it; 127 where it is not there, 126 where it
 /// cannot be run, 125 where keyherd failed or was called wrongly.
@@ -61,6 +66,8 @@ pub(crate) struct Run {
 impl Run {
     pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
         let failed = |failure: Failure| failure.ending(OURS);
+        closed::close_ourselves();
+        self.check().map_err(failed)?;
         context.refuse_server("run").map_err(failed)?;
         let wired = wire::open(&context.settings).await.map_err(|error| failed(error.into()))?;
         let outcome = self.on(&context, &wired).await;
@@ -70,6 +77,16 @@ impl Run {
         match outcome? {
             0 => Ok(()),
             code => Err(Failure::silent(Exit::Code(code))),
+        }
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        let mut seen = HashSet::new();
+        match self.env.iter().find(|given| !seen.insert(&given.variable)) {
+            Some(Given { variable, .. }) => {
+                Err(Failure::usage(format!("--env {variable} is given twice: a variable holds one phantom")))
+            }
+            None => Ok(()),
         }
     }
 
@@ -85,19 +102,18 @@ impl Run {
         let folder = Folder::new(&context.environment, wired, &authority.pem(), &trusted)?;
         let door = ForwardDoor::own(&context.settings, wired, Arc::new(agent), authority).await;
         let door = door.map_err(|problem| Failure::failed(format!("no proxy can be opened: {problem}")))?;
+        let _posted = wire::post(wired, &context.settings.data, &[door.address()]);
         let mut variables = Variables::new(&context.environment, door.address(), (AGENT, &key), &folder);
         variables.add(given);
         let mut signals = Signals::listen()?;
-        let closed = closed::paths(&context.settings);
+        let closed = Closed::new(&context.settings, wired.files().map_err(Failure::failed)?);
         // From within, a cover is not seen.
-        if let Some(within) =
-            context.environment.folder().filter(|here| closed.iter().any(|path| here.starts_with(path)))
-        {
+        if let Some(within) = context.environment.folder().filter(|here| closed.holds(here)) {
             let problem =
                 format!("{} is closed to the program: run it from another folder", within.display());
             return Err(Failure::failed(problem));
         }
-        let child = Child::spawn(&self.command, &variables, closed, folder.covers())?;
+        let child = Child::spawn(&self.command, &variables, closed, folder.covers()).await?;
         let stop = CancellationToken::new();
         let (code, ()) = tokio::join!(
             async {
