@@ -254,7 +254,7 @@ const steps = {
 mkdirSync(folder, { recursive: true });
 const args = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
 const executablePath = process.env.KEYHERD_TEST_CHROMIUM ?? '/usr/bin/chromium';
-const browser = await chromium.launch({ executablePath, args: [...args, '--disable-dev-shm-usage'] });
+const browser = await chromium.launch({ executablePath, args: [...args, '--disable-dev-shm-usage'], timeout: PATIENCE });
 try {
   const page = await open(browser, {});
   for (const [name, step] of Object.entries(steps)) {
