@@ -98,7 +98,7 @@ fn what_a_provider_answered_is_committed_when_the_store_is_back() {
     sandbox.set("KEYHERD_DATABASE_URL", &postgres.database().unwrap());
     // While the claim lives, another process cannot know that its owner is gone.
     sandbox.configure(
-        "[refresh]\nprovider_timeout_seconds = 15\nconnect_timeout_seconds = 5\n[postgres]\nclaim_life_seconds = 20\n",
+        "[refresh]\nprovider_timeout_seconds = 10\nconnect_timeout_seconds = 5\n[postgres]\nclaim_life_seconds = 20\n",
     );
     sandbox.import("a", &provider, &in_seconds(-60));
     provider.feels(Mood::Holds);
