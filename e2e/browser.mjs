@@ -15,7 +15,9 @@ import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 
 /** How long anything may take to be seen. */
-const PATIENCE = 30_000;
+const PATIENCE = 60_000;
+/** How long a request may wait, in seconds: for pictures of all sizes as well. */
+const REQUEST_MAX = '300';
 /** Requests that wait for one answer. */
 const WAITING = 8;
 /** Callers that want one token at once. */
@@ -29,7 +31,7 @@ const complaints = [];
 
 /** A request through the gateway, by curl. Resolves to its status. */
 function curl() {
-  const args = ['-sS', '-o', '/dev/null', '-w', '%{http_code}', '--max-time', '60', '-d', '{}'];
+  const args = ['-sS', '-o', '/dev/null', '-w', '%{http_code}', '--max-time', REQUEST_MAX, '-d', '{}'];
   args.push('-H', 'content-type: application/json', '-H', `authorization: Bearer ${stage.agent_key}`);
   const call = { status: null };
   call.done = new Promise((resolve, reject) => {
@@ -74,6 +76,27 @@ async function logIn(page) {
   await page.waitForURL('**/ui/approvals');
   const [cookie] = await page.context().cookies();
   assert.ok(cookie.httpOnly && cookie.sameSite === 'Strict', JSON.stringify(cookie));
+}
+
+/** Closed until somebody opens it. */
+function gate() {
+  let open;
+  const opened = new Promise((resolve) => { open = resolve; });
+  return { open, opened };
+}
+
+/** From here on `window.heard` waits for a change, and until the page itself has had time to hear of it as well. */
+async function listens(page) {
+  await page.evaluate(() => new Promise((done) => {
+    const stream = new EventSource('/ui/live');
+    stream.onopen = () => done();
+    window.heard = new Promise((heard) => {
+      stream.onmessage = () => {
+        stream.close();
+        setTimeout(heard, 1500);
+      };
+    });
+  }));
 }
 
 /** What a person sees on both screens and in both lights. */
@@ -125,13 +148,15 @@ const steps = {
     await pictures(page, 'overview');
     await page.goto(`${stage.url}/ui/approvals`);
     await pictures(page, 'approvals');
-    const deny = page.getByRole('button', { name: 'Deny', exact: true });
-    for (let presses = 0; presses < 40 && !(await deny.evaluate((button) => button === document.activeElement)); presses += 1) {
-      await page.keyboard.press('Tab');
-    }
+    const focused = () => page.evaluate(() => document.activeElement?.textContent);
+    for (let presses = 0; presses < 40 && (await focused()) !== 'Deny'; presses += 1) await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
     await page.getByText('builder is denied shell.rm').waitFor();
     await page.locator(`#ended`).getByText('shell.rm').waitFor();
+    const { id: other } = await api('/v1/approvals', { agent: 'builder', key: 'shell.ls', question: { tool: 'shell' } });
+    await page.getByRole('heading', { name: 'shell.ls' }).waitFor();
+    assert.ok(await page.getByText('builder is denied shell.rm').isVisible(), 'what came of an answer stays');
+    await api(`/v1/approvals/${other}/answer`, { decision: 'deny' });
     const headers = { authorization: `Bearer ${stage.token}` };
     const approval = await (await fetch(`${stage.url}/v1/approvals/${id}`, { headers })).json();
     assert.deepEqual([approval.decision, approval.answered_by], ['deny', 'dashboard']);
@@ -161,6 +186,27 @@ const steps = {
     assert.equal(await page.locator('#list tbody tr:not(.note)').count(), 1);
   },
 
+  async 'what changes while a page is asked for is seen'(page) {
+    const place = `${stage.url}/ui/rules`;
+    await page.goto(place);
+    const [found, released] = [gate(), gate()];
+    // One look of the page's is held back, with what it found.
+    await page.route(place, async (route) => {
+      const response = await route.fetch();
+      found.open();
+      await released.opened;
+      await route.fulfill({ response });
+    }, { times: 1 });
+    await api('/v1/rules', { verdict: 'deny', host: 'first.example' });
+    await found.opened;
+    await listens(page);
+    await api('/v1/rules', { verdict: 'deny', host: 'second.example' });
+    await page.evaluate(() => window.heard);
+    released.open();
+    // Sooner than the page would ask anyway, since its stream ends after a minute.
+    await page.locator('#rules').getByText('second.example').waitFor({ timeout: 40_000 });
+  },
+
   async 'a rule is written, and tried before it is needed'(page) {
     await page.goto(`${stage.url}/ui/rules`);
     await page.locator('input[name=host]').fill('*.example.com');
@@ -188,7 +234,7 @@ const steps = {
     await page.goto(`${stage.url}/ui/audit`);
     await page.getByLabel('Search the log').fill('failover');
     await page.keyboard.press('Enter');
-    await page.locator('tr', { hasText: 'failover' }).first().waitFor();
+    await page.waitForURL('**/ui/audit?q=failover');
     assert.equal(await page.locator('#entries tbody tr', { has: page.locator('code', { hasText: /^failover$/ }) }).count(), 1);
     await page.getByRole('link', { name: 'Verify every entry' }).click();
     await page.locator('#verdict.good').waitFor();
@@ -208,7 +254,7 @@ const steps = {
 mkdirSync(folder, { recursive: true });
 const args = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
 const executablePath = process.env.KEYHERD_TEST_CHROMIUM ?? '/usr/bin/chromium';
-const browser = await chromium.launch({ executablePath, args: [...args, '--disable-dev-shm-usage'] });
+const browser = await chromium.launch({ executablePath, args: [...args, '--disable-dev-shm-usage'], timeout: PATIENCE });
 try {
   const page = await open(browser, {});
   for (const [name, step] of Object.entries(steps)) {

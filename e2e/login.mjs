@@ -6,11 +6,11 @@
 import { chromium } from 'playwright-core';
 
 /** How long anything may take to be seen. */
-const PATIENCE = 30_000;
+const PATIENCE = 60_000;
 
 const args = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
 const executablePath = process.env.KEYHERD_TEST_CHROMIUM ?? '/usr/bin/chromium';
-const browser = await chromium.launch({ executablePath, args: [...args, '--disable-dev-shm-usage'] });
+const browser = await chromium.launch({ executablePath, args: [...args, '--disable-dev-shm-usage'], timeout: PATIENCE });
 try {
   const page = await browser.newPage();
   page.setDefaultTimeout(PATIENCE);
@@ -20,6 +20,7 @@ try {
   const asks = page.getByRole('button', { name: 'Continue' });
   await asks.or(page.getByText(/keyherd|Success/)).first().waitFor();
   if (await asks.isVisible()) await asks.click();
+  await asks.waitFor({ state: 'hidden' });
   const last = page.getByText(/keyherd|Success/).first();
   await last.waitFor();
   console.log(await last.textContent());

@@ -11,10 +11,10 @@ use aho_corasick::AhoCorasick;
 use bytes::Bytes;
 use keyherd_bench::figures::spread;
 use keyherd_bench::{Arguments, Outcome, Report, Row, Stopwatch, ratio};
-use keyherd_core::fakes::SeededEntropy;
+use keyherd_core::fakes::{SeededEntropy, WordSigner};
 use keyherd_core::ids::Name;
 use keyherd_core::phantom::{Claims, Needle, Needles, Phantom, Place, Scanner, Seek, Shape, Table, mint};
-use keyherd_core::ports::{Entropy, TokenSigner};
+use keyherd_core::ports::Entropy;
 use keyherd_core::secret::Secret;
 use keyherd_core::time::Timestamp;
 
@@ -85,7 +85,7 @@ impl Sides {
             .zip(prefixes.iter().cycle())
             .map(|(seed, prefix)| {
                 let claims = Claims { issued_at: Timestamp::default(), expires_at: Timestamp::NEVER };
-                let made = mint(&Shape::of_prefix(prefix)?, claims, &SeededEntropy::new(seed), &Unsigned)?;
+                let made = mint(&Shape::of_prefix(prefix)?, claims, &SeededEntropy::new(seed), &WordSigner)?;
                 Ok((made, Name::parse(&format!("account-{seed}"))?))
             })
             .collect::<Outcome<_>>()?;
@@ -147,21 +147,4 @@ impl Random {
 
 fn gigabytes(rate: f64) -> String {
     format!("{:.2} GB/s", rate / 1e9)
-}
-
-/// What a signature says does not matter here.
-struct Unsigned;
-
-impl TokenSigner for Unsigned {
-    fn algorithm(&self) -> &'static str {
-        "HS256"
-    }
-
-    fn key_id(&self) -> &'static str {
-        "bench"
-    }
-
-    fn sign(&self, _message: &[u8]) -> Vec<u8> {
-        vec![7; 32]
-    }
 }

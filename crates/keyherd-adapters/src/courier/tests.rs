@@ -12,7 +12,7 @@ use keyherd_core::secret::Secret;
 use keyherd_core::time::Timestamp;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::signature::sign;
 use super::*;
@@ -218,9 +218,10 @@ async fn what_is_worth_another_try_is_told_from_what_is_not() {
         let failure = failed(ask(&webhook(&receiver), &approval(tool(), None)).await);
         assert_eq!((failure.is_final, failure.retry_after), (is_final, retry_after), "{status}");
     }
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Bound and not listened to: nobody else gets it meanwhile.
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let gone = Receiver { address: nobody.local_addr().unwrap(), heard: Arc::default() };
-    drop(nobody);
     assert!(!failed(ask(&webhook(&gone), &approval(tool(), None)).await).is_final);
     assert!(!failed(ask(&telegram(&gone), &approval(tool(), None)).await).is_final);
 }

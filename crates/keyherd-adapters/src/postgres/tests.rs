@@ -145,9 +145,9 @@ async fn two_transactions_in_each_other_s_way_are_told_so() {
 
 #[tokio::test]
 async fn a_slow_statement_is_ended_by_the_server_and_a_silent_server_by_us() {
-    let slow = Duration::from_millis(100);
+    let slow = Duration::from_millis(500);
     let mut server = PrivatePostgres::start(PostgresOptions::default()).unwrap();
-    let options = WireOptions { statement_timeout: slow, answer_margin: slow * 10, ..one_lane() };
+    let options = WireOptions { statement_timeout: slow, answer_margin: slow * 3, ..one_lane() };
     let wire = wire_to(&server.url("postgres"), options);
     let tx = wire.begin().await.unwrap();
     let session = tx.session();
@@ -174,7 +174,7 @@ async fn a_slow_statement_is_ended_by_the_server_and_a_silent_server_by_us() {
 
 #[tokio::test]
 async fn the_server_ends_a_transaction_whose_host_was_stopped() {
-    let idle_in_transaction_timeout = Duration::from_millis(100);
+    let idle_in_transaction_timeout = Duration::from_secs(1);
     let wire = ready(WireOptions { idle_in_transaction_timeout, ..WireOptions::default() }).await;
     let stopped = wire.begin().await.unwrap();
     insert(&stopped, 1, "a").await.unwrap();
@@ -188,7 +188,7 @@ async fn the_server_ends_a_transaction_whose_host_was_stopped() {
 
 #[tokio::test]
 async fn a_lane_is_waited_for_no_longer_than_said() {
-    let wire = ready(WireOptions { queue_timeout: Duration::from_millis(50), ..one_lane() }).await;
+    let wire = ready(WireOptions { queue_timeout: Duration::from_millis(500), ..one_lane() }).await;
     let tx = wire.begin().await.unwrap();
     assert!(matches!(wire.read("SELECT 1", &[]).await, Err(WireError::TimedOut(_))));
     drop(tx);
@@ -357,13 +357,12 @@ async fn an_old_connection_is_replaced() {
 
 #[tokio::test]
 async fn what_travels_ahead_has_its_own_time() {
-    let slow = Duration::from_millis(500);
-    let options =
-        WireOptions { statement_timeout: slow, answer_margin: Duration::from_millis(100), ..one_lane() };
+    let slow = Duration::from_secs(2);
+    let options = WireOptions { statement_timeout: slow, answer_margin: slow / 4, ..one_lane() };
     let wire = ready(options).await;
     let tx = wire.begin().await.unwrap();
     tx.send_ahead(2);
-    let sleep = "SELECT pg_sleep(0.3)";
+    let sleep = "SELECT pg_sleep(1)";
     let (one, two, three) = tokio::join!(tx.query(sleep, &[]), tx.query(sleep, &[]), tx.query(sleep, &[]));
     one.and(two).and(three).unwrap();
 }

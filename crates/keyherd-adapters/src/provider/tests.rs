@@ -28,6 +28,8 @@ const LIMITS: CallLimits = CallLimits {
 
 /// For servers that let one wait: the test takes this long.
 const SHORT: Duration = Duration::from_millis(100);
+/// The same where something has to happen before.
+const LONG_ENOUGH: Duration = Duration::from_secs(1);
 
 fn post(url: &str) -> TokenRequest {
     TokenRequest {

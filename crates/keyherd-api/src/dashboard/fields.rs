@@ -9,15 +9,15 @@ use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use keyherd_core::ids::Name;
 use url::form_urlencoded;
 
-use super::layout;
 use super::session::Signed;
+use super::{LIVE, layout};
 use crate::documents::shown;
 use crate::problem::Problem;
 use crate::state::State;
 
 /// The largest form, in bytes.
 const LEN_MAX: usize = 64 * 1024;
-/// What a page that asks by itself sends along.
+/// What a page that asks by itself sends along, where it can: browsers open a stream of events without it.
 const BY_ITSELF: &str = "keyherd-live";
 /// The field that says whose form it is.
 pub(super) const CSRF: &str = "csrf";
@@ -67,7 +67,7 @@ impl FromRequestParts<State> for Signed {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Response> {
-        let touches = !parts.headers.contains_key(BY_ITSELF);
+        let touches = is_a_persons(&parts.headers, &parts.uri);
         signed(&parts.headers, state, touches).ok_or_else(|| {
             if parts.method == Method::GET && touches { login_first(parts) } else { logged_out() }
         })
@@ -107,6 +107,11 @@ impl FromRequest<State> for Form {
         }
         Ok(Self { signed, fields })
     }
+}
+
+/// Whether a person asks: their session lasts on, and what is to be said is said to them.
+pub(super) fn is_a_persons(headers: &HeaderMap, uri: &Uri) -> bool {
+    !headers.contains_key(BY_ITSELF) && uri.path() != LIVE
 }
 
 fn signed(headers: &HeaderMap, state: &State, touches: bool) -> Option<Signed> {

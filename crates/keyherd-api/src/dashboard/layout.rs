@@ -53,7 +53,7 @@ pub(super) fn page(signed: &Signed, tab: Tab, content: &Markup) -> Response {
             form method="post" action="/ui/logout" { (csrf(signed)) button.plain type="submit" { "Log out" } }
         }
         main #content {
-            #said data-live="" { @if let Some(said) = &signed.said { (line(said)) } }
+            #said { @if let Some(said) = &signed.said { (line(said)) } }
             (content)
         }
         footer.muted.small { "keyherd " (crate::VERSION) span #connection role="status" {} }

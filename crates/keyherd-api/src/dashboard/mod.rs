@@ -35,6 +35,9 @@ use crate::state::State;
 /// What all paths of the dashboard but `/` begin with.
 const PREFIX: &str = "/ui/";
 
+/// Where a page hears that something has changed.
+const LIVE: &str = "/ui/live";
+
 /// Whether a path is the dashboard's, which knows people by their sessions.
 pub(crate) fn is_for(path: &str) -> bool {
     path == "/" || path.starts_with(PREFIX)
@@ -57,6 +60,6 @@ pub(crate) fn router() -> Router<State> {
         .route("/ui/channels/test", post(channels::test))
         .route("/ui/audit", get(audit::page))
         .route("/ui/audit/verify", get(audit::verified))
-        .route("/ui/live", get(live::listen))
+        .route(LIVE, get(live::listen))
         .route("/ui/assets/{name}", get(assets::asset))
 }

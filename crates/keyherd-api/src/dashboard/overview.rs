@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use axum::extract::State as Extracted;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Uri};
 use keyherd_core::approval::Stage;
 use keyherd_core::audit::Entry;
 use keyherd_core::broker::Page;
 use maud::{Markup, html};
 
-use super::fields::Fields;
+use super::fields::{Fields, is_a_persons};
 use super::layout::{Failed, Tab};
 use super::session::Signed;
 use super::{approvals, audit, charts, draw, layout, login};
@@ -37,10 +37,11 @@ const CENSUS_AGE_MAX: Duration = Duration::from_secs(2);
 )]
 pub(crate) async fn index(
     Extracted(state): Extracted<State>,
+    uri: Uri,
     headers: HeaderMap,
     fields: Fields,
 ) -> Result<Response, Failed> {
-    let touches = !headers.contains_key("keyherd-live");
+    let touches = is_a_persons(&headers, &uri);
     match state.sessions.of(&headers, state.uptime(), &state.limits, touches) {
         Some(signed) => overview(&state, &signed).await,
         None => Ok(login::page(StatusCode::OK, login::inside(fields.text("next")), None)),

@@ -65,6 +65,13 @@ impl<'a> Browser<'a> {
         let body = format!("csrf={}&{body}", self.csrf);
         post(self.world, path, &[("cookie", self.cookie.as_str())], &body).await
     }
+
+    /// Opens the stream that a page listens to, and leaves it; how that was answered.
+    async fn listens(&self) -> u16 {
+        let request = Request::builder().uri("/ui/live").header("host", "localhost:8484");
+        let request = request.header("cookie", &self.cookie).body(Body::empty());
+        self.world.open(request.expect("is a request")).await.status().as_u16()
+    }
 }
 
 async fn asked(world: &World, question: &Value) -> String {
@@ -135,6 +142,22 @@ async fn a_session_ends_when_it_is_told_to_or_in_its_time() {
     let browser = Browser::logged_in(&world).await;
     tokio::time::advance(std::time::Duration::from_secs(61)).await;
     assert_eq!(browser.get("/ui/rules").await.status, 303);
+}
+
+/// Browsers open the stream anew each minute, without a word of who asks.
+#[tokio::test(start_paused = true)]
+async fn listening_prolongs_no_session_and_takes_nothing_that_is_said() {
+    let limits = ApiLimits { session_idle: std::time::Duration::from_secs(60), ..ApiLimits::default() };
+    let world = World::with_limits([], limits);
+    let id = asked(&world, &json!("may I?")).await;
+    let browser = Browser::logged_in(&world).await;
+    browser.post("/ui/approvals/answer", &format!("id={id}&decision=deny")).await;
+    assert_eq!(browser.listens().await, 200);
+    assert!(browser.get("/").await.text.contains("1 request answered"));
+    tokio::time::advance(std::time::Duration::from_secs(40)).await;
+    assert_eq!(browser.listens().await, 200);
+    tokio::time::advance(std::time::Duration::from_secs(21)).await;
+    assert_eq!(browser.listens().await, 401);
 }
 
 #[tokio::test(start_paused = true)]

@@ -133,7 +133,7 @@ async fn a_client_that_hangs_up_cancels_no_refresh() {
 
 #[tokio::test]
 async fn silent_and_slow_connections_are_dropped() {
-    let limits = ApiLimits { header_timeout: Duration::from_millis(100), ..ApiLimits::default() };
+    let limits = ApiLimits { header_timeout: Duration::from_millis(500), ..ApiLimits::default() };
     let served = served(World::with_limits([], limits)).await;
     for opening in ["", "P", "POST /v1/token HT", "POST /v1/token HTTP/1.1\r\nhost: localhost\r\n"] {
         let mut stream = served.connect().await;

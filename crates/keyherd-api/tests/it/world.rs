@@ -10,7 +10,7 @@ use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use keyherd_api::{Annex, Api, ApiLimits, ApiState, Callers, Hosts, Metrics};
 use keyherd_core::audit::Actor;
-use keyherd_core::fakes::{Fleet, Host, ScriptedProvider};
+use keyherd_core::fakes::{Fleet, Host, ScriptedProvider, WordSigner};
 use keyherd_core::ids::Name;
 use keyherd_core::ports::{Delivery, ProfileError, ProfileShelf, ShelfError, Shelved};
 use keyherd_core::provider::Profile;
@@ -139,7 +139,7 @@ pub(crate) fn door_before(host: &Host, limits: ApiLimits, annex: Option<Arc<dyn 
         metrics: metrics(),
         hosts: Hosts::default(),
         annex,
-        signer: Arc::new(Unsigned),
+        signer: Arc::new(WordSigner),
         shelf: Arc::new(Shelf::default()),
     };
     Api::new(state, limits)
@@ -166,23 +166,6 @@ pub(crate) fn body_of(body: Option<Value>) -> Body {
 
 pub(crate) fn rfc3339(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).expect("is a time").to_string()
-}
-
-/// Phantoms of the tests are no JWTs.
-struct Unsigned;
-
-impl keyherd_core::ports::TokenSigner for Unsigned {
-    fn algorithm(&self) -> &'static str {
-        "none"
-    }
-
-    fn key_id(&self) -> &str {
-        "none"
-    }
-
-    fn sign(&self, _message: &[u8]) -> Vec<u8> {
-        Vec::new()
-    }
 }
 
 /// Keeps names: a text is one. `used` is in use.

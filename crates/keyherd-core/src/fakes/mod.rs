@@ -9,6 +9,7 @@ mod journal;
 mod memory_store;
 mod profiles;
 mod provider;
+mod signer;
 mod world;
 
 pub use self::clock::PausedClock;
@@ -18,4 +19,5 @@ pub use self::journal::MemoryJournal;
 pub use self::memory_store::{Backup, Installation, MemoryBell, MemoryStore, Terms};
 pub use self::profiles::FixedProfiles;
 pub use self::provider::{RotatingProvider, ScriptedProvider, granted, json_reply};
+pub use self::signer::WordSigner;
 pub use self::world::{Fleet, Host};

@@ -9,31 +9,14 @@ use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
-use keyherd_core::fakes::SeededEntropy;
+use keyherd_core::fakes::{SeededEntropy, WordSigner};
 use keyherd_core::ids::Name;
 use keyherd_core::phantom::{Claims, Found, Needle, Needles, Place, Shape, Table, mint};
-use keyherd_core::ports::TokenSigner;
 use keyherd_core::secret::Secret;
 use keyherd_core::time::Timestamp;
 use tokio::io::AsyncWriteExt;
 
 use super::*;
-
-struct Unsigned;
-
-impl TokenSigner for Unsigned {
-    fn algorithm(&self) -> &'static str {
-        "HS256"
-    }
-
-    fn key_id(&self) -> &'static str {
-        "test"
-    }
-
-    fn sign(&self, _message: &[u8]) -> Vec<u8> {
-        vec![7; 32]
-    }
-}
 
 const SECRET: &str = "real-secret/+=\"";
 
@@ -43,7 +26,7 @@ fn name(text: &str) -> Name {
 
 fn phantom(prefix: &str, seed: u64) -> keyherd_core::phantom::Phantom {
     let claims = Claims { issued_at: Timestamp::default(), expires_at: Timestamp::default() };
-    mint(&Shape::of_prefix(prefix).expect("is a shape"), claims, &SeededEntropy::new(seed), &Unsigned)
+    mint(&Shape::of_prefix(prefix).expect("is a shape"), claims, &SeededEntropy::new(seed), &WordSigner)
         .expect("is a phantom")
 }
 

@@ -80,7 +80,7 @@ async fn who_waits_for_a_dial_that_fails_does_not_dial_again() {
         }
     });
     let upstream = Upstream::new(|_| status(200)).await;
-    let limits = ExchangeLimits { connect_timeout: Duration::from_millis(200), ..ExchangeLimits::default() };
+    let limits = ExchangeLimits { connect_timeout: Duration::from_secs(1), ..ExchangeLimits::default() };
     let stage = Setting { limits, base, ..Setting::at(&upstream) }.stage().await;
     // From memory, so that all of them want a connection at the same moment.
     stage.host.broker.acquire("lone", &Ask::foreground(Duration::ZERO), &actor()).await.expect("is there");

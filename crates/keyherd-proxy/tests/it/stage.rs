@@ -11,10 +11,10 @@ use keyherd_core::audit::Actor;
 use keyherd_core::binding::{BindingDraft, Bindings};
 use keyherd_core::broker::{ConnectMode, NewAgent};
 use keyherd_core::credential::{Draft, DraftFields};
-use keyherd_core::fakes::{Fleet, Host, ScriptedProvider};
+use keyherd_core::fakes::{Fleet, Host, ScriptedProvider, WordSigner};
 use keyherd_core::ids::{BindingId, Name};
 use keyherd_core::pool::Strategy;
-use keyherd_core::ports::{Clock, Delivery, TokenSigner};
+use keyherd_core::ports::{Clock, Delivery};
 use keyherd_core::provider::Profile;
 use keyherd_proxy::forward::ForwardBody;
 use keyherd_proxy::{
@@ -93,7 +93,7 @@ impl Setting {
             mode: "gateway",
         });
         let trail = Trail::new(host.broker.clone(), &TrailLimits::default());
-        let veil = Veil::new(host.broker.clone(), Arc::new(Unsigned), SwapLimits::default());
+        let veil = Veil::new(host.broker.clone(), Arc::new(WordSigner), SwapLimits::default());
         let gateway = Gateway::new(exchange, trail, veil);
         let names = ["pool", "lone", "one", "two", "duo"];
         let bindings = Bindings::new(
@@ -129,23 +129,18 @@ impl Stage {
     }
 
     async fn oauth(&self, name: &str) {
-        self.import(DraftFields {
-            name: name.into(),
-            provider: "generic".into(),
-            access_token: Some(format!("access-{name}-0").into()),
-            refresh_token: Some(format!("refresh-{name}-0").into()),
-            expires_at: Some(self.fleet.clock.now() + HOUR),
-            token_url: Some("https://id.example/token".into()),
-            client_id: Some("app".into()),
-            client_secret: Some("app-secret".into()),
-            ..DraftFields::default()
-        })
-        .await;
+        let (access, refresh) = (format!("access-{name}-0"), format!("refresh-{name}-0"));
+        self.import(self.tokens(name, &access, &refresh)).await;
     }
 
     /// Made anew by a person: its tokens are these.
     pub(crate) async fn reconnected(&self, name: &str, access: &str, refresh: &str) {
-        let fields = DraftFields {
+        let draft = Draft::parse(self.tokens(name, access, refresh)).expect("is a draft");
+        self.host.broker.connect(draft, ConnectMode::Replace, &actor()).await.expect("is replaced");
+    }
+
+    fn tokens(&self, name: &str, access: &str, refresh: &str) -> DraftFields {
+        DraftFields {
             name: name.into(),
             provider: "generic".into(),
             access_token: Some(access.into()),
@@ -155,9 +150,7 @@ impl Stage {
             client_id: Some("app".into()),
             client_secret: Some("app-secret".into()),
             ..DraftFields::default()
-        };
-        let draft = Draft::parse(fields).expect("is a draft");
-        self.host.broker.connect(draft, ConnectMode::Replace, &actor()).await.expect("is replaced");
+        }
     }
 
     /// An agent that may use these.
@@ -168,7 +161,7 @@ impl Stage {
     }
 
     pub(crate) async fn phantom(&self, agent: &Agent, name: &str) -> String {
-        let made = self.host.broker.phantom(agent, &parsed(name), &Unsigned).await;
+        let made = self.host.broker.phantom(agent, &parsed(name), &WordSigner).await;
         made.expect("the store answers").expect("is there").as_str().to_owned()
     }
 
@@ -231,23 +224,6 @@ pub(crate) async fn whole(answer: Response<ForwardBody>) -> Got {
     let read = body.collect().await.expect("is whole");
     let trailers = read.trailers().cloned();
     Got { head, body: read.to_bytes(), trailers }
-}
-
-/// Signs with nothing: what a signature is does not matter here.
-pub(crate) struct Unsigned;
-
-impl TokenSigner for Unsigned {
-    fn algorithm(&self) -> &'static str {
-        "HS256"
-    }
-
-    fn key_id(&self) -> &'static str {
-        "test"
-    }
-
-    fn sign(&self, _message: &[u8]) -> Vec<u8> {
-        Vec::new()
-    }
 }
 
 pub(crate) fn get(path: &str) -> Request<Body> {

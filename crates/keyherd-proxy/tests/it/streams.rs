@@ -155,7 +155,7 @@ async fn a_caller_that_leaves_before_the_answer_ends_the_request_upstream() {
 #[tokio::test]
 async fn a_stream_that_is_silent_for_too_long_breaks_off() {
     let (hand, upstream) = streaming().await;
-    let limits = ExchangeLimits { idle_timeout: Duration::from_millis(30), ..ExchangeLimits::default() };
+    let limits = ExchangeLimits { idle_timeout: Duration::from_millis(300), ..ExchangeLimits::default() };
     let stage = Setting { limits, ..Setting::at(&upstream) }.stage().await;
     hand.send(data("data: 1\n\n")).await.expect("is read");
     let answer = stage.open(get("/gateway/lone/")).await.expect("is answered");

@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use keyherd_core::agent::Agent;
 use keyherd_core::binding::BindingDraft;
 use keyherd_core::broker::NewAgent;
-use keyherd_core::fakes::SeededEntropy;
+use keyherd_core::fakes::{SeededEntropy, WordSigner};
 use keyherd_core::ports::Clock;
 use keyherd_core::secret::Secret;
 use keyherd_proxy::forward::{
@@ -31,7 +31,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-use crate::stage::{Setting, Stage, Unsigned, actor, parsed, trusting};
+use crate::stage::{Setting, Stage, actor, parsed, trusting};
 use crate::upstream::{Upstream, answer, full};
 
 /// Faults in their own words.
@@ -120,7 +120,7 @@ impl Proxy {
             dialler,
             approval_wait: Duration::from_secs(60),
             trail,
-            signer: Arc::new(Unsigned),
+            signer: Arc::new(WordSigner),
             limits: limits.clone(),
             lodger: None,
         });

@@ -32,6 +32,9 @@ pub(super) struct Round {
     pub(super) reuse_detected: usize,
     pub(super) slowest_task_ms: u64,
     pub(super) slowest_process_ms: u64,
+    /// Until the last one was answered.
+    #[serde(skip)]
+    took: Duration,
 }
 
 impl Round {
@@ -45,6 +48,7 @@ impl Round {
             reuse_detected: 0,
             slowest_task_ms: 0,
             slowest_process_ms: 0,
+            took: Duration::ZERO,
         }
     }
 
@@ -53,6 +57,11 @@ impl Round {
         let slowest = if one.is_process { &mut self.slowest_process_ms } else { &mut self.slowest_task_ms };
         *slowest = took.max(*slowest);
         self.failed -= usize::from(one.got);
+    }
+
+    /// Whether everybody had asked before half of such a life was over, from which on callers want a newer token.
+    pub(super) fn fits_into(&self, lifetime: Duration) -> bool {
+        self.took < lifetime / 2
     }
 
     /// One call, no reuse, a token for everyone.
@@ -75,7 +84,7 @@ pub(super) async fn ask(
     data: &Path,
     screen: &Screen,
 ) -> Result<Round, Failure> {
-    let before = provider.counts(CREDENTIAL);
+    let (before, began) = (provider.counts(CREDENTIAL), uptime());
     let mut herd = JoinSet::new();
     for _ in 0..PROCESSES {
         let command = command(data, CREDENTIAL)
@@ -100,6 +109,7 @@ pub(super) async fn ask(
             round.slowest_task_ms.max(round.slowest_process_ms),
         );
     }
+    round.took = uptime().saturating_sub(began);
     Ok(round)
 }
 
@@ -126,4 +136,18 @@ pub(super) fn command(data: &Path, name: &str) -> io::Result<Command> {
     command.arg("--data").arg(data).args(["token", name]);
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_herd_is_through_before_anybody_wants_the_next_token() {
+        let took = |seconds| Round { took: Duration::from_secs(seconds), ..Round::begin() };
+        let lifetime = Duration::from_secs(8);
+        assert!(took(3).fits_into(lifetime));
+        assert!(!took(4).fits_into(lifetime));
+        assert!(took(4).fits_into(lifetime * 2));
+    }
 }

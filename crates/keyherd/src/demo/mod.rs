@@ -47,6 +47,8 @@ const PROCESSES: usize = 24;
 const EXPIRIES: u32 = 3;
 /// How long a token lives: half of it passes between two expiries.
 const LIFETIME: Duration = Duration::from_secs(8);
+/// How long it lives at most, on a machine that is too busy for that.
+const LIFETIME_MAX: Duration = Duration::from_secs(64);
 /// How long the provider takes.
 const LATENCY: Duration = Duration::from_millis(200);
 
@@ -108,10 +110,7 @@ impl Stage {
         connect(wired, &self.provider, account).await?;
         let mut expiries = Vec::new();
         for number in 1..=EXPIRIES {
-            let waiting = screen.waiting(number);
-            expired(wired).await?;
-            drop(waiting);
-            let round = herd::ask(wired, &self.provider, self.data(), screen).await?;
+            let round = self.expiry(number, wired, screen).await?;
             screen.round(number, &round)?;
             expiries.push(round);
         }
@@ -120,6 +119,22 @@ impl Stage {
         let outcome = Outcome { scene: "refresh_once", expiries, without, ok };
         screen.verdict(&outcome)?;
         Ok(outcome)
+    }
+
+    /// An expiry, at which everyone asks. Whoever comes in the second half of the new token's life rightly wants a newer
+    /// one: on a machine on which a herd takes so long there is another expiry, after which tokens live longer.
+    async fn expiry(&self, number: u32, wired: &Wired, screen: &Screen) -> Result<Round, Failure> {
+        loop {
+            let waiting = screen.waiting(number);
+            expired(wired).await?;
+            drop(waiting);
+            let lifetime = self.provider.lifetime();
+            let round = herd::ask(wired, &self.provider, self.data(), screen).await?;
+            if round.fits_into(lifetime) || lifetime >= LIFETIME_MAX {
+                return Ok(round);
+            }
+            self.provider.grants_for(lifetime * 2);
+        }
     }
 }
 
@@ -149,10 +164,10 @@ async fn connect(wired: &Wired, provider: &DemoProvider, refresh_token: Secret) 
 /// Waits until the token is in the second half of its life: every caller wants a new one then.
 async fn expired(wired: &Wired) -> Result<(), Failure> {
     let name = keyherd_core::ids::Name::parse(CREDENTIAL).map_err(Failure::failed)?;
-    let loaded = wired.broker.show(&name).await?;
-    if let Some(end) = loaded.chain.tokens.expires_at {
+    let tokens = wired.broker.show(&name).await?.chain.tokens;
+    if let (Some(end), Some(life)) = (tokens.expires_at, tokens.lifetime()) {
         // A little more than half: the window's edge itself still counts as valid.
-        tokio::time::sleep(wired.broker.now().until(end - LIFETIME * 45 / 100)).await;
+        tokio::time::sleep(wired.broker.now().until(end - life * 45 / 100)).await;
     }
     Ok(())
 }

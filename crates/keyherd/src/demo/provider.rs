@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct DemoProvider {
     address: SocketAddr,
     accounts: Mutex<HashMap<String, Account>>,
-    lifetime: Duration,
+    lifetime_seconds: AtomicU64,
     latency: Duration,
     entropy: OsEntropy,
 }
@@ -38,7 +39,7 @@ impl DemoProvider {
         let provider = Arc::new(Self {
             address: listener.local_addr()?,
             accounts: Mutex::default(),
-            lifetime,
+            lifetime_seconds: AtomicU64::new(lifetime.as_secs()),
             latency,
             entropy: OsEntropy::new().map_err(io::Error::other)?,
         });
@@ -48,6 +49,16 @@ impl DemoProvider {
 
     pub(super) fn token_url(&self) -> String {
         format!("http://{}/token", self.address)
+    }
+
+    /// How long its access tokens live.
+    pub(super) fn lifetime(&self) -> Duration {
+        Duration::from_secs(self.lifetime_seconds.load(Ordering::Relaxed))
+    }
+
+    /// From now on they live so long.
+    pub(super) fn grants_for(&self, lifetime: Duration) {
+        self.lifetime_seconds.store(lifetime.as_secs(), Ordering::Relaxed);
     }
 
     /// Opens an account, and gives its first refresh token.
@@ -105,7 +116,7 @@ impl DemoProvider {
         let answer = json!({
             "access_token": self.mint("at"),
             "token_type": "Bearer",
-            "expires_in": self.lifetime.as_secs(),
+            "expires_in": self.lifetime().as_secs(),
             "refresh_token": refresh_token,
         });
         answer.to_string()

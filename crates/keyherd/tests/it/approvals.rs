@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::http::Request;
 use crate::place::{Place, everywhere};
-use crate::running::Running;
+use crate::running::{Running, until_some};
 use crate::sandbox::{Sandbox, until};
 use crate::server::Server;
 
@@ -119,8 +119,8 @@ fn an_answer_that_comes_at_once_counts_all_whom_it_reached(place: Place) {
     let id = asked[0]["id"].as_str().unwrap();
     sandbox.run(&["approval", "allow", id]).ok();
     until("the server has said how many there were", || show(&server, id, 0)["waiters"] == 20);
-    let metrics = server.ask("GET", "/metrics", "").1;
-    assert!(metrics.contains("keyherd_approvals_total{decision=\"allow_once\"} 1\n"), "{metrics}");
+    let counted = "keyherd_approvals_total{decision=\"allow_once\"} 1\n";
+    until("it is counted", || server.ask("GET", "/metrics", "").1.contains(counted));
 }
 
 fn an_open_approval_outlives_the_server(place: Place) {
@@ -142,12 +142,12 @@ fn an_answer_is_remembered_and_forgotten(place: Place) {
     let server = Server::start(&sandbox);
     let id = ask(&server, &question("builder"))["id"].as_str().unwrap().to_owned();
     sandbox.run(&["approval", "deny", &id, "--always"]).ok();
-    let covered = ask(&server, &question("builder"));
-    assert_eq!(
-        (covered["state"].as_str(), covered["decision"].as_str()),
-        (Some("answered"), Some("always_deny"))
-    );
-    assert_eq!(covered["id"], id.as_str(), "the approval whose answer it is");
+    let covered = |body: &Value| {
+        until_some("the server knows", || Some(ask(&server, body)).filter(|it| it["state"] == "answered"))
+    };
+    let denied = covered(&question("builder"));
+    assert_eq!(denied["decision"], "always_deny");
+    assert_eq!(denied["id"], id.as_str(), "the approval whose answer it is");
     let rules = sandbox.run(&["--json", "rule", "list"]).ok().json();
     let [rule] = &rules["items"].as_array().unwrap()[..] else { panic!("not one rule: {rules}") };
     assert_eq!((rule["remembered"].as_bool(), rule["key"].as_str()), (Some(true), Some("fs.delete")));
@@ -160,11 +160,13 @@ fn an_answer_is_remembered_and_forgotten(place: Place) {
     assert_eq!(status, 400, "{refused}");
     assert!(refused.contains("key"), "{refused}");
     sandbox.run(&["approval", "allow", &id, "--for", "1h"]).ok();
-    assert_eq!(ask(&server, &plain)["decision"], "allow_for");
+    assert_eq!(covered(&plain)["decision"], "allow_for");
     let own = json!({"agent": "builder", "question": "may I?", "coalesce": false});
     assert_ne!(ask(&server, &own)["id"], ask(&server, &own)["id"], "each asks for itself");
 }
 
+/// How long the release of a hundred may take, on a busy machine too.
+const EACH_WITHIN: Duration = Duration::from_secs(30);
 /// Polls are as good as switched off: what arrives has come by a notice.
 const NO_POLLS: &str = "[listen]\npoll_proven_milliseconds = 60000\npoll_unproven_milliseconds = 60000\n";
 
@@ -202,8 +204,7 @@ fn asked_on_one_host_and_answered_on_the_other() {
         took.push(released.saturating_duration_since(answered));
     }
     assert_eq!(events(&here, "approval.open"), 5, "one announcement for each question");
-    took.sort_unstable();
-    assert!(took[4] < Duration::from_secs(5), "the last release came after {took:?}");
+    assert!(took.iter().all(|took| *took < EACH_WITHIN), "they were released after {took:?}");
 }
 
 #[test]

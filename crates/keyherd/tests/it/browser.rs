@@ -17,7 +17,7 @@ use crate::server::Server;
 
 const CHROMIUM: &str = "/usr/bin/chromium";
 /// For all of it together; it takes some 20 s on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// An installation with something to see: a pool before the gateway, rules, and accounts in every state.
 fn furnish(sandbox: &Sandbox, provider: &Provider, upstream: &StandIn) -> String {
@@ -71,6 +71,7 @@ fn a_person_at_the_dashboard() {
         "one answer releases them",
         "by keyboard",
         "a failover",
+        "while a page is asked for",
         "channels say",
         "searched and verified",
         "logs out",

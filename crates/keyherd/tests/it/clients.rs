@@ -125,7 +125,7 @@ impl Stage {
     fn curl(&self, args: &[&str], url: &str) -> String {
         let mut command = Command::new("curl");
         let bearer = format!("Authorization: Bearer {}", self.key);
-        command.args(["-sS", "--max-time", "30", "-H", &bearer]).args(args).arg(url);
+        command.args(["-sS", "--max-time", "120", "-H", &bearer]).args(args).arg(url);
         let output = command.output().expect("curl: run scripts/test");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()

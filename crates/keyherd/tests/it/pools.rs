@@ -119,7 +119,7 @@ fn two_accounts_one_pool_and_one_failover(place: Place) {
     assert_eq!(stage.sandbox.token(&["pool"]).ok().out.trim(), access_token("b", 0));
     // The rotation lands with whose token was spent.
     stage.sandbox.run(&["cred", "refresh", "b"]).ok();
-    assert_eq!(first.pooled()["access_token"], access_token("b", 1));
+    until("the host knows", || first.pooled()["access_token"] == access_token("b", 1));
     let shown =
         |name: &str| stage.sandbox.run(&["--json", "cred", "show", name]).ok().json()["generation"].clone();
     assert_eq!((shown("a"), shown("b")), (json!(0), json!(1)));

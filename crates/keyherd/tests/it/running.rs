@@ -6,15 +6,13 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use jiff::Timestamp;
+use keyherd_adapters::system::SystemClock;
+use keyherd_core::ports::Clock;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::sandbox::{Ran, Sandbox, in_seconds, until};
-
-/// How far the program's clock, which is the kernel's coarse one, may be behind ours.
-const COARSE: Duration = Duration::from_millis(20);
 
 /// Killed where the test forgets it.
 pub(crate) struct Running {
@@ -177,8 +175,8 @@ pub(crate) fn now() -> Timestamp {
     in_seconds(0).parse().unwrap()
 }
 
-/// Waits until that time is past for the program under test too.
+/// Waits until that time is past for the program under test too: by its clock, which may be behind the test's own.
 #[track_caller]
 pub(crate) fn until_past(at: Timestamp) {
-    until("that time comes", || now() > at + COARSE);
+    until("that time comes", || SystemClock.now().as_millis() > at.as_millisecond());
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 
 use crate::provider::{Mood, Provider, access_token};
 use crate::running::Running;
@@ -177,8 +178,10 @@ fn a_server_that_refuses_or_is_not_there() {
     let known = Agent::of(&server);
     assert!(known.run(&["doctor"]).ok().out.contains("store ok"));
     known.0.token(&["a"]).failed(1, &["'a'"]);
-    // A port that was free a moment ago: nobody listens there.
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound and not listened to: nobody else gets it meanwhile.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let free = socket.local_addr().unwrap();
     let nobody = Agent::new(&format!("http://{free}"), "bearer");
     nobody.0.token(&["a"]).failed(4, &["cannot be reached", &free.to_string(), "--server"]);
     nobody.run(&["doctor"]).failed(1, &["cannot be reached"]);
@@ -194,7 +197,7 @@ fn something_else_than_keyherd() {
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         while head != "\r\n" {
             head.clear();
-            reader.read_line(&mut head).unwrap();
+            assert_ne!(reader.read_line(&mut head).unwrap(), 0, "it left");
         }
         stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\nnone").unwrap();
     });
@@ -231,12 +234,12 @@ fn a_server_that_never_answers_keeps_nobody_beyond_their_own_wait() {
         agent.run(args).failed(4, &["no answer within", "may have done"]);
         began.elapsed().as_secs()
     };
-    // The wait, the margin, and what a busy machine takes for the rest.
-    assert!(took(&["token", "a", "--wait", "1"]) < 3 + 6);
+    // The wait, the margin, and what a busy machine takes for the rest: below what is waited without being told.
+    assert!(took(&["token", "a", "--wait", "1"]) < 3 + 20);
     let config = agent.0.path("client.toml");
     fs::write(&config, "[client]\nanswer_timeout_seconds = 1\n").unwrap();
     agent.0.set("KEYHERD_CONFIG", config.to_str().unwrap());
-    assert!(took(&["cred", "list"]) < 1 + 6);
+    assert!(took(&["cred", "list"]) < 1 + 20);
     let doctor = agent.run(&["doctor"]);
     assert!(doctor.code != 0 && doctor.out.contains("no answer within"), "{doctor:?}");
 }

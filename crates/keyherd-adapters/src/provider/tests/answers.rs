@@ -211,15 +211,14 @@ async fn no_answer_is_told_apart_by_its_kind() {
 
 #[tokio::test]
 async fn whoever_hangs_meets_the_deadline() {
-    let limits = CallLimits { answer_timeout: SHORT, ..LIMITS };
-    let hang = async |said: &[u8]| {
+    let hang = async |said: &[u8], answer_timeout: Duration| {
         let server = Server::start(Then::SayAndWait(said.to_vec())).await;
-        client().call(&post(&server.url()), &limits, &|| true).await
+        client().call(&post(&server.url()), &CallLimits { answer_timeout, ..LIMITS }, &|| true).await
     };
-    assert_eq!(unanswered(hang(b"").await).0, "timeout");
-    assert_eq!(unanswered(hang(b"HTTP/1.1 200 OK\r\nContent-").await).0, "timeout");
-    assert_eq!(unanswered(hang(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{").await).0, "timeout");
-    let refused = answered(hang(b"HTTP/1.1 401 No\r\nContent-Length: 9\r\n\r\n{").await);
+    for said in ["", "HTTP/1.1 200 OK\r\nContent-", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"] {
+        assert_eq!(unanswered(hang(said.as_bytes(), SHORT).await).0, "timeout", "{said}");
+    }
+    let refused = answered(hang(b"HTTP/1.1 401 No\r\nContent-Length: 9\r\n\r\n{", LONG_ENOUGH).await);
     assert!(refused.status == 401 && matches!(refused.body, Body::Truncated));
 }
 
@@ -269,11 +268,11 @@ async fn an_answer_that_came_while_we_were_stopped_is_read() {
             .concat();
         stream.write_all(&body).and_then(|()| stream.write_all(b"0\r\n\r\n")).unwrap();
         // Answered; and the deadline passes while the other side stands still.
-        std::thread::park_timeout(SHORT * 2);
+        std::thread::park_timeout(LONG_ENOUGH * 2);
         stream
     });
     let (client, request) = (client(), post(&url));
-    let limits = CallLimits { answer_timeout: SHORT, ..LIMITS };
+    let limits = CallLimits { answer_timeout: LONG_ENOUGH, ..LIMITS };
     let stopped = async {
         was_asked.await.unwrap();
         // Blocks the runtime's only thread, as SIGSTOP would.

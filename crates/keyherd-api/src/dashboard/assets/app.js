@@ -4,9 +4,19 @@
 'use strict';
 
 const SOON = 150;
-let wanted = 0;
+// However much happens, a page is asked for no more often than this.
+const APART = 1000;
+// When it is asked for next, and when it was last.
+let wanted = null;
+let asked = -APART;
 let busy = false;
 let pressed = false;
+// Something has changed since the page was last asked for.
+let again = false;
+// A section was left as it is, although it is another one by now.
+let passed = false;
+// How often a person has answered: a page that was asked for before that is an old one.
+let answers = 0;
 
 const isPage = () => document.querySelector('meta[name="keyherd-kind"]')?.content === 'page';
 const live = () => [...document.querySelectorAll('[data-live][id]')];
@@ -21,9 +31,14 @@ function inUse(section) {
 
 function put(next) {
   if (next.querySelector('meta[name="keyherd-kind"]')?.content !== 'page') return location.reload();
+  passed = false;
   for (const section of live()) {
     const other = next.getElementById(section.id);
-    if (!other || section.outerHTML === other.outerHTML || inUse(section)) continue;
+    if (!other || section.outerHTML === other.outerHTML) continue;
+    if (inUse(section)) {
+      passed = true;
+      continue;
+    }
     const focused = section.contains(document.activeElement) ? document.activeElement.id : '';
     const chosen = [...section.querySelectorAll('select[id]')].map((select) => [select.id, select.value]);
     section.replaceWith(document.adoptNode(other));
@@ -36,28 +51,47 @@ function put(next) {
   count();
 }
 
+const page = async (answer) => new DOMParser().parseFromString(await answer.text(), 'text/html');
+
 async function refresh() {
-  if (busy || document.hidden) return;
+  if (document.hidden) return;
+  if (busy) {
+    again = true;
+    return;
+  }
   busy = true;
+  again = false;
+  asked = performance.now();
+  const before = answers;
   try {
-    const answer = await fetch(location.href, { headers: { 'keyherd-live': '1' }, cache: 'no-store' });
+    const next = await page(await fetch(location.href, { headers: { 'keyherd-live': '1' }, cache: 'no-store' }));
     say('');
-    put(new DOMParser().parseFromString(await answer.text(), 'text/html'));
+    if (before === answers) put(next);
+    else again = true;
   } catch {
     say('The server cannot be reached. Trying again …');
   } finally {
     busy = false;
   }
+  if (again) soon();
 }
 
 function soon() {
-  clearTimeout(wanted);
-  wanted = setTimeout(refresh, SOON);
+  wanted ??= setTimeout(() => {
+    wanted = null;
+    refresh();
+  }, Math.max(SOON, asked + APART - performance.now()));
 }
 
 function say(text) {
   const place = document.getElementById('connection');
   if (place && place.textContent !== text) place.textContent = text;
+}
+
+// What came of it stays until the next answer: a page that asks by itself is told nothing.
+function tell(next) {
+  const said = next.getElementById('said');
+  if (said) document.getElementById('said')?.replaceChildren(...said.childNodes);
 }
 
 // An answer with one click, without leaving the page.
@@ -68,9 +102,11 @@ async function send(event) {
   const body = new URLSearchParams(new FormData(form, event.submitter));
   for (const button of form.querySelectorAll('button')) button.disabled = true;
   try {
-    const answer = await fetch(form.action, { method: 'POST', body });
+    const next = await page(await fetch(form.action, { method: 'POST', body }));
+    answers += 1;
     document.activeElement?.blur();
-    put(new DOMParser().parseFromString(await answer.text(), 'text/html'));
+    tell(next);
+    put(next);
   } catch {
     say('The server cannot be reached. The answer was not sent.');
     refresh();
@@ -108,8 +144,10 @@ function listen() {
     stream = null;
   } else if (!stream || stream.readyState === EventSource.CLOSED) {
     stream = new EventSource('/ui/live');
+    // It ends now and then, and nobody says what was missed.
+    stream.onopen = soon;
     stream.onmessage = soon;
-    soon();
+    stream.onerror = () => { if (stream?.readyState === EventSource.CLOSED) soon(); };
   }
 }
 
@@ -121,10 +159,13 @@ function begin() {
   document.addEventListener('pointercancel', () => { pressed = false; });
   document.addEventListener('visibilitychange', listen);
   listen();
+  // A server that was full, or is another one by now, is asked again.
+  setInterval(listen, 5000);
   setInterval(count, 1000);
   let since = 0;
   setInterval(() => {
     since += 1000;
+    if (passed && !live().some(inUse)) soon();
     const rests = live().map((section) => Number(section.dataset.live)).filter((rest) => rest > 0);
     if (rests.length && since >= Math.min(...rests)) {
       since = 0;

@@ -2,26 +2,10 @@
 
 use super::{HOUR, acme, actor, generic, stage, stage_with};
 use crate::broker::{Looks, NewAgent};
+use crate::fakes::WordSigner;
 use crate::ids::Name;
-use crate::ports::TokenSigner;
 use crate::provider::Profile;
 use crate::secret::Secret;
-
-struct Unsigned;
-
-impl TokenSigner for Unsigned {
-    fn algorithm(&self) -> &'static str {
-        "HS256"
-    }
-
-    fn key_id(&self) -> &'static str {
-        "test"
-    }
-
-    fn sign(&self, _message: &[u8]) -> Vec<u8> {
-        Vec::new()
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn the_same_on_every_host_until_the_agent_is_another() {
@@ -33,16 +17,16 @@ async fn the_same_on_every_host_until_the_agent_is_another() {
         may_fetch_tokens: false,
     };
     let (agent, _) = one.broker.create_agent(new(), &actor()).await.expect("made");
-    let here = one.broker.phantoms(&agent, &Unsigned).await.expect("the store answers");
-    let there = two.broker.phantoms(&agent, &Unsigned).await.expect("the store answers");
+    let here = one.broker.phantoms(&agent, &WordSigner).await.expect("the store answers");
+    let there = two.broker.phantoms(&agent, &WordSigner).await.expect("the store answers");
     assert_eq!(here.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), [acme()]);
     assert_eq!(here, there);
     one.broker.revoke_agent(&agent.name, &actor()).await.expect("revoked");
     let (again, _) = one.broker.create_agent(new(), &actor()).await.expect("made");
-    let later = one.broker.phantoms(&again, &Unsigned).await.expect("the store answers");
+    let later = one.broker.phantoms(&again, &WordSigner).await.expect("the store answers");
     assert_ne!(here, later, "an agent of the same name is another one");
     let none = Name::parse("nobody").expect("a name");
-    assert_eq!(one.broker.phantom(&again, &none, &Unsigned).await.ok().flatten(), None);
+    assert_eq!(one.broker.phantom(&again, &none, &WordSigner).await.ok().flatten(), None);
 }
 
 /// Tokens and keys of one provider begin differently. What was handed out while the profile said otherwise is known still.
@@ -70,7 +54,7 @@ async fn they_look_as_provider_and_kind_say() {
         let allowed = ["acme", "key"].map(|name| Name::parse(name).expect("a name")).to_vec();
         let new = NewAgent { name: Name::parse("robot").expect("a name"), allowed, may_fetch_tokens: false };
         let (agent, _) = stage.host.broker.create_agent(new, &actor()).await.expect("made");
-        let all = stage.host.broker.phantom_looks(&agent, &Unsigned).await.expect("the store answers");
+        let all = stage.host.broker.phantom_looks(&agent, &WordSigner).await.expect("the store answers");
         let seen: Vec<_> = all.iter().map(|(_, looks)| leads(looks)).collect();
         assert_eq!(seen, [token, key], "{of_tokens:?} {of_keys:?}");
     }

@@ -8,27 +8,9 @@ mod splits;
 use std::sync::Arc;
 
 use super::{Claims, Found, Phantom, Piece, Place, Scanner, Seek, Shape, Table, mint};
-use crate::fakes::SeededEntropy;
+use crate::fakes::{SeededEntropy, WordSigner};
 use crate::ids::Name;
-use crate::ports::TokenSigner;
 use crate::time::Timestamp;
-
-/// Signs with a word: what a signature is does not matter here.
-pub(super) struct WordSigner;
-
-impl TokenSigner for WordSigner {
-    fn algorithm(&self) -> &'static str {
-        "HS256"
-    }
-
-    fn key_id(&self) -> &'static str {
-        "test"
-    }
-
-    fn sign(&self, _message: &[u8]) -> Vec<u8> {
-        b"signed with a word, of 32 bytes.".to_vec()
-    }
-}
 
 pub(super) const CLAIMS: Claims = Claims {
     issued_at: Timestamp::from_millis(1_700_000_000_000),

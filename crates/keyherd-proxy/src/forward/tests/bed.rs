@@ -17,7 +17,7 @@ use keyherd_core::ids::{AgentId, Name};
 use keyherd_core::secret::{Secret, TokenHash};
 use keyherd_core::time::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use zeroize::Zeroizing;
 
 use super::super::*;
@@ -202,9 +202,11 @@ pub(super) async fn rest(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Where nobody listens.
-pub(super) async fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.expect("binds").local_addr().expect("is bound")
+/// Bound and not listened to: nobody else gets it meanwhile.
+pub(super) fn nobody() -> TcpSocket {
+    let socket = TcpSocket::new_v4().expect("is made");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("binds");
+    socket
 }
 
 async fn echo() -> SocketAddr {

@@ -34,7 +34,8 @@ async fn tunnels_and_refusals() {
     stream.write_all(b"hello").await.expect("is open");
     stream.shutdown().await.expect("is open");
     assert_eq!(rest(&mut stream).await, "hello");
-    let nobody = nobody().await;
+    let silent = nobody();
+    let nobody = silent.local_addr().expect("is bound");
     for (host, port, wanted) in
         [("127.0.0.1", 1, 2), ("denied.example", 443, 2), ("127.0.0.1", nobody.port(), 4)]
     {

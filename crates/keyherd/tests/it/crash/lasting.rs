@@ -16,9 +16,9 @@ use crate::serving::Serving;
 
 /// The access token's life, and the part of it in which callers want a newer one: less than half, to which windows are
 /// clamped.
-const LIFE_SECONDS: i64 = 14;
-const WINDOW: Duration = Duration::from_secs(6);
-const SWEPT_LIFE_SECONDS: i64 = 8;
+const LIFE_SECONDS: i64 = 24;
+const WINDOW: Duration = Duration::from_secs(11);
+const SWEPT_LIFE_SECONDS: i64 = 12;
 const CALLERS: usize = 3;
 const REFRESH: [&str; 3] = ["cred", "refresh", "acme"];
 
@@ -78,7 +78,7 @@ fn watched(stage: &Stage, step: &Step, ends_at: Timestamp) -> (Vec<Told>, Option
     assert_eq!(outside, [old_token(), old_token(), old_token()], "{step:?}: outside the window");
     until_past(ends_at - WINDOW);
     let mut waiters: Vec<_> = (0..CALLERS).map(|_| Running::token(&stage.sandbox)).collect();
-    let hasty = Told::from(&stage.sandbox.token(&["acme", "--wait", "1"]));
+    let hasty = Told::from(&stage.sandbox.token(&["acme", "--wait", "3"]));
     assert_eq!(hasty, old_token(), "{step:?}: its time is over, and the token lasts");
     assert!(!waiters.iter_mut().any(Running::is_over), "{step:?}: they wait");
     let died_at = now();

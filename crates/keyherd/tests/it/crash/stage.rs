@@ -12,11 +12,11 @@ use crate::sandbox::{Ran, Sandbox, in_seconds};
 /// No sweep: whoever refreshes was told to. Forced refreshes need not be apart.
 pub(super) const CONFIG: &str = "[background]\nenabled = false\n[refresh]\nforced_apart_seconds = 0.01\n";
 /// The same with the sweep.
-pub(super) const SWEEPING: &str =
-    "[background]\ninterval_seconds = 0.1\n[refresh]\nforced_apart_seconds = 0.01\n";
+pub(super) const SWEEPING: &str = "[background]\ninterval_seconds = 0.1\n[refresh]\nforced_apart_seconds = 0.01\nrefresh_ahead_seconds = 1\n";
 
-/// How soon whoever waits has an answer when the owner has died: at once, on a machine whose disk is busy with others.
-pub(super) const TAKEOVER_MAX: Duration = Duration::from_secs(3);
+/// How soon whoever waits has an answer when the owner has died: at once, on a machine that is busy with others. Who is
+/// not told waits far longer.
+pub(super) const TAKEOVER_MAX: Duration = Duration::from_secs(15);
 
 /// A step of the engine, and what dying there means.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +63,12 @@ impl Step {
         format!("{}:stall", self.point)
     }
 
+    /// How long somebody waits who is to see that nobody acts in the owner's place; or, where none stands in the way, who
+    /// is to have an answer.
+    pub(super) fn patience(&self) -> &'static str {
+        if self.is_claimed { "1" } else { "30" }
+    }
+
     /// Whether the provider's answer is kept there.
     pub(super) fn is_kept(&self) -> bool {
         self.calls_before == self.calls_after
@@ -95,7 +101,7 @@ impl Stage {
 
     /// While a claim's owner may live, nobody asks the provider in its place, however long they wait: here a second.
     pub(super) fn nobody_overtakes(&self, step: &Step) {
-        let told = Told::from(&self.sandbox.token(&["acme", "--wait", "1"]));
+        let told = Told::from(&self.sandbox.token(&["acme", "--wait", step.patience()]));
         if step.is_claimed {
             assert_eq!((told, self.provider.calls()), (Told::NotYet, step.calls_before), "{step:?}");
         } else {

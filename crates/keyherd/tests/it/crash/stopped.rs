@@ -4,14 +4,14 @@
 //! within a write, which holds the store: then others are told so, and nothing is done in the stopped one's place either.
 
 use super::report::{Row, play_all};
-use super::stage::{Stage, Step, files_in, new_token, since};
+use super::stage::{CONFIG, Stage, Step, files_in, new_token, since};
 use super::tally::{Told, all};
 use crate::provider::Mood;
 use crate::running::{Running, now};
 use crate::sandbox::until;
 
-const CONFIG: &str = "[background]\nenabled = false\n[refresh]\nforced_apart_seconds = 0.01\n\
-     [store]\nbusy_timeout_seconds = 0.2\n";
+/// Of those who find the store held.
+const IMPATIENT: &str = "[store]\nbusy_timeout_seconds = 0.2\n";
 const WAITERS: usize = 3;
 const NEWCOMERS: usize = 2;
 
@@ -35,6 +35,9 @@ fn a_command_that_is_stopped_and_goes_on_is_not_overtaken() {
 
 fn play(sign: Sign) -> Row {
     let stage = Stage::new(CONFIG, 0);
+    if sign != Sign::Request {
+        stage.sandbox.configure(&format!("{CONFIG}{IMPATIENT}"));
+    }
     if sign != Sign::Entry {
         stage.provider.feels(Mood::Holds);
     }
@@ -57,6 +60,7 @@ fn play(sign: Sign) -> Row {
     let mut told = all(&waited);
     assert!(told.iter().all(|told| is_fair(sign, told)), "{sign:?}: {told:?}");
     let mut ran = vec![owner.end()];
+    stage.sandbox.configure(CONFIG);
     ran.extend(stage.tokens(NEWCOMERS));
     let after = all(&ran);
     told.extend(after.iter().cloned());

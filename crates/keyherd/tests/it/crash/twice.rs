@@ -8,7 +8,7 @@ use crate::sandbox::until;
 
 /// The rest after a probe whose outcome is unknown too, but long enough to be seen.
 const CONFIG: &str = "[background]\nenabled = false\n[refresh]\nforced_apart_seconds = 0.01\n\
-     uncertain_backoff_first_seconds = 3\n";
+     uncertain_backoff_first_seconds = 8\n";
 const CALLERS: usize = 4;
 const LANES: usize = 2;
 

@@ -63,7 +63,7 @@ fn a_redis_that_hangs_keeps_nobody() {
     let (sandbox, provider) = (with_redis(&redis), Provider::new());
     sandbox.import("a", &provider, &in_seconds(-60));
     redis.pause();
-    assert_eq!(sandbox.token(&["--wait", "5", "a"]).ok().out.trim(), access_token("a", 1));
+    assert_eq!(sandbox.token(&["--wait", "20", "a"]).ok().out.trim(), access_token("a", 1));
     redis.resume();
     assert_eq!(provider.calls(), 1);
 }
@@ -98,7 +98,7 @@ fn what_a_provider_answered_is_committed_when_the_store_is_back() {
     sandbox.set("KEYHERD_DATABASE_URL", &postgres.database().unwrap());
     // While the claim lives, another process cannot know that its owner is gone.
     sandbox.configure(
-        "[refresh]\nprovider_timeout_seconds = 5\nconnect_timeout_seconds = 5\n[postgres]\nclaim_life_seconds = 10\n",
+        "[refresh]\nprovider_timeout_seconds = 10\nconnect_timeout_seconds = 5\n[postgres]\nclaim_life_seconds = 20\n",
     );
     sandbox.import("a", &provider, &in_seconds(-60));
     provider.feels(Mood::Holds);

@@ -3,7 +3,7 @@
 use keyherd_adapters::testing::{PrivatePgBouncer, PrivatePostgres};
 use serde_json::Value;
 
-use super::notices::{NO_POLLS, status, there};
+use super::notices::{NO_POLLS, heard, status, there};
 use crate::place::Place;
 use crate::provider::{Mood, Provider, access_token};
 use crate::sandbox::{Sandbox, finished, in_seconds, until};
@@ -77,12 +77,7 @@ fn with_a_listen_url_notices_arrive() {
     sandbox.configure(NO_POLLS);
     sandbox.import("a", &provider, &in_seconds(3_600));
     let server = Server::start(&there(sandbox));
-    until("the server hears", || {
-        sandbox.run(&["cred", "disable", "a"]).ok();
-        let heard = status(&server) == 403;
-        sandbox.run(&["cred", "enable", "a"]).ok();
-        heard
-    });
-    assert_eq!(ready(&server)["coordinator"], "ok");
+    until("the server hears", || heard(sandbox, &server));
+    until("and knows that it does", || ready(&server)["coordinator"] == "ok");
     assert!(sandbox.run(&["doctor"]).ok().out.contains("notices arrive"));
 }

@@ -85,6 +85,6 @@ pub(super) fn show(sandbox: &Sandbox) -> Value {
 
 /// When the access token ends, as keyherd knows it.
 #[track_caller]
-pub(super) fn ends_at(sandbox: &Sandbox) -> jiff::Timestamp {
-    show(sandbox)["expires_at"].as_str().unwrap().parse().unwrap()
+pub(super) fn end_of(shown: &Value) -> jiff::Timestamp {
+    shown["expires_at"].as_str().unwrap().parse().unwrap()
 }

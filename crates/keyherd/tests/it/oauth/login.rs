@@ -8,7 +8,7 @@ use crate::running::{Running, until_some};
 use crate::sandbox::Sandbox;
 
 /// The longest that the browser may take, in seconds.
-const BROWSER_MAX: &str = "120";
+const BROWSER_MAX: &str = "280";
 
 /// Logs in as a client of that kind, at the place that `find` reads from what the command says; and uses what was granted.
 #[track_caller]

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::crowd::{Crowd, ends_at, show};
+use super::crowd::{Crowd, end_of, show};
 use crate::oidc::{Counts, OidcProvider};
 use crate::running::{now, until_past};
 use crate::sandbox::Sandbox;
 use crate::serving::Serving;
 
-const TTL_SECONDS: u64 = 12;
+const TTL_SECONDS: u64 = 20;
 /// The part of a token's life in which callers may want a newer one: under half.
-const WINDOW: Duration = Duration::from_secs(5);
+const WINDOW: Duration = Duration::from_secs(9);
 
 /// The rotation that nobody heard of; then the one probe, which the server takes for what it is.
 const ROTATED: Counts = Counts { calls: 1, granted: 1, replays: 0, reuses: 0 };
@@ -31,7 +31,7 @@ fn while_the_token_lasts_it_is_served_and_then_one_probe_tells() {
     let token = crowd(&serving, &["token", "acme"]).ask(&sandbox).one_token();
     assert_eq!(token, document["access_token"].as_str().unwrap());
     assert_eq!(server.userinfo_status(&token), 200, "it is still good");
-    let ends_at = ends_at(&sandbox);
+    let ends_at = end_of(&show(&sandbox));
     until_past(ends_at - WINDOW);
     let again = crowd(&serving, &["token", "acme", "--min-valid", "3600"]).ask(&sandbox).one_token();
     assert_eq!((again, server.counts()), (token, ROTATED), "served, and nothing is probed before it ends");

@@ -27,7 +27,7 @@ async fn server() -> PrivatePostgres {
 }
 
 fn impatient(bed: &mut Bed) -> Duration {
-    let short = Duration::from_millis(200);
+    let short = Duration::from_millis(500);
     bed.lanes = WireOptions {
         lanes_max: 2,
         connect_timeout: short,
@@ -135,7 +135,7 @@ async fn until_more(refreshes: &AtomicUsize, count: usize) {
 async fn a_stopped_server_is_waited_for_no_longer_than_said() {
     let server = server().await;
     let mut bed = Bed::at(server.url("postgres")).await;
-    let bound = impatient(&mut bed) + Duration::from_secs(1);
+    let bound = impatient(&mut bed) + Duration::from_secs(10);
     let store = bed.store().await;
     let made = create(&store, "acme", "t0").await;
     server.pause();

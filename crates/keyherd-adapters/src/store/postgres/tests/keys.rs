@@ -59,7 +59,7 @@ async fn everybody_works_on_while_everything_is_sealed_anew() {
 #[tokio::test]
 async fn a_rotation_that_cannot_begin_leaves_the_process_its_key() {
     let mut bed = Bed::new().await;
-    let short = Duration::from_millis(100);
+    let short = Duration::from_secs(1);
     bed.lanes = WireOptions { statement_timeout: short, ..bed.lanes };
     let store = bed.store().await;
     let holding = bed.outside().begin().await.unwrap();
@@ -91,7 +91,7 @@ async fn one_process_rotates_at_a_time() {
 async fn a_second_rotation_is_refused_and_a_lost_one_is_noticed() {
     let mut bed = Bed::new().await;
     // Its own bound as well: kept alive, the transaction outlives it.
-    let short = Duration::from_millis(150);
+    let short = Duration::from_secs(1);
     bed.lanes = WireOptions { idle_in_transaction_timeout: short, ..bed.lanes };
     bed.upgrade_timeout = 3 * short;
     let (one, two) = (bed.store().await, bed.store().await);

@@ -128,7 +128,7 @@ async fn an_entry_that_lands_late_is_followed_and_not_forked_from() {
 #[tokio::test]
 async fn a_number_is_waited_for_as_long_as_its_transaction_may_last() {
     let mut bed = Bed::new().await;
-    let short = std::time::Duration::from_millis(200);
+    let short = std::time::Duration::from_secs(1);
     bed.lanes = WireOptions {
         statement_timeout: short,
         idle_in_transaction_timeout: short,

@@ -108,14 +108,14 @@ async fn an_upgrade_that_fails_leaves_the_store_as_it_was() {
 #[tokio::test]
 async fn an_opening_waits_for_an_upgrade_longer_than_for_a_statement() {
     let mut bed = Bed::new().await;
-    let short = Duration::from_millis(100);
+    let short = Duration::from_millis(500);
     bed.lanes = WireOptions { statement_timeout: short, answer_margin: short, ..bed.lanes };
     let upgrading = bed.outside().begin().await.unwrap();
     upgrading.query(crate::store::postgres::engine::lock::UPGRADE, &[]).await.unwrap();
     let waiting = async {
         bed.until(
             "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() \
-             AND wait_event = 'advisory' AND clock_timestamp() - query_start > interval '400 ms')",
+             AND wait_event = 'advisory' AND clock_timestamp() - query_start > interval '1500 ms')",
         )
         .await;
         upgrading.rollback().await.unwrap();

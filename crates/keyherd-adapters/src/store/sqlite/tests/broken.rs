@@ -53,7 +53,7 @@ async fn a_store_that_may_not_be_written_is_read_all_the_same() {
 async fn a_store_that_others_hold_is_unavailable_within_a_bound() {
     let mut bed = Bed::new();
     bed.options.bounds.busy_timeout = Duration::from_millis(1);
-    bed.options.bounds.queue_timeout = Duration::from_millis(1);
+    bed.options.bounds.queue_timeout = Duration::from_millis(500);
     let store = bed.store().await;
     create(&store, "acme-1", "t1").await;
     let mut other = store.engine.connect_options.connect().await.unwrap();

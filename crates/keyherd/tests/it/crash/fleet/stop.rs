@@ -96,7 +96,7 @@ fn play(case: &Case) -> Row {
 /// Nobody overtakes it, however long it takes.
 fn on_one_machine(hosts: &Hosts, step: &Step, owner: Running) -> (Vec<Vec<Told>>, Told, std::time::Duration) {
     let waiting: Vec<_> = (0..WAITERS).map(|_| Running::token(hosts.there())).collect();
-    let hasty = Told::from(&hosts.there().token(&["acme", "--wait", "1"]));
+    let hasty = Told::from(&hosts.there().token(&["acme", "--wait", step.patience()]));
     assert_eq!(hasty, if step.is_claimed { Told::NotYet } else { new_token() }, "{step:?}");
     let resumed_at = now();
     owner.resume();
