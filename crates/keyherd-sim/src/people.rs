@@ -190,6 +190,7 @@ async fn log_in_again(world: &World, broker: &Broker, name: &Name) {
         let hash = world.hash(&refresh);
         state.ledger.names.insert(hash, refresh.clone());
         NewTokens {
+            secret: None,
             access_token: Some(Secret::from(access)),
             refresh_token: Some(Secret::from(refresh)),
             expires_at: Some(world.clock.now() + TOKEN_LIFE),

@@ -32,18 +32,19 @@ pub struct NewTokensDocument {
 impl NewTokensDocument {
     /// The tokens it stands for. Whether they fit the credential's kind, the broker says.
     pub fn into_tokens(self) -> Result<NewTokens, BadDocument> {
-        let is_static = self.secret.is_some();
-        if is_static
+        if self.secret.is_some()
             && (self.access_token.is_some() || self.refresh_token.is_some() || self.expires_at.is_some())
         {
             return Err(BadDocument::field("secret", "stands alone: a static credential is one secret"));
         }
         let tokens = NewTokens {
-            access_token: secret(self.access_token.or(self.secret)),
+            secret: secret(self.secret),
+            access_token: secret(self.access_token),
             refresh_token: secret(self.refresh_token),
             expires_at: self.expires_at.map(Moment::timestamp),
         };
-        check_secret(if is_static { "secret" } else { "access_token" }, tokens.access_token.as_ref())?;
+        check_secret("secret", tokens.secret.as_ref())?;
+        check_secret("access_token", tokens.access_token.as_ref())?;
         check_secret("refresh_token", tokens.refresh_token.as_ref())?;
         Ok(tokens)
     }

@@ -130,7 +130,7 @@ fn changes_keep_their_bounds() {
     }
     let tokens =
         |json: &str| parse::<NewTokensDocument>(json.as_bytes()).and_then(NewTokensDocument::into_tokens);
-    assert_eq!(tokens("{\"secret\":\"s\"}").map(|t| t.access_token), Ok(Some("s".into())));
+    assert_eq!(tokens("{\"secret\":\"s\"}").map(|t| t.secret), Ok(Some("s".into())));
     assert!(tokens("{\"secret\":\"s\",\"refresh_token\":\"r\"}").is_err());
     assert!(tokens("{\"refresh_token\":\"r\\n\"}").is_err());
 }

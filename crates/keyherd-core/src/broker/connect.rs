@@ -82,7 +82,9 @@ pub enum ConnectError {
 /// New tokens for a credential that keeps all else.
 #[derive(Debug, Clone, Default)]
 pub struct NewTokens {
-    /// The access token, or the static secret.
+    /// The one secret of a static credential.
+    pub secret: Option<Secret>,
+    /// The access token.
     pub access_token: Option<Secret>,
     /// The refresh token.
     pub refresh_token: Option<Secret>,
@@ -170,7 +172,8 @@ impl Broker {
         }
     }
 
-    /// New access tokens without a refresh token: the one that is there stays, and so does its generation.
+    /// New access tokens without a refresh token: the one that is there stays, and so does its generation, by which an answer that
+    /// the store lacks still finds its row.
     fn with_refresh_token_of(&self, mut new: NewCredential, current: &Loaded) -> NewCredential {
         let old = &current.chain.tokens;
         if new.draft.kind == Kind::OAuth2 && new.draft.refresh_token.is_none() && old.refresh_token.is_some()
@@ -266,8 +269,13 @@ fn draft_of(current: &Loaded, tokens: NewTokens) -> Result<Draft, ConnectError> 
         Kind::ClientCredentials => {
             return Err(unfit("client_credentials has no tokens to reconnect: set its client"));
         }
-        Kind::Static if tokens.access_token.is_none() || tokens.refresh_token.is_some() => {
+        Kind::Static if tokens.secret.is_none() => {
             return Err(unfit("a static credential is one secret: give 'secret'"));
+        }
+        Kind::OAuth2 if tokens.secret.is_some() => {
+            return Err(unfit(
+                "'secret' is for static credentials: give 'refresh_token', 'access_token', or both",
+            ));
         }
         Kind::OAuth2 if tokens.access_token.is_none() && tokens.refresh_token.is_none() => {
             return Err(unfit("'refresh_token' is missing: give new tokens"));
@@ -278,7 +286,7 @@ fn draft_of(current: &Loaded, tokens: NewTokens) -> Result<Draft, ConnectError> 
         name: name.clone(),
         provider: current.chain.provider.clone(),
         kind: current.chain.kind,
-        access_token: tokens.access_token,
+        access_token: tokens.access_token.or(tokens.secret),
         refresh_token: tokens.refresh_token,
         expires_at: tokens.expires_at,
         client: crate::credential::ClientChoice::None,

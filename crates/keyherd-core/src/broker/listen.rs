@@ -19,6 +19,8 @@ use crate::spell::Spell;
 
 /// How often the right to listen is renewed while it lasts: one or two renewals may fail.
 const RENEWALS: u32 = 3;
+/// A look that brought nothing took at least so long, or is followed by a rest.
+const NOTHING_MIN: Duration = Duration::from_secs(1);
 /// How long what was heard may still be dealt with when this process ends: whoever listens next hears the rest once more.
 const END_MAX: Duration = Duration::from_secs(2);
 /// Presses of those who may not answer that one channel has written down within [`REFUSED_EVERY`], at most: whoever is in the
@@ -35,7 +37,7 @@ const NOT_THIS: &str = "This question is not known here any more.";
 /// How one look ended.
 enum Looked {
     /// All that was heard is dealt with.
-    Done,
+    Done { brought_news: bool },
     /// Another process listens.
     Elsewhere,
 }
@@ -92,9 +94,14 @@ impl Broker {
         let (mut failures, unheard) = (0_u32, Spell::default());
         let mut refused = Refused { since: self.0.ports.clock.uptime(), ..Refused::default() };
         while !end.is_cancelled() {
+            let looked_at = self.0.ports.clock.uptime();
             let (problem, asked) = match self.listen_once(channel, ear, &mut refused, end).await {
-                Ok(Looked::Done) => {
+                Ok(Looked::Done { brought_news }) => {
                     failures = 0;
+                    if !brought_news && self.0.ports.clock.uptime() < looked_at + NOTHING_MIN {
+                        // The other side does not hold a call that has nothing to say.
+                        let _ = end.run_until_cancelled(sleep(bounds.look_every.max(NOTHING_MIN))).await;
+                    }
                     if let Some(times) = unheard.over() {
                         tracing::info!(times, channel = %channel.name, "a channel is heard again");
                     }
@@ -129,7 +136,7 @@ impl Broker {
         let heard = tokio::select! {
             heard = timeout(look_max, listening) => heard,
             () = self.until_deaf(channel, ear) => return Ok(Looked::Elsewhere),
-            () = end.cancelled() => return Ok(Looked::Done),
+            () = end.cancelled() => return Ok(Looked::Done { brought_news: false }),
         };
         let Heard { position: next, pressed } = match heard {
             Ok(heard) => heard.map_err(Trouble::Channel)?,
@@ -157,10 +164,11 @@ impl Broker {
             dealt = dealing => dealt?,
             () = renewing => {}
         }
-        if next != position {
+        let brought_news = next != position;
+        if brought_news {
             store.move_ear(channel.id, ear, next).await?;
         }
-        Ok(Looked::Done)
+        Ok(Looked::Done { brought_news })
     }
 
     /// The right to listen, for a short time: who is killed is soon stood in for.

@@ -49,6 +49,8 @@ struct Inner {
     pressed: i64,
     ears: usize,
     ears_max: usize,
+    looks: usize,
+    holds_nothing: bool,
 }
 
 impl RecordingCourier {
@@ -94,6 +96,16 @@ impl RecordingCourier {
     /// How many listened at once, at most.
     pub fn ears_max(&self) -> usize {
         self.lock().ears_max
+    }
+
+    /// How often somebody began to listen.
+    pub fn looks(&self) -> usize {
+        self.lock().looks
+    }
+
+    /// From now on who listens is told at once that there is nothing.
+    pub fn holds_nothing(&self) {
+        self.lock().holds_nothing = true;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -146,8 +158,10 @@ impl Courier for RecordingCourier {
             let mut inner = self.lock();
             inner.ears += 1;
             inner.ears_max = inner.ears_max.max(inner.ears);
+            inner.looks += 1;
             Ear(self)
         };
+        let wait = if self.lock().holds_nothing { Duration::ZERO } else { wait };
         let until = tokio::time::timeout(wait, async {
             loop {
                 let changed = self.changed.notified();

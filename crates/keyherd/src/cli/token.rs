@@ -32,7 +32,8 @@ pub(crate) struct TokenOf {
     /// Read an access token that upstream refused from standard input: it is refreshed, unless it was already
     #[arg(long)]
     rejected_stdin: bool,
-    /// How long to wait for a refresh; default: 30, or the configured wait_seconds
+    /// How long to wait for a refresh; default: 30, or the configured wait_seconds. A refresh that this process has begun goes on to its end
+    /// after that: what the provider answers must not be lost
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=WAIT_SECONDS_MAX))]
     wait: Option<u64>,
     /// The part of the account that the token is for, such as a model: it may rest while others do not

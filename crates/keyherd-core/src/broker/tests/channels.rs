@@ -327,6 +327,17 @@ async fn who_ends_waits_for_a_hung_reply_not_long() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_chat_that_holds_no_call_is_not_asked_in_a_storm() {
+    let stage = empty().await;
+    add_chat(&stage.host, "chat").await;
+    stage.fleet.courier.holds_nothing();
+    stage.host.broker.run_background();
+    pass(MINUTE).await;
+    let looks = stage.fleet.courier.looks();
+    assert!((10..=61).contains(&looks), "{looks} in a minute");
+}
+
+#[tokio::test(start_paused = true)]
 async fn however_often_strangers_press_the_log_stays_short() {
     let stage = empty().await;
     add_chat(&stage.host, "chat").await;

@@ -6,6 +6,7 @@ use crate::credential::{Amendment, ClientChoice};
 
 fn login() -> NewTokens {
     NewTokens {
+        secret: None,
         access_token: Some("login".into()),
         refresh_token: Some("refresh-login".into()),
         expires_at: None,

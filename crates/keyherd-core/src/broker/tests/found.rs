@@ -145,6 +145,7 @@ async fn a_login_after_a_failover_reaches_every_memory() {
     stage.fleet.installation.restore(backup);
     pass(SECOND).await;
     let login = NewTokens {
+        secret: None,
         access_token: Some("login".into()),
         refresh_token: Some("refresh-login".into()),
         expires_at: Some(stage.fleet.clock.now() + HOUR),

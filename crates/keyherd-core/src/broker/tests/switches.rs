@@ -17,7 +17,11 @@ fn off() -> Amendment {
 }
 
 fn new_token(refresh: &str) -> NewTokens {
-    NewTokens { access_token: Some("login".into()), refresh_token: Some(refresh.into()), expires_at: None }
+    NewTokens {
+        access_token: Some("login".into()),
+        refresh_token: Some(refresh.into()),
+        ..NewTokens::default()
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,7 +130,7 @@ async fn the_same_token_again_moves_no_generation() {
 async fn a_new_access_token_alone_keeps_the_refresh_token() {
     let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
     let expires_at = Some(stage.fleet.clock.now() + MINUTE);
-    let tokens = NewTokens { access_token: Some("login".into()), refresh_token: None, expires_at };
+    let tokens = NewTokens { access_token: Some("login".into()), expires_at, ..NewTokens::default() };
     let row = stage.host.broker.reconnect(&acme(), tokens, &actor()).await.expect("reconnected").chain;
     assert_eq!((row.generation, row.tokens.refresh_token), (0, Some("refresh-0".into())));
     assert_eq!(stage.token().await.expose(), "login");
@@ -341,4 +345,28 @@ async fn a_change_that_was_never_told_is_seen_within_a_bounded_time() {
     pass(SECOND).await;
     assert_eq!(refusal(ask().await), Refusal::Disabled);
     assert_eq!(looks(), before + 1, "one reading for all who ask");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_kind_is_reconnected_with_what_it_has() {
+    let stage = stage(HOUR, []).await;
+    let secret = NewTokens { secret: Some("key".into()), ..NewTokens::default() };
+    let refused = stage.host.broker.reconnect(&acme(), secret.clone(), &actor()).await;
+    assert!(matches!(refused, Err(ConnectError::Unfit { .. })), "{refused:?}");
+    let fields = DraftFields {
+        name: "plain".into(),
+        provider: "generic".into(),
+        kind: Some("static".into()),
+        secret: Some("first".into()),
+        ..Default::default()
+    };
+    let draft = Draft::parse(fields).expect("a draft");
+    stage.host.broker.connect(draft, ConnectMode::Create, &actor()).await.expect("made");
+    let plain = Name::parse("plain").expect("a name");
+    for unfit in [new_token("r"), NewTokens { access_token: Some("a".into()), ..NewTokens::default() }] {
+        let refused = stage.host.broker.reconnect(&plain, unfit, &actor()).await;
+        assert!(matches!(refused, Err(ConnectError::Unfit { .. })), "{refused:?}");
+    }
+    let row = stage.host.broker.reconnect(&plain, secret, &actor()).await.expect("reconnected").chain;
+    assert_eq!(row.tokens.access_token, Some("key".into()));
 }

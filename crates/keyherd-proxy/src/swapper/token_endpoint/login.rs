@@ -214,6 +214,7 @@ impl Login {
         let secrets = grant.access_token.iter().chain(&grant.refresh_token).cloned().collect();
         let ends = !grant.expires_assumed && grant.access_token.is_some();
         let tokens = NewTokens {
+            secret: None,
             expires_at: ends.then(|| broker.now() + grant.expires_in),
             access_token: grant.access_token,
             refresh_token: grant.refresh_token,
