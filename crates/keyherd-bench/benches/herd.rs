@@ -18,12 +18,12 @@ use keyherd_core::broker::{Acquired, Options};
 use keyherd_core::ports::ProviderClient;
 use keyherd_core::refresh::Ask;
 
-/// What the provider takes.
 /// As in the binary.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// What the provider takes.
 const TOOK: Duration = Duration::from_millis(100);
 /// How long a token lives: longer than any round.
 const EXPIRES_IN: u64 = 3_600;

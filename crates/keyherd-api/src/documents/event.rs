@@ -21,7 +21,7 @@ pub struct EventView {
     pub subject: String,
     /// What belongs to it; of `approval_answered` the `decision`, `answered_by`, and in `waiters` how many waited when it was
     /// given, as far as was known by then: the approval itself has how many it reached. `decision` is also `timeout`, and
-    /// `withdrawn` where the agent was revoked. Never a secret.
+    /// `withdrawn`, without a number, where the agent was revoked. Never a secret.
     #[schema(value_type = Object)]
     pub detail: Value,
 }

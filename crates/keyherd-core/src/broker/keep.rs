@@ -27,6 +27,8 @@ const RENEW_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: u32 = 10;
 /// How long whoever answered waits for the other processes to say how many they released: for show, so that nobody notices.
 const COUNTED_MAX: Duration = Duration::from_millis(100);
+/// How long it waits for the count itself after that.
+const COUNT_READ_MAX: Duration = Duration::from_millis(100);
 /// The first sleep between two looks at that; doubled each time.
 const COUNT_FIRST: Duration = Duration::from_millis(10);
 /// How often a process in the background looks for approvals whose time has ended.
@@ -192,7 +194,7 @@ impl Broker {
             }
         };
         let _ = timeout(COUNTED_MAX, counting).await;
-        let counted = timeout(COUNTED_MAX, store.approval(answered.id)).await;
+        let counted = timeout(COUNT_READ_MAX, store.approval(answered.id)).await;
         counted.ok().and_then(Result::ok).flatten().unwrap_or(answered)
     }
 

@@ -38,7 +38,7 @@ const NOT_THIS: &str = "This question is not known here any more.";
 enum Looked {
     /// All that was heard is dealt with.
     Done { brought_news: bool },
-    /// Another process listens.
+    /// Another process listens, or will.
     Elsewhere,
 }
 
@@ -136,7 +136,7 @@ impl Broker {
         let heard = tokio::select! {
             heard = timeout(look_max, listening) => heard,
             () = self.until_deaf(channel, ear) => return Ok(Looked::Elsewhere),
-            () = end.cancelled() => return Ok(Looked::Done { brought_news: false }),
+            () = end.cancelled() => return Ok(Looked::Elsewhere),
         };
         let Heard { position: next, pressed } = match heard {
             Ok(heard) => heard.map_err(Trouble::Channel)?,

@@ -196,7 +196,9 @@ impl Broker {
     }
 
     async fn recover_one(&self, spent: &TokenHash) -> Result<bool, AcquireError> {
-        match self.0.ports.journal.find(spent).await? {
+        // Of this entry alone: those behind it may well be readable.
+        let found = self.0.ports.journal.find(spent).await;
+        match found.map_err(|error| AcquireError::Unusable(error.to_string()))? {
             Some(entry) => self.recover_entry(&entry).await,
             None => Ok(false),
         }

@@ -78,8 +78,9 @@ pub(super) struct Known {
 /// One chain's last known state.
 pub(super) struct Cell {
     held: ArcSwap<Held>,
-    /// +1 after each change of what is held.
-    version: AtomicU64,
+    /// +1 before each change of what is held, and +1 after it.
+    changes_begun: AtomicU64,
+    changes_ended: AtomicU64,
     /// The change by which it was found to be old; 0: it is not.
     stale_since: AtomicU64,
     told: Mutex<Told>,
@@ -337,8 +338,9 @@ impl Snapshots {
         let read = Held { chain: chain.clone(), stamp, is_uncommitted: false };
         let cell = pinned.get_or_insert_with(chain.id, || {
             let (stale_since, told) = (AtomicU64::new(0), Mutex::default());
-            let (held, version) = (ArcSwap::from_pointee(read.clone()), AtomicU64::new(0));
-            Arc::new(Cell { held, version, stale_since, told })
+            let held = ArcSwap::from_pointee(read.clone());
+            let (changes_begun, changes_ended) = (AtomicU64::new(0), AtomicU64::new(0));
+            Arc::new(Cell { held, changes_begun, changes_ended, stale_since, told })
         });
         let found_old = cell.stale_since.load(Ordering::Acquire);
         let old_since = found_old.max(self.changes.last_general());
@@ -362,8 +364,9 @@ impl Cell {
     /// Whether its secrets may be others now.
     fn replace(&self, next: Held, gives_way: impl Fn(&Held, &Chain) -> bool) -> bool {
         let next = Arc::new(next);
+        self.changes_begun.fetch_add(1, Ordering::AcqRel);
         let last = self.held.rcu(|held| Arc::clone(if gives_way(held, &next.chain) { &next } else { held }));
-        self.version.fetch_add(1, Ordering::AcqRel);
+        self.changes_ended.fetch_add(1, Ordering::AcqRel);
         last.chain.tokens != next.chain.tokens || last.chain.client != next.chain.client
     }
 }

@@ -307,7 +307,9 @@ impl Broker {
     /// Nobody waits for a refresh in the background: a disk that is full is said here.
     fn note_room(&self, end: &FlightEnd) {
         match &end.end {
-            End::Failed(AcquireError::Store(error)) if self.0.unstored.failed() => {
+            End::Failed(AcquireError::Store(error @ StoreError::Unwritable(_)))
+                if self.0.unstored.failed() =>
+            {
                 tracing::warn!(%error, "tokens are not refreshed in the background");
             }
             End::Minted => {

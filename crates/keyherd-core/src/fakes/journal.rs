@@ -66,10 +66,8 @@ impl Journal for MemoryJournal {
 
     async fn find(&self, spent: &TokenHash) -> Result<Option<JournalEntry>, JournalError> {
         let state = self.state();
-        if state.no_reserve {
-            return Err(JournalError::Io("no space left".into()));
-        }
         match state.entries.get(spent) {
+            None if state.no_reserve => Err(JournalError::Io("no space left".into())),
             Some(_) if state.unreadable => {
                 Err(JournalError::Unreadable { name: spent.to_hex(), problem: "cut off".into() })
             }

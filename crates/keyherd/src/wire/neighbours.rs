@@ -3,7 +3,7 @@
 //! Owns `DIR/listeners`: a file for each process that listens, locked by it for as long as it lives. The kernel frees a lock at its
 //! holder's death, so what a dead process left counts no more. Never trusts a process id.
 
-use std::fs::{self, DirEntry, File, OpenOptions, TryLockError};
+use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,7 +17,8 @@ use super::Wired;
 const FOLDER: &str = "listeners";
 /// How the name of a file ends that is not locked yet.
 const UNFINISHED: &str = "tmp";
-/// The most files that are looked at, and the most bytes that are read of each.
+/// The most names that are read, files that are looked at, and bytes that are read of each.
+const NAMES_MAX: usize = 10_000;
 const FILES_MAX: usize = 1_000;
 const BYTES_MAX: u64 = 4_096;
 
@@ -31,7 +32,7 @@ pub(crate) struct Posted {
 pub(crate) fn post(wired: &Wired, data: &Path, listeners: &[SocketAddr]) -> Option<Posted> {
     let number = wired.broker.ports().entropy.id();
     let posted = Posted::new(&data.join(FOLDER), number, listeners);
-    posted.inspect_err(|error| tracing::debug!(%error, "our listeners are not known to other processes")).ok()
+    posted.inspect_err(|error| tracing::warn!(%error, "our listeners are not known to other processes: their proxies may lead here")).ok()
 }
 
 impl Posted {
@@ -73,14 +74,15 @@ impl Neighbours for Folder {
 }
 
 fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().take(FILES_MAX).flatten();
-    entries.map(|entry: DirEntry| entry.path()).filter(|path| path.extension().is_none())
+    let entries = fs::read_dir(folder).into_iter().flatten().take(NAMES_MAX).flatten();
+    let finished = entries.map(|entry: DirEntry| entry.path()).filter(|path| path.extension().is_none());
+    finished.take(FILES_MAX)
 }
 
 fn read_if_alive(path: &Path) -> io::Result<Vec<SocketAddr>> {
     let file = File::open(path)?;
-    // A shared lock, so that two who look do not take each other for the owner.
-    if !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+    // A shared lock, so that two who look do not take each other for the owner. Where nothing can be locked, all count.
+    if file.try_lock_shared().is_ok() {
         return Ok(Vec::new());
     }
     let mut text = String::new();

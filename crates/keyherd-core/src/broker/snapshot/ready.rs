@@ -1,8 +1,7 @@
 //! A token's handle, made once for each name and state of its chain: the hot path copies it, and touches nothing else.
 //!
-//! Owns when one is outdated. Each change of a cell's content is counted after it was made, and a handle is made of
-//! content that was looked at after its count: a handle of the count that is in force is never older than the last change
-//! of which the caller can know.
+//! Owns when one is outdated. A cell counts its changes before and after each. A handle is of the number that had ended before its
+//! content was looked at, and good while no more than those have begun: whoever could know of a change is given no older one.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -16,7 +15,8 @@ use crate::time::Timestamp;
 /// A handle, and of which state it is.
 #[derive(Clone)]
 pub(in crate::broker) struct Ready {
-    version: u64,
+    /// How many changes its chain had seen.
+    changes: u64,
     issued_at: Timestamp,
     pub(in crate::broker) token: Token,
 }
@@ -32,15 +32,16 @@ impl Known {
     /// The handle, unless the chain has another state by now, or may have.
     pub(in crate::broker) fn ready(&self) -> Option<&Ready> {
         let ready = self.ready.get()?;
-        (self.cell.is_fresh() && ready.version == self.cell.version.load(Ordering::Acquire)).then_some(ready)
+        let begun = self.cell.changes_begun.load(Ordering::Acquire);
+        (self.cell.is_fresh() && ready.changes == begun).then_some(ready)
     }
 
     fn make_ready(&self) -> Option<Ready> {
         // Before the content is looked at: see above.
-        let version = self.cell.version.load(Ordering::Acquire);
+        let changes = self.cell.changes_ended.load(Ordering::Acquire);
         let chain = self.cell.fresh()?;
         let token = Token::of(&self.credential, &chain)?;
-        Some(Ready { version, issued_at: chain.tokens.issued_at, token })
+        Some(Ready { changes, issued_at: chain.tokens.issued_at, token })
     }
 
     /// The same without a handle.

@@ -3,7 +3,7 @@
 //! Owns who is alive: the kernel frees a lock at its holder's death, however it dies. Never trusts an age or a process id, never
 //! follows a link, never touches what is another user's.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, open, unlinkat};
 use rustix::process::geteuid;
 
-/// Before 16 hexadecimal digits.
-const PREFIX: &str = "keyherd-run-";
+/// Before 16 hexadecimal digits. Programs that lock nothing named theirs without the 1.
+const PREFIX: &str = "keyherd-run1-";
 const DIGITS: usize = 16;
 /// Bounds of one sweep: names that are read, folders that are tried, folders that are removed, and what is removed of each.
 const NAMES_MAX: usize = 100_000;
@@ -87,7 +87,8 @@ pub(super) fn sweep(parent: &Path) -> usize {
     let Ok(entries) = fs::read_dir(parent) else { return 0 };
     let named =
         entries.take(NAMES_MAX).flatten().filter(|entry| is_a_runs(entry.file_name().as_encoded_bytes()));
-    named.take(TRIED_MAX).filter(|entry| remove_if_dead(&entry.path())).take(REMOVED_MAX).count()
+    let ours = named.filter(|entry| entry.metadata().is_ok_and(|found| is_this_users(&found)));
+    ours.take(TRIED_MAX).filter(|entry| remove_if_dead(&entry.path())).take(REMOVED_MAX).count()
 }
 
 fn is_a_runs(name: &[u8]) -> bool {
@@ -95,11 +96,14 @@ fn is_a_runs(name: &[u8]) -> bool {
     digits.is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(u8::is_ascii_hexdigit))
 }
 
+fn is_this_users(found: &Metadata) -> bool {
+    found.uid() == geteuid().as_raw()
+}
+
 /// Removes it under its lock: who is just making it will see that, and make another one.
 fn remove_if_dead(path: &Path) -> bool {
     opened(path).is_ok_and(|folder| {
-        let is_this_users = folder.metadata().is_ok_and(|found| found.uid() == geteuid().as_raw());
-        is_this_users
+        folder.metadata().is_ok_and(|found| is_this_users(&found))
             && folder.try_lock().is_ok()
             && is_still_there(path, &folder)
             && remove(path, &folder).is_ok()
@@ -127,7 +131,7 @@ mod tests {
 
     use super::*;
 
-    const DEAD: &str = "keyherd-run-00000000000000ff";
+    const DEAD: &str = "keyherd-run1-00000000000000ff";
 
     fn dead(parent: &Path) -> PathBuf {
         let path = parent.join(DEAD);
@@ -157,8 +161,8 @@ mod tests {
         fs::create_dir(at("elsewhere")).unwrap();
         fs::write(at("elsewhere/file"), "").unwrap();
         symlink(at("elsewhere"), at(DEAD)).unwrap();
-        fs::write(at("keyherd-run-0000000000000001"), "").unwrap();
-        for name in ["keyherd-run-1", "keyherd-run-000000000000000g", "keyherd-run-00000000000000001"] {
+        fs::write(at("keyherd-run1-0000000000000001"), "").unwrap();
+        for name in ["keyherd-run1-1", "keyherd-run1-000000000000000g", "keyherd-run1-00000000000000001"] {
             fs::create_dir(at(name)).unwrap();
         }
         assert_eq!(sweep(parent.path()), 0);

@@ -72,3 +72,21 @@ async fn a_handle_brings_back_nothing_that_was_forgotten() {
     });
     assert_eq!(disabled(), Some(true));
 }
+
+#[tokio::test(start_paused = true)]
+async fn while_a_change_is_under_way_no_handle_is_at_hand() {
+    let (snapshots, row, _) = kept().await;
+    assert!(made(&snapshots).is_some() && at_hand(&snapshots).is_some());
+    snapshots.with_old("acme", |known| {
+        // As it stands between the first step of a change and its last.
+        known.cell.changes_begun.fetch_add(1, Ordering::AcqRel);
+        assert!(known.ready().is_none());
+        assert!(snapshots.make_ready(known).is_some(), "one for this caller alone");
+    });
+    assert_eq!(at_hand(&snapshots), None);
+    snapshots.with_old("acme", |known| known.cell.changes_ended.fetch_add(1, Ordering::AcqRel));
+    assert_eq!(
+        (made(&snapshots), at_hand(&snapshots)),
+        (Some(row.chain.generation), Some(row.chain.generation))
+    );
+}

@@ -75,7 +75,8 @@ fn of_the_app(provider: &str, code: &str) -> String {
 
 fn refused(provider: &str, place: &str, code: &str) -> String {
     let status = code.strip_prefix("http_").and_then(|status| status.parse::<u16>().ok());
-    match status {
+    let is_passing = matches!(code, "server_error" | "temporarily_unavailable" | "slow_down");
+    match status.or(is_passing.then_some(503)) {
         Some(300..=399) => format!(
             "{place} of '{provider}' leads elsewhere ({code}), and that is not followed: give the right token endpoint with \
              --token-url"
@@ -134,6 +135,8 @@ mod tests {
         check(&transient("http_404"), &["(http_404)", "https://id.example/token", "--token-url"]);
         check(&transient("http_503"), &["(http_503)", "later"]);
         check(&transient("http_429"), &["(http_429)", "later"]);
+        check(&transient("temporarily_unavailable"), &["(temporarily_unavailable)", "later"]);
+        check(&transient("server_error"), &["(server_error)", "later"]);
         check(&transient("odd_request"), &["(odd_request)", "--param"]);
         check(&transient("eyJ.an+odd/one"), &["(unprintable_code)"]);
         check(&unknown("not_json"), &["(not_json)", "https://id.example/token", "--token-url"]);
