@@ -108,14 +108,27 @@ pub(super) fn short(value: &Value) -> String {
         Value::Null => String::new(),
         Value::Object(fields) => {
             let told = fields.iter().filter(|(_, value)| !value.is_null());
-            let pairs: Vec<_> = told.map(|(name, value)| format!("{name} {}", plain(value))).collect();
+            let pairs: Vec<_> = told.map(|(name, value)| format!("{name} {}", inner(value))).collect();
             pairs.join(" · ")
         }
         other => plain(other),
     }
 }
 
-/// One value, without quotes.
+/// A value within a line: what it is made of, without JSON's marks.
+fn inner(value: &Value) -> String {
+    match value {
+        Value::Array(items) if items.is_empty() => "nothing".to_owned(),
+        Value::Object(fields) => {
+            let pairs: Vec<_> =
+                fields.iter().map(|(name, value)| format!("{name} {}", inner(value))).collect();
+            pairs.join(", ")
+        }
+        other => plain(other),
+    }
+}
+
+/// One value, without quotes; what is made of several stays JSON, which leaves no doubt.
 pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -146,8 +159,12 @@ mod tests {
         assert_eq!(relative(at(0), at(5_000)), "5 s ago");
         assert_eq!(relative(at(0), at(500)), "now");
         assert_eq!((count(0), count(999), count(1_000)), ("0".into(), "999".into(), "1,000".into()));
-        let told = serde_json::json!({"to": "b", "until_ms": 1_795_303_034_000_i64, "of": ["a", "b"], "no": null, "n": 3});
-        assert_eq!(short(&told), "n 3 · of a, b · to b · until_ms 2026-11-21T23:17:14Z");
+        let told = serde_json::json!({"to": "b", "until_ms": 1_795_303_034_000_i64, "of": ["a", "b"], "no": null, "n": 3,
+            "by": {"rule": "r1", "at": 4}, "may": []});
+        assert_eq!(
+            short(&told),
+            "by at 4, rule r1 · may nothing · n 3 · of a, b · to b · until_ms 2026-11-21T23:17:14Z"
+        );
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(
             (counted(1, "request"), counted(1_000, "request")),
