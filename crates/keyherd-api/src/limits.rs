@@ -13,6 +13,8 @@ pub struct ApiLimits {
     pub headers_max: usize,
     /// Connections at once; further ones wait to be accepted. Default 16,384.
     pub connections_max: usize,
+    /// Connections that may wait to be accepted, as far as the system allows. Default 4,096.
+    pub backlog_max: u32,
     /// Requests at once on one HTTP/2 connection. Default 1,024.
     pub streams_max: u32,
     /// From a connection's acceptance (TLS included), or the last answer on it, to the end of the next request's head;
@@ -56,6 +58,7 @@ impl Default for ApiLimits {
             head_len_max: 64 * 1024,
             headers_max: 100,
             connections_max: 16_384,
+            backlog_max: 4_096,
             streams_max: 1_024,
             header_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(30),

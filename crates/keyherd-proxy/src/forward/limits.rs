@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct ForwardLimits {
     /// Connections of agents at once; the next one waits to be accepted. Default 16,384.
     pub connections_max: usize,
+    /// Connections that may wait to be accepted, as far as the system allows. Default 4,096.
+    pub backlog_max: u32,
     /// How long a connection may take to say its first byte, its TLS handshake, or whom it dials. Default 10 s.
     pub handshake_timeout: Duration,
     /// How long a request's head may take. Default 30 s.
@@ -31,6 +33,7 @@ impl Default for ForwardLimits {
     fn default() -> Self {
         Self {
             connections_max: 16_384,
+            backlog_max: 4_096,
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(30),
             head_len_max: 64 * 1024,

@@ -37,6 +37,8 @@ struct LimitsKeys {
     headers_max: usize,
     #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
     connections_max: usize,
+    #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
+    backlog_max: u32,
     #[serde(deserialize_with = "count::<_, _, 1, 100_000>")]
     streams_max: u32,
     #[serde(rename = "header_timeout_seconds", deserialize_with = "seconds::<_, 100, 3_600_000>")]

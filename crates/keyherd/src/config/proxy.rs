@@ -61,6 +61,8 @@ impl ProxyKeys {
 struct ForwardKeys {
     #[serde(deserialize_with = "count::<_, _, 2, 1_000_000>")]
     connections_max: usize,
+    #[serde(deserialize_with = "count::<_, _, 1, 1_000_000>")]
+    backlog_max: u32,
     #[serde(rename = "handshake_timeout_seconds", deserialize_with = "seconds::<_, 10, 600_000>")]
     handshake_timeout: Duration,
     #[serde(rename = "head_timeout_seconds", deserialize_with = "seconds::<_, 10, 3_600_000>")]

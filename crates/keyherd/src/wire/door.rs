@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::Wired;
+use super::listener::bind;
 use super::tls::server_config;
 use crate::config::{ApiSettings, ConfigError};
 
@@ -102,7 +103,7 @@ impl Door {
         if let Some(open) = addresses.iter().find(|address| tls.is_none() && !address.ip().is_loopback()) {
             return Err(DoorError::Bare(*open));
         }
-        let listener = TcpListener::bind(addresses.as_slice()).await.map_err(failed)?;
+        let listener = bind(&addresses, settings.limits.backlog_max).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let state = ApiState {
             broker: wired.broker.clone(),

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::gateway::problem_of;
+use super::listener::bind;
 use super::{Door, DoorError, Wired, ca, neighbours};
 use crate::config::{ProxyPlace, Settings};
 
@@ -74,7 +75,7 @@ impl ForwardDoor {
                  --tls-key"
             )));
         }
-        let listener = match TcpListener::bind(addresses.as_slice()).await {
+        let listener = match bind(&addresses, settings.proxy.limits.backlog_max) {
             Err(error) if place.is_default && error.kind() == io::ErrorKind::AddrInUse => {
                 tracing::warn!("there is no proxy: {listen} is taken; choose another address with --proxy");
                 return Ok(None);
@@ -101,8 +102,8 @@ impl ForwardDoor {
         agent: Arc<Agent>,
         authority: Authority,
     ) -> Result<Self, String> {
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| error.to_string())?;
+        let listener = bind(&[(Ipv4Addr::LOCALHOST, 0).into()], settings.proxy.limits.backlog_max)
+            .map_err(|error| error.to_string())?;
         let mut settings = settings.clone();
         // Who it is for has ended then: nobody else is waited for.
         settings.proxy.limits.drain_timeout = Duration::ZERO;

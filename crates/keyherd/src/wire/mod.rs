@@ -12,6 +12,7 @@ mod error;
 mod fleet;
 mod forward;
 mod gateway;
+mod listener;
 mod neighbours;
 mod profiles;
 mod shelf;
