@@ -4,8 +4,10 @@
 //! code, and never weighs a status.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
@@ -29,8 +31,9 @@ impl Answer {
         // A stray byte in some other field must not cost a token that was received: read what can be read.
         let text = String::from_utf8_lossy(bytes);
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        match serde_json::from_str(text) {
-            Ok(object @ Value::Object(_)) => Ok(Self(object)),
+        let object = serde_json::from_str(text).ok().or_else(|| field_by_field(text));
+        match object {
+            Some(object @ Value::Object(_)) => Ok(Self(object)),
             _ if is_form(reply) => Ok(Self(form_object(text))),
             _ => Err("not_json"),
         }
@@ -99,6 +102,14 @@ impl Answer {
         };
         (!scopes.is_empty()).then_some(scopes)
     }
+}
+
+/// An object with a field that has the form of JSON and stands for nothing: a number past all bounds, half a character, a
+/// thousand brackets. Such a field is null; the others are what they are.
+fn field_by_field(text: &str) -> Option<Value> {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+    let read = |field: &RawValue| serde_json::from_str(field.get()).unwrap_or(Value::Null);
+    Some(Value::Object(fields.into_iter().map(|(name, field)| (name, read(field))).collect()))
 }
 
 fn is_form(reply: &Reply) -> bool {

@@ -1,10 +1,12 @@
 //! The one decision of the engine: what does this row, at this time, want done for this caller?
 
+use std::time::Duration;
+
 use crate::credential::{Chain, Claim, Holder, Kind, Purpose, Trouble, Uncertain};
 use crate::time::Timestamp;
 
 use super::due::due_at;
-use super::policy::{Ask, Policy, Rules};
+use super::policy::{Ask, Policy, RefreshBounds, Rules};
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +93,7 @@ pub fn plan(chain: &Chain, ask: &Ask, rules: &Rules, now: Timestamp) -> Plan {
 /// Whether the row's token answers this caller without any call.
 fn serves(chain: &Chain, ask: &Ask, rules: &Rules, now: Timestamp) -> bool {
     let is_rejected = ask.rejected.as_ref().is_some_and(|token| chain.tokens.is_access_token(token));
-    let refreshed_lately = chain.refreshed_at.is_some_and(|at| now < at + rules.bounds.forced_apart);
+    let refreshed_lately = chain.refreshed_at.is_some_and(|at| is_near(at, rules.bounds.forced_apart, now));
     let wants_newer = ask.forced && chain.kind != Kind::Static && !refreshed_lately;
     // Keep-alive: the sweep spends a refresh token that dies of disuse although the access token would do.
     let is_due = ask.policy == Policy::Background && due_at(chain, rules, 0.0).is_some_and(|at| at <= now);
@@ -101,8 +103,9 @@ fn serves(chain: &Chain, ask: &Ask, rules: &Rules, now: Timestamp) -> bool {
 /// Whether refreshing would only feed a storm: upstream refuses what was just minted, or what never changes.
 fn rejected_again(chain: &Chain, ask: &Ask, rules: &Rules, now: Timestamp) -> bool {
     let Some(rejected) = &ask.rejected else { return false };
-    let minted_lately = chain.minted_by_rejection
-        && chain.refreshed_at.is_some_and(|at| now < at + rules.bounds.rejected_again_within);
+    let within = rules.bounds.rejected_again_within;
+    let minted_lately =
+        chain.minted_by_rejection && chain.refreshed_at.is_some_and(|at| is_near(at, within, now));
     chain.tokens.is_access_token(rejected) && (chain.kind == Kind::Static || minted_lately)
 }
 
@@ -113,13 +116,14 @@ fn cannot_refresh(chain: &Chain, rules: &Rules, now: Timestamp) -> Option<Refusa
     }
     // The last grant came without an access token that can be used: asking at once would only spend the next one too.
     if let Some(refreshed_at) = chain.refreshed_at.filter(|_| chain.tokens.access_token.is_none()) {
-        let retry_at = refreshed_at + rules.bounds.backoff_max;
-        let refusal = Refusal::Unavailable { code: "no_token".into(), retry_at };
-        return (now < retry_at).then_some(refusal);
+        let rest = rules.bounds.backoff_max;
+        let refusal = Refusal::Unavailable { code: "no_token".into(), retry_at: refreshed_at + rest };
+        return is_near(refreshed_at, rest, now).then_some(refusal);
     }
-    let retry_at = chain.tokens.issued_at + rules.min_age;
-    let is_too_young = now < retry_at && chain.tokens.is_valid(now);
-    is_too_young.then(|| Refusal::Unavailable { code: "too_young".into(), retry_at })
+    let issued_at = chain.tokens.issued_at;
+    let is_too_young = is_near(issued_at, rules.min_age, now) && chain.tokens.is_valid(now);
+    is_too_young
+        .then(|| Refusal::Unavailable { code: "too_young".into(), retry_at: issued_at + rules.min_age })
 }
 
 fn in_trouble(chain: &Chain, rules: &Rules, now: Timestamp) -> Plan {
@@ -131,7 +135,7 @@ fn in_trouble(chain: &Chain, rules: &Rules, now: Timestamp) -> Plan {
     }
     match &chain.trouble {
         Trouble::Uncertain(uncertain) => probe(chain, uncertain, rules, now),
-        Trouble::Backoff(backoff) if now < backoff.retry_at => {
+        Trouble::Backoff(backoff) if is_awaited(backoff.retry_at, longest_backoff(&rules.bounds), now) => {
             Plan::Refuse(Refusal::Unavailable { code: backoff.code.clone(), retry_at: backoff.retry_at })
         }
         _ => Plan::Spend(Purpose::Refresh),
@@ -141,14 +145,33 @@ fn in_trouble(chain: &Chain, rules: &Rules, now: Timestamp) -> Plan {
 /// An unknown outcome is probed once: inside the provider's grace, or when there is nothing left to lose.
 fn probe(chain: &Chain, uncertain: &Uncertain, rules: &Rules, now: Timestamp) -> Plan {
     let inside_grace = now < uncertain.since + rules.reuse_grace;
+    let bounds = &rules.bounds;
+    let longest = longest_backoff(bounds).max(bounds.uncertain_backoff_max).max(bounds.owner_recovery);
+    let retry_at = if is_awaited(uncertain.retry_at, longest, now) { uncertain.retry_at } else { now };
     let probe_at = match chain.tokens.expires_at {
-        Some(end) if chain.tokens.is_valid(now) && !inside_grace => end.max(uncertain.retry_at),
-        _ => uncertain.retry_at,
+        Some(end) if chain.tokens.is_valid(now) && !inside_grace => end.max(retry_at),
+        _ => retry_at,
     };
     if probe_at <= now {
         return Plan::Spend(Purpose::ProbeUncertain);
     }
     Plan::Refuse(Refusal::Uncertain { code: uncertain.code.clone(), retry_at: probe_at })
+}
+
+/// The longest rest after a transient failure.
+fn longest_backoff(bounds: &RefreshBounds) -> Duration {
+    bounds.backoff_max.max(bounds.retry_after_max)
+}
+
+/// Whether that time is still to come, and could be the end of a rest that begins now. One that lies further ahead was
+/// written under a clock that was wrong, and nobody waits for it.
+fn is_awaited(at: Timestamp, longest: Duration, now: Timestamp) -> bool {
+    now < at && at <= now + longest
+}
+
+/// Whether that was less than so long ago. The same for one that lies ahead: a clock that was wrong by more is not believed.
+fn is_near(at: Timestamp, span: Duration, now: Timestamp) -> bool {
+    now < at + span && at < now + span
 }
 
 #[cfg(test)]

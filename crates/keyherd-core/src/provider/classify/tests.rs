@@ -55,6 +55,11 @@ fn a_success_with_a_token_is_a_grant() {
     );
     check(200, r#"{"access_token":"a","expires_in":60,"error":"","ok":false}"#, "granted a - 60s");
     check(200, "\u{feff}{\"access_token\":\"a\",\"expires_in\":60}", "granted a - 60s");
+    let brackets = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
+    for odd in ["-1e400", r#""\ud800""#, &brackets] {
+        let body = format!(r#"{{"odd":{odd},"access_token":"a","expires_in":60,"refresh_token":"r"}}"#);
+        check(200, &body, "granted a r 60s");
+    }
     let mut odd = br#"{"name":"caf"#.to_vec();
     odd.extend([0xe9]);
     odd.extend(br#"","access_token":"a","expires_in":60}"#);
@@ -81,6 +86,7 @@ fn a_lifetime_is_believed_or_assumed() {
         ("[60]", "3600s assumed"),
         ("1795168800", "3600s assumed"),
         ("1e300", "3600s assumed"),
+        ("1e400", "3600s assumed"),
         ("18446744073709551616", "3600s assumed"),
     ] {
         let body = format!(r#"{{"access_token":"a","expires_in":{value}}}"#);

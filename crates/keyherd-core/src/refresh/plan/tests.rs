@@ -11,6 +11,7 @@ use crate::refresh::{Policy, RefreshBounds};
 use crate::secret::TokenHash;
 
 const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[track_caller]
 fn check(change: impl FnOnce(&mut Chain, &mut Ask), expected: &Plan) {
@@ -182,6 +183,39 @@ fn unknown_outcomes_are_probed_when_nothing_is_left_to_lose() {
         chain.trouble = uncertain(long_ago, NOW + SECOND);
     };
     check(resting, &Plan::Refuse(Refusal::Uncertain { code: "reset".into(), retry_at: NOW + SECOND }));
+}
+
+/// Written under a clock that was years ahead: nobody waits until then.
+#[test]
+fn times_beyond_belief_hold_nobody_up() {
+    let bounds = RefreshBounds::default();
+    let down = |retry_at| Trouble::Backoff(Backoff { failures: 1, retry_at, code: "down".into() });
+    for (trouble, longest, then) in [
+        (&down as &dyn Fn(_) -> _, bounds.retry_after_max, Purpose::Refresh),
+        (&|at| uncertain(NOW - 3600 * SECOND, at), bounds.uncertain_backoff_max, Purpose::ProbeUncertain),
+    ] {
+        let mut chain = chain();
+        ended(&mut chain);
+        for (ahead, waits) in [(longest, true), (longest + SECOND, false), (70 * 365 * DAY, false)] {
+            chain.trouble = trouble(NOW + ahead);
+            let plan = plan(&chain, &Ask::foreground(SECOND), &rules(), NOW);
+            assert_eq!(plan != Plan::Spend(then), waits, "{ahead:?}: {plan:?}");
+        }
+    }
+    let later = NOW + 70 * 365 * DAY;
+    check(
+        |chain, ask| (ask.forced, chain.refreshed_at) = (true, Some(later)),
+        &Plan::Spend(Purpose::Refresh),
+    );
+    let minted = |chain: &mut Chain, ask: &mut Ask| {
+        ask.rejected = Some("access".into());
+        (chain.minted_by_rejection, chain.refreshed_at) = (true, Some(later));
+    };
+    check(minted, &Plan::Spend(Purpose::Refresh));
+    let bare = |chain: &mut Chain, _: &mut Ask| {
+        (chain.tokens.access_token, chain.refreshed_at) = (None, Some(later));
+    };
+    check(bare, &Plan::Spend(Purpose::Refresh));
 }
 
 #[test]

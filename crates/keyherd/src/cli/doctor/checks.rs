@@ -14,6 +14,7 @@ use keyherd_core::time::Timestamp;
 
 use super::super::duration::brief;
 use super::super::peer::Context;
+use super::room::room;
 use super::{Finding, Verdict};
 use crate::config::StoreSettings;
 use crate::peer::ServerPeer;
@@ -28,7 +29,7 @@ const PENDING_MAX: usize = 1_000;
 
 /// What can be looked at without a store.
 pub(super) fn before_opening(context: &Context, has_store: Option<bool>) -> Vec<Finding> {
-    let mut findings = vec![data_folder(context), master_key(context, has_store)];
+    let mut findings = vec![data_folder(context), room(context), master_key(context, has_store)];
     findings.extend(admin_token(&context.settings.data.join(ADMIN_TOKEN_FILE)));
     findings
 }

@@ -3,6 +3,7 @@
 //! Owns the list of checks and their report. Changes nothing: where there is no store yet, it makes none.
 
 mod checks;
+mod room;
 
 use std::fmt::Display;
 
@@ -17,7 +18,7 @@ use super::progress;
 use crate::peer::ServerPeer;
 use crate::wire;
 
-/// Check data folder, key, store, coordinator, audit log, journal, clock, profiles and CA.
+/// Check data folder, room on its disk, key, store, coordinator, audit log, journal, clock, profiles and CA.
 ///
 /// Exits with 1 if something is wrong; each line says what, and the way out. With --server: whether that one can be
 /// reached, serves, and knows the bearer.
