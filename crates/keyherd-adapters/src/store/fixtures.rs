@@ -94,9 +94,14 @@ pub(in crate::store) fn settling(chain: &Chain, settlement: Settlement) -> Settl
 /// One whole refresh, to tokens of that text.
 pub(in crate::store) async fn refresh(store: &SqlStore, chain: &Chain, text: &str) -> Chain {
     let claimed = claim(store, chain).await;
+    grant(store, &claimed, text).await
+}
+
+/// The second half of that.
+pub(in crate::store) async fn grant(store: &SqlStore, claimed: &Chain, text: &str) -> Chain {
     let next = tokens(text);
     let spend_hash = next.refresh_token.as_ref().map(|token| store.installation().hasher.token(token));
-    let settling = Settling { spend_hash, ..settling(&claimed, Settlement::Granted(Box::new(next))) };
+    let settling = Settling { spend_hash, ..settling(claimed, Settlement::Granted(Box::new(next))) };
     match store.settle(settling, record("settle")).await.unwrap() {
         Settled::Done(row) => *row,
         Settled::Superseded(row) => panic!("superseded: {row:?}"),

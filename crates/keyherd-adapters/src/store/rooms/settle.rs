@@ -5,14 +5,16 @@
 
 use keyherd_core::credential::{Block, Chain, Tokens, Trouble};
 use keyherd_core::ids::{ChainId, ClaimId, OwnerId};
+use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{Record, Settled, Settling};
 use keyherd_core::refresh::Settlement;
 use keyherd_core::secret::TokenHash;
 use keyherd_core::time::Timestamp;
 
 use super::SqlStore;
-use super::row::{TroubleColumns, scopes_text};
+use super::row::{TroubleColumns, key_in_force, scopes_text};
 use super::write::Write;
+use crate::store::engine::Kind;
 use crate::store::fault::Fault;
 use crate::store::sql;
 use crate::store::statement::{Statement, query};
@@ -35,6 +37,15 @@ impl Guard {
     }
 }
 
+/// What became of a settlement, before its commit.
+struct Tried {
+    settled: bool,
+    /// The row after it.
+    row: Option<Box<Chain>>,
+    /// What was sealed is not under the key in force: nothing of it may stay.
+    is_under_another_key: bool,
+}
+
 impl SqlStore {
     pub(super) async fn settle_by(
         &self,
@@ -43,8 +54,15 @@ impl SqlStore {
         record: Record,
     ) -> Result<Settled, Fault> {
         let is_grant = matches!(settling.settlement, Settlement::Granted(_));
-        let mut write = if is_grant { self.write_sealed().await? } else { self.write().await? };
-        let (settled, row) = self.settle_in(&mut write, guard, settling).await?;
+        let (mut write, tried) = self.settle_under_known_key(guard, settling, is_grant).await?;
+        let Tried { settled, row, .. } = match tried {
+            Some(tried) => tried,
+            None => {
+                drop(write);
+                write = self.write_sealed().await?;
+                self.settle_in(&mut write, guard, settling).await?
+            }
+        };
         match row {
             Some(row) if settled => {
                 write.commit(record).await?;
@@ -65,6 +83,26 @@ impl SqlStore {
         }
     }
 
+    /// The claim told which key is in force, so that one is not asked for first. `None`: another one is by now, and nothing
+    /// may be committed.
+    async fn settle_under_known_key(
+        &self,
+        guard: Guard,
+        settling: &Settling,
+        is_grant: bool,
+    ) -> Result<(Write<'_>, Option<Tried>), Fault> {
+        let mut write = self.begin(if is_grant { Kind::Sealing } else { Kind::Plain }).await?;
+        match self.settle_in(&mut write, guard, settling).await {
+            Ok(tried) => {
+                let tried = Some(tried).filter(|tried| !tried.is_under_another_key);
+                Ok((write, tried))
+            }
+            // What a retired key has sealed is not taken.
+            Err(Fault::Sealed(_) | Fault::Told(StoreError::Sealed(_))) if is_grant => Ok((write, None)),
+            Err(fault) => Err(fault),
+        }
+    }
+
     /// Whether it was settled, and the row after it. A claim whose reply was lost may still be on its way: a row that does
     /// not show it is looked at once more under a lock, which waits for whoever is about to commit.
     async fn settle_in(
@@ -72,16 +110,16 @@ impl SqlStore {
         write: &mut Write<'_>,
         guard: Guard,
         settling: &Settling,
-    ) -> Result<(bool, Option<Box<Chain>>), Fault> {
+    ) -> Result<Tried, Fault> {
         let chain = settling.chain.as_i64();
         let first = self.write_settlement(write, guard, settling).await?;
-        if first.0 {
+        if first.settled || first.is_under_another_key {
             return Ok(first);
         }
         let row = self.chain_locked(write, chain).await?.map(Box::new);
         let stands = row.as_ref().and_then(|row| row.claim.as_ref()).map(|claim| claim.id);
         if stands != Some(settling.claim) {
-            return Ok((false, row));
+            return Ok(Tried { settled: false, row, is_under_another_key: false });
         }
         self.write_settlement(write, guard, settling).await
     }
@@ -92,8 +130,8 @@ impl SqlStore {
         write: &mut Write<'_>,
         guard: Guard,
         settling: &Settling,
-    ) -> Result<(bool, Option<Box<Chain>>), Fault> {
-        let me = self.owner();
+    ) -> Result<Tried, Fault> {
+        let (me, key) = (self.owner(), self.vault.keyring().sealing());
         let changes = match &settling.settlement {
             Settlement::Granted(tokens) => self.grant(guard, settling, tokens)?,
             Settlement::Troubled(trouble) => vec![trouble_statement(settling, trouble, me)],
@@ -103,13 +141,21 @@ impl SqlStore {
             }
             Settlement::Released => vec![release_statement(settling, me)],
         };
-        let look = query(sql::CHAIN).bind(settling.chain.as_i64());
+        let is_grant = matches!(settling.settlement, Settlement::Granted(_));
+        let look =
+            query(if is_grant { sql::CHAIN_CLAIMED } else { sql::CHAIN }).bind(settling.chain.as_i64());
         let (changed, row) = write.run_then_first(changes, look).await?;
+        if let Some(row) = row.as_ref().filter(|_| is_grant)
+            && key_in_force(row)? != key
+        {
+            return Ok(Tried { settled: false, row: None, is_under_another_key: true });
+        }
         let settled = changed.last() == Some(&true);
-        if settled && matches!(settling.settlement, Settlement::Granted(_)) {
+        if settled && is_grant {
             write.lastly(self.spent_trim(settling.chain, settling.generation));
         }
-        Ok((settled, row.map(|row| self.chain_row(&row)).transpose()?.map(Box::new)))
+        let row = row.map(|row| self.chain_row(&row)).transpose()?.map(Box::new);
+        Ok(Tried { settled, row, is_under_another_key: false })
     }
 
     /// The spent token's hash is kept, and the row has the new tokens.

@@ -132,7 +132,8 @@ macro_rules! loaded_members {
 }
 
 pub(super) const CHAIN: Sql = dialects!(chain);
-/// After a claim: with the master key in force, under which the answer will have to be sealed.
+/// With the master key in force: after a claim the one under which the answer will have to be sealed, after a grant the one
+/// under which it must have been.
 pub(super) const CHAIN_CLAIMED: Sql = dialects!(chain_claimed);
 /// For who looks, then writes what it decided.
 pub(super) const CHAIN_LOCKED: Sql = dialects!(chain_locked);

@@ -12,7 +12,9 @@ use keyherd_core::time::Timestamp;
 use crate::postgres::{ClockOptions, Row, ServerClock, Target, Wire, WireOptions};
 use crate::seal::{KeySource, Keyring, MasterKey};
 use crate::store::StoreBounds;
-pub(super) use crate::store::fixtures::{create, name, new, note, record, refresh, settling, tokens};
+pub(super) use crate::store::fixtures::{
+    claim, create, grant, name, new, note, record, refresh, settling, tokens,
+};
 use crate::store::postgres::schema::{SCHEMA, Schema};
 use crate::store::postgres::{OpenError, PostgresOptions, PostgresStore};
 use crate::system::{OsEntropy, SystemClock};

@@ -10,7 +10,7 @@ use keyherd_core::ports::store::{
     AuditStore, ChainStore, ClaimAsk, Claimed, CredentialStore, ProfileStore, StoredProfile,
 };
 
-use super::bed::{Bed, create, keyring, note, record, refresh};
+use super::bed::{Bed, claim, create, grant, keyring, note, record, refresh};
 use crate::postgres::WireOptions;
 use crate::seal::KeySource;
 use crate::store::postgres::OpenError;
@@ -151,4 +151,26 @@ async fn who_could_not_seal_the_answer_claims_nothing() {
     assert!(matches!(refused, Err(StoreError::Sealed(_))), "{refused:?}");
     assert_eq!(young.unresolved().await, Ok(0));
     assert!(matches!(young.claim(&ask, record("claim")).await, Ok(Claimed::Granted(_))));
+}
+
+#[tokio::test]
+async fn an_answer_is_sealed_under_the_key_that_is_in_force_by_then() {
+    for is_retired in [false, true] {
+        let bed = Bed::new().await;
+        let store = bed.open_with(&[1, 2]).await.unwrap();
+        let chain = create(&store, "acme", "t1").await.chain;
+        let claimed = claim(&store, &chain).await;
+        let rotating = bed.open_with(&[2, 1]).await.unwrap();
+        if is_retired {
+            rotating.rekey(keyring(&[2, 1]), note("key.rotate"), |_, _| ()).await.unwrap();
+        } else {
+            assert!(rotating.rooms.take_over(keyring(&[1]).sealing()).await.is_ok());
+        }
+        let granted = grant(&store, &claimed, "t2").await;
+        assert_eq!(granted.generation, 1);
+        rotating.rekey(keyring(&[2, 1]), note("key.rotate"), |_, _| ()).await.unwrap();
+        let young = bed.open_with(&[2]).await.unwrap();
+        let read = young.chain(chain.id).await.unwrap().unwrap();
+        assert_eq!(read.tokens, granted.tokens);
+    }
 }

@@ -71,7 +71,7 @@ async fn every_verb_takes_no_more_round_trips_than_this() {
         ("claim", 2),
         ("claim, missed", 2),
         ("renew", 2),
-        ("settle", 4),
+        ("settle", 3),
         ("cool", 2),
         ("reconnect", 11),
         ("create", 6),

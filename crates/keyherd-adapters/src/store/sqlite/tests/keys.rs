@@ -4,10 +4,10 @@ use std::sync::Mutex;
 
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{
-    AuditStore, ClientStore, CredentialStore, NamedClient, ProfileStore, StoredProfile,
+    AuditStore, ChainStore, ClientStore, CredentialStore, NamedClient, ProfileStore, StoredProfile,
 };
 
-use super::bed::{Bed, create, keyring, name, note, record, refresh};
+use super::bed::{Bed, claim, create, grant, keyring, name, note, record, refresh};
 use crate::seal::{KeySource, Keyring};
 use crate::store::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use crate::store::statement::query;
@@ -184,4 +184,19 @@ async fn profiles_outlive_the_key_that_they_were_sealed_under() {
     assert_eq!(store.rekey(keyring(&[2, 1]), note("key.rotate"), |_, _| ()).await, Ok(1));
     drop(store);
     assert_eq!(bed.with(keyring(&[2])).await.unwrap().profiles().await, Ok(vec![profile]));
+}
+
+#[tokio::test]
+async fn an_answer_is_sealed_under_the_key_that_is_in_force_by_then() {
+    let mut bed = Bed::new();
+    bed.options.keyring = keyring(&[1, 2]);
+    let (one, two) = (bed.store().await, bed.store().await);
+    let chain = create(&one, "acme", "t1").await.chain;
+    let claimed = claim(&one, &chain).await;
+    two.rekey(keyring(&[2, 1]), note("key.rotate"), |_, _| ()).await.unwrap();
+    let granted = grant(&one, &claimed, "t2").await;
+    assert_eq!(granted.generation, 1);
+    let young = bed.with(keyring(&[2])).await.unwrap();
+    assert_eq!(young.chain(chain.id).await.unwrap().unwrap().tokens, granted.tokens);
+    assert_eq!(young.verify().await.unwrap().broken, None);
 }
