@@ -16,14 +16,15 @@ mod transaction;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::Client;
+use futures_util::future::join3;
 pub use tokio_postgres::Row;
 pub use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Statement};
 
 pub use self::clock::{ClockOptions, ClockSource, ServerClock};
 pub use self::fault::WireError;
-use self::lanes::Lanes;
 pub(crate) use self::lanes::open;
+use self::lanes::{Lanes, Loan};
 use self::names::Names;
 pub use self::target::{BadTarget, Target};
 pub use self::transaction::Tx;
@@ -90,16 +91,18 @@ impl Wire {
     /// [`WireError`]: nothing was changed.
     pub async fn read(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, WireError> {
         let mut loan = self.0.take().await?;
-        let first = self.ask(loan.client(), sql, params).await;
+        let first = self.ask(&loan, sql, params).await;
         let read = match first {
             Err(WireError::Unavailable(_)) if !loan.fresh => {
                 loan.renew().await?;
-                self.ask(loan.client(), sql, params).await
+                self.ask(&loan, sql, params).await
             }
             first => first,
         };
-        if read.as_ref().is_err_and(WireError::breaks) {
-            loan.discard();
+        match &read {
+            Ok(_) => loan.teach(self.answer_timeout()),
+            Err(error) if error.breaks() => loan.discard(),
+            Err(_) => {}
         }
         read
     }
@@ -149,16 +152,24 @@ impl Wire {
         self.0.close();
     }
 
-    async fn ask(
-        &self,
-        client: Option<&Client>,
-        sql: &str,
-        params: &[Param<'_>],
-    ) -> Result<Vec<Row>, WireError> {
-        let Some(client) = client else {
+    async fn ask(&self, loan: &Loan, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, WireError> {
+        let Some(client) = loan.client() else {
             return Err(WireError::Unavailable("the connection is gone".into()));
         };
-        let asked = tokio::time::timeout(self.answer_timeout(), client.query_typed(sql, params)).await;
+        if let Some((question, statement)) = loan.names().and_then(|names| names.known(sql, params)) {
+            match self.in_time(by_name(client, &question, &statement, params)).await {
+                Err(WireError::Forgotten) => loan.names_failed(),
+                asked => return asked,
+            }
+        }
+        self.in_time(client.query_typed(sql, params)).await
+    }
+
+    async fn in_time(
+        &self,
+        asked: impl Future<Output = Result<Vec<Row>, tokio_postgres::Error>>,
+    ) -> Result<Vec<Row>, WireError> {
+        let asked = tokio::time::timeout(self.answer_timeout(), asked).await;
         Ok(asked.map_err(|_elapsed| WireError::TimedOut("a read was not answered in time"))??)
     }
 
@@ -175,6 +186,26 @@ impl Wire {
     fn answer_timeout(&self) -> Duration {
         self.0.options.statement_timeout + self.0.options.answer_margin
     }
+}
+
+/// A read by a name that the session knows, and before it the question whether it is that session: all in one packet.
+async fn by_name(
+    client: &Client,
+    question: &str,
+    statement: &Statement,
+    params: &[Param<'_>],
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let (begin, values) = (format!("BEGIN READ ONLY{question}"), values(params));
+    let sent =
+        join3(client.batch_execute(&begin), client.query(statement, &values), client.batch_execute("COMMIT"));
+    let (begun, rows, ended) = sent.await;
+    begun?;
+    let rows = rows?;
+    ended.map(|()| rows)
+}
+
+fn values<'a>(params: &[Param<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    params.iter().map(|(value, _)| *value).collect()
 }
 
 impl std::fmt::Debug for Wire {

@@ -1,8 +1,8 @@
 //! Statements that a session knows by name: parsed once, and soon planned once, not anew for each transaction.
 //!
 //! That is more than half of what a short transaction costs the server. Owns when it is safe: only where notices are proven
-//! to arrive, so that sessions are ours; and a transaction that counts on names asks first whether its session is the one
-//! that learnt them. Behind a pooler the same name may be another program's statement: the question fails there, and with
+//! to arrive, so that sessions are ours; and a transaction or read that counts on names asks first whether its session is
+//! the one that learnt them. Behind a pooler the same name may be another program's statement: the question fails there, and with
 //! it all that was sent after it.
 
 use std::collections::HashMap;
@@ -12,10 +12,11 @@ use std::time::Duration;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Statement};
 
+use super::Param;
 use crate::system::random;
 
 /// A statement gets a name when it was used so often in a session: a process that ends soon gives none.
-const USES_MIN: u32 = 5;
+const USES_MIN: u32 = 3;
 
 /// A session learns so many names at most.
 const NAMES_MAX: usize = 64;
@@ -60,7 +61,7 @@ impl Names {
     }
 
     /// The statement by its name, if it has one; counts the use if it has none.
-    pub(super) fn find(&self, sql: &str, types: impl Iterator<Item = Type>) -> Option<Statement> {
+    pub(super) fn find(&self, sql: &str, params: &[Param<'_>]) -> Option<Statement> {
         let mut entries = self.lock();
         if let Some(statement) = entries.known.get(sql) {
             return Some(statement.clone());
@@ -77,9 +78,16 @@ impl Names {
         };
         *uses += 1;
         if *uses == USES_MIN {
+            let types = params.iter().map(|(_, of_type)| of_type.clone());
             entries.wanted.push((sql.to_owned(), types.collect()));
         }
         None
+    }
+
+    /// The same with the question that comes before it.
+    pub(super) fn known(&self, sql: &str, params: &[Param<'_>]) -> Option<(String, Statement)> {
+        let statement = self.find(sql, params)?;
+        Some((self.question()?, statement))
     }
 
     /// Whether there is something to teach.

@@ -8,12 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{join, join_all, join3};
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 
 use super::fault::is_definite;
 use super::lanes::Loan;
-use super::{Param, WireError};
+use super::{Param, WireError, values};
 
 /// How many statements are sent with a COMMIT at once. What goes beyond is sent before.
 const PIPELINE_MAX: usize = 16;
@@ -199,8 +198,7 @@ impl Tx {
     /// Names that the session learns while this is under way are not used: it was not asked about them.
     fn named(&self, sql: &str, params: &[Param<'_>]) -> Option<Statement> {
         let names = self.loan.as_ref().and_then(Loan::names)?;
-        let types = params.iter().map(|(_, of_type)| of_type.clone());
-        names.find(sql, types).filter(|_| self.uses_names)
+        names.find(sql, params).filter(|_| self.uses_names)
     }
 
     fn note(&self, error: &WireError, breaks: bool) {
@@ -243,10 +241,6 @@ impl Tx {
         let client = self.loan.as_ref().and_then(Loan::client);
         client.ok_or_else(|| WireError::Unavailable("the connection is gone".into()))
     }
-}
-
-fn values<'a>(params: &[Param<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
-    params.iter().map(|(value, _)| *value).collect()
 }
 
 impl Drop for Tx {

@@ -11,6 +11,24 @@ async fn both(wire: &Wire, number: i64) -> Result<i64, WireError> {
     Ok(rows[0].get("next"))
 }
 
+/// What a pooler, or whoever shares a session, may do to it.
+const SPOILT: [&str; 4] = [
+    // Another session altogether, in which our names are other statements.
+    "DEALLOCATE ALL; RESET ALL; PREPARE s0 AS SELECT 0::bigint AS next; PREPARE s1 AS SELECT 0::bigint",
+    "SET keyherd.session = 'another one'; UPDATE counter SET value = value",
+    "DISCARD ALL",
+    // Ours, and it forgot.
+    "DEALLOCATE ALL",
+];
+
+/// Outside of any transaction, as DISCARD wants it.
+async fn spoilt(wire: &Wire, spoil: &str) {
+    for part in spoil.split("; ") {
+        let loan = wire.0.take().await.unwrap();
+        loan.client().unwrap().batch_execute(part).await.unwrap();
+    }
+}
+
 /// The statements that the server has names for in the session of the only lane.
 async fn named(wire: &Wire) -> Vec<String> {
     let rows =
@@ -42,27 +60,14 @@ async fn statements_that_are_used_often_get_names_where_sessions_are_ours() {
 
 #[tokio::test]
 async fn a_session_that_is_another_one_is_never_asked_by_name() {
-    // What a pooler, or whoever shares the session, may have done to it.
-    let spoilt = [
-        // Another session altogether, in which our names are other statements.
-        "DEALLOCATE ALL; RESET ALL; PREPARE s0 AS SELECT 0::bigint AS next; PREPARE s1 AS SELECT 0::bigint",
-        "SET keyherd.session = 'another one'; UPDATE counter SET value = value",
-        "DISCARD ALL",
-        // Ours, and it forgot.
-        "DEALLOCATE ALL",
-    ];
-    for spoil in spoilt {
+    for spoil in SPOILT {
         let wire = counter().await;
         wire.sessions_are_ours(true);
         for number in 0..6 {
             both(&wire, number).await.unwrap();
         }
         assert_eq!(named(&wire).await.len(), 2);
-        // Outside of any transaction, as DISCARD wants it.
-        for part in spoil.split("; ") {
-            let loan = wire.0.take().await.unwrap();
-            loan.client().unwrap().batch_execute(part).await.unwrap();
-        }
+        spoilt(&wire, spoil).await;
         assert_eq!(both(&wire, 100).await, Err(WireError::Forgotten), "{spoil}");
         // Nothing of it was done, and from then on nothing is named.
         for number in 0..10 {
@@ -71,5 +76,26 @@ async fn a_session_that_is_another_one_is_never_asked_by_name() {
         assert_eq!(named(&wire).await, Vec::<String>::new());
         let rows = wire.read("SELECT value FROM counter", &[]).await.unwrap();
         assert_eq!(rows[0].get::<_, i64>("value"), 15 + 45);
+    }
+}
+
+#[tokio::test]
+async fn a_read_by_a_name_that_is_lost_is_asked_in_full() {
+    for spoil in SPOILT {
+        let wire = counter().await;
+        wire.sessions_are_ours(true);
+        let read = async |number: i64| {
+            let rows = wire.read("SELECT value + $1 AS next FROM counter", &[(&number, Type::INT8)]).await;
+            rows.map(|rows| rows[0].get::<_, i64>("next"))
+        };
+        for number in 0..6 {
+            assert_eq!(read(number).await, Ok(number));
+        }
+        assert_eq!(named(&wire).await.len(), 1);
+        spoilt(&wire, spoil).await;
+        assert_eq!(read(100).await, Ok(100), "{spoil}");
+        // From then on nothing is named, and nothing of it is left open in the session.
+        assert_eq!(both(&wire, 1).await, Ok(2), "{spoil}");
+        assert_eq!(read(1).await, Ok(2), "{spoil}");
     }
 }
