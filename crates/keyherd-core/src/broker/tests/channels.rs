@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use super::asking::{answer, empty, open, the_open_one};
 use super::{HOUR, MINUTE, SECOND, Stage, actor, pass};
 use crate::approval::{Decision, Question};
@@ -15,7 +13,7 @@ use crate::ports::Undelivered;
 use crate::ports::store::{ApprovalStore, AuditStore, ChannelStore};
 use crate::secret::Hasher;
 
-fn name(text: &str) -> Name {
+pub(super) fn name(text: &str) -> Name {
     Name::parse(text).expect("a name")
 }
 
@@ -30,14 +28,14 @@ async fn add_webhook(host: &Host, label: &str) -> Channel {
     host.broker.add_channel(name(label), draft, &actor()).await.expect("added").0
 }
 
-async fn add_chat(host: &Host, label: &str) -> Channel {
+pub(super) async fn add_chat(host: &Host, label: &str) -> Channel {
     let token = Some("12:secret".into());
     let draft = ChannelDraft::Telegram { api: None, token, chat: -100, users: vec![5] };
     host.broker.add_channel(name(label), draft, &actor()).await.expect("added").0
 }
 
 /// Opens one that nobody here waits for.
-async fn ask(broker: &Broker, key: &str) -> ApprovalId {
+pub(super) async fn ask(broker: &Broker, key: &str) -> ApprovalId {
     let Ok(Consent::Answered(approval)) = broker.open(tool(key), &actor()).await else { panic!("not open") };
     approval.id
 }
@@ -54,7 +52,7 @@ fn failure(is_final: bool) -> Option<Undelivered> {
     Some(Undelivered { problem: "it answers 500".into(), is_final, retry_after: None })
 }
 
-fn press(user: i64, id: ApprovalId, decision: Decision) -> Pressed {
+pub(super) fn press(user: i64, id: ApprovalId, decision: Decision) -> Pressed {
     let time = (decision == Decision::AllowFor).then_some(MINUTE * 10);
     Pressed { reply_to: "q".into(), user, chat: Some(-100), said: Some((id, (decision, time))) }
 }
@@ -115,7 +113,7 @@ async fn the_first_channels_answer_wins_and_the_other_is_told() {
 }
 
 /// Who pressed and might not, about what, as the audit log has it.
-async fn refused(stage: &Stage) -> Vec<(String, String)> {
+pub(super) async fn refused(stage: &Stage) -> Vec<(String, String)> {
     let entries = stage.host.store.entries(0, 10_000).await.expect("entries");
     let refused = entries.into_iter().filter(|entry| entry.action == "approval.refuse");
     refused.map(|entry| (entry.actor, entry.subject)).collect()
@@ -259,122 +257,6 @@ async fn a_host_that_dies_with_a_message_in_hand_is_stood_in_for() {
     let sent = sent(&stage, "hook");
     assert_eq!((sent.len(), sent[0].attempt), (1, 2), "at least once, and said to be a second try");
     assert!(sent[0].id.starts_with(&id.to_string()));
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_host_listens_and_the_next_goes_on_from_there() {
-    let stage = empty().await;
-    add_chat(&stage.host, "chat").await;
-    let other = stage.fleet.host();
-    stage.host.broker.run_background();
-    other.broker.run_background();
-    pass(MINUTE * 5).await;
-    let courier = &stage.fleet.courier;
-    assert_eq!(courier.ears_max(), 1, "one at a time");
-    let id = ask(&stage.host.broker, "rm").await;
-    pass(SECOND).await;
-    courier.press(press(5, id, Decision::AllowOnce));
-    pass(SECOND * 5).await;
-    assert_eq!(courier.replies().len(), 1);
-    assert!(stage.host.broker.shutdown(MINUTE).await);
-    assert!(other.broker.shutdown(MINUTE).await);
-    let next = stage.fleet.host();
-    next.broker.run_background();
-    pass(SECOND).await;
-    let id = ask(&next.broker, "ls").await;
-    pass(SECOND).await;
-    courier.press(press(5, id, Decision::Deny));
-    pass(SECOND * 5).await;
-    let texts: Vec<_> = courier.replies().into_iter().map(|(_, text)| text).collect();
-    let by = "telegram:chat user 5";
-    assert_eq!(
-        texts,
-        [format!("Allowed once by {by}, for 1 request"), format!("Denied by {by}, for 1 request")]
-    );
-    assert_eq!(courier.ears_max(), 1, "what was heard once is not heard again");
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_ends_amid_a_reply_keeps_what_was_heard() {
-    let stage = empty().await;
-    add_chat(&stage.host, "chat").await;
-    stage.host.broker.run_background();
-    let id = ask(&stage.host.broker, "rm").await;
-    pass(SECOND).await;
-    let courier = &stage.fleet.courier;
-    courier.press(press(5, id, Decision::AllowOnce));
-    pass(Duration::from_millis(5)).await;
-    assert_eq!(courier.replies().len(), 1, "it is under way");
-    assert!(stage.host.broker.shutdown(MINUTE).await);
-    let next = stage.fleet.host();
-    next.broker.run_background();
-    pass(MINUTE).await;
-    assert_eq!(courier.replies().len(), 1, "no press is heard twice");
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_ends_waits_for_a_hung_reply_not_long() {
-    let stage = empty().await;
-    add_chat(&stage.host, "chat").await;
-    stage.host.broker.run_background();
-    let id = ask(&stage.host.broker, "rm").await;
-    pass(SECOND).await;
-    stage.fleet.courier.hangs(&name("chat"));
-    stage.fleet.courier.press(press(5, id, Decision::AllowOnce));
-    pass(Duration::from_millis(5)).await;
-    assert_eq!(stage.fleet.courier.replies().len(), 1, "it is under way");
-    assert!(stage.host.broker.shutdown(SECOND * 3).await);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_chat_that_holds_no_call_is_not_asked_in_a_storm() {
-    let stage = empty().await;
-    add_chat(&stage.host, "chat").await;
-    stage.fleet.courier.holds_nothing();
-    stage.host.broker.run_background();
-    pass(MINUTE).await;
-    let looks = stage.fleet.courier.looks();
-    assert!((10..=61).contains(&looks), "{looks} in a minute");
-}
-
-#[tokio::test(start_paused = true)]
-async fn however_often_strangers_press_the_log_stays_short() {
-    let stage = empty().await;
-    add_chat(&stage.host, "chat").await;
-    stage.host.broker.run_background();
-    let id = ask(&stage.host.broker, "rm").await;
-    pass(SECOND).await;
-    let courier = &stage.fleet.courier;
-    let crowd =
-        |from: i64| (from..from + 150).for_each(|user| courier.press(press(user, id, Decision::Deny)));
-    crowd(1_000);
-    pass(SECOND * 5).await;
-    assert_eq!((courier.replies().len(), refused(&stage).await.len()), (150, 100));
-    pass(HOUR).await;
-    crowd(2_000);
-    pass(SECOND * 5).await;
-    assert_eq!((courier.replies().len(), refused(&stage).await.len()), (300, 200), "so many in an hour");
-}
-
-#[tokio::test(start_paused = true)]
-async fn where_the_one_that_listens_is_killed_the_next_soon_does() {
-    let stage = empty().await;
-    let channel = add_chat(&stage.host, "chat").await;
-    let ear = stage.host.broker.clone().keep_listening(channel.into(), CancellationToken::new());
-    let ear = tokio::spawn(ear);
-    pass(MINUTE).await;
-    let next = stage.fleet.host();
-    next.broker.run_background();
-    let id = ask(&next.broker, "rm").await;
-    pass(MINUTE).await;
-    ear.abort();
-    let courier = &stage.fleet.courier;
-    assert_eq!(courier.ears_max(), 1, "one at a time: a right that is used is renewed");
-    pass(SECOND).await;
-    courier.press(press(5, id, Decision::AllowOnce));
-    let bounds = &stage.fleet.options.channels;
-    pass(bounds.listen_lease + bounds.look_every).await;
-    assert_eq!(courier.replies().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

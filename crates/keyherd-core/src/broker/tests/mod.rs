@@ -9,6 +9,7 @@ mod failures;
 mod found;
 mod herd;
 mod left;
+mod listening;
 mod logged;
 mod named;
 mod phantoms;
