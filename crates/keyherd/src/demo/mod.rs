@@ -52,6 +52,9 @@ const LIFETIME_MAX: Duration = Duration::from_secs(64);
 /// How long the provider takes.
 const LATENCY: Duration = Duration::from_millis(200);
 
+/// Connections that may wait for the provider or the API: all tasks may come at once.
+const BACKLOG_MAX: u32 = 2_048;
+
 /// What was seen.
 #[derive(Debug, Serialize)]
 pub(crate) struct Outcome {

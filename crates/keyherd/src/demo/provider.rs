@@ -16,7 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::account::{Account, Counts};
-use super::http;
+use super::{BACKLOG_MAX, http};
+use crate::wire::bind;
 
 /// Connections served at once; further ones wait.
 const CONNECTIONS_MAX: usize = 256;
@@ -35,7 +36,7 @@ pub(super) struct DemoProvider {
 impl DemoProvider {
     /// Listens on a free port of this machine until the process ends.
     pub(super) async fn start(lifetime: Duration, latency: Duration) -> io::Result<Arc<Self>> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let listener = bind(&[(Ipv4Addr::LOCALHOST, 0).into()], BACKLOG_MAX)?;
         let provider = Arc::new(Self {
             address: listener.local_addr()?,
             accounts: Mutex::default(),

@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use super::http;
+use super::{BACKLOG_MAX, http};
+use crate::wire::bind;
 
 /// An exchange that takes longer than this is nobody's.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,7 +46,7 @@ pub(super) struct Answered {
 impl DemoUpstream {
     /// Listens on a free port of this machine until the process ends. Each key comes with how often it is served.
     pub(super) async fn start(limits: HashMap<String, usize>, latency: Duration) -> io::Result<Arc<Self>> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let listener = bind(&[(Ipv4Addr::LOCALHOST, 0).into()], BACKLOG_MAX)?;
         let address = listener.local_addr()?;
         let upstream = Arc::new(Self { address, limits, counts: Mutex::default(), latency });
         tokio::spawn(Arc::clone(&upstream).accept(listener));

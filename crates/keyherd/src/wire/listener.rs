@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpSocket};
 
 /// Listens on the first of these addresses that can be had. `backlog_max`: connections that may wait there to be accepted,
 /// as far as the system allows; what comes beyond them is slowed down by it, or refused.
-pub(super) fn bind(addresses: &[SocketAddr], backlog_max: u32) -> io::Result<TcpListener> {
+pub(crate) fn bind(addresses: &[SocketAddr], backlog_max: u32) -> io::Result<TcpListener> {
     let mut outcome = Err(io::Error::new(io::ErrorKind::InvalidInput, "it has no address"));
     for address in addresses {
         outcome = listen_on(*address, backlog_max);

@@ -36,6 +36,7 @@ pub(crate) use self::engine::{ClockLead, Rotation};
 pub(crate) use self::error::WireError;
 pub(crate) use self::forward::{ForwardDoor, ca_file, constrained_ca_file, own_authority, read_names};
 pub(crate) use self::gateway::GatewayDoor;
+pub(crate) use self::listener::bind;
 pub(crate) use self::neighbours::post;
 pub(crate) use self::profiles::LayeredProfiles;
 pub(crate) use self::shelf::{Shelf, into_folder, out_of_folder, own_file, read};
