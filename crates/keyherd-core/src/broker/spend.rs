@@ -134,11 +134,14 @@ impl Lead {
         let outcome = settlement.outcome();
         metrics::counter!("keyherd_refresh_total", "provider" => row.provider.clone(), "outcome" => outcome)
             .increment(1);
-        tracing::info!(credential = %self.name, generation = row.generation, outcome, "token request settled");
-        match settlement {
+        let generation = row.generation;
+        let step = match settlement {
             Settlement::Granted(tokens) => self.commit(row, *tokens, tenure).await,
             other => self.fail(row, tenure.claim, other, Some(tenure)).await,
-        }
+        };
+        // Who reads the log may be slow: an answer is kept before anything is said of it.
+        tracing::info!(credential = %self.name, generation, outcome, "token request settled");
+        step
     }
 
     /// Journal before anything else may fail, then compare-and-set, then everyone may know.

@@ -5,8 +5,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
+use serde::de::{Deserialize, Deserializer, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
@@ -107,9 +109,32 @@ impl Answer {
 /// An object with a field that has the form of JSON and stands for nothing: a number past all bounds, half a character, a
 /// thousand brackets. Such a field is null; the others are what they are.
 fn field_by_field(text: &str) -> Option<Value> {
-    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+    let fields: BTreeMap<FieldName, &RawValue> = serde_json::from_str(text).ok()?;
     let read = |field: &RawValue| serde_json::from_str(field.get()).unwrap_or(Value::Null);
-    Some(Value::Object(fields.into_iter().map(|(name, field)| (name, read(field))).collect()))
+    Some(Value::Object(fields.into_iter().map(|(name, field)| (name.0, read(field))).collect()))
+}
+
+/// A field's name, of which half a character may stand for nothing.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct FieldName(String);
+
+impl<'de> Deserialize<'de> for FieldName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = FieldName;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a name")
+            }
+
+            fn visit_bytes<E>(self, name: &[u8]) -> Result<FieldName, E> {
+                Ok(FieldName(String::from_utf8_lossy(name).into_owned()))
+            }
+        }
+        // As a string it would have to be whole.
+        deserializer.deserialize_bytes(Bytes)
+    }
 }
 
 fn is_form(reply: &Reply) -> bool {

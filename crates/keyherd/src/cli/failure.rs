@@ -144,11 +144,10 @@ impl Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let exit = match error {
-            StoreError::Unavailable(_) | StoreError::Unanswered(_) => Exit::NotNow,
-            StoreError::Unwritable(_)
-            | StoreError::Misconfigured(_)
-            | StoreError::Corrupt(_)
-            | StoreError::Sealed(_) => Exit::Failed,
+            StoreError::Unavailable(_) | StoreError::Unanswered(_) | StoreError::Unwritable(_) => {
+                Exit::NotNow
+            }
+            StoreError::Misconfigured(_) | StoreError::Corrupt(_) | StoreError::Sealed(_) => Exit::Failed,
         };
         Self::new(exit, error)
     }

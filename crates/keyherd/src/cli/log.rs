@@ -22,7 +22,13 @@ pub(super) fn begin(
         Failure::usage(format!("log level '{level}' is none ({error}): use error, warn, info or debug"))
     })?;
     let is_plain = environment.has("NO_COLOR") || !io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(!is_plain);
+    // A log that cannot be written is nobody's error: told on standard error as well, that would be a panic wherever
+    // something is logged.
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(!is_plain)
+        .log_internal_errors(false);
     match settings.format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

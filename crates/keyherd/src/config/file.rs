@@ -1,7 +1,7 @@
 //! The configuration file: TOML, unknown keys refused, errors with file, line and key.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use keyherd_api::documents::plain;
@@ -86,16 +86,18 @@ pub(super) fn read(path: &Path) -> Result<FileSettings, ConfigError> {
 /// Reads a file that need not be there.
 pub(super) fn read_if_any(path: &Path) -> Result<Option<FileSettings>, ConfigError> {
     let unreadable = |problem: String| ConfigError::FileUnreadable { path: path.into(), problem };
-    match fs::metadata(path) {
+    let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(error.to_string())),
-        Ok(found) if found.len() > FILE_LEN_MAX => {
-            return Err(unreadable(format!("it is longer than {FILE_LEN_MAX} bytes")));
+        opened => opened.map_err(|error| unreadable(error.to_string()))?,
+    };
+    let mut text = String::new();
+    let read = file.take(FILE_LEN_MAX + 1).read_to_string(&mut text);
+    match read.map_err(|error| unreadable(error.to_string()))? {
+        len if len as u64 > FILE_LEN_MAX => {
+            Err(unreadable(format!("it is longer than {FILE_LEN_MAX} bytes")))
         }
-        Ok(_) => {}
+        _ => parse(&text, path).map(Some),
     }
-    let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-    parse(&text, path).map(Some)
 }
 
 /// Reads a text; `path` is what errors call it.

@@ -338,3 +338,9 @@ fn copies_outlast_the_journal_where_there_is_a_redis() {
     let error = load(&Flags { redis_url: Some("redis://r".into()), ..fleet }, &[]).unwrap_err();
     assert!(error.to_string().contains("copies_keep_seconds: 90000 s is no longer"), "{error}");
 }
+
+#[test]
+fn a_file_without_an_end_is_refused() {
+    let error = super::file::read(std::path::Path::new("/dev/zero")).expect_err("it has no end");
+    assert!(error.to_string().contains("it is longer than"), "{error}");
+}

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ everywhere!(
     it_serves_what_a_command_imports_and_sees_what_a_command_changes,
     what_is_in_flight_is_finished_before_it_ends,
     a_second_signal_ends_it_at_once,
+    a_log_that_cannot_be_written_costs_no_token,
 );
 
 /// A server of the program under test.
@@ -40,11 +42,29 @@ impl Server {
         Self::started(sandbox, address, "warn")
     }
 
+    /// One whose every word is lost: its standard error takes nothing.
+    pub(crate) fn unheard(sandbox: &Sandbox) -> Self {
+        let heard = Self::command(sandbox, "127.0.0.1:0", "debug");
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec \"$@\" 2>/dev/full", "sh"]).arg(heard.get_program()).args(heard.get_args());
+        command.env_clear();
+        command.envs(heard.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::running(sandbox, command)
+    }
+
     fn started(sandbox: &Sandbox, api: &str, level: &str) -> Self {
+        Self::running(sandbox, Self::command(sandbox, api, level))
+    }
+
+    fn command(sandbox: &Sandbox, api: &str, level: &str) -> Command {
         let mut command = sandbox.command(&["--json", "serve", "--api", api, "--proxy", "127.0.0.1:0"]);
         if !sandbox.sets("KEYHERD_LOG") {
             command.env("KEYHERD_LOG", level);
         }
+        command
+    }
+
+    fn running(sandbox: &Sandbox, command: Command) -> Self {
         let mut running = Running::of(sandbox, command, "");
         let places: Value = serde_json::from_str(&running.first_line()).unwrap();
         let token = std::fs::read_to_string(places["admin_token_file"].as_str().unwrap()).unwrap();
@@ -180,4 +200,24 @@ fn the_admin_token_is_for_its_owner_and_stays() {
     assert_eq!(Server::start(&sandbox).token, first);
     let mode = std::fs::metadata(sandbox.data().join("admin.token")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+fn a_log_that_cannot_be_written_costs_no_token(place: Place) {
+    let (sandbox, provider) = (place.sandbox(), Provider::new());
+    sandbox.import("a", &provider, &in_seconds(-60));
+    let server = Server::unheard(&sandbox);
+    assert_eq!(server.access_token("a"), access_token("a", 1));
+    sandbox.import("b", &provider, &in_seconds(-60));
+    provider.feels(Mood::Holds);
+    let (status, calls) = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| server.ask("POST", "/v1/token", &json!({"name": "b"}).to_string()).0);
+        provider.wait_for_calls(2);
+        server.signal(Signal::TERM);
+        provider.lets_go();
+        (asking.join().unwrap(), provider.calls())
+    });
+    assert_eq!((status, calls), (200, 2));
+    assert_eq!(server.end().code, 0);
+    assert_eq!(sandbox.token(&["b"]).ok().out.trim(), access_token("b", 1));
+    assert_eq!((provider.calls(), provider.reuse()), (2, 0));
 }

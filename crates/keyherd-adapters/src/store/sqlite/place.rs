@@ -43,7 +43,7 @@ impl Place {
     /// Whether a store is there. An empty file is none.
     pub(super) fn exists(&self) -> Result<bool, OpenError> {
         match fs::metadata(&self.path) {
-            Ok(found) if found.is_dir() => Err(OpenError::NoFile { path: self.path.clone() }),
+            Ok(found) if !found.is_file() => Err(OpenError::NoFile { path: self.path.clone() }),
             Ok(found) if found.len() == 0 => Ok(false),
             Ok(found) => self.check_mode(&self.path, found.permissions().mode(), 0o077).map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

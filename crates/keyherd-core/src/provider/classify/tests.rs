@@ -60,6 +60,7 @@ fn a_success_with_a_token_is_a_grant() {
         let body = format!(r#"{{"odd":{odd},"access_token":"a","expires_in":60,"refresh_token":"r"}}"#);
         check(200, &body, "granted a r 60s");
     }
+    check(200, r#"{"access_token":"a","\udc00":1,"expires_in":60,"refresh_token":"r"}"#, "granted a r 60s");
     let mut odd = br#"{"name":"caf"#.to_vec();
     odd.extend([0xe9]);
     odd.extend(br#"","access_token":"a","expires_in":60}"#);

@@ -1,7 +1,8 @@
 //! Births, and everything that keeps a store from being opened.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
 use keyherd_core::ports::Clock;
@@ -137,6 +138,11 @@ async fn what_is_no_store_of_ours_is_refused_and_left_alone() {
     fs::remove_file(bed.path()).unwrap();
     fs::create_dir(bed.path()).unwrap();
     assert!(matches!(bed.refused().await, OpenError::NoFile { .. }));
+    fs::remove_dir(bed.path()).unwrap();
+    // As long as an empty file, and none: a device is as little a place to put one.
+    drop(UnixListener::bind(bed.path()).unwrap());
+    assert!(matches!(bed.refused().await, OpenError::NoFile { .. }));
+    assert!(fs::metadata(bed.path()).unwrap().file_type().is_socket());
 }
 
 #[tokio::test]
