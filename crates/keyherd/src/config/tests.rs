@@ -341,6 +341,6 @@ fn copies_outlast_the_journal_where_there_is_a_redis() {
 
 #[test]
 fn a_file_without_an_end_is_refused() {
-    let error = super::file::read(std::path::Path::new("/dev/zero")).expect_err("it has no end");
+    let error = file::read(Path::new("/dev/zero")).expect_err("it has no end");
     assert!(error.to_string().contains("it is longer than"), "{error}");
 }
