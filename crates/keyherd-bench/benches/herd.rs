@@ -46,7 +46,7 @@ async fn bench(arguments: &Arguments) -> Outcome {
     for round in 0..rounds {
         herds.port.push(ours_by_port(tasks).await?);
         herds.http.push(ours_by_http(tasks).await?);
-        let provider = InProcessProvider::new(Accounts::new(EXPIRES_IN), TOOK);
+        let provider = InProcessProvider::new(Accounts::new(EXPIRES_IN), TOOK).exactly();
         let naive = Naive::new(provider.clone(), refresh_token(1, 0));
         let token = move || {
             let naive = naive.clone();
@@ -54,7 +54,7 @@ async fn bench(arguments: &Arguments) -> Outcome {
         };
         herds.mutex.push(run(tasks, &provider, token).await);
         if round == 0 {
-            let provider = InProcessProvider::new(Accounts::new(EXPIRES_IN), TOOK);
+            let provider = InProcessProvider::new(Accounts::new(EXPIRES_IN), TOOK).exactly();
             let each = Uncoordinated::new(provider.clone(), refresh_token(1, 0));
             let token = move || {
                 let each = each.clone();
@@ -153,12 +153,12 @@ fn wait(question: String, ours: &[f64], theirs: &[f64]) -> Row {
 }
 
 async fn ours_by_port(tasks: usize) -> Outcome<Herd> {
-    let provider = InProcessProvider::new(Accounts::new(EXPIRES_IN), TOOK);
+    let provider = InProcessProvider::new(Accounts::new(EXPIRES_IN), TOOK).exactly();
     ours(tasks, Arc::new(provider.clone()), provider.accounts(), HANDED_OUT).await
 }
 
 async fn ours_by_http(tasks: usize) -> Outcome<Herd> {
-    let provider = LoopbackProvider::start(Accounts::new(EXPIRES_IN), TOOK).await?;
+    let provider = LoopbackProvider::start(Accounts::new(EXPIRES_IN), TOOK).await?.exactly();
     let client = Arc::new(HttpProvider::new(HttpOptions::default())?);
     ours(tasks, client, provider.accounts(), provider.url()).await
 }

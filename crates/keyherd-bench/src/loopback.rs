@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,12 +28,18 @@ const GRAIN: Duration = Duration::from_millis(2);
 struct Endpoint {
     accounts: Accounts,
     took_millis: Arc<AtomicU64>,
+    is_exact: Arc<AtomicBool>,
     answered_nanos: Arc<AtomicU64>,
 }
 
 impl Endpoint {
     fn new(accounts: Accounts, took: Duration) -> Self {
-        let endpoint = Self { accounts, took_millis: Arc::default(), answered_nanos: Arc::default() };
+        let endpoint = Self {
+            accounts,
+            took_millis: Arc::default(),
+            is_exact: Arc::default(),
+            answered_nanos: Arc::default(),
+        };
         endpoint.takes(took);
         endpoint
     }
@@ -45,7 +51,12 @@ impl Endpoint {
     async fn answer(&self, body: &str) -> (u16, String) {
         let token = url::form_urlencoded::parse(body.as_bytes()).find(|(name, _)| name == "refresh_token");
         let answer = self.accounts.spend(token.as_ref().map_or("", |(_, token)| token));
-        sleep_exactly(Duration::from_millis(self.took_millis.load(Ordering::Relaxed))).await;
+        let took = Duration::from_millis(self.took_millis.load(Ordering::Relaxed));
+        if self.is_exact.load(Ordering::Relaxed) {
+            sleep_exactly(took).await;
+        } else {
+            tokio::time::sleep(took).await;
+        }
         let now = u64::try_from(shared_now().as_nanos()).unwrap_or(u64::MAX);
         self.answered_nanos.store(now, Ordering::Relaxed);
         answer
@@ -87,6 +98,12 @@ impl LoopbackProvider {
     /// The token endpoint.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// From now on to a tenth of a millisecond, at the price of a core while it waits for the last of it.
+    pub fn exactly(self) -> Self {
+        self.endpoint.is_exact.store(true, Ordering::Relaxed);
+        self
     }
 
     /// How long answers take from now on.
@@ -131,6 +148,12 @@ impl InProcessProvider {
     /// The accounts.
     pub fn accounts(&self) -> &Accounts {
         &self.0.accounts
+    }
+
+    /// From now on to a tenth of a millisecond, at the price of a core while it waits for the last of it.
+    pub fn exactly(self) -> Self {
+        self.0.is_exact.store(true, Ordering::Relaxed);
+        self
     }
 
     /// Sends a form, as a client without keyherd would: status and body.

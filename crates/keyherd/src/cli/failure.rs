@@ -259,3 +259,18 @@ pub(super) fn closed_output(error: &io::Error) -> Failure {
         _ => Failure::failed(format!("standard output cannot be written: {error}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As through a server, which says `store_unavailable` to all of these.
+    #[test]
+    fn a_store_that_takes_nothing_now_may_later() {
+        let code = |error: StoreError| Failure::from(error).exit.code();
+        for error in [StoreError::Unavailable("x".into()), StoreError::Unwritable("x".into())] {
+            assert_eq!(code(error), 4);
+        }
+        assert_eq!(code(StoreError::Corrupt("x".into())), 1);
+    }
+}

@@ -227,10 +227,7 @@ impl Transaction for Turn<'_> {
     }
 
     async fn rollback(self: Box<Self>) -> Result<(), Fault> {
-        let Self { engine, tx, lane, taken, .. } = *self;
-        let (number, session) = (tx.lane(), tx.session());
-        engine.told(tx.rollback().await)?;
-        engine.remember(number, session, lane, taken);
-        Ok(())
+        let engine = self.engine;
+        engine.told(self.tx.rollback().await)
     }
 }

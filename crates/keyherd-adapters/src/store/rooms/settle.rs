@@ -37,15 +37,6 @@ impl Guard {
     }
 }
 
-/// What became of a settlement, before its commit.
-struct Tried {
-    settled: bool,
-    /// The row after it.
-    row: Option<Box<Chain>>,
-    /// What was sealed is not under the key in force: nothing of it may stay.
-    is_under_another_key: bool,
-}
-
 impl SqlStore {
     pub(super) async fn settle_by(
         &self,
@@ -54,14 +45,16 @@ impl SqlStore {
         record: Record,
     ) -> Result<Settled, Fault> {
         let is_grant = matches!(settling.settlement, Settlement::Granted(_));
-        let (mut write, tried) = self.settle_under_known_key(guard, settling, is_grant).await?;
-        let Tried { settled, row, .. } = match tried {
-            Some(tried) => tried,
-            None => {
+        // The claim told which key is in force, so that one is not asked for first.
+        let mut write = self.begin(if is_grant { Kind::Sealing } else { Kind::Plain }).await?;
+        let (settled, row) = match self.settle_in(&mut write, guard, settling).await {
+            // Another one is by now.
+            Err(Fault::Sealed(_) | Fault::Told(StoreError::Sealed(_))) if is_grant => {
                 drop(write);
                 write = self.write_sealed().await?;
                 self.settle_in(&mut write, guard, settling).await?
             }
+            tried => tried?,
         };
         match row {
             Some(row) if settled => {
@@ -83,26 +76,6 @@ impl SqlStore {
         }
     }
 
-    /// The claim told which key is in force, so that one is not asked for first. `None`: another one is by now, and nothing
-    /// may be committed.
-    async fn settle_under_known_key(
-        &self,
-        guard: Guard,
-        settling: &Settling,
-        is_grant: bool,
-    ) -> Result<(Write<'_>, Option<Tried>), Fault> {
-        let mut write = self.begin(if is_grant { Kind::Sealing } else { Kind::Plain }).await?;
-        match self.settle_in(&mut write, guard, settling).await {
-            Ok(tried) => {
-                let tried = Some(tried).filter(|tried| !tried.is_under_another_key);
-                Ok((write, tried))
-            }
-            // What a retired key has sealed is not taken.
-            Err(Fault::Sealed(_) | Fault::Told(StoreError::Sealed(_))) if is_grant => Ok((write, None)),
-            Err(fault) => Err(fault),
-        }
-    }
-
     /// Whether it was settled, and the row after it. A claim whose reply was lost may still be on its way: a row that does
     /// not show it is looked at once more under a lock, which waits for whoever is about to commit.
     async fn settle_in(
@@ -110,27 +83,28 @@ impl SqlStore {
         write: &mut Write<'_>,
         guard: Guard,
         settling: &Settling,
-    ) -> Result<Tried, Fault> {
+    ) -> Result<(bool, Option<Box<Chain>>), Fault> {
         let chain = settling.chain.as_i64();
         let first = self.write_settlement(write, guard, settling).await?;
-        if first.settled || first.is_under_another_key {
+        if first.0 {
             return Ok(first);
         }
         let row = self.chain_locked(write, chain).await?.map(Box::new);
         let stands = row.as_ref().and_then(|row| row.claim.as_ref()).map(|claim| claim.id);
         if stands != Some(settling.claim) {
-            return Ok(Tried { settled: false, row, is_under_another_key: false });
+            return Ok((false, row));
         }
         self.write_settlement(write, guard, settling).await
     }
 
-    /// Whether the row was what the settlement is about, and the row after it; if not, nothing was written.
+    /// Whether the row was what the settlement is about, and the row after it; if not, nothing was written. A grant that is
+    /// not under the key in force is an error, and nothing of it may stay.
     async fn write_settlement(
         &self,
         write: &mut Write<'_>,
         guard: Guard,
         settling: &Settling,
-    ) -> Result<Tried, Fault> {
+    ) -> Result<(bool, Option<Box<Chain>>), Fault> {
         let (me, key) = (self.owner(), self.vault.keyring().sealing());
         let changes = match &settling.settlement {
             Settlement::Granted(tokens) => self.grant(guard, settling, tokens)?,
@@ -148,14 +122,13 @@ impl SqlStore {
         if let Some(row) = row.as_ref().filter(|_| is_grant)
             && key_in_force(row)? != key
         {
-            return Ok(Tried { settled: false, row: None, is_under_another_key: true });
+            return Err(Fault::Sealed(format!("master key {key} is not in force any more")));
         }
         let settled = changed.last() == Some(&true);
         if settled && is_grant {
             write.lastly(self.spent_trim(settling.chain, settling.generation));
         }
-        let row = row.map(|row| self.chain_row(&row)).transpose()?.map(Box::new);
-        Ok(Tried { settled, row, is_under_another_key: false })
+        Ok((settled, row.map(|row| self.chain_row(&row)).transpose()?.map(Box::new)))
     }
 
     /// The spent token's hash is kept, and the row has the new tokens.
