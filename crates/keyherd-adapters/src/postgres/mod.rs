@@ -27,7 +27,7 @@ pub(crate) use self::lanes::open;
 use self::lanes::{Lanes, Loan};
 use self::names::Names;
 pub use self::target::{BadTarget, Target};
-pub use self::transaction::Tx;
+pub use self::transaction::{Done, Last, Tx};
 
 /// A parameter: its value, and the type it has in the statement.
 pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);

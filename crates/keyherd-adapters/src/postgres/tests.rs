@@ -33,6 +33,10 @@ async fn ready(options: WireOptions) -> Wire {
 
 const INSERT: &str = "INSERT INTO t (id, name) VALUES ($1, $2)";
 
+fn inserting<'a>(id: &'a i64, name: &'a &'a str) -> Last<'a> {
+    Last::Change(INSERT, vec![(id, Type::INT8), (name, Type::TEXT)])
+}
+
 async fn insert(tx: &Tx, id: i64, name: &str) -> Result<u64, WireError> {
     tx.execute(INSERT, &[(&id, Type::INT8), (&name, Type::TEXT)]).await
 }
@@ -67,13 +71,14 @@ async fn check_transactions(wire: &Wire) {
     let (fourth, fifth) = tokio::join!(insert(&tx, 4, "d"), insert(&tx, 5, "e"));
     assert_eq!((fourth, fifth), (Ok(1), Ok(1)));
     let update = "UPDATE t SET name = name || $1";
-    let changed = tx
-        .commit_with(&[
-            (update, &[(&"!", Type::TEXT)]),
-            ("DELETE FROM t WHERE id = $1", &[(&5_i64, Type::INT8)]),
-        ])
-        .await;
-    assert_eq!(changed, Ok(vec![3, 1]));
+    let last = vec![
+        Last::Change(update, vec![(&"!", Type::TEXT)]),
+        Last::Look("SELECT id FROM t WHERE name = $1", vec![(&"e!", Type::TEXT)]),
+        Last::Change("DELETE FROM t WHERE id = $1", vec![(&5_i64, Type::INT8)]),
+    ];
+    let done: Vec<_> = tx.commit_with(last).await.unwrap();
+    assert_eq!(done.iter().map(|done| done.changed).collect::<Vec<_>>(), [3, 0, 1]);
+    assert_eq!(done[1].rows.iter().map(|row| row.get(0)).collect::<Vec<i64>>(), [5]);
     assert_eq!(ids(wire).await, [1, 4]);
 }
 
@@ -103,8 +108,8 @@ async fn errors_say_what_may_be_concluded() {
 
     let tx = wire.begin().await.unwrap();
     insert(&tx, 1, "a").await.unwrap();
-    let clash = tx.commit_with(&[(INSERT, &[(&2_i64, Type::INT8), (&"a", Type::TEXT)])]).await;
-    assert_eq!(clash, Err(WireError::Unique("t_name".into())));
+    let clash = tx.commit_with(vec![inserting(&2, &"a")]).await;
+    assert_eq!(clash.unwrap_err(), WireError::Unique("t_name".into()));
     assert_eq!(ids(&wire).await, [] as [i64; 0]);
 
     let tx = wire.begin().await.unwrap();
@@ -121,12 +126,7 @@ async fn errors_say_what_may_be_concluded() {
 async fn two_transactions_in_each_other_s_way_are_told_so() {
     let wire = ready(WireOptions::default()).await;
     let tx = wire.begin().await.unwrap();
-    tx.commit_with(&[
-        (INSERT, &[(&1_i64, Type::INT8), (&"a", Type::TEXT)]),
-        (INSERT, &[(&2_i64, Type::INT8), (&"b", Type::TEXT)]),
-    ])
-    .await
-    .unwrap();
+    tx.commit_with(vec![inserting(&1, &"a"), inserting(&2, &"b")]).await.unwrap();
     let (one, two) = (wire.begin().await.unwrap(), wire.begin().await.unwrap());
     assert_ne!(one.lane(), two.lane());
     let both = tokio::sync::Barrier::new(2);
@@ -236,12 +236,7 @@ async fn a_transaction_of_three_statements_takes_two_round_trips() {
     let before = relay.round_trips();
     let tx = wire.begin().await.unwrap();
     insert(&tx, 1, "a").await.unwrap();
-    tx.commit_with(&[
-        (INSERT, &[(&2_i64, Type::INT8), (&"b", Type::TEXT)]),
-        (INSERT, &[(&3_i64, Type::INT8), (&"c", Type::TEXT)]),
-    ])
-    .await
-    .unwrap();
+    tx.commit_with(vec![inserting(&2, &"b"), inserting(&3, &"c")]).await.unwrap();
     assert_eq!(relay.round_trips() - before, 2);
 }
 

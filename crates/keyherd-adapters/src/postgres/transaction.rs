@@ -17,6 +17,23 @@ use super::{Param, WireError, values};
 /// How many statements are sent with a COMMIT at once. What goes beyond is sent before.
 const PIPELINE_MAX: usize = 16;
 
+/// A statement that is sent together with the commit.
+pub enum Last<'a> {
+    /// One that changes rows.
+    Change(&'a str, Vec<Param<'a>>),
+    /// One whose rows are wanted.
+    Look(&'a str, Vec<Param<'a>>),
+}
+
+/// What it did.
+#[derive(Debug)]
+pub struct Done {
+    /// So many rows it changed.
+    pub changed: u64,
+    /// Of a look.
+    pub rows: Vec<Row>,
+}
+
 /// A transaction. Statements that are awaited together (`join!`) travel together, in the order they were named. Dropped
 /// without [`Tx::commit`] it is rolled back.
 pub struct Tx {
@@ -76,13 +93,7 @@ impl Tx {
     /// After any error nothing of the transaction will be committed.
     pub async fn query(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, WireError> {
         let client = self.client()?;
-        match self.named(sql, params) {
-            None => self.settle(client, client.query_typed(sql, params)).await,
-            Some(named) => {
-                let values = values(params);
-                self.settle(client, client.query(&named, &values)).await
-            }
-        }
+        self.settle(client, self.look(client, sql, params)).await
     }
 
     /// How many rows a statement changed.
@@ -108,25 +119,26 @@ impl Tx {
     /// # Errors
     /// [`WireError::UnknownOutcome`]: it may have been committed. Any other: it was not.
     pub async fn commit(self) -> Result<(), WireError> {
-        self.commit_with(&[]).await.map(drop)
+        self.commit_with(Vec::new()).await.map(drop)
     }
 
-    /// Last statements and the commit, all sent at once; says how many rows each statement changed. For what does not
-    /// depend on one another's result.
+    /// Last statements and the commit, all sent at once; says what each statement did. For what does not depend on one
+    /// another's result.
     ///
     /// # Errors
     /// As [`Tx::commit`].
-    pub async fn commit_with(mut self, statements: &[(&str, &[Param<'_>])]) -> Result<Vec<u64>, WireError> {
-        let (early, last) = statements.split_at(statements.len().saturating_sub(PIPELINE_MAX));
-        let mut counts = Vec::with_capacity(statements.len());
-        for (sql, params) in early {
-            counts.push(self.execute(sql, params).await?);
+    pub async fn commit_with(mut self, mut statements: Vec<Last<'_>>) -> Result<Vec<Done>, WireError> {
+        let last = statements.split_off(statements.len().saturating_sub(PIPELINE_MAX));
+        let mut done = Vec::with_capacity(statements.len() + last.len());
+        for early in &statements {
+            let client = self.client()?;
+            done.push(self.settle(client, self.run(client, early)).await?);
         }
         if last.is_empty() && !self.begun.load(Ordering::Acquire) {
-            return Ok(counts);
+            return Ok(done);
         }
-        match self.send_commit(last).await {
-            Ok(changed) => counts.extend(changed),
+        match self.send_commit(&last).await {
+            Ok(ended) => done.extend(ended),
             Err(error) => {
                 self.note(&error, error.breaks());
                 return Err(error);
@@ -136,7 +148,7 @@ impl Tx {
         if let Some(loan) = self.loan.take() {
             loan.teach(self.answer_timeout);
         }
-        Ok(counts)
+        Ok(done)
     }
 
     /// Undoes it, and waits for that.
@@ -158,7 +170,7 @@ impl Tx {
         self.client().is_ok_and(|client| !client.is_closed())
     }
 
-    async fn send_commit(&self, last: &[(&str, &[Param<'_>])]) -> Result<Vec<u64>, WireError> {
+    async fn send_commit(&self, last: &[Last<'_>]) -> Result<Vec<Done>, WireError> {
         let client = self.client()?;
         // COMMIT of a failed transaction is a ROLLBACK that succeeds. And what is not sent is not in doubt.
         if self.failed.load(Ordering::Acquire) {
@@ -170,20 +182,41 @@ impl Tx {
         if client.is_closed() {
             return Err(WireError::Unavailable("the connection was lost before the commit".into()));
         }
-        let statements = join_all(last.iter().map(|(sql, params)| self.change(client, sql, params)));
+        let statements = join_all(last.iter().map(|last| self.run(client, last)));
         let sent = join3(self.begin_once(client), statements, client.batch_execute("COMMIT"));
-        let Ok((begun, changed, committed)) = tokio::time::timeout(self.answer_timeout, sent).await else {
+        let Ok((begun, done, committed)) = tokio::time::timeout(self.bound(), sent).await else {
             return Err(WireError::UnknownOutcome("no answer in time".into()));
         };
-        let changed = begun.and_then(|()| changed.into_iter().collect::<Result<Vec<u64>, Error>>());
-        match (changed, committed) {
-            (Ok(changed), Ok(())) => Ok(changed),
+        let done = begun.and_then(|()| done.into_iter().collect::<Result<Vec<Done>, Error>>());
+        match (done, committed) {
+            (Ok(done), Ok(())) => Ok(done),
             // The server goes on to the commit only when it is done with what stands before it.
             (Err(error), _) if error.as_db_error().is_some() => Err(error.into()),
             (_, Err(error)) if is_definite(&error) => Err(error.into()),
             (_, Err(error)) | (Err(error), Ok(())) => {
                 Err(WireError::UnknownOutcome(WireError::from(error).to_string()))
             }
+        }
+    }
+
+    async fn run(&self, client: &Client, statement: &Last<'_>) -> Result<Done, Error> {
+        match statement {
+            Last::Change(sql, params) => {
+                let changed = self.change(client, sql, params).await?;
+                Ok(Done { changed, rows: Vec::new() })
+            }
+            Last::Look(sql, params) => {
+                let rows = self.look(client, sql, params).await?;
+                Ok(Done { changed: 0, rows })
+            }
+        }
+    }
+
+    /// By its name, if the session knows it.
+    async fn look(&self, client: &Client, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
+        match self.named(sql, params) {
+            None => client.query_typed(sql, params).await,
+            Some(named) => client.query(&named, &values(params)).await,
         }
     }
 
@@ -215,8 +248,7 @@ impl Tx {
         statement: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, WireError> {
         let both = join(self.begin_once(client), statement);
-        let bound = self.answer_timeout.saturating_mul(self.ahead.load(Ordering::Acquire).saturating_add(1));
-        let settled = match tokio::time::timeout(bound, both).await {
+        let settled = match tokio::time::timeout(self.bound(), both).await {
             Ok((begun, done)) => begun.and(done).map_err(WireError::from),
             Err(_elapsed) => {
                 self.broken.store(true, Ordering::Release);
@@ -227,6 +259,11 @@ impl Tx {
             self.note(error, matches!(error, WireError::ReadOnly | WireError::Forgotten));
         }
         settled
+    }
+
+    /// For the answer to what is sent now.
+    fn bound(&self) -> Duration {
+        self.answer_timeout.saturating_mul(self.ahead.load(Ordering::Acquire).saturating_add(1))
     }
 
     /// The first to be polled sends the beginning, which so travels before its statement, in the same packet.

@@ -84,13 +84,36 @@ pub(crate) trait Transaction: Send {
     ) -> Result<(Vec<u64>, Vec<Row>), Fault>;
 
     /// Where this transaction's audit entries go.
-    fn lane(&mut self) -> &mut Lane;
+    fn lane(&self) -> Lane;
 
-    /// Runs what is last, and commits. All of it may travel in one piece.
-    async fn commit(self: Box<Self>, last: Vec<Statement>) -> Result<(), Fault>;
+    /// Runs what is last, and commits. All of it may travel in one piece. `end`: the lane's, after it.
+    async fn commit(self: Box<Self>, last: Vec<Statement>, end: Option<Link>) -> Result<(), Fault>;
+
+    /// All of it, and commits, in one trip to the database.
+    async fn finish(self: Box<Self>, whole: Whole) -> Result<Finished, Fault>;
 
     /// Nothing was to be changed.
     async fn rollback(self: Box<Self>) -> Result<(), Fault>;
+}
+
+/// The rest of a transaction that is known before any of it is done.
+pub(crate) struct Whole {
+    pub(crate) changes: Vec<Statement>,
+    pub(crate) looks: Vec<Statement>,
+    /// Each with its own condition that the last of the changes changed a row.
+    pub(crate) last: Vec<Statement>,
+    /// The lane's end where it did.
+    pub(crate) end: Option<Link>,
+    /// The lane's end where it did not.
+    pub(crate) end_before: Option<Link>,
+}
+
+/// What became of it.
+pub(crate) struct Finished {
+    /// Whether the last of the changes changed a row.
+    pub(crate) is_done: bool,
+    /// The rows of each look.
+    pub(crate) seen: Vec<Vec<Row>>,
 }
 
 /// One connection's audit chain: transactions on the same lane follow each other, on different lanes they do not wait

@@ -38,12 +38,6 @@ pub(crate) fn query(sql: impl Into<Sql>) -> Statement {
 }
 
 impl Statement {
-    /// With room for that many values.
-    pub(crate) fn with_room(mut self, values: usize) -> Self {
-        self.values.reserve_exact(values);
-        self
-    }
-
     pub(crate) fn bind(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
         self

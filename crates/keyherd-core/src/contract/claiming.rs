@@ -23,12 +23,14 @@ pub async fn a_claim_is_granted_once(bed: &dyn Testbed) {
     assert!(claimed.revision > made.revision);
     assert_eq!((claimed.generation, &claimed.tokens), (made.generation, &made.tokens));
     let before = written(&*two.store).await;
-    for late in [ask(&made), ask(&claimed)] {
+    for late in [ask(&made), ask(&claimed), probe.clone()] {
         let Ok(Claimed::Missed(Some(seen))) = two.store.claim(&late, silent("claim")).await else {
             panic!("a second claim was granted");
         };
         assert_eq!(claim_id(&seen), probe.id, "who misses sees why");
     }
+    let again = one.store.claim(&probe, silent("claim")).await;
+    assert!(matches!(again, Ok(Claimed::Missed(_))), "asked twice, granted once");
     assert_eq!(written(&*two.store).await, before, "a miss writes nothing");
 }
 

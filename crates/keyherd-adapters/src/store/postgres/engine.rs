@@ -17,8 +17,8 @@ use keyherd_core::ports::{Entropy, StoreError};
 
 use super::fault::{explain, told};
 use super::row::{neutral, params};
-use crate::postgres::{Tx, Wire, WireError};
-use crate::store::engine::{Engine, Kind, Lane, Transaction};
+use crate::postgres::{Last, Tx, Wire, WireError};
+use crate::store::engine::{Engine, Finished, Kind, Lane, Transaction, Whole};
 use crate::store::fault::Fault;
 use crate::store::statement::{Row, Statement};
 
@@ -151,6 +151,10 @@ impl Engine for PostgresEngine {
     }
 }
 
+fn changing(statement: &Statement) -> Last<'_> {
+    Last::Change(statement.sql.postgres, params(&statement.values))
+}
+
 /// A transaction on a lane.
 struct Turn<'a> {
     engine: &'a PostgresEngine,
@@ -211,19 +215,36 @@ impl Transaction for Turn<'_> {
         Ok((changed, neutral(rows)))
     }
 
-    fn lane(&mut self) -> &mut Lane {
-        &mut self.lane
+    fn lane(&self) -> Lane {
+        self.lane
     }
 
-    async fn commit(mut self: Box<Self>, last: Vec<Statement>) -> Result<(), Fault> {
-        self.locked(0, async |_| Ok(())).await?;
-        let Self { engine, tx, lane, taken, .. } = *self;
+    async fn commit(self: Box<Self>, last: Vec<Statement>, end: Option<Link>) -> Result<(), Fault> {
+        let Self { engine, tx, owed, lane, taken } = *self;
         let (number, session) = (tx.lane(), tx.session());
-        let bound: Vec<_> = last.iter().map(|last| (last.sql.postgres, params(&last.values))).collect();
-        let sent: Vec<_> = bound.iter().map(|(sql, params)| (*sql, params.as_slice())).collect();
-        engine.told(tx.commit_with(&sent).await)?;
-        engine.remember(number, session, lane, taken);
+        let locks = owed.iter().map(|lock| Last::Change(lock, Vec::new()));
+        let last = locks.chain(last.iter().map(changing)).collect();
+        tx.send_ahead(owed.len());
+        engine.told(tx.commit_with(last).await)?;
+        engine.remember(number, session, Lane { end, ..lane }, taken);
         Ok(())
+    }
+
+    async fn finish(self: Box<Self>, whole: Whole) -> Result<Finished, Fault> {
+        let Self { engine, tx, owed, lane, taken } = *self;
+        let (number, session) = (tx.lane(), tx.session());
+        let locks = owed.iter().map(|lock| Last::Look(lock, Vec::new()));
+        let all = locks
+            .chain(whole.changes.iter().map(changing))
+            .chain(whole.looks.iter().map(|look| Last::Look(look.sql.postgres, params(&look.values))))
+            .chain(whole.last.iter().map(changing));
+        tx.send_ahead(owed.len() + whole.changes.len());
+        let mut done = engine.told(tx.commit_with(all.collect()).await)?.into_iter().skip(owed.len());
+        let is_done = done.by_ref().take(whole.changes.len()).last().is_some_and(|last| last.changed > 0);
+        let seen = done.take(whole.looks.len()).map(|done| neutral(done.rows)).collect();
+        let end = if is_done { whole.end } else { whole.end_before };
+        engine.remember(number, session, Lane { end, ..lane }, taken);
+        Ok(Finished { is_done, seen })
     }
 
     async fn rollback(self: Box<Self>) -> Result<(), Fault> {

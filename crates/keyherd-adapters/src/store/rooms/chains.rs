@@ -17,7 +17,8 @@ use super::SqlStore;
 use super::credentials::signed;
 use super::row::{key_in_force, name, needed};
 use super::settle::Guard;
-use super::write::Write;
+use super::write::{Ending, Write};
+use crate::seal::KeyId;
 use crate::store::fault::Fault;
 use crate::store::sql;
 use crate::store::statement::{Row, Statement, query};
@@ -96,35 +97,49 @@ impl SqlStore {
         Ok(u64::try_from(self.read_number(statement).await?).unwrap_or(0))
     }
 
+    /// Whoever could not write the answer down must not ask for it: a claim is granted to who has the key in force.
     async fn claim_chain(&self, ask: &ClaimAsk, record: Record) -> Result<Claimed, Fault> {
         self.engine.vouch()?;
-        let mut write = self.write().await?;
-        let update = query(sql::CLAIM)
+        let key = self.vault.keyring().sealing();
+        let (is_granted, row) = self.try_claim(ask, key, record.clone()).await?;
+        let Some(row) = row else { return Ok(Claimed::Missed(None)) };
+        let in_force = key_in_force(&row)?;
+        if is_granted || in_force == key {
+            return self.claimed(is_granted, &row);
+        }
+        self.vault.follow(in_force)?;
+        match self.try_claim(ask, in_force, record).await? {
+            (is_granted, Some(row)) if is_granted || key_in_force(&row)? == in_force => {
+                self.claimed(is_granted, &row)
+            }
+            (_, None) => Ok(Claimed::Missed(None)),
+            (_, Some(_)) => Err(Fault::Contended("the master key was changed meanwhile".into())),
+        }
+    }
+
+    fn claimed(&self, is_granted: bool, row: &Row) -> Result<Claimed, Fault> {
+        let row = Box::new(self.chain_row(row)?);
+        Ok(if is_granted { Claimed::Granted(row) } else { Claimed::Missed(Some(row)) })
+    }
+
+    async fn try_claim(
+        &self,
+        ask: &ClaimAsk,
+        key: KeyId,
+        record: Record,
+    ) -> Result<(bool, Option<Row>), Fault> {
+        let claim = query(sql::CLAIM)
             .bind(ask.id.as_i64())
             .bind(self.engine.owner().as_i64())
             .bind(ask.purpose.as_str())
             .bind(self.clock.now().as_millis())
             .bind(ask.chain.as_i64())
             .bind(i64::try_from(ask.revision).unwrap_or(i64::MAX))
-            .bind(self.engine.claim_life().map(millis));
+            .bind(self.engine.claim_life().map(millis))
+            .bind(key.as_bytes().to_vec());
         let look = query(sql::CHAIN_CLAIMED).bind(ask.chain.as_i64());
-        let (changed, row) = write.run_then_first(vec![update], look).await?;
-        let claimed = changed.last() == Some(&true);
-        if let Some(row) = row.as_ref().filter(|_| claimed) {
-            // Whoever could not write the answer down must not ask for it.
-            self.vault.follow(key_in_force(row)?)?;
-        }
-        let row = row.map(|row| self.chain_row(&row)).transpose()?.map(Box::new);
-        match row {
-            Some(row) if claimed => {
-                write.commit(record).await?;
-                Ok(Claimed::Granted(row))
-            }
-            row => {
-                write.cancel().await?;
-                Ok(Claimed::Missed(row))
-            }
-        }
+        let ending = Ending { changes: vec![claim], look, record, tidying: None };
+        self.write().await?.finish(ask.chain, ending).await
     }
 
     /// Where a claim lives as long as its owner there is nothing to renew.

@@ -12,12 +12,12 @@ use keyherd_core::secret::TokenHash;
 use keyherd_core::time::Timestamp;
 
 use super::SqlStore;
-use super::row::{TroubleColumns, key_in_force, scopes_text};
-use super::write::Write;
+use super::row::{TroubleColumns, scopes_text};
+use super::write::{Ending, Write};
 use crate::store::engine::Kind;
 use crate::store::fault::Fault;
 use crate::store::sql;
-use crate::store::statement::{Statement, query};
+use crate::store::statement::{Row, Statement, query};
 
 /// What else the row must say for a settlement to hold.
 #[derive(Debug, Clone, Copy)]
@@ -38,74 +38,58 @@ impl Guard {
 }
 
 impl SqlStore {
+    /// A claim whose reply was lost may still be on its way: a row that does not show it is looked at once more under a lock,
+    /// which waits for whoever is about to commit.
     pub(super) async fn settle_by(
         &self,
         guard: Guard,
         settling: &Settling,
         record: Record,
     ) -> Result<Settled, Fault> {
+        let (settled, row) = self.settle_once(guard, settling, record.clone()).await?;
+        if let (true, Some(row)) = (settled, row) {
+            return Ok(Settled::Done(row));
+        }
+        let row = self.chain_committed(settling.chain).await?;
+        let stands = row.as_ref().and_then(|row| row.claim.as_ref()).map(|claim| claim.id);
+        if stands == Some(settling.claim) {
+            return Ok(match self.settle_once(guard, settling, record).await? {
+                (true, Some(row)) => Settled::Done(row),
+                (_, row) => superseded(settling, row),
+            });
+        }
+        Ok(superseded(settling, row))
+    }
+
+    /// Whether the row was what the settlement is about, and the row after it; if not, nothing was written.
+    async fn settle_once(
+        &self,
+        guard: Guard,
+        settling: &Settling,
+        record: Record,
+    ) -> Result<(bool, Option<Box<Chain>>), Fault> {
         let is_grant = matches!(settling.settlement, Settlement::Granted(_));
-        // The claim told which key is in force, so that one is not asked for first.
-        let mut write = self.begin(if is_grant { Kind::Sealing } else { Kind::Plain }).await?;
-        let (settled, row) = match self.settle_in(&mut write, guard, settling).await {
-            // Another one is by now.
+        // The claim told which key is in force, so that one is not asked for first; the database refuses any other.
+        let write = self.begin(if is_grant { Kind::Sealing } else { Kind::Plain }).await?;
+        let tried = self.write_settlement(write, guard, settling, record.clone()).await;
+        let (settled, row) = match tried {
             Err(Fault::Sealed(_) | Fault::Told(StoreError::Sealed(_))) if is_grant => {
-                drop(write);
-                write = self.write_sealed().await?;
-                self.settle_in(&mut write, guard, settling).await?
+                let write = self.write_sealed().await?;
+                self.write_settlement(write, guard, settling, record).await?
             }
             tried => tried?,
         };
-        match row {
-            Some(row) if settled => {
-                write.commit(record).await?;
-                Ok(Settled::Done(row))
-            }
-            row => {
-                write.cancel().await?;
-                let is_known = row.as_ref().is_some_and(|row| {
-                    is_grant
-                        && row.generation == settling.generation + 1
-                        && row.spend_hash == settling.spend_hash
-                });
-                Ok(match row {
-                    Some(row) if is_known => Settled::Done(row),
-                    row => Settled::Superseded(row),
-                })
-            }
-        }
+        Ok((settled, row.map(|row| self.chain_row(&row)).transpose()?.map(Box::new)))
     }
 
-    /// Whether it was settled, and the row after it. A claim whose reply was lost may still be on its way: a row that does
-    /// not show it is looked at once more under a lock, which waits for whoever is about to commit.
-    async fn settle_in(
-        &self,
-        write: &mut Write<'_>,
-        guard: Guard,
-        settling: &Settling,
-    ) -> Result<(bool, Option<Box<Chain>>), Fault> {
-        let chain = settling.chain.as_i64();
-        let first = self.write_settlement(write, guard, settling).await?;
-        if first.0 {
-            return Ok(first);
-        }
-        let row = self.chain_locked(write, chain).await?.map(Box::new);
-        let stands = row.as_ref().and_then(|row| row.claim.as_ref()).map(|claim| claim.id);
-        if stands != Some(settling.claim) {
-            return Ok((false, row));
-        }
-        self.write_settlement(write, guard, settling).await
-    }
-
-    /// Whether the row was what the settlement is about, and the row after it; if not, nothing was written. A grant that is
-    /// not under the key in force is an error, and nothing of it may stay.
     async fn write_settlement(
         &self,
-        write: &mut Write<'_>,
+        write: Write<'_>,
         guard: Guard,
         settling: &Settling,
-    ) -> Result<(bool, Option<Box<Chain>>), Fault> {
-        let (me, key) = (self.owner(), self.vault.keyring().sealing());
+        record: Record,
+    ) -> Result<(bool, Option<Row>), Fault> {
+        let me = self.owner();
         let changes = match &settling.settlement {
             Settlement::Granted(tokens) => self.grant(guard, settling, tokens)?,
             Settlement::Troubled(trouble) => vec![trouble_statement(settling, trouble, me)],
@@ -116,19 +100,17 @@ impl SqlStore {
             Settlement::Released => vec![release_statement(settling, me)],
         };
         let is_grant = matches!(settling.settlement, Settlement::Granted(_));
-        let look =
-            query(if is_grant { sql::CHAIN_CLAIMED } else { sql::CHAIN }).bind(settling.chain.as_i64());
-        let (changed, row) = write.run_then_first(changes, look).await?;
-        if let Some(row) = row.as_ref().filter(|_| is_grant)
-            && key_in_force(row)? != key
-        {
-            return Err(Fault::Sealed(format!("master key {key} is not in force any more")));
-        }
-        let settled = changed.last() == Some(&true);
-        if settled && is_grant {
-            write.lastly(self.spent_trim(settling.chain, settling.generation));
-        }
-        Ok((settled, row.map(|row| self.chain_row(&row)).transpose()?.map(Box::new)))
+        let tidying = is_grant.then(|| self.spent_trim(settling.chain, settling.generation));
+        let look = query(sql::CHAIN).bind(settling.chain.as_i64());
+        write.finish(settling.chain, Ending { changes, look, record, tidying }).await
+    }
+
+    /// As whoever is about to commit leaves it.
+    async fn chain_committed(&self, chain: ChainId) -> Result<Option<Box<Chain>>, Fault> {
+        let mut write = self.write().await?;
+        let row = self.chain_locked(&mut write, chain.as_i64()).await?;
+        write.cancel().await?;
+        Ok(row.map(Box::new))
     }
 
     /// The spent token's hash is kept, and the row has the new tokens.
@@ -137,7 +119,7 @@ impl SqlStore {
         let next = settling.generation + 1;
         let (spend, grant) = match guard {
             Guard::Claim(..) => (sql::SPEND_CLAIMED, sql::GRANT_CLAIMED),
-            Guard::Spent(_) => (sql::SPEND_SPENT.into(), sql::GRANT_SPENT.into()),
+            Guard::Spent(_) => (sql::SPEND_SPENT, sql::GRANT_SPENT.into()),
         };
         let spend = query(spend)
             .bind(self.clock.now().as_millis())
@@ -168,6 +150,21 @@ impl SqlStore {
     pub(super) fn spent_trim(&self, chain: ChainId, generation: u64) -> Statement {
         let last_dropped = signed(generation).saturating_sub(signed(self.bounds.spent_tokens_max));
         query(sql::SPENT_TRIM).bind(chain.as_i64()).bind(last_dropped)
+    }
+}
+
+/// Whoever finds its own answer in the row has succeeded before.
+fn superseded(settling: &Settling, row: Option<Box<Chain>>) -> Settled {
+    let is_grant = matches!(settling.settlement, Settlement::Granted(_));
+    match row {
+        Some(row)
+            if is_grant
+                && row.generation == settling.generation + 1
+                && row.spend_hash == settling.spend_hash =>
+        {
+            Settled::Done(row)
+        }
+        row => Settled::Superseded(row),
     }
 }
 

@@ -12,22 +12,34 @@ use keyherd_core::ports::store::{Event, Record};
 use super::SqlStore;
 use super::row::{bytes32, key_in_force, unsigned};
 use super::seen::Look;
-use crate::store::engine::{Kind, Transaction};
+use crate::store::engine::{Kind, Transaction, Whole};
 use crate::store::fault::Fault;
 use crate::store::sql;
-use crate::store::statement::{Row, Sql, Statement, query};
+use crate::store::statement::{Row, Statement, Value, query};
 
 /// A transaction that writes. Dropped without [`Write::commit`] it is rolled back.
 pub(in crate::store) struct Write<'a> {
     store: &'a SqlStore,
     transaction: Box<dyn Transaction + 'a>,
-    /// The lane's end before this transaction's entries.
-    before: Option<Link>,
     last: Vec<Statement>,
+    /// What is last is run only where the transaction changed this chain.
+    subject: Option<ChainId>,
     /// The chain's end as this transaction's entries leave it.
     end: Option<Link>,
     /// What its entries tell of other chains.
     look: Option<Look>,
+}
+
+/// How a transaction is ended that is known before any of it is done; see [`Write::finish`].
+pub(super) struct Ending {
+    /// The last of them is the one that all depends on.
+    pub(super) changes: Vec<Statement>,
+    /// After them.
+    pub(super) look: Statement,
+    /// Together with the record, and like it only where the last change changed the chain.
+    pub(super) record: Record,
+    /// What does no harm where it did not.
+    pub(super) tidying: Option<Statement>,
 }
 
 impl SqlStore {
@@ -47,9 +59,8 @@ impl SqlStore {
     }
 
     pub(super) async fn begin(&self, kind: Kind) -> Result<Write<'_>, Fault> {
-        let mut transaction = self.engine.begin(kind).await?;
-        let before = transaction.lane().end;
-        Ok(Write { store: self, transaction, before, last: Vec::new(), end: None, look: None })
+        let transaction = self.engine.begin(kind).await?;
+        Ok(Write { store: self, transaction, last: Vec::new(), subject: None, end: None, look: None })
     }
 
     /// Under the key that is in force while the transaction lasts.
@@ -125,33 +136,78 @@ impl Write<'_> {
 
     /// Ends the transaction without a word: for housekeeping, and for entries that stand for themselves.
     pub(in crate::store) async fn commit_silently(mut self) -> Result<(), Fault> {
-        if let Some(end) = self.end {
-            let chain = self.transaction.lane().chain;
-            let head = query(sql::AUDIT_HEAD)
-                .bind(chain.as_i64())
-                .bind(i64::try_from(end.place).unwrap_or(i64::MAX))
-                .bind(end.hash.to_vec())
-                .bind(self.store.installation.audit.seal(chain, &end).to_vec())
-                .bind(self.store.clock.now().as_millis());
-            self.last.push(head);
-        }
-        self.transaction.commit(self.last).await?;
+        self.mark_end();
+        let end = self.end.or(self.transaction.lane().end);
+        self.transaction.commit(self.last, end).await?;
         if let Some(look) = self.look {
             self.store.seen.told(look);
         }
         Ok(())
     }
 
+    /// All that is left of the transaction and its commit in one trip to the database: whether the chain was changed, and the
+    /// first row of the look. Where it was not, nothing is written.
+    pub(super) async fn finish(
+        mut self,
+        chain: ChainId,
+        ending: Ending,
+    ) -> Result<(bool, Option<Row>), Fault> {
+        self.subject = Some(chain);
+        let end_before = self.transaction.lane().end;
+        self.record(ending.record).await?;
+        self.mark_end();
+        self.last.extend(ending.tidying);
+        let (store, lane, now) = (self.store, self.transaction.lane(), self.store.clock.uptime());
+        let is_due = self.look.is_none() && store.seen.is_due(now, store.bounds.anchor_every);
+        let others = is_due.then(|| self.look_at_chains());
+        let whole = Whole {
+            changes: ending.changes,
+            looks: [ending.look].into_iter().chain(others).collect(),
+            last: self.last,
+            end: self.end,
+            end_before,
+        };
+        let mut finished = self.transaction.finish(whole).await?;
+        if is_due {
+            let (_, others) = ends(lane.chain, &finished.seen.pop().unwrap_or_default())?;
+            store.seen.keep(Look::new(others, now));
+        }
+        if let Some(look) = self.look.filter(|_| finished.is_done) {
+            store.seen.told(look);
+        }
+        let row = finished.seen.pop().and_then(|rows| rows.into_iter().next());
+        Ok((finished.is_done, row))
+    }
+
     /// Nothing was to be changed.
-    pub(in crate::store) async fn cancel(mut self) -> Result<(), Fault> {
-        self.transaction.lane().end = self.before;
+    pub(in crate::store) async fn cancel(self) -> Result<(), Fault> {
         self.transaction.rollback().await
+    }
+
+    fn mark_end(&mut self) {
+        let Some(end) = self.end else { return };
+        let chain = self.transaction.lane().chain;
+        let values: [Value; 5] = [
+            chain.as_i64().into(),
+            i64::try_from(end.place).unwrap_or(i64::MAX).into(),
+            end.hash.to_vec().into(),
+            self.store.installation.audit.seal(chain, &end).to_vec().into(),
+            self.store.clock.now().as_millis().into(),
+        ];
+        self.end_with(sql::AUDIT_HEAD, values.into());
+    }
+
+    fn end_with(&mut self, ending: sql::Ending, values: Vec<Value>) {
+        self.last.push(match self.subject {
+            None => Statement { sql: ending.always.into(), values },
+            Some(chain) => Statement { sql: ending.if_changed, values }.bind(chain.as_i64()),
+        });
     }
 
     /// Writes an audit entry as the next link of this lane's chain.
     pub(super) async fn note(&mut self, note: impl Into<TextNote>) -> Result<(), Fault> {
         let entry = self.link(note.into()).await?;
-        self.last.push(insert(sql::AUDIT, [entry].into_iter()));
+        self.end_with(sql::AUDIT, values([entry].into_iter()));
         Ok(())
     }
 
@@ -164,7 +220,7 @@ impl Write<'_> {
                 for note in notes.by_ref().take(*entries) {
                     linked.push(self.link(note).await?);
                 }
-                self.execute(insert(text, linked.into_iter())).await?;
+                self.execute(Statement { sql: text.into(), values: values(linked.into_iter()) }).await?;
             }
         }
         for note in notes {
@@ -189,57 +245,76 @@ impl Write<'_> {
         };
         entry.hash = self.store.installation.audit.hash(&end.hash, &entry);
         self.end = Some(Link { place: entry.place, hash: entry.hash });
-        self.transaction.lane().end = self.end;
         Ok(entry)
     }
 
     /// The chain's end, and what the next entry tells of other chains. Read inside the transaction, where the one is not
-    /// known or the other is due.
+    /// known or the other is due; a transaction that is ended in one trip brings the other back with it, for a later entry.
     async fn end(&mut self) -> Result<(Link, Option<Anchors>), Fault> {
-        let (lane, store, now) = (*self.transaction.lane(), self.store, self.store.clock.uptime());
+        let (lane, store, now) = (self.transaction.lane(), self.store, self.store.clock.uptime());
+        let known = self.end.or(lane.end);
+        let kept = if self.look.is_none() { store.seen.kept() } else { None };
         let is_due = self.look.is_none() && store.seen.is_due(now, store.bounds.anchor_every);
-        if let Some(end) = lane.end.filter(|_| !is_due) {
-            return Ok((end, None));
-        }
-        let look = query(sql::AUDIT_SEEN).bind(lane.chain.as_i64()).bind(store.bounds.anchors_max);
-        let (mut own, mut others) = (Link::default(), HashMap::new());
-        for row in self.fetch(look).await? {
-            let end = Link { place: unsigned(&row, "place")?, hash: bytes32(&row, "hash")? };
-            match OwnerId::from_i64(row.try_get("chain")?) {
-                chain if chain == lane.chain => own = end,
-                chain => drop(others.insert(chain, end)),
+        let (end, look) = match (known, kept) {
+            (Some(end), Some(kept)) => (end, kept),
+            (Some(end), None) if !is_due || self.subject.is_some() => return Ok((end, None)),
+            (known, _) => {
+                let look = self.look_at_chains();
+                let (own, others) = ends(lane.chain, &self.fetch(look).await?)?;
+                (known.unwrap_or(own), Look::new(others, now))
             }
-        }
-        let look = Look::new(others, now);
-        let (end, anchors) = (lane.end.unwrap_or(own), store.seen.new_in(&look));
+        };
+        let anchors = store.seen.new_in(&look, lane.chain);
         self.look = Some(look);
         // A chain's first entry says that it is one of those that see others, also where there are none.
         Ok((end, Some(anchors).filter(|anchors| end.place == 0 || !anchors.is_empty())))
     }
 
+    fn look_at_chains(&self) -> Statement {
+        let chain = self.transaction.lane().chain;
+        query(sql::AUDIT_SEEN).bind(chain.as_i64()).bind(self.store.bounds.anchors_max)
+    }
+
     fn tell(&mut self, event: Event) {
-        let insert = query(sql::EVENT)
-            .bind(self.store.clock.now().as_millis())
-            .bind(event.kind)
-            .bind(event.chain.map(ChainId::as_i64))
-            .bind(event.subject)
-            .bind(event.detail.to_string());
-        self.last.push(insert);
+        let values: [Value; 5] = [
+            self.store.clock.now().as_millis().into(),
+            event.kind.into(),
+            event.chain.map(ChainId::as_i64).into(),
+            event.subject.into(),
+            event.detail.to_string().into(),
+        ];
+        self.end_with(sql::EVENT, values.into());
     }
 }
 
-fn insert(text: impl Into<Sql>, entries: impl ExactSizeIterator<Item = Entry>) -> Statement {
-    let insert = query(text).with_room(entries.len() * sql::AUDIT_COLUMNS);
-    entries.fold(insert, |insert, entry| {
-        insert
-            .bind(entry.chain.as_i64())
-            .bind(i64::try_from(entry.place).unwrap_or(i64::MAX))
-            .bind(entry.at.as_millis())
-            .bind(entry.action)
-            .bind(entry.actor)
-            .bind(entry.subject)
-            .bind(entry.detail)
-            .bind(entry.anchors.map(|anchors| anchors.to_bytes()))
-            .bind(entry.hash.to_vec())
+/// The chain's own end, and those of others.
+fn ends(chain: OwnerId, rows: &[Row]) -> Result<(Link, HashMap<OwnerId, Link>), Fault> {
+    let (mut own, mut others) = (Link::default(), HashMap::new());
+    for row in rows {
+        let end = Link { place: unsigned(row, "place")?, hash: bytes32(row, "hash")? };
+        match OwnerId::from_i64(row.try_get("chain")?) {
+            of if of == chain => own = end,
+            of => drop(others.insert(of, end)),
+        }
+    }
+    Ok((own, others))
+}
+
+/// What insertions of entries are given, one after the other.
+fn values(entries: impl ExactSizeIterator<Item = Entry>) -> Vec<Value> {
+    let room = Vec::with_capacity(entries.len() * sql::AUDIT_COLUMNS + 1);
+    entries.fold(room, |mut values, entry| {
+        values.extend::<[Value; sql::AUDIT_COLUMNS]>([
+            entry.chain.as_i64().into(),
+            i64::try_from(entry.place).unwrap_or(i64::MAX).into(),
+            entry.at.as_millis().into(),
+            entry.action.into(),
+            entry.actor.into(),
+            entry.subject.into(),
+            entry.detail.into(),
+            entry.anchors.map(|anchors| anchors.to_bytes()).into(),
+            entry.hash.to_vec().into(),
+        ]);
+        values
     })
 }

@@ -4,15 +4,56 @@ use std::sync::LazyLock;
 
 use crate::store::statement::Sql;
 
-pub(in crate::store) const AUDIT: &str = "INSERT INTO audit (chain, place, at, action, actor, subject, detail, anchors, hash) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+/// An insertion that a transaction ends with.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct Ending {
+    pub(in crate::store) always: &'static str,
+    /// Only where the transaction changed the chain that is its last value: in one, by the statement before; in the other
+    /// engine, whenever.
+    pub(in crate::store) if_changed: Sql,
+}
+
+macro_rules! ending {
+    ($into:literal, $values:literal, $chain:literal, $rest:literal) => {
+        Ending {
+            always: concat!($into, " VALUES (", $values, ")", $rest),
+            if_changed: Sql {
+                sqlite: concat!(
+                    $into,
+                    " SELECT ",
+                    $values,
+                    " WHERE changes() > 0 AND ",
+                    $chain,
+                    " IS NOT NULL",
+                    $rest
+                ),
+                postgres: concat!(
+                    $into,
+                    " SELECT ",
+                    $values,
+                    " WHERE EXISTS (SELECT 1 FROM chains WHERE id = ",
+                    $chain,
+                    " AND xmin = CAST(pg_current_xact_id_if_assigned() AS xid))",
+                    $rest
+                ),
+            },
+        }
+    };
+}
+
+pub(in crate::store) const AUDIT: Ending = ending!(
+    "INSERT INTO audit (chain, place, at, action, actor, subject, detail, anchors, hash)",
+    "$1, $2, $3, $4, $5, $6, $7, $8, $9",
+    "$10",
+    ""
+);
 
 /// As many values as that has for each entry.
 pub(in crate::store) const AUDIT_COLUMNS: usize = 9;
 
 /// The same for so many entries at once, more first. Few texts, so that each stays prepared.
 pub(in crate::store) static AUDIT_MANY: LazyLock<[(usize, Repeated); 3]> =
-    LazyLock::new(|| [128, 16, 4].map(|entries| (entries, Repeated::of(AUDIT, entries))));
+    LazyLock::new(|| [128, 16, 4].map(|entries| (entries, Repeated::of(AUDIT.always, entries))));
 
 /// An insertion with its values repeated for that many rows.
 pub(in crate::store) struct Repeated {
@@ -47,9 +88,13 @@ pub(in crate::store) const AUDIT_SEEN: &str = "SELECT chain, place, hash FROM au
      ORDER BY at DESC LIMIT $2) AS others";
 
 /// What a transaction's last entry makes of its chain's end.
-pub(in crate::store) const AUDIT_HEAD: &str = "INSERT INTO audit_heads (chain, place, hash, seal, at) \
-     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (chain) DO UPDATE SET \
-     place = excluded.place, hash = excluded.hash, seal = excluded.seal, at = excluded.at";
+pub(in crate::store) const AUDIT_HEAD: Ending = ending!(
+    "INSERT INTO audit_heads (chain, place, hash, seal, at)",
+    "$1, $2, $3, $4, $5",
+    "$6",
+    " ON CONFLICT (chain) DO UPDATE SET \
+     place = excluded.place, hash = excluded.hash, seal = excluded.seal, at = excluded.at"
+);
 
 pub(in crate::store) const AUDIT_ENTRIES: &str = "SELECT seq, chain, place, at, action, actor, subject, detail, anchors, hash FROM audit \
      WHERE seq > $1 ORDER BY seq LIMIT $2";
@@ -57,8 +102,8 @@ pub(in crate::store) const AUDIT_ENTRIES: &str = "SELECT seq, chain, place, at, 
 pub(in crate::store) const AUDIT_TAIL: &str = "SELECT seq, chain, place, at, action, actor, subject, detail, anchors, hash FROM audit \
      ORDER BY seq DESC LIMIT $1";
 
-pub(in crate::store) const EVENT: &str =
-    "INSERT INTO events (at, kind, chain, subject, detail) VALUES ($1, $2, $3, $4, $5)";
+pub(in crate::store) const EVENT: Ending =
+    ending!("INSERT INTO events (at, kind, chain, subject, detail)", "$1, $2, $3, $4, $5", "$6", "");
 
 pub(in crate::store) const LAST_EVENT: &str = "SELECT COALESCE(MAX(seq), 0) AS number FROM events";
 

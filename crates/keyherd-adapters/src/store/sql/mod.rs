@@ -132,8 +132,7 @@ macro_rules! loaded_members {
 }
 
 pub(super) const CHAIN: Sql = dialects!(chain);
-/// With the master key in force: after a claim the one under which the answer will have to be sealed, after a grant the one
-/// under which it must have been.
+/// With the master key in force, under which a claim's answer will have to be sealed.
 pub(super) const CHAIN_CLAIMED: Sql = dialects!(chain_claimed);
 /// For who looks, then writes what it decided.
 pub(super) const CHAIN_LOCKED: Sql = dialects!(chain_locked);
@@ -145,7 +144,8 @@ pub(super) const LOADED_MEMBERS: Sql = dialects!(loaded_members);
 
 // --- claims ---
 
-/// `$7` is the claim's life in milliseconds, NULL where its owner's process is its life.
+/// `$7` is the claim's life in milliseconds, NULL where its owner's process is its life; `$8` the key under which whoever
+/// claims it would seal the answer, which is granted where it is the one in force.
 macro_rules! claim {
     ($clock:literal, $lock:literal, $scopes:literal) => {
         concat!(
@@ -154,7 +154,8 @@ macro_rules! claim {
             $clock,
             ", claim_client = ",
             client_of_chain!(),
-            ", claim_origin = token_origin WHERE id = $5 AND revision = $6 AND claim_id IS NULL AND NOT EXISTS \
+            ", claim_origin = token_origin WHERE id = $5 AND revision = $6 AND claim_id IS NULL AND \
+             (SELECT i.key_id FROM installation i WHERE i.one = 1) = $8 AND NOT EXISTS \
              (SELECT 1 FROM client_blocks b WHERE b.origin = chains.token_origin AND b.client_hash = ",
             client_of_chain!(),
             ")"
@@ -201,14 +202,15 @@ pub(super) const GRANT_CLAIMED: Sql = dialects!(grant_claimed);
 pub(super) const GRANT_SPENT: &str = grant!("spend_hash = $15");
 
 /// Before a grant: what it spends is remembered, unless the answer kept it. `$1` now, `$2` chain, `$3` generation,
-/// `$4` the next hash; then the grant's own condition on `$5`.
+/// `$4` the next hash; then the grant's own condition on `$5`, which holds until the grant where it holds here.
 macro_rules! spend {
-    ($($condition:tt)+) => {
+    ($lock:literal, $($condition:tt)+) => {
         concat!(
-            "INSERT INTO spent_tokens (hash, chain, generation, at) SELECT spend_hash, id, generation, $1 FROM chains \
+            "INSERT INTO spent_tokens (hash, chain, generation, at) SELECT spend_hash, id, generation, $1 FROM chains c \
              WHERE id = $2 AND generation = $3 AND kind = 'oauth2' AND spend_hash IS NOT NULL \
              AND spend_hash IS DISTINCT FROM $4 AND ",
             $($condition)+,
+            $lock,
             " ON CONFLICT (hash) DO UPDATE SET chain = excluded.chain, generation = excluded.generation, \
              at = excluded.at"
         )
@@ -217,12 +219,18 @@ macro_rules! spend {
 
 macro_rules! spend_claimed {
     ($clock:literal, $lock:literal, $scopes:literal) => {
-        spend!("claim_id = $5 AND ", may_end!($clock, "$6"))
+        spend!($lock, "claim_id = $5 AND ", may_end!($clock, "$6"))
+    };
+}
+
+macro_rules! spend_spent {
+    ($clock:literal, $lock:literal, $scopes:literal) => {
+        spend!($lock, "spend_hash = $5")
     };
 }
 
 pub(super) const SPEND_CLAIMED: Sql = dialects!(spend_claimed);
-pub(super) const SPEND_SPENT: &str = spend!("spend_hash = $5");
+pub(super) const SPEND_SPENT: Sql = dialects!(spend_spent);
 
 pub(super) const SPENT_TRIM: &str = "DELETE FROM spent_tokens WHERE chain = $1 AND generation <= $2";
 
@@ -249,14 +257,16 @@ macro_rules! release {
     };
 }
 
-/// The block is on the client that the claim was taken with, which need not be the one the chain has by now.
+/// Before a release. The block is on the client that the claim was taken with, which need not be the one the chain has by
+/// now. What holds here holds until the release.
 macro_rules! block {
     ($clock:literal, $lock:literal, $scopes:literal) => {
         concat!(
             "INSERT INTO client_blocks (client_hash, origin, code, at) \
-             SELECT claim_client, claim_origin, $1, $2 FROM chains \
+             SELECT claim_client, claim_origin, $1, $2 FROM chains c \
              WHERE id = $3 AND claim_id = $4 AND generation = $5 AND claim_client IS NOT NULL AND ",
             may_end!($clock, "$6"),
+            $lock,
             " ON CONFLICT (client_hash, origin) DO UPDATE SET code = excluded.code, at = excluded.at"
         )
     };

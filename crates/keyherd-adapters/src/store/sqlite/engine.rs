@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use keyherd_core::audit::Link;
 use keyherd_core::credential::Holder;
 use keyherd_core::ids::OwnerId;
 use keyherd_core::ports::StoreError;
@@ -22,7 +23,7 @@ use super::owners::Owners;
 use super::place::Place;
 use super::row::{FileRow, bound};
 use super::visit::{Done, run_all};
-use crate::store::engine::{Engine, Kind, Lane, Transaction};
+use crate::store::engine::{Engine, Finished, Kind, Lane, Transaction, Whole};
 use crate::store::fault::Fault;
 use crate::store::statement::{Row, Statement, query};
 
@@ -186,12 +187,20 @@ impl Turn<'_> {
         Ok(self.visit([statement]).await?.pop().unwrap_or_default())
     }
 
-    async fn end(mut self, last: Vec<Statement>, end: &'static str) -> Result<(), FileFault> {
-        if self.has_begun || !last.is_empty() {
-            self.visit(last.into_iter().chain([query(end)])).await?;
-        }
+    async fn finish_all(mut self, whole: Whole) -> Result<Finished, FileFault> {
+        let (changes, looks) = (whole.changes.len(), whole.looks.len());
+        let all = whole.changes.into_iter().chain(whole.looks).chain(whole.last).chain([query("COMMIT")]);
+        let mut done = self.visit(all).await?.into_iter();
+        let is_done = done.by_ref().take(changes).last().is_some_and(|last| last.changed > 0);
+        let seen = done.take(looks).map(|done| neutral(done.rows)).collect();
+        self.leave(if is_done { whole.end } else { whole.end_before });
+        Ok(Finished { is_done, seen })
+    }
+
+    /// Ended in order: the line may be used again.
+    fn leave(mut self, end: Option<Link>) {
+        self.line.lane.end = end;
         *self.place = Some(self.line);
-        Ok(())
     }
 }
 
@@ -218,18 +227,32 @@ impl Transaction for Turn<'_> {
         Ok((done.iter().map(|done| done.changed).collect(), neutral(rows)))
     }
 
-    fn lane(&mut self) -> &mut Lane {
-        &mut self.line.lane
+    fn lane(&self) -> Lane {
+        self.line.lane
     }
 
-    async fn commit(self: Box<Self>, last: Vec<Statement>) -> Result<(), Fault> {
-        let engine = self.engine;
-        engine.told(self.end(last, "COMMIT").await)
+    async fn commit(mut self: Box<Self>, last: Vec<Statement>, end: Option<Link>) -> Result<(), Fault> {
+        if self.has_begun || !last.is_empty() {
+            let done = self.visit(last.into_iter().chain([query("COMMIT")])).await;
+            self.engine.told(done)?;
+        }
+        self.leave(end);
+        Ok(())
     }
 
-    async fn rollback(self: Box<Self>) -> Result<(), Fault> {
+    async fn finish(self: Box<Self>, whole: Whole) -> Result<Finished, Fault> {
         let engine = self.engine;
-        engine.told(self.end(Vec::new(), "ROLLBACK").await)
+        engine.told(self.finish_all(whole).await)
+    }
+
+    async fn rollback(mut self: Box<Self>) -> Result<(), Fault> {
+        if self.has_begun {
+            let done = self.only(query("ROLLBACK")).await;
+            self.engine.told(done)?;
+        }
+        let end = self.line.lane.end;
+        self.leave(end);
+        Ok(())
     }
 }
 

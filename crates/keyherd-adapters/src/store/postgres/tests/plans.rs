@@ -67,7 +67,10 @@ fn literal(kind: &str) -> &'static str {
     }
 }
 
-const HOT: [Sql; 67] = [
+const HOT: [Sql; 70] = [
+    sql::AUDIT.if_changed,
+    sql::AUDIT_HEAD.if_changed,
+    sql::EVENT.if_changed,
     same(sql::NOTICES_DUE),
     same(sql::HAS_NOTICE),
     same(sql::TAKE_NOTICE),

@@ -20,7 +20,10 @@ async fn nothing_hot_scans_a_table() {
     let store = bed.store().await;
     let many: Vec<_> = (0..50).map(|n| new(&store, &format!("acme-{n}"), &format!("t{n}"))).collect();
     assert_eq!(store.import_many(&many, record("import")).await, Ok(50));
-    let hot: [Sql; 83] = [
+    let hot: [Sql; 86] = [
+        sql::AUDIT.if_changed,
+        sql::AUDIT_HEAD.if_changed,
+        sql::EVENT.if_changed,
         sql::RULE_BY_PRINT.into(),
         sql::REMOVE_RULE.into(),
         sql::RULES_TRIM.into(),
@@ -50,7 +53,7 @@ async fn nothing_hot_scans_a_table() {
         sql::GRANT_CLAIMED,
         sql::GRANT_SPENT.into(),
         sql::SPEND_CLAIMED,
-        sql::SPEND_SPENT.into(),
+        sql::SPEND_SPENT,
         sql::SPENT_TRIM.into(),
         sql::TROUBLE,
         sql::RELEASE,
