@@ -113,11 +113,12 @@ async fn play(
         notices: side.notices,
     };
     let host = Host::open(&place, PROCESSES).await?;
-    let accounts = sizes.iter().map(|size| size.rounds + WARM_UP).sum();
+    let accounts = PROCESSES + sizes.iter().map(|size| size.rounds + WARM_UP).sum::<usize>();
     host.import(accounts, provider.url()).await?;
     host.close().await;
     let mut fleet = Fleet::start(herd::WORKER, &place, PROCESSES).await?;
-    let (mut account, mut played) = (0, Vec::new());
+    fleet.each_alone(1).await?;
+    let (mut account, mut played) = (PROCESSES, Vec::new());
     for size in sizes {
         let mut herds = Vec::new();
         for _ in 0..size.rounds + WARM_UP {

@@ -96,6 +96,21 @@ pub fn is_token_of(acquired: &Acquired, name: &str) -> bool {
 }
 
 impl Fleet {
+    /// One caller in each process, each on an account of its own: every process has led then, which it tidies up after
+    /// once in its life.
+    ///
+    /// # Errors
+    /// A process has ended, or one of them was not served.
+    pub async fn each_alone(&mut self, first_account: usize) -> Outcome {
+        let at = shared_now() + AHEAD;
+        self.tell(|number| Go { name: format!("acme-{}", first_account + number), callers: 1, at }).await?;
+        let done: Vec<Done> = self.answers().await?;
+        match done.iter().map(|done| done.failed).sum::<usize>() {
+            0 => Ok(()),
+            failed => Err(format!("{failed} processes were not served alone").into()),
+        }
+    }
+
     /// One herd on an account. `meanwhile` is run as soon as the herd was told.
     ///
     /// # Errors
