@@ -1,11 +1,16 @@
 //! A stream of which something was read already: that comes first once more.
 
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How much is read of a beginning at once, in bytes.
+const AHEAD_LEN: usize = 2 * 1_024;
 
 /// See the module.
 #[derive(Debug)]
@@ -19,17 +24,27 @@ impl<S: AsyncRead + Unpin> Prefixed<S> {
         Self { ahead, stream }
     }
 
-    /// The same with these bytes first: they were read from it, and all that was ahead before has been taken.
+    /// The same with these bytes first: they were read from it.
     pub(super) fn behind(self, ahead: Bytes) -> Self {
+        let ahead = if self.ahead.is_empty() { ahead } else { [ahead, self.ahead].concat().into() };
         Self { ahead, ..self }
+    }
+
+    /// What has come with the next byte: a message as a whole mostly, for which nobody has to ask again. None: the end.
+    async fn more(&mut self) -> io::Result<Bytes> {
+        poll_fn(|cx| {
+            let mut room = [MaybeUninit::uninit(); AHEAD_LEN];
+            let mut room = ReadBuf::uninit(&mut room);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room))?;
+            Poll::Ready(Ok(Bytes::copy_from_slice(room.filled())))
+        })
+        .await
     }
 
     /// The next byte, which is read once more afterwards. `None`: there is none.
     pub(super) async fn first(&mut self) -> io::Result<Option<u8>> {
         if self.ahead.is_empty() {
-            let mut byte = [0; 1];
-            let read = self.stream.read(&mut byte).await?;
-            self.ahead = Bytes::copy_from_slice(byte.get(..read).unwrap_or_default());
+            self.ahead = self.more().await?;
         }
         Ok(self.ahead.first().copied())
     }
@@ -57,12 +72,11 @@ impl<S: AsyncRead + Unpin> Prefixed<S> {
             if let Some(begins) = begins(&self.ahead) {
                 return Ok(begins);
             }
-            let mut more = [0; METHOD_LEN_MAX];
-            let read = self.stream.read(&mut more).await?;
-            if read == 0 {
+            let more = self.more().await?;
+            if more.is_empty() {
                 return Ok(Begins::Otherwise);
             }
-            self.ahead = [&self.ahead[..], more.get(..read).unwrap_or_default()].concat().into();
+            self.ahead = [&self.ahead[..], &more[..]].concat().into();
         }
     }
 }
@@ -96,6 +110,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
         let len = self.ahead.len().min(buffer.remaining());
         buffer.put_slice(&self.ahead[..len]);
         self.ahead.advance(len);
+        if self.ahead.is_empty() {
+            // A tunnel may live for long: the room is not kept.
+            self.ahead = Bytes::new();
+        }
         Poll::Ready(Ok(()))
     }
 }
