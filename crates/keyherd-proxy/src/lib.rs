@@ -4,6 +4,7 @@
 //! of those who name the credential in their URL. Never names an adapter; knows problems as [`Fault`]s, to which the
 //! binary gives codes.
 
+mod alarm;
 mod body;
 mod consent;
 mod decode;
@@ -22,6 +23,7 @@ mod percent;
 mod recheck;
 mod relay;
 mod revoked;
+mod seldom;
 pub mod swap;
 mod swapper;
 mod target;

@@ -18,6 +18,7 @@ use super::connection::connection;
 use super::parts::ForwardParts;
 use crate::fault::Fault;
 use crate::meters::{Meters, Outcome};
+use crate::seldom;
 
 /// How long accepting rests after it failed, such as for want of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -117,7 +118,9 @@ impl Forward {
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let cut = self.0.cut.clone();
         self.0.tasks.spawn(async move {
-            cut.run_until_cancelled(task).await;
+            if !cut.is_cancelled() {
+                seldom::until(task, cut.cancelled()).await;
+            }
         });
     }
 

@@ -1,7 +1,7 @@
 //! The HTTP side of the door: requests in absolute form, and CONNECT.
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use keyherd_core::agent::Agent;
 use keyherd_core::secret::Secret;
 use zeroize::Zeroizing;
@@ -24,8 +24,10 @@ use super::door::{Forward, Place};
 use super::parts::{Asked, Scheme, Way};
 use super::prefixed::Prefixed;
 use super::{intercept, tunnel};
+use crate::alarm::HeadTimer;
 use crate::fault::Fault;
 use crate::meters::Outcome;
+use crate::seldom;
 
 type Answer = Response<ForwardBody>;
 
@@ -33,12 +35,19 @@ type Answer = Response<ForwardBody>;
 pub(super) async fn serve(door: &Forward, stream: Prefixed<Arrived>, place: &Place) {
     let service = service_fn(|request| async { Ok::<_, Infallible>(answer(door, place, request).await) });
     let serving = builder(door).serve_connection(TokioIo::new(stream), service).with_upgrades();
+    to_its_end(door, serving, |serving| serving.graceful_shutdown()).await;
+}
+
+/// Serves a connection; when the door closes, what is under way on it and no more.
+pub(super) async fn to_its_end<C>(door: &Forward, serving: C, shut_down: impl FnOnce(Pin<&mut C>))
+where
+    C: Future<Output = Result<(), hyper::Error>>,
+{
     let mut serving = pin!(serving);
-    let closing = door.0.closing.cancelled();
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = closing => {
-            serving.as_mut().graceful_shutdown();
+    let ended = match seldom::until(serving.as_mut(), door.0.closing.cancelled()).await {
+        Some(ended) => ended,
+        None => {
+            shut_down(serving.as_mut());
             serving.await
         }
     };
@@ -52,7 +61,7 @@ pub(super) fn builder(door: &Forward) -> Builder {
     let limits = &door.0.parts.limits;
     let mut builder = Builder::new();
     builder
-        .timer(TokioTimer::new())
+        .timer(HeadTimer::default())
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(limits.head_len_max)
         .max_headers(limits.headers_max);

@@ -4,7 +4,6 @@
 //! goes nowhere.
 
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use http::header::{HOST, HeaderMap};
@@ -21,7 +20,7 @@ use super::arrived::Arrived;
 use super::body::ForwardBody;
 use super::dialled::Dialled;
 use super::door::Forward;
-use super::http1::{builder, origin_form};
+use super::http1::{builder, origin_form, to_its_end};
 use super::parts::{Asked, Away, Scheme};
 use super::prefixed::{Begins, Prefixed};
 use crate::fault::Fault;
@@ -119,24 +118,6 @@ where
         .max_header_list_size(u32::try_from(limits.head_len_max).unwrap_or(u32::MAX));
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     to_its_end(door, serving, |serving| serving.graceful_shutdown()).await;
-}
-
-/// Serves a connection; when the door closes, what is under way on it and no more.
-async fn to_its_end<C>(door: &Forward, serving: C, shut_down: impl FnOnce(Pin<&mut C>))
-where
-    C: Future<Output = Result<(), hyper::Error>>,
-{
-    let mut serving = pin!(serving);
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = door.0.closing.cancelled() => {
-            shut_down(serving.as_mut());
-            serving.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an agent's connection broke off");
-    }
 }
 
 async fn answer(door: &Forward, line: &Line, mut request: Request<Incoming>) -> Response<ForwardBody> {
