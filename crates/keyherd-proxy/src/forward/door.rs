@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::body::ForwardBody;
 use super::connection::connection;
@@ -68,10 +68,16 @@ impl Forward {
         Self(Arc::new(Inner { parts, meters, tls, places, tasks, closing, cut }))
     }
 
-    /// Accepts until [`Forward::shutdown`] is called.
+    /// Accepts until [`Forward::shutdown`] is called, or nobody waits for it any more.
     pub async fn serve(&self, listener: TcpListener) {
-        let closing = self.0.closing.clone();
-        closing.run_until_cancelled(self.accept(&listener)).await;
+        let door = self.clone();
+        // Among the connections that it begins: whoever waits here may be a thread that does nothing else, and would have to
+        // be woken for each.
+        let accepting = self.0.tasks.spawn(async move {
+            let closing = door.0.closing.clone();
+            closing.run_until_cancelled(door.accept(&listener)).await;
+        });
+        let _ended = AbortOnDropHandle::new(accepting).await;
     }
 
     async fn accept(&self, listener: &TcpListener) {

@@ -11,10 +11,10 @@ use std::time::Duration;
 use keyherd_core::ports::{Clock, Entropy};
 use keyherd_core::time::Timestamp;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
-use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
+use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 
 use super::authority::{Authority, Life};
@@ -102,7 +102,7 @@ impl Leaves {
         let der = PrivatePkcs8KeyDer::from(key.serialized_der()).into();
         let signing = aws_lc_rs::sign::any_ecdsa_type(&der).map_err(|error| told(error.to_string()))?;
         let tickets = aws_lc_rs::Ticketer::new().map_err(|error| told(error.to_string()))?;
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = Arc::new(provider());
         let (slots, uses) = (Mutex::default(), AtomicU64::new(0));
         Ok(Self { authority, key, signing, provider, tickets, clock, entropy, limits, slots, uses })
     }
@@ -185,6 +185,7 @@ impl Leaves {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+        config.ignore_client_order = true;
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         // Nothing is kept for an agent that may come back: it keeps that itself.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -192,6 +193,21 @@ impl Leaves {
         config.send_tls13_tickets = 1;
         Ok(Arc::new(config))
     }
+}
+
+/// TLS as rustls has it, with AES-128 first: it is as strong as the curves that keys are agreed and signed on (RFC 8446,
+/// section 9.1, wants it of all), and its hash is done by the processor itself, which the other one's is not: that is a
+/// tenth of a handshake. Who wants another one offers none but that.
+fn provider() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    let is_first = |suite: &SupportedCipherSuite| {
+        use CipherSuite::{
+            TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 as TLS12, TLS13_AES_128_GCM_SHA256 as TLS13,
+        };
+        matches!(suite.suite(), TLS13 | TLS12)
+    };
+    provider.cipher_suites.sort_by_key(|suite| !is_first(suite));
+    provider
 }
 
 impl Slot {

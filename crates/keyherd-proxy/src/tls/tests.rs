@@ -7,7 +7,7 @@ use std::time::Duration;
 use keyherd_core::fakes::{PausedClock, SeededEntropy};
 use keyherd_core::host::HostGlob;
 use keyherd_core::time::{Timestamp, millis};
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -53,9 +53,17 @@ fn clock() -> Arc<PausedClock> {
 }
 
 fn client(trusted: &CertificateDer<'static>, protocols: &[&[u8]]) -> TlsConnector {
+    client_of(aws_lc_rs::default_provider(), trusted, protocols)
+}
+
+fn client_of(
+    provider: CryptoProvider,
+    trusted: &CertificateDer<'static>,
+    protocols: &[&[u8]],
+) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).expect("is a certificate");
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
         .expect("has versions")
         .with_root_certificates(roots)
@@ -113,6 +121,26 @@ async fn who_trusts_one_process_trusts_all() {
     let refused = handshake(&leaves, client(stranger.certificate(), &[]), "a.example", "a.example").await;
     assert!(refused.is_err_and(|error| error.contains("invalid peer certificate")));
     assert!(trusted.pem().starts_with("-----BEGIN CERTIFICATE-----"));
+}
+
+#[tokio::test]
+async fn the_suite_that_costs_least_is_agreed_on_unless_others_alone_are_offered() {
+    use rustls::CipherSuite::{self, TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384};
+    let leaves = leaves(authority(1), clock(), 8);
+    let offers: [&[CipherSuite]; 2] =
+        [&[TLS13_AES_256_GCM_SHA384, TLS13_AES_128_GCM_SHA256], &[TLS13_AES_256_GCM_SHA384]];
+    for offered in offers {
+        let mut provider = aws_lc_rs::default_provider();
+        provider.cipher_suites.retain(|suite| offered.contains(&suite.suite()));
+        let client = client_of(provider, authority(1).certificate(), &[]);
+        let (agent, server) = duplex(64 * 1024);
+        let config = leaves.config("a.example", Protocols::Http1).expect("has a leaf");
+        let answering = async { Hello::read(server).await.expect("is TLS").answer(config).await };
+        let name = ServerName::try_from("a.example").expect("is a name");
+        let (_answered, asked) = tokio::join!(answering, client.connect(name, agent));
+        let agreed = asked.expect("is open").get_ref().1.negotiated_cipher_suite().map(|suite| suite.suite());
+        assert_eq!(agreed.as_ref(), offered.last());
+    }
 }
 
 #[tokio::test]
