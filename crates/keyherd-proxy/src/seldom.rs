@@ -9,9 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Works, until `event` comes first: then the work stays where it is.
-pub(crate) async fn until<T>(work: impl Future<Output = T>, event: impl Future<Output = ()>) -> Option<T> {
-    let (mut work, mut event) = (pin!(work), Seldom { event: pin!(event), bell: None });
+/// Works, until `event` comes first: then the work stays where it is, as it did before. It may be large.
+pub(crate) async fn until<T>(
+    mut work: Pin<&mut impl Future<Output = T>>,
+    event: impl Future<Output = ()>,
+) -> Option<T> {
+    let mut event = Seldom { event: pin!(event), bell: None };
     poll_fn(|cx| match work.as_mut().poll(cx) {
         Poll::Ready(done) => Poll::Ready(Some(done)),
         Poll::Pending => event.poll(cx).map(|()| None),
@@ -69,10 +72,12 @@ mod tests {
     #[tokio::test]
     async fn whatever_comes_first() {
         let token = CancellationToken::new();
-        assert_eq!(until(ready(1), token.cancelled()).await, Some(1));
-        let (waited, ()) = tokio::join!(until(pending::<()>(), token.cancelled()), async { token.cancel() });
+        assert_eq!(until(pin!(ready(1)), token.cancelled()).await, Some(1));
+        let mut never = pin!(pending::<()>());
+        let waiting = until(never.as_mut(), token.cancelled());
+        let (waited, ()) = tokio::join!(waiting, async { token.cancel() });
         assert_eq!(waited, None);
-        assert_eq!(until(ready(1), token.cancelled()).await, Some(1), "the work is asked first");
+        assert_eq!(until(pin!(ready(1)), token.cancelled()).await, Some(1), "the work is asked first");
     }
 
     #[tokio::test]
@@ -94,7 +99,7 @@ mod tests {
             called.notify_one();
             pending::<()>().await;
         };
-        assert_eq!(until(work, event).await, None);
+        assert_eq!(until(pin!(work), event).await, None);
         assert_eq!(asked.get(), 2);
     }
 
@@ -102,7 +107,7 @@ mod tests {
     async fn another_task_goes_on_with_it() {
         let called = Arc::new(Notify::new());
         let event = Arc::clone(&called);
-        let mut waiting = Box::pin(async move { until(pending::<()>(), event.notified()).await });
+        let mut waiting = Box::pin(async move { until(pin!(pending::<()>()), event.notified()).await });
         assert!(poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx))).await.is_pending());
         let waited = tokio::spawn(waiting);
         yield_now().await;

@@ -25,7 +25,8 @@ pub(super) async fn connection(door: &Forward, stream: TcpStream, place: &Place)
     let mut stream = Prefixed::new(Bytes::new(), stream);
     match door.in_time(stream.first()).await {
         Ok(Some(socks5::VERSION)) => {
-            if let Err(error) = socks(door, stream).await {
+            // On the heap: most connections are none of these, and all would have the room for one.
+            if let Err(error) = Box::pin(socks(door, stream)).await {
                 tracing::debug!(%error, "a SOCKS5 connection ended");
             }
         }

@@ -123,19 +123,21 @@ impl Forward {
     /// Runs to its end, or until everything is cut.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let cut = self.0.cut.clone();
+        // On the heap at once: it is large, and is handed on through what counts it and what cuts it.
+        let mut task = Box::pin(task);
         self.0.tasks.spawn(async move {
             if !cut.is_cancelled() {
-                seldom::until(task, cut.cancelled()).await;
+                seldom::until(task.as_mut(), cut.cancelled()).await;
             }
         });
     }
 
     /// A step of a handshake, in time.
-    pub(super) async fn in_time<T, E: From<io::Error>>(
+    pub(super) fn in_time<T, E: From<io::Error>>(
         &self,
         step: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
-        let late = || io::Error::from(io::ErrorKind::TimedOut).into();
-        timeout(self.0.parts.limits.handshake_timeout, step).await.unwrap_or_else(|_| Err(late()))
+    ) -> impl Future<Output = Result<T, E>> {
+        let in_time = timeout(self.0.parts.limits.handshake_timeout, step);
+        async move { in_time.await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) }
     }
 }

@@ -35,15 +35,17 @@ type Answer = Response<ForwardBody>;
 pub(super) async fn serve(door: &Forward, stream: Prefixed<Arrived>, place: &Place) {
     let service = service_fn(|request| async { Ok::<_, Infallible>(answer(door, place, request).await) });
     let serving = builder(door).serve_connection(TokioIo::new(stream), service).with_upgrades();
-    to_its_end(door, serving, |serving| serving.graceful_shutdown()).await;
+    to_its_end(door, pin!(serving), |serving| serving.graceful_shutdown()).await;
 }
 
 /// Serves a connection; when the door closes, what is under way on it and no more.
-pub(super) async fn to_its_end<C>(door: &Forward, serving: C, shut_down: impl FnOnce(Pin<&mut C>))
-where
+pub(super) async fn to_its_end<C>(
+    door: &Forward,
+    mut serving: Pin<&mut C>,
+    shut_down: impl FnOnce(Pin<&mut C>),
+) where
     C: Future<Output = Result<(), hyper::Error>>,
 {
-    let mut serving = pin!(serving);
     let ended = match seldom::until(serving.as_mut(), door.0.closing.cancelled()).await {
         Some(ended) => ended,
         None => {

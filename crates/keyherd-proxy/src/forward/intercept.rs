@@ -4,6 +4,7 @@
 //! goes nowhere.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 
 use http::header::{HOST, HeaderMap};
@@ -64,7 +65,9 @@ async fn in_clear(door: &Forward, mut stream: Prefixed<Arrived>, asked: Asked) {
 }
 
 async fn encrypted(door: &Forward, stream: Prefixed<Arrived>, asked: Asked) {
-    match door.in_time(handshake(door, stream, asked)).await {
+    // What a handshake takes, and what comes of it, is on the heap: it would be moved about, and kept for as long as the
+    // connection lasts.
+    match door.in_time(Box::pin(handshake(door, stream, asked))).await {
         Ok((stream, line)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
             over_http2(door, stream, &line).await;
         }
@@ -78,7 +81,7 @@ async fn handshake(
     door: &Forward,
     stream: Prefixed<Arrived>,
     asked: Asked,
-) -> Result<(TlsStream<Prefixed<Arrived>>, Line), HelloError> {
+) -> Result<(Box<TlsStream<Prefixed<Arrived>>>, Line), HelloError> {
     let hello = Hello::read(stream).await?;
     let (host, misdirected) = match hello.check(asked.dialled.host.as_str()) {
         Err(HelloError::Mismatch { named, dialled }) => {
@@ -89,7 +92,7 @@ async fn handshake(
     };
     let config = door.0.parts.leaves.config(&host, Protocols::Http2);
     let config = config.map_err(|error| std::io::Error::other(error.to_string()))?;
-    Ok((hello.answer(config).await?, Line { asked, misdirected }))
+    Ok((Box::new(hello.answer(config).await?), Line { asked, misdirected }))
 }
 
 async fn over_http1<S>(door: &Forward, stream: S, line: &Line)
@@ -98,7 +101,7 @@ where
 {
     let service = service_fn(|request| async { Ok::<_, Infallible>(answer(door, line, request).await) });
     let serving = builder(door).serve_connection(TokioIo::new(stream), service).with_upgrades();
-    to_its_end(door, serving, |serving| serving.graceful_shutdown()).await;
+    to_its_end(door, pin!(serving), |serving| serving.graceful_shutdown()).await;
 }
 
 async fn over_http2<S>(door: &Forward, stream: S, line: &Line)
@@ -117,7 +120,7 @@ where
         .max_concurrent_streams(limits.streams_max)
         .max_header_list_size(u32::try_from(limits.head_len_max).unwrap_or(u32::MAX));
     let serving = builder.serve_connection(TokioIo::new(stream), service);
-    to_its_end(door, serving, |serving| serving.graceful_shutdown()).await;
+    to_its_end(door, pin!(serving), |serving| serving.graceful_shutdown()).await;
 }
 
 async fn answer(door: &Forward, line: &Line, mut request: Request<Incoming>) -> Response<ForwardBody> {
