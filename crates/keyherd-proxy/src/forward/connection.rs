@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 
 use super::arrived::Arrived;
-use super::door::{Forward, Place};
+use super::door::Forward;
 use super::parts::Way;
 use super::prefixed::Prefixed;
 use super::socks5::{self, Answer, SocksError};
@@ -13,7 +13,7 @@ use crate::fault::Fault;
 use crate::meters::Outcome;
 
 /// Serves it to its end.
-pub(super) async fn connection(door: &Forward, stream: TcpStream, place: &Place) {
+pub(super) async fn connection(door: &Forward, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     let stream = match door.in_time(Arrived::accept(stream, door.0.tls.as_ref())).await {
         Ok(stream) => stream,
@@ -30,7 +30,7 @@ pub(super) async fn connection(door: &Forward, stream: TcpStream, place: &Place)
                 tracing::debug!(%error, "a SOCKS5 connection ended");
             }
         }
-        Ok(Some(b'A'..=b'Z')) => http1::serve(door, stream, place).await,
+        Ok(Some(b'A'..=b'Z')) => http1::serve(door, stream).await,
         Ok(Some(byte)) => tracing::debug!(byte, "neither HTTP nor SOCKS5"),
         Ok(None) => {}
         Err(error) => tracing::debug!(%error, "a connection without a first byte"),

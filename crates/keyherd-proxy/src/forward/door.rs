@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Response;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -26,9 +26,6 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// The door's name, for metrics.
 const MODE: &str = "forward";
 
-/// A connection's place among all, which its tunnel keeps.
-pub(super) type Place = Arc<OwnedSemaphorePermit>;
-
 /// The forward proxy. Cheap to clone.
 #[derive(Clone)]
 pub struct Forward(pub(super) Arc<Inner>);
@@ -41,7 +38,7 @@ pub(super) struct Inner {
     pub(super) tls: Option<TlsAcceptor>,
     /// One is always taken: the next connection's.
     pub(super) places: Arc<Semaphore>,
-    /// Connections, and what outlives the request that began it: tunnels.
+    /// Who accepts, and connections with what comes of them: tunnels.
     pub(super) tasks: TaskTracker,
     /// No new requests: connections end with the one under way.
     pub(super) closing: CancellationToken,
@@ -86,8 +83,10 @@ impl Forward {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     let door = self.clone();
-                    let place = Arc::new(place);
-                    self.spawn(async move { connection(&door, stream, &place).await });
+                    self.spawn(async move {
+                        connection(&door, stream).await;
+                        drop(place);
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the proxy cannot accept");

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -15,12 +15,13 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use keyherd_core::agent::Agent;
 use keyherd_core::secret::Secret;
+use tokio::net::TcpStream;
 use zeroize::Zeroizing;
 
 use super::arrived::Arrived;
 use super::body::{ForwardBody, empty};
 use super::dialled::{BadDialled, Dialled};
-use super::door::{Forward, Place};
+use super::door::Forward;
 use super::parts::{Asked, Scheme, Way};
 use super::prefixed::Prefixed;
 use super::{intercept, tunnel};
@@ -31,11 +32,27 @@ use crate::seldom;
 
 type Answer = Response<ForwardBody>;
 
-/// Serves a connection's requests.
-pub(super) async fn serve(door: &Forward, stream: Prefixed<Arrived>, place: &Place) {
-    let service = service_fn(|request| async { Ok::<_, Infallible>(answer(door, place, request).await) });
-    let serving = builder(door).serve_connection(TokioIo::new(stream), service).with_upgrades();
-    to_its_end(door, pin!(serving), |serving| serving.graceful_shutdown()).await;
+/// A CONNECT that was granted: the connection goes on once the answer is out.
+struct Granted {
+    upgrade: OnUpgrade,
+    agent: Arc<Agent>,
+    dialled: Dialled,
+    /// `None`: it is read.
+    upstream: Option<TcpStream>,
+}
+
+/// Serves a connection's requests, and what comes after CONNECT.
+pub(super) async fn serve(door: &Forward, stream: Prefixed<Arrived>) {
+    let granted = OnceLock::new();
+    {
+        let service =
+            service_fn(|request| async { Ok::<_, Infallible>(answer(door, &granted, request).await) });
+        let serving = builder(door).serve_connection(TokioIo::new(stream), service).with_upgrades();
+        to_its_end(door, pin!(serving), |serving| serving.graceful_shutdown()).await;
+    }
+    if let Some(granted) = granted.into_inner() {
+        granted.go_on(door).await;
+    }
 }
 
 /// Serves a connection; when the door closes, what is under way on it and no more.
@@ -70,12 +87,12 @@ pub(super) fn builder(door: &Forward) -> Builder {
     builder
 }
 
-async fn answer(door: &Forward, place: &Place, mut request: Request<Incoming>) -> Answer {
+async fn answer(door: &Forward, granted: &OnceLock<Granted>, mut request: Request<Incoming>) -> Answer {
     let Some(agent) = agent(door, request.headers_mut()).await else {
         return door.told(Fault::Unrecognised);
     };
     if request.method() == Method::CONNECT {
-        return connect(door, place, agent, request).await;
+        return connect(door, granted, agent, request).await;
     }
     let (scheme, dialled) = match absolute(&request) {
         Ok(whither) => whither,
@@ -130,50 +147,48 @@ pub(super) fn origin_form(uri: &Uri) -> Uri {
         .map_or_else(Uri::default, Uri::from)
 }
 
-async fn connect(door: &Forward, place: &Place, agent: Arc<Agent>, request: Request<Incoming>) -> Answer {
+async fn connect(
+    door: &Forward,
+    granted: &OnceLock<Granted>,
+    agent: Arc<Agent>,
+    request: Request<Incoming>,
+) -> Answer {
     let authority = request.uri().authority().map(uri::Authority::as_str).unwrap_or_default();
     let dialled = match Dialled::parse(authority, None) {
         Ok(dialled) => dialled,
         Err(error) => return door.told(bad(&error)),
     };
-    match door.0.parts.ways.way(&agent, &dialled).await {
+    let upstream = match door.0.parts.ways.way(&agent, &dialled).await {
         Way::Refused(fault) => return door.told(fault),
         Way::Tunnel(upstream) => {
             door.count(Outcome::Tunnelled);
-            let idle_timeout = door.0.parts.limits.tunnel_idle_timeout;
-            let ways = Arc::clone(&door.0.parts.ways);
-            upgraded(door, place, request, move |stream| async move {
-                tunnel::relay(stream, upstream, idle_timeout, ways.gone(&agent)).await;
-            });
+            Some(upstream)
         }
-        Way::Read => {
-            let inner = door.clone();
-            upgraded(door, place, request, move |stream| async move {
-                intercept::read(&inner, stream, agent, dialled).await;
-            });
-        }
+        Way::Read => None,
+    };
+    let upgrade = hyper::upgrade::on(request);
+    if granted.set(Granted { upgrade, agent, dialled, upstream }).is_err() {
+        return door.told(Fault::Internal);
     }
     empty()
 }
 
-/// Goes on with the bare connection once the answer is out.
-fn upgraded<F>(
-    door: &Forward,
-    place: &Place,
-    request: Request<Incoming>,
-    then: impl FnOnce(Prefixed<Arrived>) -> F + Send + 'static,
-) where
-    F: Future<Output = ()> + Send,
-{
-    let (upgrade, place): (OnUpgrade, Place) = (hyper::upgrade::on(request), Arc::clone(place));
-    door.spawn(async move {
-        match upgrade.await.map(bare) {
-            Ok(Some(stream)) => then(stream).await,
-            Ok(None) => tracing::error!("a connection is not what it was"),
-            Err(error) => tracing::debug!(%error, "an agent left before its tunnel stood"),
-        }
-        drop(place);
-    });
+impl Granted {
+    /// Goes on with the bare connection.
+    async fn go_on(self, door: &Forward) {
+        let Self { upgrade, agent, dialled, upstream } = self;
+        let stream = match upgrade.await.map(bare) {
+            Ok(Some(stream)) => stream,
+            Ok(None) => return tracing::error!("a connection is not what it was"),
+            Err(error) => return tracing::debug!(%error, "an agent left before its tunnel stood"),
+        };
+        let Some(upstream) = upstream else {
+            // Apart: what is only relayed must not be as large as what is read.
+            return Box::pin(intercept::read(door, stream, agent, dialled)).await;
+        };
+        let gone = door.0.parts.ways.gone(&agent);
+        tunnel::relay(stream, upstream, door.0.parts.limits.tunnel_idle_timeout, gone).await;
+    }
 }
 
 fn bare(upgraded: Upgraded) -> Option<Prefixed<Arrived>> {
