@@ -25,7 +25,7 @@ use super::http1::{builder, origin_form, to_its_end};
 use super::parts::{Asked, Away, Scheme};
 use super::prefixed::{Begins, Prefixed};
 use crate::fault::Fault;
-use crate::tls::{Hello, HelloError, Protocols};
+use crate::tls::{Hello, HelloError, Protocols, Together};
 
 /// The first byte of a TLS handshake (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
@@ -81,7 +81,7 @@ async fn handshake(
     door: &Forward,
     stream: Prefixed<Arrived>,
     asked: Asked,
-) -> Result<(Box<TlsStream<Prefixed<Arrived>>>, Line), HelloError> {
+) -> Result<(Box<TlsStream<Together<Prefixed<Arrived>>>>, Line), HelloError> {
     let hello = Hello::read(stream).await?;
     let (host, misdirected) = match hello.check(asked.dialled.host.as_str()) {
         Err(HelloError::Mismatch { named, dialled }) => {

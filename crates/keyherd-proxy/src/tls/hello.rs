@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
+use super::together::Together;
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum HelloError {
@@ -29,7 +31,7 @@ pub enum HelloError {
 
 /// An agent's first message.
 pub struct Hello<S> {
-    start: StartHandshake<S>,
+    start: StartHandshake<Together<S>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Hello<S> {
@@ -38,7 +40,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Hello<S> {
     /// # Errors
     /// [`HelloError::Io`].
     pub async fn read(stream: S) -> Result<Self, HelloError> {
-        Ok(Self { start: LazyConfigAcceptor::new(Acceptor::default(), stream).await? })
+        Ok(Self { start: LazyConfigAcceptor::new(Acceptor::default(), Together::new(stream)).await? })
     }
 
     /// Whether it means the host that was dialled. One without a name means whatever was dialled: so do clients that
@@ -68,7 +70,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Hello<S> {
     ///
     /// # Errors
     /// [`HelloError::Io`].
-    pub async fn answer(self, config: Arc<ServerConfig>) -> Result<TlsStream<S>, HelloError> {
-        Ok(self.start.into_stream(config).await?)
+    pub async fn answer(self, config: Arc<ServerConfig>) -> Result<TlsStream<Together<S>>, HelloError> {
+        match self.start.into_stream(config).into_fallible().await {
+            Ok(mut stream) => {
+                stream.get_mut().0.open();
+                Ok(stream)
+            }
+            Err((error, stream)) => {
+                stream.give_up().await;
+                Err(error.into())
+            }
+        }
     }
 }

@@ -6,11 +6,13 @@ mod authority;
 mod hello;
 mod leaf;
 mod names;
+mod together;
 
 pub use self::authority::{Authority, AuthorityError, Constraint, Life};
 pub use self::hello::{Hello, HelloError};
 pub use self::leaf::{LeafError, LeafLimits, Leaves, Protocols};
 pub use self::names::{Names, NamesError};
+pub use self::together::Together;
 
 #[cfg(test)]
 mod tests;
