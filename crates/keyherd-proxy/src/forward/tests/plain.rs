@@ -1,6 +1,8 @@
 //! Requests in absolute form, and those that are none.
 
-use super::bed::{AGENT, Bed, key};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::bed::{AGENT, Bed, key, soon};
 
 fn request(target: &str, headers: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n")
@@ -54,5 +56,20 @@ async fn what_is_neither_http_nor_socks_is_closed() {
     let bed = Bed::new().await;
     for said in ["\x04\x01\x00\x50", "\x16\x03\x01", "get / HTTP/1.1\r\n\r\n", "\n\n"] {
         assert_eq!(bed.told(said).await, "");
+    }
+}
+
+#[tokio::test]
+async fn nobody_accepts_once_nobody_serves() {
+    let bed = Bed::new().await;
+    let another = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = another.local_addr().expect("is bound");
+    tokio::select! {
+        () = bed.door.serve(another) => panic!("the door is open"),
+        stream = soon(TcpStream::connect(address)) => drop(stream.expect("is open")),
+    }
+    soon(bed.door.shutdown()).await;
+    for closed in [address, bed.address] {
+        assert!(soon(TcpStream::connect(closed)).await.is_err());
     }
 }
