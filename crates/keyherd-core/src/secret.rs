@@ -98,12 +98,19 @@ impl fmt::Debug for TokenHash {
 /// Makes [`TokenHash`]es with an installation's own key (HMAC-SHA-256, RFC 2104), so that a copied store
 /// cannot be matched against guessed or leaked tokens.
 #[derive(Clone)]
-pub struct Hasher(Zeroizing<[u8; 32]>);
+pub struct Hasher {
+    /// With the key taken in already: most texts are as short as the key's own blocks. Wiped on drop, as is its buffer.
+    keyed: Hmac<Sha256>,
+}
 
 impl Hasher {
     /// A hasher over an installation's hash key.
     pub fn new(key: [u8; 32]) -> Self {
-        Self(Zeroizing::new(key))
+        let key = Zeroizing::new(key);
+        let Ok(keyed) = Hmac::new_from_slice(&*key) else {
+            unreachable!("HMAC takes keys of any length (RFC 2104, section 2)")
+        };
+        Self { keyed }
     }
 
     /// The hash of one secret's text.
@@ -119,9 +126,7 @@ impl Hasher {
 
     /// The hash of some other text, in a space of its own: equal texts under different labels differ.
     pub fn labelled(&self, label: &[u8], text: &[u8]) -> TokenHash {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&*self.0) else {
-            unreachable!("HMAC takes keys of any length (RFC 2104, section 2)")
-        };
+        let mut mac = self.keyed.clone();
         mac.update(label);
         mac.update(&[0]);
         mac.update(text);
