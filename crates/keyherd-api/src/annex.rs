@@ -3,10 +3,9 @@
 //! What it answers goes out as it is: no header of this door's is added, because the answer is another server's.
 
 use async_trait::async_trait;
-use axum::body::Body;
-use axum::response::Response;
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response};
+use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use tower::BoxError;
 
@@ -14,10 +13,13 @@ use crate::caller::Caller;
 use crate::problem::Problem;
 
 /// A request as an annex gets it. The caller's key is still in its headers.
-pub type AnnexRequest = Request<UnsyncBoxBody<Bytes, BoxError>>;
+pub type AnnexRequest = Request<AnnexBody>;
+
+/// A body, whoever sends it.
+pub type AnnexBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// An answer of an annex: see [`reply`].
-pub type Reply = Response;
+pub type Reply = Response<AnnexBody>;
 
 /// See the module.
 #[async_trait]
@@ -30,10 +32,19 @@ pub trait Annex: Send + Sync + 'static {
 }
 
 /// An answer whose body streams.
-pub fn reply<B>(answer: http::Response<B>) -> Reply
+pub fn reply<B>(answer: Response<B>) -> Reply
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    answer.map(Body::new)
+    answer.map(boxed)
+}
+
+/// A body as an annex has it, in a request and in an answer.
+pub(crate) fn boxed<B>(body: B) -> AnnexBody
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    UnsyncBoxBody::new(body.map_err(Into::into))
 }

@@ -1,6 +1,8 @@
 //! Who calls: the bearer of a key, the administrator's or an agent's; and what an agent's key opens here.
 //!
-//! Never keeps a key. Who has which one the broker knows.
+//! Never keeps a key, but the one that a connection showed last, for as long as it lasts. Who has which one the broker knows.
+
+mod last;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use keyherd_core::secret::Secret;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+pub(crate) use self::last::LastKey;
 use crate::problem::{Code, Problem};
 
 /// Where some clients put their key.
@@ -75,14 +78,25 @@ impl Callers {
         }
     }
 
-    /// The same for a door behind this one, whose clients may know of no bearers: then the key stands in `x-api-key`.
+    /// The same for a door behind this one, whose clients may know of no bearers: then the key stands in `x-api-key`. `last`:
+    /// what the connection showed before.
     pub(crate) async fn recognise_at_annex(
         &self,
         headers: &HeaderMap,
         broker: &Broker,
+        last: &LastKey,
     ) -> Result<Caller, Problem> {
         let key = || headers.get(API_KEY).map(HeaderValue::as_bytes).filter(|key| !key.is_empty());
-        self.whose(shown_bearer(headers).or_else(key).ok_or_else(no_token)?, broker).await
+        let token = shown_bearer(headers).or_else(key).ok_or_else(no_token)?;
+        // Who has a key is asked each time; only what is the same for ever is not worked out again.
+        if let Some(agent) = last.hash_of(token).and_then(|hash| broker.agent_at_hand(&hash)) {
+            return Ok(Caller::Agent(agent));
+        }
+        let caller = Box::pin(self.whose(token, broker)).await?;
+        if let Caller::Agent(agent) = &caller {
+            last.keep(token, agent.key_hash);
+        }
+        Ok(caller)
     }
 
     /// Compared in constant time, hash by hash.
@@ -91,7 +105,11 @@ impl Callers {
         if self.admin.ct_eq(&hash).into() {
             return Ok(Caller::Admin);
         }
-        broker.agent_of(token).await?.map(Caller::Agent).ok_or_else(unknown_token)
+        let agent = match broker.key_hash(token) {
+            Some(hash) => broker.agent_of(&hash).await?,
+            None => None,
+        };
+        agent.map(Caller::Agent).ok_or_else(unknown_token)
     }
 }
 

@@ -3,20 +3,21 @@
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Map};
 use http::header::X_CONTENT_TYPE_OPTIONS;
 use http::{HeaderValue, Method, Request};
-use http_body_util::BodyExt;
-use http_body_util::combinators::UnsyncBoxBody;
-use tower::{BoxError, Service, ServiceExt};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use tower::{BoxError, ServiceExt};
 
+use crate::annex::{AnnexBody, Reply, boxed};
+use crate::caller::LastKey;
 use crate::hosts::Arrival;
 use crate::limits::ApiLimits;
 use crate::problem::Problem;
@@ -38,7 +39,14 @@ struct Inner {
 pub struct Seat {
     api: Api,
     arrival: Arrival,
+    desk: Arc<Desk>,
+}
+
+/// What is known of a connection.
+#[derive(Default)]
+struct Desk {
     pulse: Arc<Pulse>,
+    last: LastKey,
 }
 
 impl Api {
@@ -51,7 +59,7 @@ impl Api {
 
     /// The service for a connection that arrived at `local`.
     pub fn seat(&self, local: std::net::SocketAddr, is_tls: bool) -> Seat {
-        Seat { api: self.clone(), arrival: Arrival { local, is_tls }, pulse: Arc::default() }
+        Seat { api: self.clone(), arrival: Arrival { local, is_tls }, desk: Arc::default() }
     }
 
     /// The door's description, OpenAPI 3.1 in JSON.
@@ -74,10 +82,6 @@ impl Api {
             let caller = state.callers.recognise(request.headers(), &state.broker).await?;
             return routes::token::answer(state, caller, request.into_body()).await;
         }
-        if let Some(annex) = state.annex.as_ref().filter(|annex| annex.is_for(request.uri().path())) {
-            let caller = state.callers.recognise_at_annex(request.headers(), &state.broker).await?;
-            return annex.answer(caller, request.map(boxed)).await;
-        }
         let mut request = request.map(Body::new);
         if !is_open(request.uri().path()) {
             let caller = state.callers.recognise_or_ticket(request.headers(), &state.broker).await?;
@@ -94,14 +98,23 @@ impl Api {
         tracing::debug!(%method, path, status = response.status().as_u16(), ?took, "answered");
         Ok(response)
     }
-}
 
-fn boxed<B>(body: B) -> UnsyncBoxBody<Bytes, BoxError>
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    UnsyncBoxBody::new(body.map_err(Into::into))
+    async fn answer_at_annex(
+        &self,
+        request: Request<AnnexBody>,
+        arrival: Arrival,
+        last: &LastKey,
+    ) -> Result<Reply, Problem> {
+        let state = &self.0.state;
+        state.hosts.check(request.uri(), request.headers(), arrival)?;
+        let annex = state.annex.as_ref().ok_or_else(Problem::internal)?;
+        let caller = state.callers.recognise_at_annex(request.headers(), &state.broker, last).await?;
+        annex.answer(caller, request).await
+    }
+
+    fn is_for_annex(&self, path: &str) -> bool {
+        self.0.state.annex.as_ref().is_some_and(|annex| annex.is_for(path))
+    }
 }
 
 /// Paths that need no bearer. All others do, also those that are nowhere. The dashboard has sessions.
@@ -112,39 +125,51 @@ fn is_open(path: &str) -> bool {
 impl Seat {
     /// The connection's requests.
     pub(crate) fn pulse(&self) -> &Pulse {
-        &self.pulse
+        &self.desk.pulse
+    }
+
+    /// Answers one of the connection's requests. Dropped, the caller has gone.
+    pub fn answer<B>(&self, request: Request<B>) -> BoxFuture<'static, Response<Answering>>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let beat = self.desk.pulse.begin(request.version());
+        let (api, desk, arrival) = (self.api.clone(), Arc::clone(&self.desk), self.arrival);
+        // Apart: what most requests go through is not moved about as large as the rest.
+        if api.is_for_annex(request.uri().path()) {
+            let request = request.map(boxed);
+            return Box::pin(async move {
+                let work = AssertUnwindSafe(api.answer_at_annex(request, arrival, &desk.last));
+                match settled(work.catch_unwind().await) {
+                    Ok(answer) => answer.map(|body| Answering::of_annex(body, beat)),
+                    Err(problem) => problem.into_response().map(|body| Answering::new(body, beat)),
+                }
+            });
+        }
+        Box::pin(async move {
+            let work = AssertUnwindSafe(api.answer(request, arrival));
+            let answer = settled(work.catch_unwind().await).into_response();
+            answer.map(|body| Answering::new(body, beat))
+        })
     }
 }
 
-impl<B> Service<Request<B>> for Seat
-where
-    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
+impl Service<Request<Incoming>> for Seat {
     type Response = Response<Answering>;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+    type Future =
+        Map<BoxFuture<'static, Self::Response>, fn(Self::Response) -> Result<Self::Response, Infallible>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let beat = self.pulse.begin(request.version());
-        let (api, arrival) = (self.api.clone(), self.arrival);
-        let work = async move { api.answer(request, arrival).await };
-        let work = AssertUnwindSafe(work).catch_unwind();
-        Box::pin(work.map(|outcome| Ok(whatever_came(outcome).map(|body| Answering::new(body, beat)))))
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.answer(request).map(Ok)
     }
 }
 
-fn whatever_came(outcome: std::thread::Result<Result<Response, Problem>>) -> Response {
-    match outcome {
-        Ok(answer) => answer.into_response(),
-        Err(_panic) => {
-            // What it carries may hold anything: it is not repeated.
-            tracing::error!("a handler panicked");
-            Problem::internal().into_response()
-        }
-    }
+fn settled<T>(outcome: std::thread::Result<Result<T, Problem>>) -> Result<T, Problem> {
+    outcome.unwrap_or_else(|_panic| {
+        // What it carries may hold anything: it is not repeated.
+        tracing::error!("a handler panicked");
+        Err(Problem::internal())
+    })
 }

@@ -5,6 +5,7 @@
 //! [`keyherd_core::broker::Broker`] and its ports. Never writes a secret but in the answer to who may have it.
 
 mod annex;
+mod aside;
 mod asking;
 mod body;
 mod caller;
@@ -22,7 +23,7 @@ mod routes;
 mod server;
 mod state;
 
-pub use self::annex::{Annex, AnnexRequest, Reply, reply};
+pub use self::annex::{Annex, AnnexBody, AnnexRequest, Reply, reply};
 pub use self::caller::{Caller, Callers};
 pub use self::door::{Api, Seat};
 pub use self::hosts::{BadHost, Hosts};

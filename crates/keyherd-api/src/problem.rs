@@ -25,7 +25,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub use self::code::Code;
-use crate::annex::Reply;
+use crate::annex::{Reply, reply};
 use crate::documents::{BadDocument, Moment, pool_refusal_line, refusal_line};
 
 /// A problem's body (RFC 9457). Absent fields have no value.
@@ -117,7 +117,7 @@ impl Problem {
 
     /// The answer, for doors that are not this one.
     pub fn into_reply(self) -> Reply {
-        self.into_response()
+        reply(self.into_response())
     }
 
     /// The code.

@@ -12,6 +12,9 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::sleep;
+use tower::BoxError;
+
+use crate::annex::AnnexBody;
 
 /// A connection's requests.
 #[derive(Debug, Default)]
@@ -60,33 +63,51 @@ impl Drop for Beat {
 
 /// An answer's body: its request is under way until it has gone.
 pub struct Answering {
-    body: Body,
+    body: Kind,
     _beat: Beat,
+}
+
+enum Kind {
+    Own(Body),
+    OfAnnex(AnnexBody),
 }
 
 impl Answering {
     pub(crate) fn new(body: Body, beat: Beat) -> Self {
-        Self { body, _beat: beat }
+        Self { body: Kind::Own(body), _beat: beat }
+    }
+
+    pub(crate) fn of_annex(body: AnnexBody, beat: Beat) -> Self {
+        Self { body: Kind::OfAnnex(body), _beat: beat }
     }
 }
 
 impl http_body::Body for Answering {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.body {
+            Kind::Own(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Kind::OfAnnex(body) => Pin::new(body).poll_frame(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.body {
+            Kind::Own(body) => body.is_end_stream(),
+            Kind::OfAnnex(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.body {
+            Kind::Own(body) => body.size_hint(),
+            Kind::OfAnnex(body) => body.size_hint(),
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -16,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::aside::Aside;
 use crate::door::{Api, Seat};
 use crate::limits::ApiLimits;
 use crate::pressed::Pressed;
@@ -97,10 +97,7 @@ impl Server {
         let seat = self.api.seat(local, self.tls.is_some());
         // Connections are many: each is as large as what it awaits here, and those without TLS are the smaller ones.
         match &self.tls {
-            None => tokio::select! {
-                () = self.cut.cancelled() => {}
-                () = self.speak(stream, place, seat) => {}
-            },
+            None => self.speak(stream, place, seat).await,
             Some(tls) => tokio::select! {
                 () = self.cut.cancelled() => {}
                 () = self.speak_within_tls(tls, stream, place, seat) => {}
@@ -130,18 +127,29 @@ impl Server {
         seat: Seat,
     ) {
         let limits = &self.api.state().limits;
-        let service = TowerToHyperService::new(seat.clone());
         let stream = TokioIo::new(Pressed::new(stream, place, limits.write_timeout));
         // Apart, and so once: a future that others are made of is moved into each of them.
-        let mut spoken = Box::pin(self.http.serve_connection_with_upgrades(stream, service));
-        let stopped = seat.pulse().stopped(limits.header_timeout);
+        let mut spoken = Box::pin(self.http.serve_connection_with_upgrades(stream, seat.clone()));
+        // All that is not a request, looked at together and seldom.
+        let over = Aside::new(async {
+            tokio::select! {
+                () = self.cut.cancelled() => true,
+                () = seat.pulse().stopped(limits.header_timeout) => true,
+                () = self.stop.cancelled() => false,
+            }
+        });
         let ended = tokio::select! {
             biased;
             ended = spoken.as_mut() => ended,
-            () = stopped => return,
-            () = self.stop.cancelled() => {
+            is_cut = over => {
+                if is_cut {
+                    return;
+                }
                 spoken.as_mut().graceful_shutdown();
-                spoken.await
+                tokio::select! {
+                    ended = spoken => ended,
+                    () = self.cut.cancelled() => return,
+                }
             }
         };
         if let Err(error) = ended {

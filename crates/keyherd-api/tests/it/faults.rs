@@ -11,7 +11,6 @@ use keyherd_core::fakes::Host;
 use keyherd_core::ports::{ProfileError, Profiles};
 use keyherd_core::provider::Profile;
 use serde_json::json;
-use tower::ServiceExt;
 
 use crate::world::{Answer, LOCAL, World, body_of, door, request};
 
@@ -29,8 +28,7 @@ impl Profiles for PanickingProfiles {
 }
 
 async fn send(api: &Api, request: http::Request<Body>) -> Answer {
-    Answer::of(api.seat(LOCAL.into(), false).oneshot(request).await.expect("never fails").map(Body::new))
-        .await
+    Answer::of(api.seat(LOCAL.into(), false).answer(request).await.map(Body::new)).await
 }
 
 #[tokio::test(start_paused = true)]

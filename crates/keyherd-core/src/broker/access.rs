@@ -18,7 +18,7 @@ use crate::binding::{Binding, BindingDraft, Bindings, Injection};
 use crate::ids::{AgentId, BindingId, Name};
 use crate::ports::StoreError;
 use crate::ports::store::{AgentCreated, BindingAdded, StoredEvent};
-use crate::secret::Secret;
+use crate::secret::{Secret, TokenHash};
 
 /// What became of a reading. `None`: something was removed meanwhile, and it is to be read once more.
 pub(super) type Loading = Result<Option<Arc<KnownAccess>>, StoreError>;
@@ -132,10 +132,20 @@ impl Broker {
         Ok(self.0.ports.store.bindings().await?)
     }
 
-    /// Who has that key. From memory; `None`: nobody, or nobody any more.
-    pub async fn agent_of(&self, key: &[u8]) -> Result<Option<Arc<Agent>>, StoreError> {
-        let Some(hash) = key_hash(&self.0.ports.hasher, key) else { return Ok(None) };
-        self.find_agent(|agents| agents.of_key(&hash).cloned()).await
+    /// The hash by which a key is known: the same for as long as there is the installation. `None`: it has not the shape of
+    /// one, and nobody has it.
+    pub fn key_hash(&self, key: &[u8]) -> Option<TokenHash> {
+        key_hash(&self.0.ports.hasher, key)
+    }
+
+    /// Who has the key of that hash. From memory; `None`: nobody, or nobody any more.
+    pub async fn agent_of(&self, hash: &TokenHash) -> Result<Option<Arc<Agent>>, StoreError> {
+        self.find_agent(|agents| agents.of_key(hash).cloned()).await
+    }
+
+    /// The same where memory may be trusted and has them. `None`: ask [`Broker::agent_of`].
+    pub fn agent_at_hand(&self, hash: &TokenHash) -> Option<Arc<Agent>> {
+        self.with_access(|known| known.access.agents.of_key(hash).cloned()).flatten()
     }
 
     /// The agent of that name, if that is its key.
@@ -153,13 +163,18 @@ impl Broker {
 
     /// Agents and bindings as they stand: from memory, where it may be trusted. While the store is down, as they stood.
     pub async fn access(&self) -> Result<Arc<Access>, StoreError> {
-        if let Some(access) = self.with_access(|known| Arc::clone(&known.access)) {
+        if let Some(access) = self.access_at_hand() {
             return Ok(access);
         }
         match self.read_access().await {
             Ok(known) => Ok(Arc::clone(&known.access)),
             Err(error) => self.0.snapshots.old_access().map(|known| Arc::clone(&known.access)).ok_or(error),
         }
+    }
+
+    /// The same where memory may be trusted. `None`: ask [`Broker::access`].
+    pub fn access_at_hand(&self) -> Option<Arc<Access>> {
+        self.with_access(|known| Arc::clone(&known.access))
     }
 
     async fn find_agent(

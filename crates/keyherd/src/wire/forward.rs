@@ -19,9 +19,7 @@ use keyherd_core::broker::{Broker, ManageError};
 use keyherd_core::ids::Name;
 use keyherd_core::secret::Hasher;
 use keyherd_core::time::Timestamp;
-use keyherd_proxy::forward::{
-    Answers, Asked, Away, Dialler, Forward, ForwardBody, ForwardParts, Received, streaming,
-};
+use keyherd_proxy::forward::{Answers, Asked, Away, Dialler, Forward, ForwardBody, ForwardParts, Received};
 use keyherd_proxy::tls::{Authority, Constraint, Leaves, Life, Names};
 use keyherd_proxy::{Exchange, ExchangeParts, Fault, Gate, GateParts, Guarded, Swapper, Trail};
 use rustls::ServerConfig;
@@ -313,7 +311,7 @@ impl Answers for Answering {
     }
 
     fn problem(&self, fault: Fault) -> Response<ForwardBody> {
-        problem_of(fault, &self.broker).into_reply().map(streaming)
+        problem_of(fault, &self.broker).into_reply()
     }
 
     async fn turned_away(&self, asked: &Asked, request: Option<(&Method, &str)>, away: &Away) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use keyherd_adapters::provider::{HttpOptions, Outbound};
 use keyherd_adapters::signer::Hs256Signer;
-use keyherd_api::{Annex, AnnexRequest, Caller, Code, Problem, Reply, reply};
+use keyherd_api::{Annex, AnnexRequest, Caller, Code, Problem, Reply};
 use keyherd_core::broker::{AcquireError, Broker};
 use keyherd_core::ids::{BindingId, Name};
 use keyherd_proxy::{
@@ -137,11 +137,15 @@ impl Annex for GatewayDoor {
 
     async fn answer(&self, caller: Caller, request: AnnexRequest) -> Result<Reply, Problem> {
         let path = Path::parse(request.uri().path()).map_err(|fault| self.problem(fault))?;
+        // What is seldom waited for is apart: all of this is moved about with the request.
         if let Err(problem) = caller.may_use(path.name.as_str()) {
-            self.gateway.turned_away(caller.actor(), &path.name).await;
+            Box::pin(self.gateway.turned_away(caller.actor(), &path.name)).await;
             return Err(problem);
         }
-        let access = self.broker.access().await?;
+        let access = match self.broker.access_at_hand() {
+            Some(access) => access,
+            None => Box::pin(self.broker.access()).await?,
+        };
         let binding = access.bindings.gateway(path.name.as_str()).map(|binding| binding.id);
         let still = Still { broker: &self.broker, caller: &caller, name: path.name.clone(), binding };
         let agent = match &caller {
@@ -151,7 +155,7 @@ impl Annex for GatewayDoor {
         let bindings = &access.bindings;
         let asked = Asked { actor: caller.actor(), agent, bindings, path, recheck: Some(&still) };
         let answer = self.gateway.answer(asked, request).await;
-        answer.map(reply).map_err(|fault| self.problem(fault))
+        answer.map_err(|fault| self.problem(fault))
     }
 }
 
