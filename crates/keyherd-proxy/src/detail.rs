@@ -4,6 +4,7 @@
 //! Owns its keys' spelling. Never holds a query, a header or a body; a path only clipped.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use keyherd_core::broker::{Permit, PermittedBy};
 use serde::Serialize;
@@ -56,7 +57,7 @@ impl Detail {
     }
 
     /// The whole object.
-    pub(crate) fn into_text(mut self) -> String {
+    pub(crate) fn into_text(mut self) -> Arc<str> {
         if !self.verdict.is_empty() {
             self.separate();
             self.text.extend_from_slice(self.verdict.as_bytes());
@@ -65,7 +66,7 @@ impl Detail {
             self.text.push(b'{');
         }
         self.text.push(b'}');
-        String::from_utf8(self.text).unwrap_or_default()
+        str::from_utf8(&self.text).unwrap_or_default().into()
     }
 
     fn separate(&mut self) {

@@ -46,7 +46,7 @@ struct Route {
     target: Target,
     dialled: Dialled,
     /// As audit lines name it.
-    shown: Box<str>,
+    shown: Arc<str>,
     /// What stands before every path, without its last slash.
     base: Box<str>,
     inject: Arc<dyn Inject>,

@@ -2,6 +2,8 @@
 //!
 //! Owns the four kinds of value that a store keeps. Never knows a driver: engines bind and read.
 
+use std::sync::Arc;
+
 use super::fault::Fault;
 
 /// A statement's text in each engine's dialect. Most are the same in both; see [`super::dialect`].
@@ -22,9 +24,15 @@ impl From<&'static str> for Sql {
 pub(crate) enum Value {
     Int(Option<i64>),
     Text(Option<String>),
+    /// One that others have too: thousands of rows say the same.
+    Shared(Shared),
     Bytes(Option<Vec<u8>>),
     Bool(Option<bool>),
 }
+
+/// A text that is bound without a copy of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared(pub(crate) Arc<str>);
 
 /// A statement with its values, `$1` first.
 #[derive(Clone)]
@@ -71,6 +79,12 @@ impl From<bool> for Value {
 impl From<&str> for Value {
     fn from(value: &str) -> Self {
         Self::Text(Some(value.to_owned()))
+    }
+}
+
+impl From<Arc<str>> for Value {
+    fn from(value: Arc<str>) -> Self {
+        Self::Shared(Shared(value))
     }
 }
 

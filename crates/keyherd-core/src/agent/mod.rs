@@ -66,7 +66,7 @@ impl Agent {
 
     /// As the audit log names it.
     pub fn actor(&self) -> crate::audit::Actor {
-        crate::audit::Actor(["agent:", self.name.as_str()].concat())
+        crate::audit::Actor::new(["agent:", self.name.as_str()].concat())
     }
 }
 

@@ -64,7 +64,7 @@ fn allowed_is_what_was_named_once() {
     let both = agent(1, "one", &new_key(&SeededEntropy::new(1)));
     assert!(both.is_allowed("a") && both.is_allowed("b"));
     assert!(!both.is_allowed("") && !both.is_allowed("c") && !both.is_allowed("A"));
-    assert_eq!(both.actor().0, "agent:one");
+    assert_eq!(&*both.actor().0, "agent:one");
     assert_eq!(allowed(vec![name("b"), name("a"), name("b")]), Err(AgentConflict::Duplicate(name("b"))));
     let many = (0..=super::ALLOWED_MAX).map(|n| name(&format!("n{n}"))).collect();
     assert_eq!(allowed(many), Err(AgentConflict::TooManyAllowed));

@@ -5,8 +5,12 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::ids::OwnerId;
 use crate::secret::Hasher;
+use crate::time::Timestamp;
 
-use super::{Anchor, Entry, Floors};
+use super::{Anchor, Anchors, Entry, Floors};
+
+/// What most entries take that are hashed, in bytes.
+const TEXT_LEN: usize = 320;
 
 /// The key that entries are chained under.
 #[derive(Debug, Clone)]
@@ -21,16 +25,23 @@ impl ChainKey {
     /// The hash of an entry that follows `previous` (zeros for a chain's first). `seq` is not covered: the store gives
     /// it on insertion, and its order is checked against the places.
     pub fn hash(&self, previous: &[u8; 32], entry: &Entry) -> [u8; 32] {
-        let mut text = Vec::with_capacity(256);
+        let Entry { chain, place, at, action, actor, subject, detail, anchors, .. } = entry;
+        let (chain, place, at, anchors) = (*chain, *place, *at, anchors.as_ref());
+        self.hash_of(previous, &Content { chain, place, at, action, actor, subject, detail, anchors })
+    }
+
+    /// The same of what will be an entry.
+    pub fn hash_of(&self, previous: &[u8; 32], content: &Content<'_>) -> [u8; 32] {
+        let mut text = Vec::with_capacity(TEXT_LEN);
         text.extend_from_slice(previous);
-        text.extend_from_slice(&entry.chain.as_i64().to_be_bytes());
-        text.extend_from_slice(&entry.place.to_be_bytes());
-        text.extend_from_slice(&entry.at.as_millis().to_be_bytes());
-        for part in [&entry.action, &entry.actor, &entry.subject, &entry.detail] {
+        text.extend_from_slice(&content.chain.as_i64().to_be_bytes());
+        text.extend_from_slice(&content.place.to_be_bytes());
+        text.extend_from_slice(&content.at.as_millis().to_be_bytes());
+        for part in [content.action, content.actor, content.subject, content.detail] {
             text.extend_from_slice(&(part.len() as u64).to_be_bytes());
             text.extend_from_slice(part.as_bytes());
         }
-        if let Some(anchors) = &entry.anchors {
+        if let Some(anchors) = content.anchors {
             text.extend_from_slice(&anchors.to_bytes());
             return *self.0.labelled(b"audit with anchors", &text).as_bytes();
         }
@@ -46,6 +57,27 @@ impl ChainKey {
     pub(super) fn sealed(&self, label: &[u8], text: &[u8]) -> [u8; 32] {
         *self.0.labelled(label, text).as_bytes()
     }
+}
+
+/// What an entry's hash covers beside its predecessor's.
+#[derive(Debug, Clone, Copy)]
+pub struct Content<'a> {
+    /// The process whose chain it belongs to.
+    pub chain: OwnerId,
+    /// Its place in that chain, from 1.
+    pub place: u64,
+    /// When, on the store's clock.
+    pub at: Timestamp,
+    /// What was done.
+    pub action: &'a str,
+    /// By whom.
+    pub actor: &'a str,
+    /// To what.
+    pub subject: &'a str,
+    /// A JSON object's text.
+    pub detail: &'a str,
+    /// What it has seen of other chains.
+    pub anchors: Option<&'a Anchors>,
 }
 
 /// The end of a chain: where the next entry goes.

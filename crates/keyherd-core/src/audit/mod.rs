@@ -6,24 +6,26 @@ mod anchor;
 mod chain;
 mod floor;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 pub use self::anchor::{Anchor, Anchors};
-pub use self::chain::{Broken, ChainKey, Head, Link, Verifier};
+pub use self::chain::{Broken, ChainKey, Content, Head, Link, Verifier};
 pub use self::floor::{AUDIT_TRIM, Cut, Floor, Floors, LogFloor, Retention};
 use crate::ids::OwnerId;
 use crate::time::Timestamp;
 
 /// Who acts: `cli`, `admin`, `background`, `agent:NAME`, …
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Actor(pub String);
+pub struct Actor(pub Arc<str>);
 
 impl Actor {
     /// Who works by command on the store itself: in a process that ends with the command, and whose figures nobody reads.
     pub const BY_COMMAND: &str = "cli";
 
     /// An actor of that name.
-    pub fn new(name: impl Into<String>) -> Self {
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self(name.into())
     }
 }
@@ -49,15 +51,15 @@ pub struct TextNote {
     /// By whom.
     pub actor: Actor,
     /// To what.
-    pub subject: String,
+    pub subject: Arc<str>,
     /// A JSON object's text, of what [`Note::detail`] may hold.
-    pub detail: String,
+    pub detail: Arc<str>,
 }
 
 impl From<Note> for TextNote {
     fn from(note: Note) -> Self {
         let Note { action, actor, subject, detail } = note;
-        Self { action, actor, subject, detail: detail.to_string() }
+        Self { action, actor, subject: subject.into(), detail: detail.to_string().into() }
     }
 }
 

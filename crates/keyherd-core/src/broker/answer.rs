@@ -58,7 +58,8 @@ impl Broker {
         }
         let now = self.now();
         let until = self.until(decision, time)?.map(|time| now + time);
-        let answer = Answer { decision: Some(decision), until, by: Some(actor.0.clone()), at: now };
+        let answer =
+            Answer { decision: Some(decision), until, by: Some(actor.0.as_ref().to_owned()), at: now };
         let rule = decision.is_remembered().then(|| self.remembering(&open, &answer));
         let record = closing(&open, &answer, actor);
         let closed = self.0.ports.store.close_approval(id, answer, rule.clone(), record).await?;

@@ -269,7 +269,7 @@ impl Broker {
             until: None,
             approval: None,
             created_at: self.now(),
-            created_by: actor.0.clone(),
+            created_by: actor.0.as_ref().to_owned(),
         };
         NewRule { fingerprint: rule.fingerprint(&self.0.ports.hasher), rule }
     }

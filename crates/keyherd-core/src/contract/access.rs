@@ -279,7 +279,7 @@ pub async fn a_revoked_agents_questions_are_withdrawn(bed: &dyn Testbed) {
         let by = found.answer.as_ref().and_then(|answer| answer.by.clone());
         (found.stage(), by, found.expires_at > bed.now())
     };
-    let actor = Some(note("agent_revoked").actor.0);
+    let actor = Some(note("agent_revoked").actor.0.as_ref().to_owned());
     assert_eq!(by(1).await, (Stage::Open, None, false), "its time had ended");
     assert_eq!(by(2).await, (Stage::Open, None, true));
     assert_eq!(by(3).await, (Stage::Answered, Some("cli".into()), true));

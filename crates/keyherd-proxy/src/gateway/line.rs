@@ -4,6 +4,7 @@
 //! Written once, whatever becomes of the request.
 
 use std::mem::take;
+use std::sync::Arc;
 
 use keyherd_core::audit::{Actor, TextNote};
 use keyherd_core::broker::Permit;
@@ -18,7 +19,7 @@ use crate::swapper::{Place, Trail, words};
 pub(super) struct Line {
     place: Option<Place>,
     actor: Actor,
-    subject: String,
+    subject: Arc<str>,
     detail: Detail,
     /// Whose token was used last.
     pub(super) served: Option<Served>,
@@ -27,15 +28,18 @@ pub(super) struct Line {
 impl Line {
     /// Waits for a place, where there is none.
     pub(super) async fn begun(trail: &Trail, actor: Actor, name: &Name) -> Result<Self, Fault> {
-        let place = Some(trail.place().await?);
+        let place = match trail.place_at_hand() {
+            Some(place) => place,
+            None => Box::pin(trail.place()).await?,
+        };
         let mut detail = Detail::new();
         detail.note("name", name.as_str());
-        Ok(Self { place, actor, subject: String::new(), detail, served: None })
+        Ok(Self { place: Some(place), actor, subject: Arc::default(), detail, served: None })
     }
 
     /// What upstream is to get.
-    pub(super) fn about(&mut self, upstream: &str, method: &http::Method, path: &str) {
-        self.subject = upstream.to_owned();
+    pub(super) fn about(&mut self, upstream: &Arc<str>, method: &http::Method, path: &str) {
+        self.subject = Arc::clone(upstream);
         self.detail.note("method", method.as_str());
         self.detail.note("path", words::shown(path));
     }
@@ -71,8 +75,8 @@ impl Line {
         }
         place.send(TextNote {
             action: "gateway.request",
-            actor: Actor(take(&mut self.actor.0)),
-            subject: take(&mut self.subject),
+            actor: self.actor.clone(),
+            subject: Arc::clone(&self.subject),
             detail: take(&mut self.detail).into_text(),
         });
     }

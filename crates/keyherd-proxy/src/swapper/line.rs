@@ -4,6 +4,7 @@
 //! phantoms in it, and clipped.
 
 use std::mem::take;
+use std::sync::Arc;
 
 use keyherd_core::audit::{Actor, TextNote};
 use keyherd_core::broker::Permit;
@@ -21,7 +22,7 @@ use crate::fault::Fault;
 pub(super) struct Line {
     place: Option<Place>,
     actor: Actor,
-    subject: String,
+    subject: Arc<str>,
     is_request: bool,
     detail: Detail,
 }
@@ -34,7 +35,13 @@ impl Line {
             detail.note("method", method.as_str());
         }
         let is_request = wish.request.is_some();
-        Ok(Self { place, actor: wish.agent.actor(), subject: wish.dialled.to_string(), is_request, detail })
+        Ok(Self {
+            place,
+            actor: wish.agent.actor(),
+            subject: wish.dialled.to_string().into(),
+            is_request,
+            detail,
+        })
     }
 
     /// The path, with names in the places of phantoms.
@@ -98,8 +105,8 @@ impl Line {
         let action = if self.is_request { "proxy.request" } else { "proxy.tunnel" };
         place.send(TextNote {
             action,
-            actor: Actor(take(&mut self.actor.0)),
-            subject: take(&mut self.subject),
+            actor: self.actor.clone(),
+            subject: Arc::clone(&self.subject),
             detail: take(&mut self.detail).into_text(),
         });
     }

@@ -66,6 +66,11 @@ impl Trail {
         Self(Arc::new(Inner { sender, line_wait: limits.line_wait, tasks, closing }))
     }
 
+    /// A place for a line, where one is free. `None`: ask [`Trail::place`].
+    pub(crate) fn place_at_hand(&self) -> Option<Place> {
+        self.0.sender.clone().try_reserve_owned().ok()
+    }
+
     /// A place for a line.
     pub(crate) async fn place(&self) -> Result<Place, Fault> {
         let stopping = || Fault::Busy("keyherd is stopping".into());

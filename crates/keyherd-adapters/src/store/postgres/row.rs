@@ -1,8 +1,13 @@
 //! Values into PostgreSQL, each with its type, and its rows as the rooms read them.
 
+use std::error::Error;
+
+use bytes::BytesMut;
+use tokio_postgres::types::{IsNull, ToSql, to_sql_checked};
+
 use crate::postgres::{Param, Row as WireRow, Type};
 use crate::store::fault::Fault;
-use crate::store::statement::{Columns, Row, Value};
+use crate::store::statement::{Columns, Row, Shared, Value};
 
 /// The values with the types that the statement gives them, so that nothing has to be asked before it is run.
 pub(super) fn params(values: &[Value]) -> Vec<Param<'_>> {
@@ -13,9 +18,22 @@ fn param(value: &Value) -> Param<'_> {
     match value {
         Value::Int(value) => (value, Type::INT8),
         Value::Text(value) => (value, Type::TEXT),
+        Value::Shared(value) => (value, Type::TEXT),
         Value::Bytes(value) => (value, Type::BYTEA),
         Value::Bool(value) => (value, Type::BOOL),
     }
+}
+
+impl ToSql for Shared {
+    fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        (&*self.0).to_sql(kind, out)
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        <&str as ToSql>::accepts(kind)
+    }
+
+    to_sql_checked!();
 }
 
 pub(super) fn neutral(rows: Vec<WireRow>) -> Vec<Row> {

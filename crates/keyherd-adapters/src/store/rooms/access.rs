@@ -3,6 +3,8 @@
 //! A row says nothing in the clear but what is searched for. The rest is sealed with its row, like a profile's text:
 //! whoever can write to the database must not be able to send a secret elsewhere, nor to allow an agent more.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use keyherd_core::agent::{Agent, AgentConflict};
 use keyherd_core::audit::Actor;
@@ -139,7 +141,7 @@ impl SqlStore {
             write.lastly(query(sql::NOTICES_ENDED).bind(approval.as_i64()).bind(now));
             write.record(withdrawal(approval, row.try_get("agent")?, by)).await?;
         }
-        let withdraw = query(sql::WITHDRAW_QUESTIONS).bind(id.as_i64()).bind(now).bind(&by.0);
+        let withdraw = query(sql::WITHDRAW_QUESTIONS).bind(id.as_i64()).bind(now).bind(Arc::clone(&by.0));
         write.execute(withdraw).await?;
         Ok(())
     }

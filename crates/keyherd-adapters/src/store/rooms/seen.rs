@@ -55,6 +55,12 @@ impl Seen {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).kept.clone()
     }
 
+    /// Whether an entry has nothing to tell, and nothing to look for.
+    pub(super) fn is_quiet(&self, now: Duration, every: Duration) -> bool {
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.kept.is_none() && told.looked_at.is_some_and(|at| now.saturating_sub(at) < every)
+    }
+
     /// What of a look was not told yet, for an entry of this chain.
     pub(super) fn new_in(&self, look: &Look, own: OwnerId) -> Anchors {
         let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);

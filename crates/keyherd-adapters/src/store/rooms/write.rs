@@ -4,10 +4,12 @@
 //! events are run last, with the commit.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use keyherd_core::audit::{Anchors, Entry, Link, TextNote};
+use keyherd_core::audit::{Anchors, Content, Link, TextNote};
 use keyherd_core::ids::{ChainId, OwnerId};
 use keyherd_core::ports::store::{Event, Record};
+use keyherd_core::time::Timestamp;
 
 use super::SqlStore;
 use super::row::{bytes32, key_in_force, unsigned};
@@ -28,6 +30,8 @@ pub(in crate::store) struct Write<'a> {
     end: Option<Link>,
     /// What its entries tell of other chains.
     look: Option<Look>,
+    /// Whether it is known that there is nothing to be told, or that was told.
+    has_asked: bool,
 }
 
 /// How a transaction is ended that is known before any of it is done; see [`Write::finish`].
@@ -60,7 +64,15 @@ impl SqlStore {
 
     pub(super) async fn begin(&self, kind: Kind) -> Result<Write<'_>, Fault> {
         let transaction = self.engine.begin(kind).await?;
-        Ok(Write { store: self, transaction, last: Vec::new(), subject: None, end: None, look: None })
+        Ok(Write {
+            store: self,
+            transaction,
+            last: Vec::new(),
+            subject: None,
+            end: None,
+            look: None,
+            has_asked: false,
+        })
     }
 
     /// Under the key that is in force while the transaction lasts.
@@ -229,23 +241,33 @@ impl Write<'_> {
         Ok(())
     }
 
-    async fn link(&mut self, note: TextNote) -> Result<Entry, Fault> {
-        let (end, anchors) = self.end().await?;
-        let mut entry = Entry {
-            seq: 0,
-            chain: self.transaction.lane().chain,
-            place: end.place + 1,
-            at: self.store.clock.now(),
-            action: note.action.to_owned(),
-            actor: note.actor.0,
-            subject: note.subject,
-            detail: note.detail,
-            anchors,
-            hash: [0; 32],
+    async fn link(&mut self, note: TextNote) -> Result<Linked, Fault> {
+        let (end, anchors) = match self.next_at_hand() {
+            Some(end) => (end, None),
+            None => Box::pin(self.end()).await?,
         };
-        entry.hash = self.store.installation.audit.hash(&end.hash, &entry);
-        self.end = Some(Link { place: entry.place, hash: entry.hash });
-        Ok(entry)
+        let (chain, place, at) = (self.transaction.lane().chain, end.place + 1, self.store.clock.now());
+        let content = Content {
+            chain,
+            place,
+            at,
+            action: note.action,
+            actor: &note.actor.0,
+            subject: &note.subject,
+            detail: &note.detail,
+            anchors: anchors.as_ref(),
+        };
+        let link = Link { place, hash: self.store.installation.audit.hash_of(&end.hash, &content) };
+        self.end = Some(link);
+        Ok(Linked { chain, at, note, anchors, link })
+    }
+
+    /// The chain's end, where it is known and nothing is to be told of other chains.
+    fn next_at_hand(&mut self) -> Option<Link> {
+        // Asked once in a transaction, however many entries it has.
+        let (has_asked, store) = (std::mem::replace(&mut self.has_asked, true), self.store);
+        let end = self.end.or(self.transaction.lane().end);
+        end.filter(|_| has_asked || store.seen.is_quiet(store.clock.uptime(), store.bounds.anchor_every))
     }
 
     /// The chain's end, and what the next entry tells of other chains. Read inside the transaction, where the one is not
@@ -300,20 +322,35 @@ fn ends(chain: OwnerId, rows: &[Row]) -> Result<(Link, HashMap<OwnerId, Link>), 
     Ok((own, others))
 }
 
+/// An entry that is about to be written.
+struct Linked {
+    chain: OwnerId,
+    at: Timestamp,
+    note: TextNote,
+    anchors: Option<Anchors>,
+    link: Link,
+}
+
 /// What insertions of entries are given, one after the other.
-fn values(entries: impl ExactSizeIterator<Item = Entry>) -> Vec<Value> {
+fn values(entries: impl ExactSizeIterator<Item = Linked>) -> Vec<Value> {
     let room = Vec::with_capacity(entries.len() * sql::AUDIT_COLUMNS + 1);
-    entries.fold(room, |mut values, entry| {
+    let mut last: Option<(&'static str, Arc<str>)> = None;
+    entries.fold(room, |mut values, Linked { chain, at, note, anchors, link }| {
+        // Of many that are written together most say the same.
+        let action = match &last {
+            Some((text, shared)) if *text == note.action => Arc::clone(shared),
+            _ => Arc::clone(&last.insert((note.action, note.action.into())).1),
+        };
         values.extend::<[Value; sql::AUDIT_COLUMNS]>([
-            entry.chain.as_i64().into(),
-            i64::try_from(entry.place).unwrap_or(i64::MAX).into(),
-            entry.at.as_millis().into(),
-            entry.action.into(),
-            entry.actor.into(),
-            entry.subject.into(),
-            entry.detail.into(),
-            entry.anchors.map(|anchors| anchors.to_bytes()).into(),
-            entry.hash.to_vec().into(),
+            chain.as_i64().into(),
+            i64::try_from(link.place).unwrap_or(i64::MAX).into(),
+            at.as_millis().into(),
+            action.into(),
+            note.actor.0.into(),
+            note.subject.into(),
+            note.detail.into(),
+            anchors.map(|anchors| anchors.to_bytes()).into(),
+            link.hash.to_vec().into(),
         ]);
         values
     })

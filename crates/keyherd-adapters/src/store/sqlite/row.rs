@@ -1,25 +1,32 @@
 //! Values into SQLite, and its rows as the rooms read them.
 
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Decode, Row as _, Sqlite, Type};
+use sqlx::{Arguments, Decode, Row as _, SqlSafeStr, Sqlite, Type};
 
 use crate::store::fault::Fault;
-use crate::store::statement::{Columns, Statement, Value};
+use crate::store::statement::{Columns, Shared, Statement, Value};
 
 pub(super) type Bound = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
 
 /// The statement in SQLite's dialect, with its values.
 pub(super) fn bound(statement: Statement) -> Bound {
-    with_values(sqlx::query(statement.sql.sqlite), statement.values)
+    with_values(statement.sql.sqlite, statement.values)
 }
 
-pub(super) fn with_values(query: Bound, values: Vec<Value>) -> Bound {
-    values.into_iter().fold(query, |query, value| match value {
-        Value::Int(value) => query.bind(value),
-        Value::Text(value) => query.bind(value),
-        Value::Bytes(value) => query.bind(value),
-        Value::Bool(value) => query.bind(value),
-    })
+pub(super) fn with_values(sql: impl SqlSafeStr, values: Vec<Value>) -> Bound {
+    let mut arguments = SqliteArguments::default();
+    arguments.reserve(values.len(), 0);
+    for value in values {
+        // None of these kinds can fail to be written down.
+        let _ = match value {
+            Value::Int(value) => arguments.add(value),
+            Value::Text(value) => arguments.add(value),
+            Value::Shared(Shared(value)) => arguments.add(value),
+            Value::Bytes(value) => arguments.add(value),
+            Value::Bool(value) => arguments.add(value),
+        };
+    }
+    sqlx::query_with(sql, arguments)
 }
 
 /// A row of SQLite's.

@@ -55,7 +55,7 @@ fn joined(mut statements: Vec<Statement>) -> Bound {
         values.extend(statement.values);
     }
     // Made of our own texts, which are constants: only the numbers of the parameters differ.
-    with_values(sqlx::query(AssertSqlSafe(text)), values)
+    with_values(AssertSqlSafe(text), values)
 }
 
 /// Appends `sql` with `by` added to the number of each `$1`, `$2` …

@@ -269,7 +269,7 @@ async fn a_ticket_answers_its_own_approval_as_its_channel() {
     pass(SECOND).await;
     let ticket = sent(&stage, "hook")[0].ticket.clone().expect("a ticket");
     let (by, of) = broker.of_ticket(ticket.as_bytes()).await.expect("asked").expect("ours");
-    assert_eq!((by.0.as_str(), of), ("webhook:hook", id));
+    assert_eq!((&*by.0, of), ("webhook:hook", id));
     let hasher = Hasher::new([3; 32]);
     let other = AnswerTicket { approval: ApprovalId::from_i64(1), channel: channel.id }.write(&hasher);
     assert_eq!(broker.of_ticket(other.expose().as_bytes()).await, Ok(None), "never announced there");

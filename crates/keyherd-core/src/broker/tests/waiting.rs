@@ -119,7 +119,7 @@ async fn a_revoked_agents_questions_end_as_what_they_are() {
     pass(SECOND).await;
     let kept = there.approval(approval.id).await.expect("read").expect("kept");
     let by = kept.answer.as_ref().and_then(|answer| answer.by.clone());
-    assert_eq!((kept.stage(), kept.waiters, by), (State::Withdrawn, 5, Some(actor().0)));
+    assert_eq!((kept.stage(), kept.waiters, by), (State::Withdrawn, 5, Some(actor().0.as_ref().to_owned())));
     let refused = there.answer(approval.id, Decision::AlwaysAllow, None, &actor()).await;
     let Err(error @ AnswerError::Already(_)) = refused else { panic!("{refused:?}") };
     assert!(error.to_string().contains("agent 'bot' was revoked"), "{error}");

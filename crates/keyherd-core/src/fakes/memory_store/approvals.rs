@@ -43,7 +43,7 @@ impl Row {
         if answer.is_some() || *expires_at <= now || question.agent != *agent {
             return None;
         }
-        *answer = Some(Answer { decision: None, until: None, by: Some(by.0.clone()), at: now });
+        *answer = Some(Answer { decision: None, until: None, by: Some(by.0.as_ref().to_owned()), at: now });
         Some(*id)
     }
 }

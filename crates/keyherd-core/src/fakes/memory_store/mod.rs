@@ -265,9 +265,9 @@ impl MemoryStore {
             place: end.place + 1,
             at: self.shared.clock.now(),
             action: note.action.to_owned(),
-            actor: note.actor.0,
-            subject: note.subject,
-            detail: note.detail,
+            actor: note.actor.0.as_ref().to_owned(),
+            subject: note.subject.as_ref().to_owned(),
+            detail: note.detail.as_ref().to_owned(),
             anchors: None,
             hash: [0; 32],
         };

@@ -74,7 +74,7 @@ pub enum Closed {
 /// What is written of an open question of an agent that was revoked, with the revocation.
 pub fn withdrawal(id: ApprovalId, agent: &str, by: &Actor) -> Record {
     let subject = id.to_string();
-    let detail = json!({"agent": agent, "decision": Stage::Withdrawn.as_str(), "answered_by": by.0});
+    let detail = json!({"agent": agent, "decision": Stage::Withdrawn.as_str(), "answered_by": &*by.0});
     Record {
         note: Note {
             action: "approval.withdraw",
