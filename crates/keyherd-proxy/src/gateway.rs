@@ -15,7 +15,6 @@ use http::{HeaderName, Method, Request, Response, Uri};
 use keyherd_core::agent::Agent;
 use keyherd_core::audit::Actor;
 use keyherd_core::binding::{Binding, Bindings};
-use keyherd_core::broker::Permit;
 use keyherd_core::ids::{BindingId, Name};
 use keyherd_core::policy::{self, Destination, RequestPath};
 
@@ -45,6 +44,8 @@ const SCOPE_LEN_MAX: usize = 256;
 struct Route {
     target: Target,
     dialled: Dialled,
+    /// As rules see it.
+    destination: Destination,
     /// As audit lines name it.
     shown: Arc<str>,
     /// What stands before every path, without its last slash.
@@ -93,7 +94,8 @@ impl Route {
         let inject = Arc::new(Placed::of(&binding.injection)?);
         let target = Target::of(upstream);
         let dialled = Dialled { host: target.host().clone(), port: target.port() };
-        Some(Self { target, shown: dialled.to_string().into(), dialled, base, inject })
+        let destination = Destination::new(target.host().clone(), target.port());
+        Some(Self { target, shown: dialled.to_string().into(), dialled, destination, base, inject })
     }
 
     /// Where upstream finds what the caller named.
@@ -177,30 +179,33 @@ impl Gateway {
             Some(agent) => Some(self.veil.of(agent).await?),
             None => None,
         };
+        let seen = RequestPath::read(uri.path());
         let is_asked = !matches!(method, Method::HEAD | Method::OPTIONS);
-        if is_asked && veiling.as_ref().is_some_and(|it| it.is_token_endpoint(&route.dialled, uri.path())) {
+        if is_asked && veiling.as_ref().is_some_and(|it| it.is_token_endpoint(&route.dialled, &seen)) {
             return Err(Fault::Denied(
                 "that is a token endpoint, and what it answers is not for agents: log in with 'keyherd cred login', or through \
                  the forward proxy"
                     .into(),
             ));
         }
-        let asked_for = agent.map(|agent| &agent.name);
-        let (permit, has_waited) =
-            waited(self.consent(&route.target, asked_for, &method, &uri, &actor)).await;
-        let permit = permit.map_err(|(fault, permit)| {
-            permit.iter().for_each(|permit| line.permitted(permit));
-            fault
-        })?;
-        line.permitted(&permit);
-        if let Some(recheck) = recheck.filter(|_| has_waited) {
-            recheck.ask().await?;
+        // Judged is what upstream would get: its own path, not the gateway's.
+        let judged = policy::Target {
+            agent: agent.map(|agent| agent.name.as_str()),
+            destination: &route.destination,
+            method: Some(method.as_str()),
+            path: Some(&seen),
+        };
+        match self.exchange.consent_at_hand(&judged) {
+            Some(permit) => line.permitted(&permit),
+            None => Box::pin(self.consented(&judged, &actor, recheck, line)).await?,
         }
         *request.uri_mut() = uri;
         let (target, inject) = (route.target.clone(), Arc::clone(&route.inject));
         let (name, ends_with) = (Some(path.name.clone()), agent.map(EndsWith::from));
         let order = Order { name, actor, target, inject, scope, own: Own::End, ends_with };
-        let answer = self.exchange.run(order, request, recheck, &mut line.served).await?;
+        // On the heap: what is in here would be moved with each of the futures around it.
+        let running = Box::pin(self.exchange.run(order, request, recheck, &mut line.served));
+        let answer = running.await?;
         let Some(veiling) = veiling else { return Ok(answer.map(streaming)) };
         let answer = if method == Method::HEAD { answer.map(|_| AnswerBody::empty()) } else { answer };
         let used = line.served.as_ref().map(|served| (&path.name, served.token()));
@@ -214,24 +219,24 @@ impl Gateway {
         }
     }
 
-    /// Judged is what upstream would get: its own path, not the gateway's.
-    async fn consent(
+    /// Waits for a word where none is at hand.
+    async fn consented(
         &self,
-        upstream: &Target,
-        agent: Option<&Name>,
-        method: &Method,
-        uri: &Uri,
+        judged: &policy::Target<'_>,
         actor: &Actor,
-    ) -> Result<Permit, (Fault, Option<Permit>)> {
-        let destination = Destination::new(upstream.host().clone(), upstream.port());
-        let path = RequestPath::read(uri.path());
-        let target = policy::Target {
-            agent: agent.map(Name::as_str),
-            destination: &destination,
-            method: Some(method.as_str()),
-            path: Some(&path),
-        };
-        self.exchange.consent(&target, actor).await
+        recheck: Option<&dyn Recheck>,
+        line: &mut Line,
+    ) -> Result<(), Fault> {
+        let (permit, has_waited) = waited(self.exchange.consent(judged, actor)).await;
+        let permit = permit.map_err(|(fault, permit)| {
+            permit.iter().for_each(|permit| line.permitted(permit));
+            fault
+        })?;
+        line.permitted(&permit);
+        match recheck.filter(|_| has_waited) {
+            Some(recheck) => recheck.ask().await,
+            None => Ok(()),
+        }
     }
 
     /// Ends what outlives its request. After the listener has stopped.

@@ -97,9 +97,39 @@ impl AnswerBody {
         self.gone = Some(Box::pin(gone));
     }
 
+    /// Reads what has come already, which passes later all the same. Waits for nothing.
+    pub(crate) async fn read_at_hand(&mut self) {
+        // Where nothing is to be read, the connection may be on its way to somebody else.
+        if self.ahead.is_empty() && self.rest.is_some() {
+            poll_fn(|cx| {
+                if let Poll::Ready(next) = self.poll_next(cx) {
+                    self.was_read(next);
+                }
+                Poll::Ready(())
+            })
+            .await;
+        }
+    }
+
+    /// All of it, where it was read, and is one piece.
+    pub(crate) fn whole(&self) -> Option<&Bytes> {
+        let only = self.ahead.front().filter(|_| self.is_read() && self.ahead.len() == 1);
+        only.and_then(Frame::data_ref)
+    }
+
+    /// Whether nothing more is to come from upstream.
+    pub(crate) fn is_read(&self) -> bool {
+        self.rest.is_none() && self.broken.is_none()
+    }
+
     /// Reads one more frame, which passes later all the same.
     pub(crate) async fn read_ahead(&mut self) -> (Ahead, Bytes) {
-        match poll_fn(|cx| self.poll_next(cx)).await {
+        let next = poll_fn(|cx| self.poll_next(cx)).await;
+        self.was_read(next)
+    }
+
+    fn was_read(&mut self, next: Option<hyper::Result<Frame<Bytes>>>) -> (Ahead, Bytes) {
+        match next {
             Some(Ok(frame)) => {
                 let data = frame.data_ref().cloned().unwrap_or_default();
                 self.ahead.push_back(frame);
@@ -152,10 +182,13 @@ impl AnswerBody {
     /// What comes from upstream.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
-        if let Some(lease) = &mut self.lease {
-            lease.poll(cx);
+        let Some(lease) = &mut self.lease else { return Pin::new(rest).poll_frame(cx) };
+        // What came with the head, or with the last piece, is there already.
+        if let Poll::Ready(next) = Pin::new(&mut *rest).poll_frame(&mut lease.quietly(cx)) {
+            return Poll::Ready(next);
         }
-        Pin::new(rest).poll_frame(cx)
+        lease.poll(cx);
+        Pin::new(rest).poll_frame(&mut lease.quietly(cx))
     }
 
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {

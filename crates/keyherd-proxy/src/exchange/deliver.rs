@@ -11,7 +11,6 @@ use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, StatusCode, Uri, Version};
-use tokio::time::timeout;
 
 use super::Exchange;
 use crate::body::{AnswerBody, Outgoing, Upload};
@@ -43,10 +42,7 @@ impl Exchange {
     ) -> Result<(Response<AnswerBody>, Duration), Fault> {
         let mut stale = 0;
         loop {
-            let asked = self.uptime();
-            let only_http1 = message.upgrade.is_some();
-            let lease = self.0.upstreams.lease(&message.order.target, only_http1, stale >= STALE_MAX).await?;
-            let connecting = self.uptime().saturating_sub(asked);
+            let (lease, connecting) = self.leased(message, stale >= STALE_MAX).await?;
             let request = message.request(token, &lease)?;
             let is_reused = lease.is_reused();
             let sent = self.uptime();
@@ -66,26 +62,41 @@ impl Exchange {
         }
     }
 
+    /// A connection, and how long it took where it had to be waited for.
+    async fn leased(&self, message: &Message<'_>, is_fresh: bool) -> Result<(Lease, Duration), Fault> {
+        let (upstreams, target) = (&self.0.upstreams, &message.order.target);
+        let only_http1 = message.upgrade.is_some();
+        if !is_fresh && let Some(lease) = upstreams.lease_at_hand(target, only_http1) {
+            return Ok((lease, Duration::ZERO));
+        }
+        let asked = self.uptime();
+        // On the heap: most requests find one that is there, and are moved about with it.
+        let lease = Box::pin(upstreams.lease(target, only_http1, is_fresh)).await?;
+        Ok((lease, self.uptime().saturating_sub(asked)))
+    }
+
     async fn send(
         &self,
         mut lease: Lease,
         request: Request<Outgoing>,
         message: &Message<'_>,
-    ) -> Result<Result<Response<AnswerBody>, Unsent>, Fault> {
+    ) -> Result<Result<Response<AnswerBody>, Box<Unsent>>, Fault> {
+        let mut patience = lease.take_patience();
         let answered = {
             let mut sending = std::pin::pin!(lease.send(request));
             let mut passed = 0;
             loop {
-                match timeout(self.0.limits.head_timeout, sending.as_mut()).await {
-                    Ok(answered) => break answered,
+                match patience.bounded(self.0.limits.head_timeout, sending.as_mut()).await {
+                    Some(answered) => break answered,
                     // A long request is on its way: its time begins when it has arrived.
-                    Err(_elapsed) => match message.upload.map(Upload::passed).filter(|now| *now > passed) {
+                    None => match message.upload.map(Upload::passed).filter(|now| *now > passed) {
                         Some(now) => passed = now,
                         None => return Err(Fault::Late(message.order.target.authority())),
                     },
                 }
             }
         };
+        lease.keep_patience(patience);
         if message.upload.is_some_and(|upload| !upload.is_ended()) {
             // The answer has begun before the request has ended: neither may wait for the other.
             lease.run_apart();

@@ -88,6 +88,11 @@ impl Exchange {
         &self.0.limits
     }
 
+    /// The permit of a request that the rules in memory let go. `None`: ask [`Exchange::consent`].
+    pub(crate) fn consent_at_hand(&self, target: &policy::Target<'_>) -> Option<Permit> {
+        self.0.broker.permit_at_hand(target).filter(|permit| permit.allows)
+    }
+
     /// Waits until the rules, or a human, let a request go to that target. Nothing is sent before.
     ///
     /// # Errors

@@ -104,7 +104,7 @@ impl<'a> Tries<'a> {
     pub(super) async fn run(&mut self) -> Result<Response<AnswerBody>, Fault> {
         let Some(name) = self.order.name.clone() else {
             let come = self.send("").await?;
-            return self.passed(come);
+            return self.passed(come).await;
         };
         let mut token = self.token(&name).await?;
         loop {
@@ -112,12 +112,12 @@ impl<'a> Tries<'a> {
             *self.served = Some(Served(token.clone()));
             let mut come = self.send(token.expose()).await?;
             if self.judged(&mut come, &token).await == Next::Pass {
-                return self.passed(come);
+                return self.passed(come).await;
             }
             match self.token(&name).await {
                 Ok(next) if !self.has_tried(&next) => token = next,
                 // Nobody else is there: the answer that was had is better than none.
-                _ => return self.passed(come),
+                _ => return self.passed(come).await,
             }
         }
     }
@@ -240,8 +240,10 @@ impl<'a> Tries<'a> {
     }
 
     /// The answer as the caller gets it.
-    fn passed(&mut self, come: Come) -> Result<Response<AnswerBody>, Fault> {
+    async fn passed(&mut self, come: Come) -> Result<Response<AnswerBody>, Fault> {
         let Come { mut head, mut body } = come;
+        // A short answer comes with its head, mostly: then nothing lasts of it.
+        body.read_at_hand().await;
         let goes_on = head.status == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = goes_on.then(|| upgrade_wanted(&head.headers)).flatten();
         strip_response(&mut head.headers);
@@ -258,7 +260,7 @@ impl<'a> Tries<'a> {
             self.exchange.relay(sides, body.take_lease(), self.order.ends_with.take());
             body = AnswerBody::empty();
         }
-        if let Some(agent) = self.order.ends_with.take_if(|_| !http_body::Body::is_end_stream(&body)) {
+        if let Some(agent) = self.order.ends_with.take_if(|_| !body.is_read()) {
             body.until(self.exchange.clone().gone(Some(agent)));
         }
         // Upstream's connection's, and its own words for a status: nobody looks them through for secrets.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{
     ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap,
     HeaderName, HeaderValue,
@@ -57,21 +58,27 @@ const VOUCHERS: [HeaderName; 4] = [
 
 impl Reading {
     /// By what an answer's head says. A coded text of which nobody says that it is one is read: its beginning does not tell.
-    pub fn of(head: &Parts) -> Self {
-        let is_part = head.status.as_u16() == 206 || head.headers.contains_key(CONTENT_RANGE);
+    pub fn of(status: StatusCode, headers: &HeaderMap) -> Self {
+        let is_part = status.as_u16() == 206 || headers.contains_key(CONTENT_RANGE);
         // 204 and 304 have no body, and what their headers say is of another answer.
-        if is_part || matches!(head.status.as_u16(), 101 | 204 | 304) {
+        if is_part || matches!(status.as_u16(), 101 | 204 | 304) {
             return Self::Never;
         }
-        let kind = head.headers.get(CONTENT_TYPE).map_or("", |kind| kind.to_str().unwrap_or_default());
+        let kind = headers.get(CONTENT_TYPE).map_or("", |kind| kind.to_str().unwrap_or_default());
         match Place::of_media_type(kind) {
             // Escapes are not read there.
-            Some(_) if is_utf16(&head.headers) => Self::As(Place::Text),
+            Some(_) if is_utf16(headers) => Self::As(Place::Text),
             Some(place) => Self::As(place),
             None if Place::is_never_in(kind) => Self::Never,
-            None if codings(&head.headers).is_ok_and(|codings| !codings.is_empty()) => Self::As(Place::Json),
+            None if codings(headers).is_ok_and(|codings| !codings.is_empty()) => Self::As(Place::Json),
             None => Self::ByBeginning,
         }
+    }
+
+    /// The same of a body that is read as it stands. `None`: it has a coding, or is in UTF-16.
+    pub fn plainly(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
+        let is_plain = !headers.contains_key(CONTENT_ENCODING) && !is_utf16(headers);
+        is_plain.then(|| Self::of(status, headers))
     }
 }
 

@@ -60,6 +60,11 @@ struct Spot {
 }
 
 impl Held {
+    /// Whether there is any token endpoint.
+    pub(super) fn has_endpoints(&self) -> bool {
+        !self.endpoints.is_empty()
+    }
+
     /// Whether a token endpoint is there.
     pub(super) fn has_endpoint(&self, dialled: &Dialled) -> bool {
         let mut places = self.endpoints.iter().filter_map(|endpoint| endpoint.place.as_ref());
@@ -129,12 +134,21 @@ impl Tables {
         Self { broker, signer, held, limits: limits.clone() }
     }
 
+    /// That agent's, where it is young enough.
+    pub(super) fn at_hand(&self, agent: &Agent) -> Option<Arc<Held>> {
+        let now = self.broker.ports().clock.uptime();
+        let held = self.held.pin();
+        held.get(&agent.id).filter(|held| self.is_young(held, now)).cloned()
+    }
+
+    fn is_young(&self, held: &Held, now: Duration) -> bool {
+        now.saturating_sub(held.made_at) < self.limits.tables_age_max
+    }
+
     pub(super) async fn of(&self, agent: &Agent) -> Result<Arc<Held>, Fault> {
         let now = self.broker.ports().clock.uptime();
         let known = self.held.pin().get(&agent.id).cloned();
-        if let Some(held) =
-            known.as_ref().filter(|held| now.saturating_sub(held.made_at) < self.limits.tables_age_max)
-        {
+        if let Some(held) = known.as_ref().filter(|held| self.is_young(held, now)) {
             return Ok(Arc::clone(held));
         }
         // However many find it old, one makes the next; what was known serves the others.

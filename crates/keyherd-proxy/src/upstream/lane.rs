@@ -86,6 +86,13 @@ impl Lane {
         }
     }
 
+    /// A connection that is there, where there is a place.
+    pub(super) fn lease_at_hand(self: Arc<Self>) -> Option<Lease> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let sender = self.at_hand()?;
+        Some(Lease::new(self, sender, place, true))
+    }
+
     pub(super) async fn lease(self: &Arc<Self>, is_fresh: bool) -> Result<Lease, Fault> {
         let place = self.place().await?;
         let here = if is_fresh { None } else { self.at_hand() };

@@ -2,9 +2,12 @@
 //!
 //! Given back, it may serve others; dropped, an HTTP/1 connection is closed, since half an answer may be on it.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::task::Context;
 
+use futures_util::TryFutureExt;
+use futures_util::future::Either;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
@@ -12,6 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::lane::{Lane, Stream};
 use super::line::Line;
+use super::patience::Patience;
 use crate::body::Outgoing;
 use crate::target::Target;
 
@@ -60,18 +64,45 @@ impl Lease {
     }
 
     /// Sends the request. Dropped before the answer's head came, it ends the request.
-    pub(crate) async fn send(&mut self, request: Request<Outgoing>) -> Result<Response<Incoming>, Unsent> {
-        let sent = match &mut self.sender {
-            Sender::Http1(line) => line.send(request).await,
-            Sender::Http2(sender, _) => sender.try_send_request(request).await,
+    pub(crate) fn send(
+        &mut self,
+        request: Request<Outgoing>,
+    ) -> impl Future<Output = Result<Response<Incoming>, Box<Unsent>>> + Send + '_ {
+        let sending = match &mut self.sender {
+            Sender::Http1(line) => Either::Left(line.send(request)),
+            Sender::Http2(sender, _) => Either::Right(sender.try_send_request(request)),
         };
-        sent.map_err(|mut unsent| Unsent { request: unsent.take_message(), error: unsent.into_error() })
+        sending.map_err(|mut unsent| {
+            Box::new(Unsent { request: unsent.take_message(), error: unsent.into_error() })
+        })
+    }
+
+    /// For whoever waits for an answer on it: to be given back.
+    pub(crate) fn take_patience(&mut self) -> Patience {
+        match &mut self.sender {
+            Sender::Http1(line) => std::mem::take(&mut line.patience),
+            Sender::Http2(..) => Patience::default(),
+        }
+    }
+
+    pub(crate) fn keep_patience(&mut self, patience: Patience) {
+        if let Sender::Http1(line) = &mut self.sender {
+            line.patience = patience;
+        }
     }
 
     /// Moves what can be moved. Whoever waits for more of an answer's body does so first.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) {
         if let Sender::Http1(line) = &mut self.sender {
             line.poll(cx);
+        }
+    }
+
+    /// How the answer's body is polled by whoever moves the connection.
+    pub(crate) fn quietly<'c>(&self, cx: &Context<'c>) -> Context<'c> {
+        match &self.sender {
+            Sender::Http1(line) => line.quietly(cx),
+            Sender::Http2(..) => Context::from_waker(cx.waker()),
         }
     }
 

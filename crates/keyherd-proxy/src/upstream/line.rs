@@ -10,7 +10,9 @@ use std::task::{Context, Poll, Waker};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
+use tokio::task::unconstrained;
 
+use super::patience::Patience;
 use crate::body::Outgoing;
 
 /// Ends with its sender, or with upstream. How it ended the sender hears.
@@ -20,6 +22,8 @@ pub(super) struct Line {
     sender: http1::SendRequest<Outgoing>,
     /// `None`: it has ended, or runs apart.
     work: Option<Work>,
+    /// For whoever waits for an answer on it.
+    pub(super) patience: Patience,
 }
 
 impl Line {
@@ -27,21 +31,31 @@ impl Line {
         sender: http1::SendRequest<Outgoing>,
         work: impl Future<Output = hyper::Result<()>> + Send + 'static,
     ) -> Self {
-        Self { sender, work: Some(Box::pin(work)) }
+        Self { sender, work: Some(Box::pin(work)), patience: Patience::default() }
     }
 
     /// Sends a request, and waits for the head of its answer.
-    pub(super) async fn send(
+    pub(super) fn send(
         &mut self,
         request: Request<Outgoing>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Outgoing>>> {
-        let mut answer = std::pin::pin!(self.sender.try_send_request(request));
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Outgoing>>>> + Send + '_ {
+        // At once: what waits is not as large as a request.
+        let answer = self.sender.try_send_request(request);
         let work = &mut self.work;
-        std::future::poll_fn(|cx| {
-            poll(work, cx);
-            answer.as_mut().poll(cx)
-        })
-        .await
+        async move {
+            // Never told to come again later: nobody would wake it, see below.
+            let mut answer = std::pin::pin!(unconstrained(answer));
+            std::future::poll_fn(|cx| {
+                poll(work, cx);
+                answer.as_mut().poll(&mut quietly(work.is_some(), cx))
+            })
+            .await
+        }
+    }
+
+    /// How something is polled that comes by this connection: see [`quietly`].
+    pub(super) fn quietly<'c>(&self, cx: &Context<'c>) -> Context<'c> {
+        quietly(self.work.is_some(), cx)
     }
 
     /// Moves what can be moved. Whoever waits for something of this connection does so before.
@@ -58,8 +72,7 @@ impl Line {
 
     /// Whether it may be lent again, now or later. Woken is nobody any more: who has it next looks first.
     pub(super) fn rests(&mut self) -> bool {
-        self.poll(&mut Context::from_waker(Waker::noop()));
-        if !self.sender.is_ready() {
+        if !self.sender.is_ready() && !self.is_ready() {
             // The rest of its request may be on its way.
             self.run_apart();
         }
@@ -77,6 +90,12 @@ impl Line {
         self.poll(&mut Context::from_waker(Waker::noop()));
         self.sender.is_closed()
     }
+}
+
+/// Who moves a connection's bytes sees at once what has come by them: to be woken for it would be to be polled once more
+/// for nothing. What another task moves wakes who waits for it.
+fn quietly<'c>(is_moved_here: bool, cx: &Context<'c>) -> Context<'c> {
+    Context::from_waker(if is_moved_here { Waker::noop() } else { cx.waker() })
 }
 
 fn poll(work: &mut Option<Work>, cx: &mut Context<'_>) {

@@ -6,6 +6,7 @@ mod dial;
 mod lane;
 mod lease;
 mod line;
+mod patience;
 
 use std::sync::Arc;
 
@@ -48,6 +49,11 @@ impl Upstreams {
     ) -> Result<Lease, Fault> {
         let lane = self.lane(target, only_http1);
         lane.lease(is_fresh).await
+    }
+
+    /// The same of a connection that is there. `None`: ask [`Upstreams::lease`].
+    pub(crate) fn lease_at_hand(&self, target: &Target, only_http1: bool) -> Option<Lease> {
+        self.lane(target, only_http1).lease_at_hand()
     }
 
     fn lane(&self, target: &Target, only_http1: bool) -> Arc<Lane> {

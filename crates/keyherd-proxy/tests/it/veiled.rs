@@ -66,6 +66,22 @@ async fn what_an_agent_may_use_comes_back_as_phantoms() {
 }
 
 #[tokio::test]
+async fn a_short_answer_is_read_in_its_escapes_and_passes_as_it_came_without_a_secret() {
+    for (text, is_told) in [(r#"{"a":"\u0062"}"#, true), (r#"{"a":"secr\u0065t-lone"}"#, false)] {
+        let upstream = Upstream::new(move |_| {
+            let mut told = of_kind("application/json", text);
+            told.headers_mut().insert("content-md5", "sum".parse().expect("is a value"));
+            told
+        })
+        .await;
+        let proxy = Proxy::new(&upstream, "127.0.0.1", &["lone"], untrusting()).await;
+        let told = proxy.told(&upstream, "GET /", "", "").await;
+        let as_it_came = [text, "content-md5: sum", &format!("content-length: {}\r\n", text.len())];
+        assert_eq!(as_it_came.map(|part| told.contains(part)), [is_told; 3], "{told}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_came_later_too_and_the_one_before() {
     let upstream = Upstream::new(|_| of_kind("text/plain", "access-one-9 refresh-one-9 access-one-0")).await;
     let limits = SwapLimits { tables_age_max: Duration::ZERO, ..SwapLimits::default() };
