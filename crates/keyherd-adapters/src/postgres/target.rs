@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
@@ -15,6 +16,10 @@ use super::tls::{Tls, Trust};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the PostgreSQL URL cannot be used: {0}")]
 pub struct BadTarget(pub String);
+
+/// What the server has not acknowledged for so long is given up, together with its connection: a statement whose reply was
+/// waited for in vain must not arrive when everybody has stopped reckoning with it.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
 
 const ESCAPE: &str = "in a password, what is neither letter nor digit is written as %XX";
 
@@ -31,7 +36,7 @@ impl Target {
     ///
     /// `sslmode` is `disable`, `prefer` (the default), `require` (encrypted; the certificate is verified where there is
     /// a CA bundle, as libpq does where there is a root file), `verify-ca` or `verify-full`. `target_session_attrs` is
-    /// `read-write` unless it says otherwise.
+    /// `read-write` unless it says otherwise, and `tcp_user_timeout` five seconds.
     ///
     /// # Errors
     /// [`BadTarget`] says which part.
@@ -56,6 +61,9 @@ impl Target {
         if !url.contains("target_session_attrs=") {
             // Of several hosts the one that takes writes, and no standby that once was that one.
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(UNACKNOWLEDGED_MAX);
         }
         if config.get_application_name().is_none() {
             config.application_name("keyherd");

@@ -302,6 +302,13 @@ fn a_target_is_shown_without_its_password_and_refused_by_its_part() {
     }
 }
 
+#[test]
+fn what_a_server_does_not_acknowledge_is_given_up_in_time() {
+    let timeout = |url| Target::parse(url, None).unwrap().config.get_tcp_user_timeout().copied();
+    assert_eq!(timeout("postgres://me@h/d"), Some(Duration::from_secs(5)));
+    assert_eq!(timeout("postgres://me@h/d?tcp_user_timeout=9"), Some(Duration::from_secs(9)));
+}
+
 #[tokio::test]
 async fn a_connection_to_what_became_a_standby_is_not_kept() {
     let url = PrivatePostgres::shared().unwrap().database().unwrap();

@@ -132,7 +132,7 @@ impl Engine for PostgresEngine {
         false
     }
 
-    /// A number is drawn by the insertion of its event, which is the last statement before the commit, and it is seen when
+    /// A number is drawn by the insertion of its event, which is among the last statements before the commit, and it is seen when
     /// the commit has ended; so one that is drawn first may be seen last. How much later is bounded by the server alone,
     /// whatever becomes of the host: the insertion ends within `statement_timeout`, and a COMMIT that has not come after
     /// `idle_in_transaction_session_timeout` never will. Committing itself takes a moment, for which there is a margin:

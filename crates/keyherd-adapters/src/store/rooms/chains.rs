@@ -19,6 +19,7 @@ use super::row::{key_in_force, name, needed};
 use super::settle::Guard;
 use super::write::{Ending, Write};
 use crate::seal::KeyId;
+use crate::store::engine::Kind;
 use crate::store::fault::Fault;
 use crate::store::sql;
 use crate::store::statement::{Row, Statement, query};
@@ -139,7 +140,8 @@ impl SqlStore {
             .bind(key.as_bytes().to_vec());
         let look = query(sql::CHAIN_CLAIMED).bind(ask.chain.as_i64());
         let ending = Ending { changes: vec![claim], look, record, tidying: None };
-        self.write().await?.finish(ask.chain, ending).await
+        // The key that was in force for the statement is in force until the commit.
+        self.begin(Kind::Sealing).await?.finish(ask.chain, ending).await
     }
 
     /// Where a claim lives as long as its owner there is nothing to renew.

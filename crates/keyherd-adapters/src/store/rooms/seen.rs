@@ -46,8 +46,10 @@ impl Seen {
     /// A look that came with another transaction, for the next entry.
     pub(super) fn keep(&self, look: Look) {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.looked_at = Some(look.at);
-        told.kept = Some(look);
+        if told.looked_at.is_none_or(|at| at < look.at) {
+            told.looked_at = Some(look.at);
+            told.kept = Some(look);
+        }
     }
 
     /// It stays until an entry that tells it is committed.
@@ -118,9 +120,12 @@ mod tests {
         assert_eq!(new, [1], "a chain's own end is nothing that it saw");
         assert!(seen.kept().is_some(), "it was not committed");
         seen.keep(look(&[(1, 6)], 1_100));
+        seen.keep(look(&[(1, 4)], 50));
         seen.told(kept);
         assert!(seen.kept().is_some_and(|kept| !seen.new_in(&kept, ME).is_empty()), "a newer one");
-        seen.told(seen.kept().unwrap());
+        let newer = seen.kept().unwrap();
+        assert_eq!(newer.ends[&OwnerId::from_i64(1)].place, 6, "an older look that comes late is not kept");
+        seen.told(newer);
         assert!(seen.kept().is_none());
         assert!(!seen.is_due(Duration::from_millis(2_099), every));
     }

@@ -38,8 +38,8 @@ impl Guard {
 }
 
 impl SqlStore {
-    /// A claim whose reply was lost may still be on its way: a row that does not show it is looked at once more under a lock,
-    /// which waits for whoever is about to commit.
+    /// A claim whose reply was lost may still be about to be committed: a row that does not show it is looked at once more under
+    /// a lock, which waits for whoever has changed it. What has not reached the server by then is given up by the connection.
     pub(super) async fn settle_by(
         &self,
         guard: Guard,
@@ -149,7 +149,7 @@ impl SqlStore {
     /// before the first one.
     pub(super) fn spent_trim(&self, chain: ChainId, generation: u64) -> Statement {
         let last_dropped = signed(generation).saturating_sub(signed(self.bounds.spent_tokens_max));
-        query(sql::SPENT_TRIM).bind(chain.as_i64()).bind(last_dropped)
+        query(sql::SPENT_TRIM).bind(chain.as_i64()).bind(last_dropped).bind(signed(generation))
     }
 }
 

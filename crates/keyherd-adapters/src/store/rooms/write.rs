@@ -180,8 +180,8 @@ impl Write<'_> {
             end_before,
         };
         let mut finished = self.transaction.finish(whole).await?;
-        if is_due {
-            let (_, others) = ends(lane.chain, &finished.seen.pop().unwrap_or_default())?;
+        // Damage there is told by the next entry that looks before it writes: this one is committed.
+        if is_due && let Ok((_, others)) = ends(lane.chain, &finished.seen.pop().unwrap_or_default()) {
             store.seen.keep(Look::new(others, now));
         }
         if let Some(look) = self.look.filter(|_| finished.is_done) {

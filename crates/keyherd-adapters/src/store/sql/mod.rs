@@ -232,7 +232,10 @@ macro_rules! spend_spent {
 pub(super) const SPEND_CLAIMED: Sql = dialects!(spend_claimed);
 pub(super) const SPEND_SPENT: Sql = dialects!(spend_spent);
 
-pub(super) const SPENT_TRIM: &str = "DELETE FROM spent_tokens WHERE chain = $1 AND generation <= $2";
+/// `$3` is a generation that the chain must have come to: who has an older answer than the store, as after a restored backup,
+/// trims nothing.
+pub(super) const SPENT_TRIM: &str = "DELETE FROM spent_tokens WHERE chain = $1 AND generation <= $2 \
+     AND EXISTS (SELECT 1 FROM chains c WHERE c.id = $1 AND c.generation >= $3)";
 
 macro_rules! trouble {
     ($clock:literal, $lock:literal, $scopes:literal) => {
