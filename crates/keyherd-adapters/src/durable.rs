@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -27,25 +27,25 @@ pub fn create_dir(dir: &Path) -> io::Result<()> {
 /// Makes a file that was not there. Of several who try at once one succeeds; the others get `AlreadyExists`.
 pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // A link refuses an existing name, where a rename would replace it.
-    install(path, bytes, None, |unfinished| {
+    install(path, bytes, None, |_, unfinished| {
         fs::hard_link(unfinished, path).and_then(|()| fs::remove_file(unfinished))
     })
 }
 
 /// Makes a file, or puts it in another one's place. `modified` is the time it will bear, where that is not now.
 pub fn replace(path: &Path, bytes: &[u8], modified: Option<SystemTime>) -> io::Result<()> {
-    install(path, bytes, modified, |unfinished| fs::rename(unfinished, path))
+    install(path, bytes, modified, |_, unfinished| fs::rename(unfinished, path))
 }
 
 /// The same. Until it is finished it lies at [`unfinished_at`], unless somebody else's lies there: so a file that was
 /// written whole is found although its writer died before its last step.
 pub(crate) fn replace_traceably(path: &Path, bytes: &[u8], modified: Option<SystemTime>) -> io::Result<()> {
-    let finish = |unfinished: &Path| {
+    let finish = |file: &File, unfinished: &Path| {
         crash::point("written");
-        fs::rename(unfinished, path)
+        take_last_step(file, unfinished, path)
     };
     match install_from(&unfinished_at(path), path, bytes, modified, finish) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => replace(path, bytes, modified),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => install(path, bytes, modified, finish),
         done => done,
     }
 }
@@ -55,13 +55,34 @@ pub(crate) fn unfinished_at(path: &Path) -> PathBuf {
     path.with_added_extension(UNFINISHED)
 }
 
-/// Takes the last steps for a writer that may have died. One that lives takes its own undisturbed: both names are one
-/// file, and putting it in its own place changes nothing.
+/// The writer's own last step, which somebody else may have taken for it: both names are one file then, and a rename leaves
+/// both; or the file was put elsewhere since, under a name that it still has.
+fn take_last_step(file: &File, unfinished: &Path, path: &Path) -> io::Result<()> {
+    match fs::rename(unfinished, path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && file.metadata()?.nlink() > 0 => Ok(()),
+        Ok(()) => remove_twin(unfinished, path),
+        failed => failed,
+    }
+}
+
+/// Removes a name of a file that has this other one too.
+pub(crate) fn remove_twin(name: &Path, other: &Path) -> io::Result<()> {
+    let removed = fs::metadata(name).and_then(|one| {
+        let two = fs::metadata(other)?;
+        if (one.dev(), one.ino()) == (two.dev(), two.ino()) { fs::remove_file(name) } else { Ok(()) }
+    });
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+/// Takes the last step for a writer that may have died. One that lives finds it taken.
 pub(crate) fn finish_for(unfinished: &Path, path: &Path) -> io::Result<()> {
     File::open(unfinished)?.sync_all()?;
     match fs::hard_link(unfinished, path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => sync_folder_of(path),
+        _ => remove_twin(unfinished, path).and_then(|()| sync_folder_of(path)),
     }
 }
 
@@ -69,7 +90,7 @@ fn install(
     path: &Path,
     bytes: &[u8],
     modified: Option<SystemTime>,
-    finish: impl FnOnce(&Path) -> io::Result<()>,
+    finish: impl FnOnce(&File, &Path) -> io::Result<()>,
 ) -> io::Result<()> {
     install_from(&unfinished(path)?, path, bytes, modified, finish)
 }
@@ -79,10 +100,10 @@ fn install_from(
     path: &Path,
     bytes: &[u8],
     modified: Option<SystemTime>,
-    finish: impl FnOnce(&Path) -> io::Result<()>,
+    finish: impl FnOnce(&File, &Path) -> io::Result<()>,
 ) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(unfinished)?;
-    let done = fill(file, bytes, modified).and_then(|()| finish(unfinished));
+    let done = fill(&file, bytes, modified).and_then(|()| finish(&file, unfinished));
     if done.is_err() {
         // What cannot be removed either is found by its ending later.
         let _ = fs::remove_file(unfinished);
@@ -90,7 +111,7 @@ fn install_from(
     done.and_then(|()| sync_folder_of(path))
 }
 
-fn fill(mut file: File, bytes: &[u8], modified: Option<SystemTime>) -> io::Result<()> {
+fn fill(mut file: &File, bytes: &[u8], modified: Option<SystemTime>) -> io::Result<()> {
     file.write_all(bytes)?;
     modified.map_or(Ok(()), |time| file.set_modified(time))?;
     file.sync_all()
@@ -109,4 +130,67 @@ fn unfinished(path: &Path) -> io::Result<PathBuf> {
 fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let names = fs::read_dir(dir).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+
+    /// What a writer's file is called that was helped by somebody between its last byte and its last step.
+    fn helped(help: impl FnOnce(&Path, &Path)) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("entry");
+        let finish = |file: &File, unfinished: &Path| {
+            help(unfinished, &path);
+            take_last_step(file, unfinished, &path)
+        };
+        install_from(&unfinished_at(&path), &path, b"whole", None, finish).unwrap();
+        for name in names(dir.path()) {
+            assert_eq!(fs::read(dir.path().join(name)).unwrap(), b"whole");
+        }
+        names(dir.path())
+    }
+
+    #[test]
+    fn a_writer_that_was_helped_leaves_one_name() {
+        assert_eq!(helped(|_, _| {}), ["entry"]);
+        assert_eq!(helped(|unfinished, path| finish_for(unfinished, path).unwrap()), ["entry"]);
+        let put_away = |unfinished: &Path, path: &Path| {
+            finish_for(unfinished, path).unwrap();
+            fs::rename(path, path.with_file_name("done")).unwrap();
+        };
+        assert_eq!(helped(put_away), ["done"]);
+        let half_helped = |unfinished: &Path, path: &Path| fs::hard_link(unfinished, path).unwrap();
+        assert_eq!(helped(half_helped), ["entry"]);
+    }
+
+    #[test]
+    fn a_writer_whose_file_was_removed_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("entry");
+        let finish = |file: &File, unfinished: &Path| {
+            fs::remove_file(unfinished).unwrap();
+            take_last_step(file, unfinished, &path)
+        };
+        let lost = install_from(&unfinished_at(&path), &path, b"whole", None, finish);
+        assert_eq!(lost.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn only_another_name_of_the_same_file_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+        fs::write(&one, b"same").unwrap();
+        remove_twin(&one, &two).unwrap();
+        fs::write(&two, b"same").unwrap();
+        remove_twin(&one, &two).unwrap();
+        assert_eq!(names(dir.path()), ["one", "two"]);
+    }
 }

@@ -154,11 +154,16 @@ impl Files {
     /// Moves an entry to `done`. Not fsynced: one that is pending again after a power cut is only rolled forward once
     /// more. One that is not there was moved before.
     pub(super) fn finish(&self, spent: &TokenHash) -> Result<(), JournalError> {
-        let path = self.path(spent, Place::Pending);
-        match fs::rename(&path, self.path(spent, Place::Done)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&path, &error)),
-            _ => Ok(()),
+        let (path, done) = (self.path(spent, Place::Pending), self.path(spent, Place::Done));
+        match fs::rename(&path, &done) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(&path, &error)),
+            _ => {}
         }
+        // Of two names of one file a rename leaves both. A slow writer makes the second of the first.
+        for name in [durable::unfinished_at(&path), path] {
+            durable::remove_twin(&name, &done).map_err(|error| io_error(&name, &error))?;
+        }
+        Ok(())
     }
 
     /// Every entry, one after the other.

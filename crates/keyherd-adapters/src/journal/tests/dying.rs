@@ -15,9 +15,8 @@ async fn an_answer_whose_writer_died_before_the_last_step_is_found() {
     let (dir, journal) = fresh();
     let unfinished = die_before_the_last_step(&dir, &journal, ".tmp").await;
     assert_eq!(journal.find(&hash(1)).await.unwrap(), Some(entry(1)));
+    assert!(!unfinished.exists(), "it has one name");
     assert_eq!(journal.pending(9).await.unwrap(), [hash(1)]);
-    // One that was only slow takes its last step undisturbed.
-    fs::rename(&unfinished, pending_file(&dir, 1)).unwrap();
     journal.committed(&hash(1)).await.unwrap();
     assert_eq!(journal.pending(9).await.unwrap(), []);
     assert_eq!(journal.find(&hash(1)).await.unwrap(), Some(entry(1)));
@@ -44,6 +43,32 @@ async fn such_an_answer_is_recovered_without_being_asked_for() {
         trim_by(&journal, RECEIVED + 2 * UNFINISHED_AGE_MAX, HOUR).await;
         assert_eq!(journal.find(&hash(1)).await.unwrap(), Some(entry(1)), "{ending}: too old to be finished");
     }
+}
+
+#[tokio::test]
+async fn nothing_of_it_is_left_when_it_was_recovered() {
+    for ending in [".tmp", ".0123456789abcdef.tmp"] {
+        let (dir, journal) = fresh();
+        die_before_the_last_step(&dir, &journal, ending).await;
+        assert_eq!(journal.pending(9).await.unwrap(), [hash(1)], "{ending}");
+        journal.committed(&hash(1)).await.unwrap();
+        assert_eq!(journal.pending(9).await.unwrap(), [], "{ending}: it waits no more");
+        assert_eq!(fs::read_dir(dir.path().join("pending")).unwrap().count(), 0, "{ending}: under no name");
+        assert_eq!(journal.find(&hash(1)).await.unwrap(), Some(entry(1)));
+    }
+}
+
+#[tokio::test]
+async fn what_has_a_second_name_is_put_away_whole() {
+    let (dir, journal) = fresh();
+    journal.write(&entry(1)).await.unwrap();
+    journal.committed(&hash(1)).await.unwrap();
+    let (pending, done) = (pending_file(&dir, 1), dir.path().join("done").join(hash(1).to_hex()));
+    fs::hard_link(&done, &pending).unwrap();
+    fs::hard_link(&done, pending.with_added_extension("tmp")).unwrap();
+    journal.committed(&hash(1)).await.unwrap();
+    assert_eq!(fs::read_dir(dir.path().join("pending")).unwrap().count(), 0);
+    assert_eq!(journal.find(&hash(1)).await.unwrap(), Some(entry(1)));
 }
 
 #[tokio::test]
