@@ -158,7 +158,7 @@ impl Write<'_> {
     }
 
     /// All that is left of the transaction and its commit in one trip to the database: whether the chain was changed, and the
-    /// first row of the look. Where it was not, nothing is written.
+    /// first row of the look. Where it was not, nothing is written but the tidying.
     pub(super) async fn finish(
         mut self,
         chain: ChainId,
