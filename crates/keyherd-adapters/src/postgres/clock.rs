@@ -11,7 +11,7 @@ use keyherd_core::ports::Clock;
 use keyherd_core::time::{Timestamp, millis};
 use tokio::task::AbortHandle;
 
-use super::Wire;
+use super::{Wire, WireError};
 
 /// How a server's clock is followed.
 #[derive(Debug, Clone)]
@@ -31,16 +31,20 @@ impl Default for ClockOptions {
 /// Who knows what time it is.
 #[async_trait]
 pub trait ClockSource: Send + Sync + 'static {
-    /// The time there, at some moment during the call. `None`: it does not answer.
-    async fn server_now(&self) -> Option<Timestamp>;
+    /// The time there, at some moment during the call.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    async fn server_now(&self) -> Result<Timestamp, WireError>;
 }
 
 #[async_trait]
 impl ClockSource for Wire {
-    async fn server_now(&self) -> Option<Timestamp> {
+    async fn server_now(&self) -> Result<Timestamp, WireError> {
         let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
-        let rows = self.read(sql, &[]).await.ok()?;
-        rows.first()?.try_get(0).ok().map(Timestamp::from_millis)
+        let rows = self.read(sql, &[]).await?;
+        let row = rows.first().ok_or_else(|| WireError::Unavailable("it told no time".into()))?;
+        Ok(Timestamp::from_millis(row.try_get(0)?))
     }
 }
 
@@ -62,18 +66,21 @@ pub struct ServerClock {
 }
 
 impl ServerClock {
-    /// Asks the server once, then now and then. `local` counts the time between. `None`: the server does not answer.
+    /// Asks the server once, then now and then. `local` counts the time between.
+    ///
+    /// # Errors
+    /// Why the server does not say what time it is.
     pub async fn follow(
         source: Arc<dyn ClockSource>,
         local: Arc<dyn Clock>,
         options: ClockOptions,
-    ) -> Option<Self> {
+    ) -> Result<Self, WireError> {
         // Connecting takes several round trips, which are not the clock's: the second answer is the one to use.
         source.server_now().await?;
         let offset = Arc::new(Mutex::new(measure(&*source, &*local).await?));
         let follower = Follower { source, local: Arc::clone(&local), offset: Arc::clone(&offset), options };
         let follower = tokio::spawn(follower.run()).abort_handle();
-        Some(Self { local, offset, follower })
+        Ok(Self { local, offset, follower })
     }
 
     /// How wrong [`Clock::now`] may have been when the server was last asked.
@@ -118,7 +125,7 @@ impl Follower {
     async fn run(self) {
         loop {
             tokio::time::sleep(self.options.every).await;
-            if let Some(new) = measure(&*self.source, &*self.local).await {
+            if let Ok(new) = measure(&*self.source, &*self.local).await {
                 let mut offset = self.offset.lock().unwrap_or_else(PoisonError::into_inner);
                 *offset = better(*offset, new, self.options.drift_ppm);
             }
@@ -126,12 +133,12 @@ impl Follower {
     }
 }
 
-async fn measure(source: &dyn ClockSource, local: &dyn Clock) -> Option<Offset> {
+async fn measure(source: &dyn ClockSource, local: &dyn Clock) -> Result<Offset, WireError> {
     let asked = local.uptime();
     let server = source.server_now().await?;
     let taken = local.uptime();
     let error = taken.saturating_sub(asked) / 2;
-    Some(Offset { millis: server.as_millis().saturating_sub(millis(asked + error)), error, taken })
+    Ok(Offset { millis: server.as_millis().saturating_sub(millis(asked + error)), error, taken })
 }
 
 /// The new answer, unless the old one is sharper and the new one does not contradict it: a slow round trip must not blur

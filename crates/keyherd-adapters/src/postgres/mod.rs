@@ -44,7 +44,8 @@ pub struct WireOptions {
     /// How long the server works on one statement of a transaction (`statement_timeout`).
     pub statement_timeout: Duration,
     /// How long the server keeps a transaction, with its locks, whose next statement does not come
-    /// (`idle_in_transaction_session_timeout`): a host that was stopped must not keep the others waiting.
+    /// (`idle_in_transaction_session_timeout`). Below `statement_timeout`, so that whoever waits for a host that was
+    /// stopped in the middle of one outlives that, and is served.
     pub idle_in_transaction_timeout: Duration,
     /// How long an answer is waited for beyond `statement_timeout`.
     pub answer_margin: Duration,
@@ -61,7 +62,7 @@ impl Default for WireOptions {
             connect_timeout: Duration::from_secs(5),
             queue_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(5),
-            idle_in_transaction_timeout: Duration::from_secs(10),
+            idle_in_transaction_timeout: Duration::from_secs(4),
             answer_margin: Duration::from_secs(2),
             connection_age_max: Duration::from_secs(30 * 60),
             prepared_statements: true,

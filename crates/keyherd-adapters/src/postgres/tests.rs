@@ -174,6 +174,8 @@ async fn a_slow_statement_is_ended_by_the_server_and_a_silent_server_by_us() {
 
 #[tokio::test]
 async fn the_server_ends_a_transaction_whose_host_was_stopped() {
+    let usual = WireOptions::default();
+    assert!(usual.idle_in_transaction_timeout < usual.statement_timeout, "who waits would fail first");
     let idle_in_transaction_timeout = Duration::from_secs(1);
     let wire = ready(WireOptions { idle_in_transaction_timeout, ..WireOptions::default() }).await;
     let stopped = wire.begin().await.unwrap();

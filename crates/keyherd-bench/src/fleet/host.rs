@@ -54,8 +54,8 @@ impl Host {
         let target = Target::parse(&place.database, None)?;
         let wire = Wire::new(target.clone(), WireOptions::default());
         let source = Arc::new(wire.clone());
-        let clock = ServerClock::follow(source, Arc::new(SystemClock), ClockOptions::default()).await;
-        let clock: Arc<dyn Clock> = Arc::new(clock.ok_or("the store's server does not answer")?);
+        let clock = ServerClock::follow(source, Arc::new(SystemClock), ClockOptions::default()).await?;
+        let clock: Arc<dyn Clock> = Arc::new(clock);
         let entropy = Arc::new(OsEntropy::new()?);
         let store = Arc::new(store(place, wire.clone(), Arc::clone(&clock), entropy.clone()).await?);
         let installation = store.installation().id;

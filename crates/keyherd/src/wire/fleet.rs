@@ -86,14 +86,15 @@ pub(super) async fn is_empty(fleet: &FleetSettings) -> Result<bool, WireError> {
 
 /// The server's clock, by which the whole fleet judges.
 async fn clock(wire: &Wire, fleet: &FleetSettings) -> Result<Arc<ServerClock>, WireError> {
-    let source = Arc::new(wire.clone());
-    if let Some(clock) = ServerClock::follow(source, Arc::new(SystemClock), fleet.clock.clone()).await {
+    let follow = || ServerClock::follow(Arc::new(wire.clone()), Arc::new(SystemClock), fleet.clock.clone());
+    if let Ok(clock) = follow().await {
         return Ok(Arc::new(clock));
     }
-    // A clock does not say why it does not answer: the store does.
+    // The store says better what stands in the way. Where nothing does any more, the clock can be asked.
     PostgresStore::is_empty(wire).await?;
-    let problem = format!("{}: it does not say what time it is: try again", wire.target());
-    Err(OpenError::Store(StoreError::Unavailable(problem)).into())
+    let unknown = |error| format!("{}: it does not say what time it is ({error}): try again", wire.target());
+    let clock = follow().await.map_err(|error| OpenError::Store(StoreError::Unavailable(unknown(error))))?;
+    Ok(Arc::new(clock))
 }
 
 /// On this host alone, whatever else works on the store.

@@ -38,18 +38,21 @@ impl Clock for Line {
 
 #[async_trait]
 impl ClockSource for Line {
-    async fn server_now(&self) -> Option<Timestamp> {
+    async fn server_now(&self) -> Result<Timestamp, WireError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let round_trip = self.round_trip.load(Ordering::SeqCst);
         self.pass(round_trip / 4);
         let ahead = self.server_ahead.load(Ordering::SeqCst);
         let now = ahead + i64::try_from(self.passed.load(Ordering::SeqCst)).unwrap();
         self.pass(round_trip - round_trip / 4);
-        (!self.silent.load(Ordering::SeqCst)).then(|| Timestamp::from_millis(now))
+        if self.silent.load(Ordering::SeqCst) {
+            return Err(WireError::TimedOut("silent"));
+        }
+        Ok(Timestamp::from_millis(now))
     }
 }
 
-async fn following(line: &Arc<Line>) -> Option<ServerClock> {
+async fn following(line: &Arc<Line>) -> Result<ServerClock, WireError> {
     let options = ClockOptions { every: EVERY, ..ClockOptions::default() };
     ServerClock::follow(line.clone(), line.clone(), options).await
 }
@@ -101,7 +104,7 @@ async fn the_error_is_half_a_round_trip_and_no_answer_is_no_clock() {
     let truth = i64::try_from(line.passed.load(Ordering::SeqCst)).unwrap();
     assert!(clock.now().as_millis().abs_diff(truth) <= 200);
     line.silent.store(true, Ordering::SeqCst);
-    assert!(following(&line).await.is_none());
+    assert_eq!(following(&line).await.err(), Some(WireError::TimedOut("silent")));
 }
 
 /// This machine, with a wall clock that is an hour fast.

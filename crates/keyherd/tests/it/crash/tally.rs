@@ -24,6 +24,9 @@ pub(super) enum Told {
     Other(String),
 }
 
+/// How a command says that the store does not answer.
+const NO_STORE: [&str; 2] = ["the store does not answer", "the store's answer was lost"];
+
 impl From<&Ran> for Told {
     fn from(ran: &Ran) -> Self {
         match ran.code {
@@ -32,8 +35,11 @@ impl From<&Ran> for Told {
             4 if ran.err.contains("within the caller's time") => Self::NotYet,
             4 if ran.err.contains("unknown whether the provider rotated") => Self::Uncertain,
             4 if ran.err.contains("is held by another process") => Self::Held,
-            4 if ran.err.contains("the store does not answer") => Self::NoStore,
-            4 if ran.err.contains("the store's answer was lost") => Self::NoStore,
+            4 if NO_STORE.iter().any(|words| ran.err.contains(words)) => {
+                // Why, for whoever did not expect it.
+                eprintln!("{}", ran.err);
+                Self::NoStore
+            }
             _ => Self::Other(format!("{ran:?}")),
         }
     }
