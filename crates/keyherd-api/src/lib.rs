@@ -5,7 +5,6 @@
 //! [`keyherd_core::broker::Broker`] and its ports. Never writes a secret but in the answer to who may have it.
 
 mod annex;
-mod aside;
 mod asking;
 mod body;
 mod caller;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use keyherd_core::seldom;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,7 +16,6 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::aside::Aside;
 use crate::door::{Api, Seat};
 use crate::limits::ApiLimits;
 use crate::pressed::Pressed;
@@ -131,20 +131,17 @@ impl Server {
         // Apart, and so once: a future that others are made of is moved into each of them.
         let mut spoken = Box::pin(self.http.serve_connection_with_upgrades(stream, seat.clone()));
         // All that is not a request, looked at together and seldom.
-        let over = Aside::new(async {
+        let over = async {
             tokio::select! {
                 () = self.cut.cancelled() => true,
                 () = seat.pulse().stopped(limits.header_timeout) => true,
                 () = self.stop.cancelled() => false,
             }
-        });
-        let ended = tokio::select! {
-            biased;
-            ended = spoken.as_mut() => ended,
-            is_cut = over => {
-                if is_cut {
-                    return;
-                }
+        };
+        let ended = match seldom::until(spoken.as_mut(), over).await {
+            Ok(ended) => ended,
+            Err(is_cut) if is_cut => return,
+            Err(_) => {
                 spoken.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = spoken => ended,

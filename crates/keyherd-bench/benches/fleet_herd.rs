@@ -22,6 +22,12 @@ const FEW: usize = 25;
 /// So many herds that are not counted come first: connections are opened for them, and what is asked often gets its names,
 /// also by those who lead seldom. As in a fleet that has been at work.
 const WARM_UP: usize = 12;
+/// Files of PostgreSQL's log that are there to be written anew.
+const SEGMENTS: usize = 4;
+/// So often each process has led before: what it asks more than once has a name then.
+const ALONE: usize = 2;
+/// So long after it led for the first time a process has tidied up, once in its life.
+const TIDIED: Duration = Duration::from_secs(7);
 const FEW_MS_MAX: f64 = 10.0;
 const LEADER_READS_MAX: u64 = 4;
 const LEADER_WRITES_MAX: u64 = 3;
@@ -112,13 +118,21 @@ async fn play(
         redis: side.has_redis.then(|| redis.url()),
         notices: side.notices,
     };
+    // A server that has been at work need not make room for its log.
+    for _ in 0..SEGMENTS {
+        postgres.tell("postgres", "SELECT pg_switch_wal()")?;
+        postgres.tell("postgres", "CHECKPOINT")?;
+    }
     let host = Host::open(&place, PROCESSES).await?;
-    let accounts = PROCESSES + sizes.iter().map(|size| size.rounds + WARM_UP).sum::<usize>();
+    let accounts = ALONE * PROCESSES + sizes.iter().map(|size| size.rounds + WARM_UP).sum::<usize>();
     host.import(accounts, provider.url()).await?;
     host.close().await;
     let mut fleet = Fleet::start(herd::WORKER, &place, PROCESSES).await?;
-    fleet.each_alone(1).await?;
-    let (mut account, mut played) = (PROCESSES, Vec::new());
+    for turn in 0..ALONE {
+        fleet.each_alone(1 + turn * PROCESSES).await?;
+    }
+    tokio::time::sleep(TIDIED).await;
+    let (mut account, mut played) = (ALONE * PROCESSES, Vec::new());
     for size in sizes {
         let mut herds = Vec::new();
         for _ in 0..size.rounds + WARM_UP {

@@ -27,6 +27,7 @@ pub mod ports;
 pub mod provider;
 pub mod refresh;
 pub mod secret;
+pub mod seldom;
 pub mod spell;
 pub mod time;
 pub mod upstream;

@@ -1,10 +1,10 @@
-//! A bound that is set anew for each request of a connection, with one timer for all of them.
+//! A bound that is set anew for each request of a connection, an agent's or upstream's, with one timer for all of them.
 //!
 //! Owns when that timer rings. A bound that was met is forgotten, and its timer left as it is: to set one and to take it
 //! back are two visits to what all of a process's timers share, and nearly every bound is met within microseconds. Never
 //! late: a bound that ends before the timer would ring sets it anew.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -34,6 +34,23 @@ impl Alarm {
             // It rang for a bound that was met.
             sleep.as_mut().reset(until);
         }
+    }
+
+    /// What some work comes to; `None`: it took longer. Costs nothing where there is nothing to wait for.
+    pub(crate) async fn bounded<F: Future>(
+        &mut self,
+        within: Duration,
+        mut work: Pin<&mut F>,
+    ) -> Option<F::Output> {
+        let mut until = None;
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => {
+                let until = *until.get_or_insert_with(|| rt::Timer::now(&TokioTimer::new()) + within);
+                self.poll(cx, until).map(|()| None)
+            }
+        })
+        .await
     }
 }
 
@@ -78,7 +95,7 @@ impl rt::Sleep for Bound {}
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
+    use std::pin::pin;
 
     use hyper::rt::Timer;
 
@@ -102,6 +119,19 @@ mod tests {
             assert!(poll_fn(|cx| Poll::Ready(alarm.poll(cx, later))).await.is_pending());
             poll_fn(|cx| alarm.poll(cx, until)).await;
             assert_eq!(timer.now() - begun, seconds * SECOND);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_waited_for_has_as_long_each_time() {
+        let (mut alarm, within) = (Alarm::default(), 60 * SECOND);
+        assert_eq!(alarm.bounded(within, pin!(std::future::ready(1))).await, Some(1));
+        let timer = HeadTimer::default();
+        for takes in [59, 61, 30, 59, 61, 61, 1] {
+            let (takes, begun) = (takes * SECOND, timer.now());
+            let work = pin!(tokio::time::sleep(takes));
+            assert_eq!(alarm.bounded(within, work).await.is_some(), takes < within);
+            assert_eq!(timer.now() - begun, takes.min(within));
         }
     }
 

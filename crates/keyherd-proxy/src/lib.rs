@@ -23,7 +23,6 @@ mod percent;
 mod recheck;
 mod relay;
 mod revoked;
-mod seldom;
 pub mod swap;
 mod swapper;
 mod target;

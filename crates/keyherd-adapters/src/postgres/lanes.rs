@@ -2,16 +2,20 @@
 //!
 //! Owns opening, lending and replacing connections. Never sends a statement.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::Client;
 
-use super::names::Names;
+use super::names::{Names, Often};
 use super::tls::MakeTls;
 use super::{Target, WireError, WireOptions};
+
+/// A session is taught when it had rest for so long: what follows a commit or a look is not held up by it.
+pub(super) const LESSON_AFTER: Duration = Duration::from_millis(100);
 
 /// All lanes of a process.
 pub(super) struct Lanes {
@@ -20,6 +24,10 @@ pub(super) struct Lanes {
     idle: Mutex<Vec<Lane>>,
     permits: Arc<Semaphore>,
     names: AtomicBool,
+    /// What sessions learn.
+    often: Arc<Often>,
+    /// Lanes whose sessions will be taught soon.
+    lessons: Mutex<HashSet<u32>>,
     /// Names were used and were not known: something shares the sessions after all.
     names_failed: AtomicBool,
 }
@@ -38,12 +46,16 @@ impl Lanes {
     pub(super) fn new(target: Target, options: WireOptions) -> Arc<Self> {
         let max = options.lanes_max.max(1);
         // The lowest number lies on top: what is taken is what was used last, and few are used where few are needed.
-        let unopened =
-            |number| Lane { number, session: 0, client: None, names: Names::new(), is_old: Arc::default() };
+        let often = Arc::<Often>::default();
+        let unopened = |number| {
+            let names = Names::new(Arc::clone(&often));
+            Lane { number, session: 0, client: None, names, is_old: Arc::default() }
+        };
         let idle = (0..max).rev().map(unopened).collect();
         let permits = Arc::new(Semaphore::new(max as usize));
         let (names, names_failed) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { target, options, idle: Mutex::new(idle), permits, names, names_failed })
+        let (idle, lessons) = (Mutex::new(idle), Mutex::default());
+        Arc::new(Self { target, options, idle, permits, names, often, lessons, names_failed })
     }
 
     pub(super) fn sessions_are_ours(&self, are_ours: bool) {
@@ -74,6 +86,16 @@ impl Lanes {
         Ok(loan)
     }
 
+    /// That lane, where nobody uses it.
+    fn take_idle(self: &Arc<Self>, number: u32) -> Option<Loan> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        let mut idle = self.lock();
+        let place = idle.iter().position(|lane| lane.number == number)?;
+        let lane = Some(idle.remove(place));
+        drop(idle);
+        Some(Loan { lanes: Arc::clone(self), lane, fresh: false, _permit: permit })
+    }
+
     /// Ends every connection that is not in use.
     pub(super) fn close(&self) {
         for lane in self.lock().iter_mut() {
@@ -102,8 +124,12 @@ impl Lanes {
         Ok((client, is_old))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Lane>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Lane>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lessons(&self) -> MutexGuard<'_, HashSet<u32>> {
+        self.lessons.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -156,19 +182,24 @@ impl Loan {
         }
     }
 
-    /// Goes back after its session was taught what it shall know by name.
-    pub(super) fn teach(mut self, timeout: Duration) {
-        if !self.names().is_some_and(Names::has_wishes) {
+    /// Goes back. Its session is taught soon what it shall know by name, if nobody uses it then; else after its next use.
+    pub(super) fn teach(self, timeout: Duration) {
+        let (lanes, number) = (Arc::clone(&self.lanes), self.number());
+        if !self.names().is_some_and(Names::has_wishes) || !lanes.lessons().insert(number) {
             return;
         }
+        drop(self);
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
-            let is_well = match (self.names(), self.client()) {
+            tokio::time::sleep(LESSON_AFTER).await;
+            lanes.lessons().remove(&number);
+            let Some(mut loan) = lanes.take_idle(number) else { return };
+            let is_well = match (loan.names(), loan.client()) {
                 (Some(names), Some(client)) => names.teach(client, timeout).await,
                 _ => true,
             };
             if !is_well {
-                self.discard();
+                loan.discard();
             }
         });
     }
@@ -208,8 +239,9 @@ impl Loan {
     pub(super) async fn renew(&mut self) -> Result<(), WireError> {
         self.discard();
         let (client, is_old) = self.lanes.connect().await?;
+        let names = Names::new(Arc::clone(&self.lanes.often));
         if let Some(lane) = &mut self.lane {
-            (lane.client, lane.names, lane.is_old) = (Some(client), Names::new(), is_old);
+            (lane.client, lane.names, lane.is_old) = (Some(client), names, is_old);
         }
         self.fresh = true;
         Ok(())

@@ -1,31 +1,76 @@
-//! Statements that a session knows by name: parsed once, and soon planned once, not anew for each transaction.
+//! Statements that a session knows by name: parsed and planned once, not anew for each transaction.
 //!
-//! That is more than half of what a short transaction costs the server. Owns when it is safe: only where notices are proven
-//! to arrive, so that sessions are ours; and a transaction or read that counts on names asks first whether its session is
-//! the one that learnt them. Behind a pooler the same name may be another program's statement: the question fails there, and with
-//! it all that was sent after it.
+//! That is more than half of what a short transaction costs the server. What is asked often is known of the process; a
+//! session learns it after its first use, beside what anybody waits for. Plans are generic: what has a name is looked up by
+//! its key, whatever its values.
+//!
+//! Owns when it is safe: only where notices are proven to arrive, so that sessions are ours; and a transaction or read that
+//! counts on names asks first whether its session is the one that learnt them. Behind a pooler the same name may be another
+//! program's statement: the question fails there, and with it all that was sent after it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::{Client, Error, Statement};
 
 use super::Param;
 use crate::system::random;
 
-/// A statement gets a name when it was used so often in a session: a process that ends soon gives none.
-const USES_MIN: u32 = 3;
+/// A statement gets a name when it was used so often in a process: one that ends soon gives none, and one that refreshes
+/// seldom has the names that it needs all the same.
+const USES_MIN: u32 = 2;
 
-/// A session learns so many names at most.
+/// So many statements get names at most.
 const NAMES_MAX: usize = 64;
 
 /// The session's setting that says who taught it.
 const SETTING: &str = "keyherd.session";
 
+/// What a process asks often: all its sessions learn it.
+#[derive(Default)]
+pub(super) struct Often(Mutex<Asked>);
+
+#[derive(Default)]
+struct Asked {
+    uses: HashMap<String, u32>,
+    often: Vec<(String, Vec<Type>)>,
+}
+
+impl Often {
+    fn count(&self, sql: &str, params: &[Param<'_>]) {
+        let mut asked = lock(&self.0);
+        if asked.often.len() == NAMES_MAX {
+            return;
+        }
+        let Some(uses) = asked.uses.get_mut(sql) else {
+            if asked.uses.len() < NAMES_MAX {
+                asked.uses.insert(sql.to_owned(), 1);
+            }
+            return;
+        };
+        *uses += 1;
+        if *uses == USES_MIN {
+            let types = params.iter().map(|(_, of_type)| of_type.clone()).collect();
+            asked.often.push((sql.to_owned(), types));
+        }
+    }
+
+    fn number(&self) -> usize {
+        lock(&self.0).often.len()
+    }
+
+    fn after(&self, learnt: usize) -> Vec<(String, Vec<Type>)> {
+        lock(&self.0).often.get(learnt..).unwrap_or_default().to_vec()
+    }
+}
+
 /// What one session knows.
 pub(super) struct Names {
+    often: Arc<Often>,
     /// Random: what the session's setting holds.
     mark: String,
     entries: Mutex<Entries>,
@@ -34,21 +79,18 @@ pub(super) struct Names {
 #[derive(Default)]
 struct Entries {
     known: HashMap<String, Statement>,
-    uses: HashMap<String, u32>,
-    /// To be taught when the lane is free.
-    wanted: Vec<(String, Vec<Type>)>,
     is_marked: bool,
     /// It could not be taught: that is not tried again.
     is_given_up: bool,
 }
 
 impl Names {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(often: Arc<Often>) -> Self {
         let mut bytes = [0; 16];
-        // Without randomness nothing is ever named: see `is_known`.
+        // Without randomness nothing is ever named.
         let is_random = random(&mut bytes).is_ok();
         let mark = if is_random { format!("{:032x}", u128::from_be_bytes(bytes)) } else { String::new() };
-        Self { mark, entries: Mutex::default() }
+        Self { often, mark, entries: Mutex::default() }
     }
 
     /// The question that a transaction begins with if it is to count on names; `None`: there are none yet. In a session
@@ -62,26 +104,11 @@ impl Names {
 
     /// The statement by its name, if it has one; counts the use if it has none.
     pub(super) fn find(&self, sql: &str, params: &[Param<'_>]) -> Option<Statement> {
-        let mut entries = self.lock();
-        if let Some(statement) = entries.known.get(sql) {
-            return Some(statement.clone());
+        let known = self.lock().known.get(sql).cloned();
+        if known.is_none() {
+            self.often.count(sql, params);
         }
-        let is_full = entries.known.len() + entries.wanted.len() >= NAMES_MAX;
-        if is_full || entries.is_given_up || self.mark.is_empty() {
-            return None;
-        }
-        let Some(uses) = entries.uses.get_mut(sql) else {
-            if entries.uses.len() < NAMES_MAX {
-                entries.uses.insert(sql.to_owned(), 1);
-            }
-            return None;
-        };
-        *uses += 1;
-        if *uses == USES_MIN {
-            let types = params.iter().map(|(_, of_type)| of_type.clone());
-            entries.wanted.push((sql.to_owned(), types.collect()));
-        }
-        None
+        known
     }
 
     /// The same with the question that comes before it.
@@ -92,29 +119,13 @@ impl Names {
 
     /// Whether there is something to teach.
     pub(super) fn has_wishes(&self) -> bool {
-        !self.lock().wanted.is_empty()
+        let entries = self.lock();
+        !entries.is_given_up && !self.mark.is_empty() && entries.known.len() < self.often.number()
     }
 
     /// Teaches the session, which nobody else uses meanwhile. `false`: the connection is of no use any more.
     pub(super) async fn teach(&self, client: &Client, timeout: Duration) -> bool {
-        let (wanted, is_marked) = {
-            let mut entries = self.lock();
-            (std::mem::take(&mut entries.wanted), entries.is_marked)
-        };
-        let taught = tokio::time::timeout(timeout, async {
-            if !is_marked {
-                client.batch_execute(&format!("SET {SETTING} = '{}'", self.mark)).await?;
-                self.lock().is_marked = true;
-            }
-            for (sql, types) in wanted {
-                let statement = client.prepare_typed(&sql, &types).await?;
-                let mut entries = self.lock();
-                entries.uses.remove(&sql);
-                entries.known.insert(sql, statement);
-            }
-            Ok::<_, tokio_postgres::Error>(())
-        });
-        match taught.await {
+        match tokio::time::timeout(timeout, self.teach_all(client)).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 tracing::debug!(code = error.code().map(|code| code.code()), "a statement gets no name");
@@ -125,7 +136,47 @@ impl Names {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn teach_all(&self, client: &Client) -> Result<(), Error> {
+        let (learnt, is_marked) = {
+            let entries = self.lock();
+            (entries.known.len(), entries.is_marked)
+        };
+        if !is_marked {
+            let marking =
+                format!("SET {SETTING} = '{}'; SET plan_cache_mode = force_generic_plan", self.mark);
+            client.batch_execute(&marking).await?;
+            self.lock().is_marked = true;
+        }
+        let wanted = self.often.after(learnt);
+        let prepared = wanted.iter().map(|(sql, types)| client.prepare_typed(sql, types));
+        let prepared = try_join_all(prepared).await?;
+        let texts: Vec<String> = wanted.into_iter().map(|(sql, _)| sql).collect();
+        plan(client, &texts).await?;
+        self.lock().known.extend(texts.into_iter().zip(prepared));
+        Ok(())
     }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        lock(&self.entries)
+    }
+}
+
+/// Has the server make and keep the plans of statements that it has prepared, so that the first use need not wait for them.
+async fn plan(client: &Client, texts: &[String]) -> Result<(), Error> {
+    let sql =
+        "SELECT name, cardinality(parameter_types) FROM pg_prepared_statements WHERE statement = ANY ($1)";
+    let named = client.query_typed(sql, &[(&texts, Type::TEXT_ARRAY)]).await?;
+    let mut explaining = String::new();
+    for row in named {
+        let (name, params): (&str, i32) = (row.try_get(0)?, row.try_get(1)?);
+        let nulls = vec!["NULL"; usize::try_from(params).unwrap_or_default()].join(", ");
+        let nulls = if nulls.is_empty() { nulls } else { format!("({nulls})") };
+        // Writing to a String cannot fail.
+        let _ = write!(explaining, "EXPLAIN EXECUTE {name}{nulls};");
+    }
+    client.batch_execute(&explaining).await
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -89,7 +89,8 @@ macro_rules! store_contract {
                 a_verdict_that_lost_a_race_is_not_recorded, every_trouble_is_kept_as_it_is,
                 a_released_claim_leaves_all_else, unrelated_state_survives_a_refresh,
                 every_member_of_a_chain_sees_a_refresh, a_removed_chain_settles_nothing,
-                many_generations_spend_each_token_once;
+                many_generations_spend_each_token_once,
+                an_answer_from_beyond_a_restored_backup_forgets_no_spent_token;
             recovering: a_dead_owners_claim_is_settled_by_another, a_journaled_answer_is_committed_over_a_claim,
                 a_journaled_answer_is_committed_twice_at_no_harm, a_reconnect_wins_over_the_journal,
                 an_older_journal_entry_is_superseded;

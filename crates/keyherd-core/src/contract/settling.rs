@@ -1,11 +1,13 @@
 //! How a claim ends.
 
-use super::Testbed;
 use super::fixtures::{
     at, claim, claim_id, create, done, fields, grant, granting, hash, load, new, oauth, refresh, row, settle,
     settling, silent, superseded, told, written,
 };
-use crate::credential::{Backoff, Block, Cooldown, DraftFields, Trouble, Uncertain, Verdict, VerdictReason};
+use super::{Process, Testbed};
+use crate::credential::{
+    Backoff, Block, Chain, Cooldown, DraftFields, Trouble, Uncertain, Verdict, VerdictReason,
+};
 use crate::ids::ClaimId;
 use crate::ports::store::{Conflict, Created, Reconnected, Settled, Settling};
 use crate::refresh::Settlement;
@@ -190,12 +192,30 @@ pub async fn many_generations_spend_each_token_once(bed: &dyn Testbed) {
     }
     // A provider that keeps the token spends nothing.
     chain = refresh(&process, &chain, "r5").await;
+    five_are_spent(&process, &chain).await;
+    let held = process.store.create(oauth("acme-2", "r5"), told("create", chain.id)).await.expect("create");
+    assert_eq!(held, Created::Conflict(Conflict::TokenHeld { holder: "acme-1".into() }));
+}
+
+pub async fn an_answer_from_beyond_a_restored_backup_forgets_no_spent_token(bed: &dyn Testbed) {
+    let process = bed.open().await;
+    let mut chain = create(&*process.store, oauth("acme-1", "r0")).await.chain;
+    for generation in 1..=6_u64 {
+        chain = refresh(&process, &chain, &format!("r{generation}")).await;
+    }
+    let claimed = claim(&process, &chain).await;
+    // Further than any number of tokens that are kept.
+    let beyond = Settling { generation: claimed.generation + 1_000_000_000, ..granting(&claimed, "r7") };
+    assert_eq!(superseded(settle(&*process.store, beyond).await), claimed);
+    five_are_spent(&process, &claimed).await;
+}
+
+/// The chain's first five tokens do not come back. It has come to its sixth generation.
+async fn five_are_spent(process: &Process, chain: &Chain) {
     for generation in 0..5_u64 {
         let new = oauth("acme-2", &format!("r{generation}"));
         let refused = process.store.create(new, told("create", chain.id)).await.expect("create");
         let spent = Conflict::TokenSpent { holder: "acme-1".into(), generation, current: 6 };
         assert_eq!(refused, Created::Conflict(spent));
     }
-    let held = process.store.create(oauth("acme-2", "r5"), told("create", chain.id)).await.expect("create");
-    assert_eq!(held, Created::Conflict(Conflict::TokenHeld { holder: "acme-1".into() }));
 }

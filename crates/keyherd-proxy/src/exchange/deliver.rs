@@ -81,12 +81,12 @@ impl Exchange {
         request: Request<Outgoing>,
         message: &Message<'_>,
     ) -> Result<Result<Response<AnswerBody>, Box<Unsent>>, Fault> {
-        let mut patience = lease.take_patience();
+        let mut alarm = lease.take_alarm();
         let answered = {
             let mut sending = std::pin::pin!(lease.send(request));
             let mut passed = 0;
             loop {
-                match patience.bounded(self.0.limits.head_timeout, sending.as_mut()).await {
+                match alarm.bounded(self.0.limits.head_timeout, sending.as_mut()).await {
                     Some(answered) => break answered,
                     // A long request is on its way: its time begins when it has arrived.
                     None => match message.upload.map(Upload::passed).filter(|now| *now > passed) {
@@ -96,7 +96,7 @@ impl Exchange {
                 }
             }
         };
-        lease.keep_patience(patience);
+        lease.keep_alarm(alarm);
         if message.upload.is_some_and(|upload| !upload.is_ended()) {
             // The answer has begun before the request has ended: neither may wait for the other.
             lease.run_apart();

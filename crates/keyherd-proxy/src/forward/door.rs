@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Response;
+use keyherd_core::seldom;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -18,7 +19,6 @@ use super::connection::connection;
 use super::parts::ForwardParts;
 use crate::fault::Fault;
 use crate::meters::{Meters, Outcome};
-use crate::seldom;
 
 /// How long accepting rests after it failed, such as for want of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -126,7 +126,7 @@ impl Forward {
         let mut task = Box::pin(task);
         self.0.tasks.spawn(async move {
             if !cut.is_cancelled() {
-                seldom::until(task.as_mut(), cut.cancelled()).await;
+                let _ = seldom::until(task.as_mut(), cut.cancelled()).await;
             }
         });
     }

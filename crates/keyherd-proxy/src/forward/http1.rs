@@ -15,6 +15,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use keyherd_core::agent::Agent;
 use keyherd_core::secret::Secret;
+use keyherd_core::seldom;
 use tokio::net::TcpStream;
 use zeroize::Zeroizing;
 
@@ -28,7 +29,6 @@ use super::{intercept, tunnel};
 use crate::alarm::HeadTimer;
 use crate::fault::Fault;
 use crate::meters::Outcome;
-use crate::seldom;
 
 type Answer = Response<ForwardBody>;
 
@@ -64,8 +64,8 @@ pub(super) async fn to_its_end<C>(
     C: Future<Output = Result<(), hyper::Error>>,
 {
     let ended = match seldom::until(serving.as_mut(), door.0.closing.cancelled()).await {
-        Some(ended) => ended,
-        None => {
+        Ok(ended) => ended,
+        Err(()) => {
             shut_down(serving.as_mut());
             serving.await
         }

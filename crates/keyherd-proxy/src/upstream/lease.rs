@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::lane::{Lane, Stream};
 use super::line::Line;
-use super::patience::Patience;
+use crate::alarm::Alarm;
 use crate::body::Outgoing;
 use crate::target::Target;
 
@@ -78,16 +78,16 @@ impl Lease {
     }
 
     /// For whoever waits for an answer on it: to be given back.
-    pub(crate) fn take_patience(&mut self) -> Patience {
+    pub(crate) fn take_alarm(&mut self) -> Alarm {
         match &mut self.sender {
-            Sender::Http1(line) => std::mem::take(&mut line.patience),
-            Sender::Http2(..) => Patience::default(),
+            Sender::Http1(line) => std::mem::take(&mut line.alarm),
+            Sender::Http2(..) => Alarm::default(),
         }
     }
 
-    pub(crate) fn keep_patience(&mut self, patience: Patience) {
+    pub(crate) fn keep_alarm(&mut self, alarm: Alarm) {
         if let Sender::Http1(line) = &mut self.sender {
-            line.patience = patience;
+            line.alarm = alarm;
         }
     }
 

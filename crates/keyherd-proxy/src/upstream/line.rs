@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
 use tokio::task::unconstrained;
 
-use super::patience::Patience;
+use crate::alarm::Alarm;
 use crate::body::Outgoing;
 
 /// Ends with its sender, or with upstream. How it ended the sender hears.
@@ -23,7 +23,7 @@ pub(super) struct Line {
     /// `None`: it has ended, or runs apart.
     work: Option<Work>,
     /// For whoever waits for an answer on it.
-    pub(super) patience: Patience,
+    pub(super) alarm: Alarm,
 }
 
 impl Line {
@@ -31,7 +31,7 @@ impl Line {
         sender: http1::SendRequest<Outgoing>,
         work: impl Future<Output = hyper::Result<()>> + Send + 'static,
     ) -> Self {
-        Self { sender, work: Some(Box::pin(work)), patience: Patience::default() }
+        Self { sender, work: Some(Box::pin(work)), alarm: Alarm::default() }
     }
 
     /// Sends a request, and waits for the head of its answer.

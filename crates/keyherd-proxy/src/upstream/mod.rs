@@ -6,7 +6,6 @@ mod dial;
 mod lane;
 mod lease;
 mod line;
-mod patience;
 
 use std::sync::Arc;
 

@@ -64,7 +64,7 @@ impl Secrets {
         match self.lines.into_iter().flatten().filter(|line| !line.is_empty()).count() {
             0 => Ok(()),
             left => Err(Failure::usage(format!(
-                "standard input has {left} line(s) more than there are secrets to give: see --help for their order"
+                "standard input has more lines than there are secrets to give ({left} too many): see --help for their order"
             ))),
         }
     }

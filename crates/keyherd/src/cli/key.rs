@@ -77,7 +77,7 @@ fn said(rotated: &Rotated) -> String {
     let Rotated { key, rows, journal_entries, why_kept, .. } = rotated;
     let old = why_kept.unwrap_or("is needed no more");
     format!(
-        "everything is sealed under master key {key} ({rows} rows, {journal_entries} journal entries); the old key {old}"
+        "everything is sealed under master key {key} (rows: {rows}, journal entries: {journal_entries}); the old key {old}"
     )
 }
 

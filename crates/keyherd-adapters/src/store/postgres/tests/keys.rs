@@ -11,7 +11,7 @@ use keyherd_core::ports::store::{
 };
 
 use super::bed::{Bed, claim, create, grant, keyring, note, record, refresh};
-use crate::postgres::WireOptions;
+use crate::postgres::{Type, WireError, WireOptions};
 use crate::seal::KeySource;
 use crate::store::postgres::OpenError;
 
@@ -151,6 +151,29 @@ async fn who_could_not_seal_the_answer_claims_nothing() {
     assert!(matches!(refused, Err(StoreError::Sealed(_))), "{refused:?}");
     assert_eq!(young.unresolved().await, Ok(0));
     assert!(matches!(young.claim(&ask, record("claim")).await, Ok(Claimed::Granted(_))));
+}
+
+#[tokio::test]
+async fn no_other_key_comes_into_force_while_a_claim_waits_for_its_row() {
+    let bed = Bed::new().await;
+    let store = Arc::new(bed.store().await);
+    let row = create(&store, "acme", "t1").await.chain;
+    let holding = bed.outside().begin().await.unwrap();
+    let id = [(&row.id.as_i64() as _, Type::INT8)];
+    holding.query("SELECT 1 FROM chains WHERE id = $1 FOR UPDATE", &id).await.unwrap();
+    let (revision, purpose) = (row.revision, Purpose::Refresh);
+    let ask = ClaimAsk { id: ClaimId::from_i64(7), chain: row.id, revision, purpose };
+    let claiming = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.claim(&ask, record("claim")).await }
+    });
+    bed.until_somebody_waits().await;
+    let key = crate::store::postgres::engine::lock::KEY;
+    let hasty = bed.outside().begin_within(Duration::from_millis(200)).await.unwrap();
+    assert!(matches!(hasty.query(key, &[]).await, Err(WireError::TimedOut(_))));
+    holding.rollback().await.unwrap();
+    assert!(matches!(claiming.await.unwrap(), Ok(Claimed::Granted(_))));
+    bed.outside().begin().await.unwrap().query(key, &[]).await.unwrap();
 }
 
 #[tokio::test]

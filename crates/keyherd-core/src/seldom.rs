@@ -1,4 +1,4 @@
-//! Work that goes on until something happens that seldom does: a door that closes, an agent that is revoked.
+//! Work that goes on until something happens that seldom does: a door that closes, a connection's bound that ends.
 //!
 //! Owns that waiting for it costs nothing while the work moves: what thousands wait for is asked when it calls, and not
 //! each time that one of them is woken by something else.
@@ -9,15 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Works, until `event` comes first: then the work stays where it is, as it did before. It may be large.
-pub(crate) async fn until<T>(
+/// Works, until `event` comes first: then the work, which may be large, stays where it is and may go on.
+///
+/// # Errors
+/// What the event brought.
+pub async fn until<T, E>(
     mut work: Pin<&mut impl Future<Output = T>>,
-    event: impl Future<Output = ()>,
-) -> Option<T> {
+    event: impl Future<Output = E>,
+) -> Result<T, E> {
     let mut event = Seldom { event: pin!(event), bell: None };
     poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending => event.poll(cx).map(|()| None),
+        Poll::Ready(done) => Poll::Ready(Ok(done)),
+        Poll::Pending => event.poll(cx).map(Err),
     })
     .await
 }
@@ -44,8 +47,8 @@ impl Wake for Bell {
     }
 }
 
-impl<E: Future<Output = ()>> Seldom<'_, E> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+impl<E: Future> Seldom<'_, E> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<E::Output> {
         let bell = self.bell.as_ref().filter(|bell| bell.task.will_wake(cx.waker()));
         if bell.is_some_and(|bell| !bell.has_rung.load(Ordering::Acquire)) {
             return Poll::Pending;
@@ -72,12 +75,12 @@ mod tests {
     #[tokio::test]
     async fn whatever_comes_first() {
         let token = CancellationToken::new();
-        assert_eq!(until(pin!(ready(1)), token.cancelled()).await, Some(1));
+        assert_eq!(until(pin!(ready(1)), token.cancelled()).await, Ok(1));
         let mut never = pin!(pending::<()>());
         let waiting = until(never.as_mut(), token.cancelled());
         let (waited, ()) = tokio::join!(waiting, async { token.cancel() });
-        assert_eq!(waited, None);
-        assert_eq!(until(pin!(ready(1)), token.cancelled()).await, Some(1), "the work is asked first");
+        assert_eq!(waited, Err(()));
+        assert_eq!(until(pin!(ready(1)), token.cancelled()).await, Ok(1), "the work is asked first");
     }
 
     #[tokio::test]
@@ -99,7 +102,7 @@ mod tests {
             called.notify_one();
             pending::<()>().await;
         };
-        assert_eq!(until(pin!(work), event).await, None);
+        assert_eq!(until(pin!(work), event).await, Err(()));
         assert_eq!(asked.get(), 2);
     }
 
@@ -112,6 +115,6 @@ mod tests {
         let waited = tokio::spawn(waiting);
         yield_now().await;
         called.notify_waiters();
-        assert_eq!(waited.await.expect("ends"), None);
+        assert_eq!(waited.await.expect("ends"), Err(()));
     }
 }
