@@ -204,7 +204,7 @@ fn add_takes_secrets_from_standard_input() {
     assert_eq!(sandbox.token(&["b"]).ok().out, format!("{MARKER}-at-b\n"));
     let too_many = format!("{MARKER}-1\n{MARKER}-2\n{MARKER}-3\n{MARKER}-4\n");
     let more = ["cred", "add", "c", "--provider", "generic", "--token-url", &url];
-    sandbox.run_with(&more, &too_many).failed(2, &["2 line(s) more", "--help"]);
+    sandbox.run_with(&more, &too_many).failed(2, &["2 too many", "--help"]);
 }
 
 #[test]
