@@ -2,19 +2,20 @@
 //!
 //! Owns opening, lending and replacing connections. Never sends a statement.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use super::names::{Names, Often};
 use super::tls::MakeTls;
 use super::{Target, WireError, WireOptions};
 
-/// A session is taught when it had rest for so long: what follows a commit or a look is not held up by it.
+/// A session is taught so long after a use that gave it something to learn: what follows a commit or a look is not held up
+/// by it.
 pub(super) const LESSON_AFTER: Duration = Duration::from_millis(100);
 
 /// All lanes of a process.
@@ -26,8 +27,6 @@ pub(super) struct Lanes {
     names: AtomicBool,
     /// What sessions learn.
     often: Arc<Often>,
-    /// Lanes whose sessions will be taught soon.
-    lessons: Mutex<HashSet<u32>>,
     /// Names were used and were not known: something shares the sessions after all.
     names_failed: AtomicBool,
 }
@@ -40,6 +39,8 @@ struct Lane {
     names: Names,
     /// The client's connection has its age: it is not lent again.
     is_old: Arc<AtomicBool>,
+    /// From when on the client's session may be taught what it lacks.
+    lesson_at: Option<Instant>,
 }
 
 impl Lanes {
@@ -49,13 +50,12 @@ impl Lanes {
         let often = Arc::<Often>::default();
         let unopened = |number| {
             let names = Names::new(Arc::clone(&often));
-            Lane { number, session: 0, client: None, names, is_old: Arc::default() }
+            Lane { number, session: 0, client: None, names, is_old: Arc::default(), lesson_at: None }
         };
         let idle = (0..max).rev().map(unopened).collect();
         let permits = Arc::new(Semaphore::new(max as usize));
         let (names, names_failed) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (idle, lessons) = (Mutex::new(idle), Mutex::default());
-        Arc::new(Self { target, options, idle, permits, names, often, lessons, names_failed })
+        Arc::new(Self { target, options, idle: Mutex::new(idle), permits, names, often, names_failed })
     }
 
     pub(super) fn sessions_are_ours(&self, are_ours: bool) {
@@ -127,10 +127,6 @@ impl Lanes {
     fn lock(&self) -> MutexGuard<'_, Vec<Lane>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn lessons(&self) -> MutexGuard<'_, HashSet<u32>> {
-        self.lessons.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// A connection as the driver makes it: a client, and what moves its bytes.
@@ -182,26 +178,44 @@ impl Loan {
         }
     }
 
-    /// Goes back. Its session is taught soon what it shall know by name, if nobody uses it then; else after its next use.
-    pub(super) fn teach(self, timeout: Duration) {
-        let (lanes, number) = (Arc::clone(&self.lanes), self.number());
-        if !self.names().is_some_and(Names::has_wishes) || !lanes.lessons().insert(number) {
+    /// Goes back. Its session is taught soon what it shall know by name: when nobody uses it then, or else before it goes
+    /// back the next time.
+    pub(super) fn teach(mut self, timeout: Duration) {
+        let has_wishes = self.names().is_some_and(Names::has_wishes);
+        let (Some(lane), Ok(runtime)) = (self.lane.as_mut(), tokio::runtime::Handle::try_current()) else {
             return;
-        }
-        drop(self);
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            tokio::time::sleep(LESSON_AFTER).await;
-            lanes.lessons().remove(&number);
-            let Some(mut loan) = lanes.take_idle(number) else { return };
-            let is_well = match (loan.names(), loan.client()) {
-                (Some(names), Some(client)) => names.teach(client, timeout).await,
-                _ => true,
-            };
-            if !is_well {
-                loan.discard();
+        };
+        match lane.lesson_at {
+            _ if !has_wishes => {}
+            None => {
+                let lesson_at = Instant::now() + LESSON_AFTER;
+                lane.lesson_at = Some(lesson_at);
+                let (lanes, number) = (Arc::clone(&self.lanes), lane.number);
+                runtime.spawn(async move {
+                    tokio::time::sleep_until(lesson_at).await;
+                    if let Some(loan) = lanes.take_idle(number) {
+                        loan.learn(timeout).await;
+                    }
+                });
             }
-        });
+            Some(at) if at <= Instant::now() => {
+                runtime.spawn(self.learn(timeout));
+            }
+            Some(_soon) => {}
+        }
+    }
+
+    async fn learn(mut self, timeout: Duration) {
+        let is_well = match (self.names(), self.client()) {
+            (Some(names), Some(client)) if names.has_wishes() => names.teach(client, timeout).await,
+            _ => true,
+        };
+        if !is_well {
+            self.discard();
+        }
+        if let Some(lane) = &mut self.lane {
+            lane.lesson_at = None;
+        }
     }
 
     /// What was remembered of the lane holds no more.
@@ -241,7 +255,7 @@ impl Loan {
         let (client, is_old) = self.lanes.connect().await?;
         let names = Names::new(Arc::clone(&self.lanes.often));
         if let Some(lane) = &mut self.lane {
-            (lane.client, lane.names, lane.is_old) = (Some(client), names, is_old);
+            (lane.client, lane.names, lane.is_old, lane.lesson_at) = (Some(client), names, is_old, None);
         }
         self.fresh = true;
         Ok(())

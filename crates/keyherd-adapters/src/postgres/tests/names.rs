@@ -80,6 +80,24 @@ async fn statements_that_are_used_often_get_names_where_sessions_are_ours() {
 }
 
 #[tokio::test]
+async fn a_session_that_never_rests_learns_all_the_same() {
+    let wire = counter().await;
+    wire.sessions_are_ours(true);
+    // There is always one that waits for the lane.
+    let busy = async || -> Result<(), WireError> {
+        loop {
+            both(&wire, 1).await?;
+        }
+    };
+    let learnt = async { while named(&wire).await.len() < 2 {} };
+    let bound = Duration::from_secs(60);
+    tokio::select! {
+        ended = async { tokio::join!(busy(), busy()) } => panic!("{ended:?}"),
+        learnt = tokio::time::timeout(bound, learnt) => assert_eq!(learnt, Ok(()), "it never did"),
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_is_another_one_is_never_asked_by_name() {
     for spoil in SPOILT {
         let wire = counter().await;
