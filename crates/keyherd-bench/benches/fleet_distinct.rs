@@ -3,6 +3,8 @@
 //!
 //! Baselines: what the provider alone grants to as many callers in as many processes, through the same client; and what
 //! PostgreSQL does under pgbench, which is given a refresh's statements in as many round trips, on as many connections.
+//! pgbench does nothing else on the same cores: it has no provider to ask, no answer to write down and no herd to wake. It
+//! runs twice: parsing each statement, which the aim is about, and with prepared ones, which no client can outdo.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,10 +14,9 @@ use keyherd_adapters::testing::{PostgresOptions, PrivatePostgres, PrivateRedis, 
 use keyherd_bench::figures::millis;
 use keyherd_bench::fleet::distinct::{self, Ends, Load};
 use keyherd_bench::fleet::{Fleet, Host, MASTER_KEY, Notices, Place};
+use keyherd_bench::pgbench::{self, Protocol};
 use keyherd_bench::process::{cpu_time, cpu_time_of_machine};
-use keyherd_bench::{
-    Accounts, Arguments, Ground, LoopbackProvider, Outcome, Report, Row, Tally, pgbench, ratio,
-};
+use keyherd_bench::{Accounts, Arguments, Ground, LoopbackProvider, Outcome, Report, Row, Tally, ratio};
 
 const PROCESSES: usize = 4;
 const AT_A_TIME: usize = 200;
@@ -41,32 +42,38 @@ async fn bench(arguments: &Arguments) -> Outcome {
     let mut report = Report::begin("fleet_distinct: four processes, every credential another one");
     let redis = PrivateRedis::start(RedisOptions::default())?;
     let mut scene = Scene::build(accounts).await?;
-    let lanes = WireOptions::default().lanes_max * u32::try_from(PROCESSES)?;
-    let each = u32::try_from(accounts)? / lanes;
     let bare = scene.play("bare", None, &Load::Bare(scene.provider.url().into())).await?;
     let ours = scene.play("ours", None, &Load::Once).await?;
-    let before = cpu_time_of_machine()?;
-    let pgbench = pgbench::rate(Path::new(SCRIPT), &scene.copy("pgbench")?, lanes, each).await?;
-    let pgbench_cpu = cpu_time_of_machine()?.saturating_sub(before) / (lanes * each);
+    let parsed = scene.statements("parsed", Protocol::Extended).await?;
+    let prepared = scene.statements("prepared", Protocol::Prepared).await?;
     let with_redis = scene.play("redis", Some(redis.url()), &Load::Once).await?;
     let provider = bare.ends.rate();
     for (what, played) in [("PostgreSQL", &ours), ("with Redis", &with_redis)] {
-        add(&mut report, what, accounts, played, provider.min(pgbench));
+        add(&mut report, what, accounts, played, [provider.min(parsed.rate), prepared.rate]);
     }
     let row = |name: &str, rate: f64, cpu: String| {
         Row::new(name).baseline(format!("{rate:.0} a second")).ours(format!("CPU {cpu} each"))
     };
     report.row(row("the provider alone", provider, bare.cpu.to_string()));
-    report.row(row("the statements alone, pgbench", pgbench, format!("{:.2} ms", millis(pgbench_cpu))));
+    for (how, statements) in [("each parsed", parsed), ("prepared", prepared)] {
+        let cpu = format!("{:.2} ms", millis(statements.cpu));
+        report.row(row(&format!("the statements alone, {how}, pgbench"), statements.rate, cpu));
+    }
     // Its processes' time is then ours, and not another program's.
     scene.postgres.stop()?;
     report.note(format!(
-        "{accounts} credentials, {PROCESSES} processes, {AT_A_TIME} at a time, provider {} ms; pgbench: {lanes} connections, as many as ours.",
-        TOOK.as_millis()
+        "{accounts} credentials, {PROCESSES} processes, {AT_A_TIME} at a time, provider {} ms; pgbench: {} connections, as many as ours.",
+        TOOK.as_millis(),
+        lanes()
     ));
-    report.note("ratio: to the smaller of the two baselines. CPU: by the processes that ask, by the provider, and by everything else on the machine, which is PostgreSQL where nothing else runs; pgbench: all of it.");
+    report.note("ratio: to the smaller of the provider and the statements each parsed; and to the prepared ones. CPU: by the processes that ask, by the provider, and by everything else on the machine, which is PostgreSQL where nothing else runs; pgbench: all of it.");
     report.print();
     Ok(())
+}
+
+/// Connections of all processes.
+fn lanes() -> u32 {
+    WireOptions::default().lanes_max * u32::try_from(PROCESSES).unwrap_or_default()
 }
 
 /// The servers, and a database of credentials that have ended, to be copied.
@@ -83,6 +90,12 @@ struct Played {
     ends: Ends,
     tally: Tally,
     cpu: Cpu,
+}
+
+/// What PostgreSQL does with the statements of refreshes.
+struct Statements {
+    rate: f64,
+    cpu: Duration,
 }
 
 /// CPU time of each refresh.
@@ -121,6 +134,15 @@ impl Scene {
         Ok(self.postgres.url(name))
     }
 
+    /// As many refreshes, by pgbench, on a copy.
+    async fn statements(&self, name: &str, protocol: Protocol) -> Outcome<Statements> {
+        let (copy, each) = (self.copy(name)?, u32::try_from(self.accounts)? / lanes());
+        let before = cpu_time_of_machine()?;
+        let rate = pgbench::rate(Path::new(SCRIPT), &copy, protocol, lanes(), each).await?;
+        let cpu = cpu_time_of_machine()?.saturating_sub(before) / (lanes() * each);
+        Ok(Statements { rate, cpu })
+    }
+
     /// Every side has journals of its own: what one of them received would be found by the next.
     async fn play(&self, name: &str, redis: Option<String>, load: &Load) -> Outcome<Played> {
         let ground = Ground::new()?;
@@ -141,7 +163,7 @@ impl Scene {
     }
 }
 
-fn add(report: &mut Report, what: &str, accounts: usize, played: &Played, smaller: f64) {
+fn add(report: &mut Report, what: &str, accounts: usize, played: &Played, [smaller, prepared]: [f64; 2]) {
     let (tally, ends) = (played.tally, &played.ends);
     let row = Row::new(format!("{what}: provider calls for {accounts}")).ours(tally.calls);
     report.row(row.aim(accounts, tally.calls == accounts as u64));
@@ -152,6 +174,8 @@ fn add(report: &mut Report, what: &str, accounts: usize, played: &Played, smalle
     let row = Row::new(format!("{what}: refreshed")).ours(format!("{rate:.0} a second"));
     let row = row.baseline(format!("{smaller:.0} a second")).ratio(ratio(rate, smaller));
     report.row(row.aim(format!(">= {:.0} %", 100.0 * SHARE_MIN), rate >= SHARE_MIN * smaller));
+    let row = Row::new(format!("{what}: refreshed, beside prepared statements"));
+    report.row(row.baseline(format!("{prepared:.0} a second")).ratio(ratio(rate, prepared)));
     let last = ends.served.iter().max().copied().unwrap_or_default();
     let took = millis(last.saturating_sub(ends.begun)) / 1e3;
     report.row(

@@ -7,14 +7,34 @@ use tokio::process::Command;
 
 use crate::Outcome;
 
+/// How statements are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Parsed and planned anew each time.
+    Extended,
+    /// By a name, parsed and planned once a session.
+    Prepared,
+}
+
 /// How often a second a script ran, so many clients at a time, so often by each. The script finds `:each` (how often),
 /// `:n` and `:place` (both 0 at first, and its own to count).
 ///
 /// # Errors
 /// There is no pgbench, or a statement fails.
-pub async fn rate(script: &Path, database: &str, clients: u32, each: u32) -> Outcome<f64> {
+pub async fn rate(
+    script: &Path,
+    database: &str,
+    protocol: Protocol,
+    clients: u32,
+    each: u32,
+) -> Outcome<f64> {
+    let protocol = match protocol {
+        Protocol::Extended => "extended",
+        Protocol::Prepared => "prepared",
+    };
     let mut command = Command::new(program()?);
-    command.env_clear().args(["--no-vacuum", "--protocol=extended", "--jobs=2"]);
+    command.env_clear().args(["--no-vacuum", "--jobs=2"]);
+    command.arg(format!("--protocol={protocol}"));
     command.arg(format!("--client={clients}")).arg(format!("--transactions={each}"));
     command.arg(format!("--define=each={each}")).args(["--define=n=0", "--define=place=0"]);
     let done = command.arg("--file").arg(script).arg(database).kill_on_drop(true).output().await?;

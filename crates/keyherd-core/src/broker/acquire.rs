@@ -30,6 +30,14 @@ pub(super) enum Rest {
     Ignored,
 }
 
+/// What a read of a credential may be answered from. Those who must have the store's word share reads of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    /// What another read brought since.
+    Memory,
+    Store,
+}
+
 impl Broker {
     /// The hot path: the token in memory, if it answers this caller. No lock, no I/O, one allocation.
     pub fn hot(&self, name: &str, ask: &Ask) -> Option<Token> {
@@ -58,7 +66,7 @@ impl Broker {
             let may_go = serves && known.enter(scope, now, &self.0.options.cooldown) == Entry::Go;
             if may_go && self.0.snapshots.is_aged(known, now) {
                 // Nobody waits for it.
-                drop(self.load(&known.credential.name));
+                drop(self.load(&known.credential.name, Source::Store));
             }
             may_go
         })
@@ -216,19 +224,22 @@ impl Broker {
 
     /// The credential as it is known here, or as the store has it. Reads of one name are shared.
     pub(super) async fn standing(&self, name: &Name) -> Result<Arc<Loaded>, AcquireError> {
-        let known = self.0.snapshots.with(name.as_str(), self.now(), |known| {
-            let chain = known.cell.fresh()?;
-            Some(Arc::new(Loaded { credential: known.credential.clone(), chain: Chain::clone(&chain) }))
-        });
-        match known.flatten() {
+        match self.known(name) {
             Some(standing) => Ok(standing),
-            None => self.read(name).await,
+            None => self.read(name, Source::Memory).await,
         }
     }
 
+    fn known(&self, name: &Name) -> Option<Arc<Loaded>> {
+        self.0.snapshots.with(name.as_str(), self.now(), |known| {
+            let chain = known.cell.fresh()?;
+            Some(Arc::new(Loaded { credential: known.credential.clone(), chain: Chain::clone(&chain) }))
+        })?
+    }
+
     /// The credential as the store has it. With the store gone, the last that was known here, if its token is valid.
-    pub(super) async fn read(&self, name: &Name) -> Result<Arc<Loaded>, AcquireError> {
-        match self.load(name).await {
+    pub(super) async fn read(&self, name: &Name, source: Source) -> Result<Arc<Loaded>, AcquireError> {
+        match self.load(name, source).await {
             Ok(Ok(Some(loaded))) => Ok(loaded),
             Ok(Ok(None)) => Err(AcquireError::NotFound(name.clone())),
             Ok(Err(error)) => self.last_known(name).ok_or(AcquireError::Store(error)),
@@ -236,9 +247,13 @@ impl Broker {
         }
     }
 
-    fn load(&self, name: &Name) -> Answer<Result<Option<Arc<Loaded>>, StoreError>> {
+    fn load(&self, name: &Name, source: Source) -> Answer<Result<Option<Arc<Loaded>>, StoreError>> {
         let (broker, wanted) = (self.clone(), name.clone());
-        let (answer, _) = self.0.loads.board(name.clone(), || async move {
+        let (answer, _) = self.0.loads.board((name.clone(), source), || async move {
+            // A read may have ended since its caller looked.
+            if let Some(known) = broker.known(&wanted).filter(|_| source == Source::Memory) {
+                return Ok(Some(known));
+            }
             let (stamp, read_at) = (broker.0.snapshots.stamp(), broker.now());
             let mut loaded = broker.0.ports.store.credential(&wanted).await?;
             match &mut loaded {

@@ -58,6 +58,7 @@ use tokio_util::task::TaskTracker;
 
 use self::access::Loading;
 pub use self::access::{Access, NewAgent};
+use self::acquire::Source;
 pub use self::acquired::{AcquireError, Acquired};
 pub use self::behind::{Behind, RealSecret};
 pub use self::connect::{ConnectError, ConnectMode, Connected, NewTokens};
@@ -186,7 +187,7 @@ struct Inner {
     access_loads: Flights<(), Loading>,
     /// Until when, in nanoseconds, readings for keys that nobody has are paid for.
     strangers: AtomicU64,
-    loads: Flights<Name, Result<Option<Arc<Loaded>>, StoreError>>,
+    loads: Flights<(Name, Source), Result<Option<Arc<Loaded>>, StoreError>>,
     flights: Flights<mutant::FlightKey, FlightEnd>,
     cools: Flights<CoolKey, Result<bool, StoreError>>,
     pool_loads: Flights<Name, Result<Option<Arc<Pool>>, StoreError>>,

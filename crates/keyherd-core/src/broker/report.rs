@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::acquire::Rest;
+use super::acquire::{Rest, Source};
 use super::{AcquireError, Acquired, Broker};
 use crate::audit::Actor;
 use crate::credential::{Chain, Cooldown, Loaded};
@@ -119,7 +119,7 @@ impl Broker {
             return Ok(Ok(standing));
         }
         // Another host may have refreshed just now.
-        let newer = self.read(&report.credential).await?;
+        let newer = self.read(&report.credential, Source::Store).await?;
         let is_possible = newer.credential.id == id && report.generation <= newer.chain.generation;
         Ok(if is_possible { Ok(newer) } else { Err("it has had no such generation") })
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::*;
+use crate::broker::acquire::Source;
 use crate::fakes::{RotatingProvider, granted};
 use crate::refresh::Policy;
 
@@ -19,6 +20,20 @@ async fn ten_thousand_callers_cost_one_call_one_claim_and_one_commit() {
     let (reads_after, writes_after) = stage.fleet.installation.counts();
     assert!(reads_after - reads <= 2, "{} reads", reads_after - reads);
     assert_eq!(writes_after - writes, 2, "a claim and a commit");
+}
+
+/// The caller looked at memory just before another's read ended.
+#[tokio::test(start_paused = true)]
+async fn who_comes_as_a_read_ends_does_not_read_again() {
+    let stage = stage(Duration::ZERO, [granted("access-1", "refresh-1")]).await;
+    stage.token().await;
+    let broker = &stage.host.broker;
+    let reads = || stage.fleet.installation.counts().0;
+    for (source, expected) in [(Source::Memory, 0), (Source::Store, 1)] {
+        let before = reads();
+        let standing = broker.read(&Name::parse("acme").expect("a name"), source).await.expect("known");
+        assert_eq!((standing.chain.generation, reads() - before), (1, expected), "{source:?}");
+    }
 }
 
 /// Ten thousand of them are made and woken at once.
