@@ -50,5 +50,7 @@ pub async fn rate(
 fn program() -> Outcome<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").map_err(|_| "install postgresql")?;
     let found = versions.filter_map(Result::ok).map(|version| version.path().join("bin/pgbench"));
-    Ok(found.filter(|path| path.exists()).max().ok_or("there is no pgbench: install postgresql")?)
+    let number = |path: &PathBuf| -> Option<u32> { path.iter().rev().nth(2)?.to_str()?.parse().ok() };
+    let newest = found.filter(|path| path.exists()).max_by_key(number);
+    Ok(newest.ok_or("there is no pgbench: install postgresql")?)
 }

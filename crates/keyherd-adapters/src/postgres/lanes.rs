@@ -1,13 +1,12 @@
 //! A bounded number of lanes to one PostgreSQL: each a place for one connection at a time, with a number that stays.
 //!
-//! Owns opening, lending and replacing connections. Never sends a statement.
+//! Owns opening, lending and replacing connections, and when a session is taught. Never sends a statement itself.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use super::names::{Names, Often};
@@ -39,8 +38,8 @@ struct Lane {
     names: Names,
     /// The client's connection has its age: it is not lent again.
     is_old: Arc<AtomicBool>,
-    /// From when on the client's session may be taught what it lacks.
-    lesson_at: Option<Instant>,
+    /// Whether the time has come to teach the client's session what it lacks. `None`: it lacks nothing, as far as is known.
+    lesson: Option<Arc<AtomicBool>>,
 }
 
 impl Lanes {
@@ -49,8 +48,8 @@ impl Lanes {
         // The lowest number lies on top: what is taken is what was used last, and few are used where few are needed.
         let often = Arc::<Often>::default();
         let unopened = |number| {
-            let names = Names::new(Arc::clone(&often));
-            Lane { number, session: 0, client: None, names, is_old: Arc::default(), lesson_at: None }
+            let names = Names::new(Arc::clone(&often), options.plan_age_max);
+            Lane { number, session: 0, client: None, names, is_old: Arc::default(), lesson: None }
         };
         let idle = (0..max).rev().map(unopened).collect();
         let permits = Arc::new(Semaphore::new(max as usize));
@@ -84,6 +83,16 @@ impl Lanes {
             loan.renew().await?;
         }
         Ok(loan)
+    }
+
+    /// Settings for one transaction only: behind a pooler the session is the next client's in a moment.
+    pub(super) fn opening(&self, statement_timeout: Duration) -> String {
+        format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {}; \
+             SET LOCAL idle_in_transaction_session_timeout = {}",
+            statement_timeout.as_millis(),
+            self.options.idle_in_transaction_timeout.as_millis(),
+        )
     }
 
     /// That lane, where nobody uses it.
@@ -185,20 +194,21 @@ impl Loan {
         let (Some(lane), Ok(runtime)) = (self.lane.as_mut(), tokio::runtime::Handle::try_current()) else {
             return;
         };
-        match lane.lesson_at {
+        match &lane.lesson {
             _ if !has_wishes => {}
             None => {
-                let lesson_at = Instant::now() + LESSON_AFTER;
-                lane.lesson_at = Some(lesson_at);
-                let (lanes, number) = (Arc::clone(&self.lanes), lane.number);
+                let (lanes, number, is_due) =
+                    (Arc::clone(&self.lanes), lane.number, Arc::<AtomicBool>::default());
+                lane.lesson = Some(Arc::clone(&is_due));
                 runtime.spawn(async move {
-                    tokio::time::sleep_until(lesson_at).await;
+                    tokio::time::sleep(LESSON_AFTER).await;
+                    is_due.store(true, Ordering::Release);
                     if let Some(loan) = lanes.take_idle(number) {
                         loan.learn(timeout).await;
                     }
                 });
             }
-            Some(at) if at <= Instant::now() => {
+            Some(is_due) if is_due.load(Ordering::Acquire) => {
                 runtime.spawn(self.learn(timeout));
             }
             Some(_soon) => {}
@@ -207,14 +217,17 @@ impl Loan {
 
     async fn learn(mut self, timeout: Duration) {
         let is_well = match (self.names(), self.client()) {
-            (Some(names), Some(client)) if names.has_wishes() => names.teach(client, timeout).await,
+            (Some(names), Some(client)) if names.has_wishes() => {
+                let opening = self.lanes.opening(self.lanes.options.statement_timeout);
+                names.teach(client, &opening, timeout).await
+            }
             _ => true,
         };
         if !is_well {
             self.discard();
         }
         if let Some(lane) = &mut self.lane {
-            lane.lesson_at = None;
+            lane.lesson = None;
         }
     }
 
@@ -253,9 +266,9 @@ impl Loan {
     pub(super) async fn renew(&mut self) -> Result<(), WireError> {
         self.discard();
         let (client, is_old) = self.lanes.connect().await?;
-        let names = Names::new(Arc::clone(&self.lanes.often));
+        let names = Names::new(Arc::clone(&self.lanes.often), self.lanes.options.plan_age_max);
         if let Some(lane) = &mut self.lane {
-            (lane.client, lane.names, lane.is_old, lane.lesson_at) = (Some(client), names, is_old, None);
+            (lane.client, lane.names, lane.is_old, lane.lesson) = (Some(client), names, is_old, None);
         }
         self.fresh = true;
         Ok(())

@@ -53,6 +53,8 @@ pub struct WireOptions {
     pub connection_age_max: Duration,
     /// Statements that are used often may be prepared, where sessions are known to be ours.
     pub prepared_statements: bool,
+    /// The plans of such statements are made anew when they are older: tables grow.
+    pub plan_age_max: Duration,
 }
 
 impl Default for WireOptions {
@@ -66,6 +68,7 @@ impl Default for WireOptions {
             answer_margin: Duration::from_secs(2),
             connection_age_max: Duration::from_secs(30 * 60),
             prepared_statements: true,
+            plan_age_max: Duration::from_secs(60),
         }
     }
 }
@@ -124,7 +127,7 @@ impl Wire {
         let loan = self.0.take().await?;
         let answer_timeout = statement_timeout + self.0.options.answer_margin;
         let question = loan.names().and_then(Names::question);
-        Ok(Tx::new(loan, self.opening(statement_timeout), question, answer_timeout))
+        Ok(Tx::new(loan, self.0.opening(statement_timeout), question, answer_timeout))
     }
 
     /// Whether sessions are known to be ours: statements get names from then on, or no more.
@@ -172,16 +175,6 @@ impl Wire {
     ) -> Result<Vec<Row>, WireError> {
         let asked = tokio::time::timeout(self.answer_timeout(), asked).await;
         Ok(asked.map_err(|_elapsed| WireError::TimedOut("a read was not answered in time"))??)
-    }
-
-    /// Settings for this transaction only: behind a pooler the session is the next client's in a moment.
-    fn opening(&self, statement_timeout: Duration) -> String {
-        format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {}; \
-             SET LOCAL idle_in_transaction_session_timeout = {}",
-            statement_timeout.as_millis(),
-            self.0.options.idle_in_transaction_timeout.as_millis(),
-        )
     }
 
     fn answer_timeout(&self) -> Duration {

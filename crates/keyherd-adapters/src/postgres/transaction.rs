@@ -228,7 +228,7 @@ impl Tx {
         }
     }
 
-    /// Names that the session learns while this is under way are not used: it was not asked about them.
+    /// Names that come to be allowed while this is under way are not used: the session was not asked about them.
     fn named(&self, sql: &str, params: &[Param<'_>]) -> Option<Statement> {
         let names = self.loan.as_ref().and_then(Loan::names)?;
         names.find(sql, params).filter(|_| self.uses_names)

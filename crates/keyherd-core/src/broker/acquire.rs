@@ -38,6 +38,9 @@ pub(super) enum Source {
     Store,
 }
 
+/// What a read brings. `None`: there is no such credential.
+pub(super) type Loading = Result<Option<Arc<Loaded>>, StoreError>;
+
 impl Broker {
     /// The hot path: the token in memory, if it answers this caller. No lock, no I/O, one allocation.
     pub fn hot(&self, name: &str, ask: &Ask) -> Option<Token> {
@@ -237,19 +240,29 @@ impl Broker {
         })?
     }
 
-    /// The credential as the store has it. With the store gone, the last that was known here, if its token is valid.
+    /// The credential as the store has it. With the store gone, and where memory will do, the last that was known here, if
+    /// its token is valid.
     pub(super) async fn read(&self, name: &Name, source: Source) -> Result<Arc<Loaded>, AcquireError> {
-        match self.load(name, source).await {
+        let (answer, led) = self.load(name, source);
+        let mut read = answer.await;
+        // It began before this caller came: what is known since then it may not know.
+        let is_enough = || source == Source::Memory && self.known(name).is_some();
+        if !led && matches!(read, Ok(Ok(_))) && !is_enough() {
+            read = self.load(name, source).0.await;
+        }
+        match read {
             Ok(Ok(Some(loaded))) => Ok(loaded),
             Ok(Ok(None)) => Err(AcquireError::NotFound(name.clone())),
+            Ok(Err(error)) if source == Source::Store => Err(AcquireError::Store(error)),
             Ok(Err(error)) => self.last_known(name).ok_or(AcquireError::Store(error)),
             Err(lost) => Err(AcquireError::Lost(lost)),
         }
     }
 
-    fn load(&self, name: &Name, source: Source) -> Answer<Result<Option<Arc<Loaded>>, StoreError>> {
+    /// A read that is shared, and whether this caller began it.
+    fn load(&self, name: &Name, source: Source) -> (Answer<Loading>, bool) {
         let (broker, wanted) = (self.clone(), name.clone());
-        let (answer, _) = self.0.loads.board((name.clone(), source), || async move {
+        self.0.loads.board((name.clone(), source), || async move {
             // A read may have ended since its caller looked.
             if let Some(known) = broker.known(&wanted).filter(|_| source == Source::Memory) {
                 return Ok(Some(known));
@@ -265,8 +278,7 @@ impl Broker {
                 None => broker.0.snapshots.forget(wanted.as_str()),
             }
             Ok(loaded.map(Arc::new))
-        });
-        answer
+        })
     }
 
     fn last_known(&self, name: &Name) -> Option<Arc<Loaded>> {

@@ -85,7 +85,6 @@ pub use self::rules::{RuleError, RulesImport, RulesImported};
 pub use self::token::Token;
 // Channels.
 pub use self::channels::{ChannelError, Tested};
-use crate::credential::Loaded;
 use crate::ids::{ChainId, ClaimId, Name, PoolId};
 use crate::pool::Pool;
 use crate::ports::store::{Record, Settling, StoredEvent};
@@ -187,7 +186,7 @@ struct Inner {
     access_loads: Flights<(), Loading>,
     /// Until when, in nanoseconds, readings for keys that nobody has are paid for.
     strangers: AtomicU64,
-    loads: Flights<(Name, Source), Result<Option<Arc<Loaded>>, StoreError>>,
+    loads: Flights<(Name, Source), acquire::Loading>,
     flights: Flights<mutant::FlightKey, FlightEnd>,
     cools: Flights<CoolKey, Result<bool, StoreError>>,
     pool_loads: Flights<Name, Result<Option<Arc<Pool>>, StoreError>>,

@@ -39,6 +39,8 @@ pub(super) struct PostgresKeys {
     #[serde(rename = "connection_age_max_seconds", deserialize_with = "seconds::<_, 1_000, 604_800_000>")]
     connection_age_max: Duration,
     prepared_statements: bool,
+    #[serde(rename = "plan_age_max_seconds", deserialize_with = "seconds::<_, 1_000, 604_800_000>")]
+    plan_age_max: Duration,
     #[serde(rename = "claim_life_seconds", deserialize_with = "seconds::<_, 1_000, 3_600_000>")]
     pub(super) claim_life: Duration,
     #[serde(rename = "clock_interval_seconds", deserialize_with = "seconds::<_, 100, 3_600_000>")]
@@ -60,6 +62,7 @@ impl Default for PostgresKeys {
             answer_margin,
             connection_age_max,
             prepared_statements,
+            plan_age_max,
         } = WireOptions::default();
         let ClockOptions { every, drift_ppm } = ClockOptions::default();
         Self {
@@ -71,6 +74,7 @@ impl Default for PostgresKeys {
             answer_margin,
             connection_age_max,
             prepared_statements,
+            plan_age_max,
             claim_life: CLAIM_LIFE,
             clock_every: every,
             clock_drift_ppm: drift_ppm,
@@ -90,6 +94,7 @@ impl PostgresKeys {
             answer_margin: self.answer_margin,
             connection_age_max: self.connection_age_max,
             prepared_statements: self.prepared_statements,
+            plan_age_max: self.plan_age_max,
         }
     }
 

@@ -98,6 +98,41 @@ async fn a_session_that_never_rests_learns_all_the_same() {
 }
 
 #[tokio::test]
+async fn plans_are_made_anew_when_tables_have_grown() {
+    for (plan_age_max, expected) in [(Duration::from_secs(3_600), "Seq Scan"), (Duration::ZERO, "Index")] {
+        let wire = ready(WireOptions { plan_age_max, ..one_lane() }).await;
+        wire.sessions_are_ours(true);
+        let tx = wire.begin().await.unwrap();
+        tx.batch("CREATE TABLE grown (id BIGINT PRIMARY KEY); ANALYZE grown").await.unwrap();
+        tx.commit().await.unwrap();
+        let sql = "SELECT id FROM grown WHERE id = $1";
+        let used = async || {
+            for _ in 0..3 {
+                wire.read(sql, &[(&1_i64, Type::INT8)]).await.unwrap();
+            }
+        };
+        used().await;
+        learnt(&wire, 1).await;
+        spoilt(&wire, "INSERT INTO grown SELECT generate_series(1, 100000)").await;
+        let name = "SELECT name FROM pg_prepared_statements WHERE statement = $1";
+        let name: String = wire.read(name, &[(&sql, Type::TEXT)]).await.unwrap()[0].get(0);
+        let plan = async || -> String {
+            wire.read(&format!("EXPLAIN EXECUTE {name}(1)"), &[]).await.unwrap()[0].get(0)
+        };
+        for _ in 0..if plan_age_max.is_zero() { 50 } else { 2 } {
+            used().await;
+            if plan().await.contains("Index") {
+                break;
+            }
+            // It is taught when it has rest.
+            tokio::time::sleep(2 * LESSON_AFTER).await;
+        }
+        let plan = plan().await;
+        assert!(plan.contains(expected), "{plan_age_max:?}: {plan}");
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_is_another_one_is_never_asked_by_name() {
     for spoil in SPOILT {
         let wire = counter().await;

@@ -36,6 +36,20 @@ async fn who_comes_as_a_read_ends_does_not_read_again() {
     }
 }
 
+/// Who joins a read that began before it came may know of something newer.
+#[tokio::test(start_paused = true)]
+async fn a_joined_read_is_enough_only_where_memory_vouches_for_it() {
+    let stage = stage(Duration::ZERO, []).await;
+    let (other, name) = (stage.fleet.host(), Name::parse("acme").expect("a name"));
+    let reads = || stage.fleet.installation.counts().0;
+    for (source, expected) in [(Source::Memory, 1), (Source::Store, 2)] {
+        let before = reads();
+        let read = join_all((0..100).map(|_| other.broker.read(&name, source))).await;
+        assert!(read.iter().all(Result::is_ok));
+        assert_eq!(reads() - before, expected, "{source:?}");
+    }
+}
+
 /// Ten thousand of them are made and woken at once.
 #[tokio::test(start_paused = true)]
 async fn a_waiter_is_small() {

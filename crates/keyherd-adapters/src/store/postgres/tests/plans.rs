@@ -41,7 +41,6 @@ FROM generate_series(1, 100000) n;
 INSERT INTO notices (approval, channel, due_at, attempts, announced, ended)
 SELECT n, n % 8, CASE WHEN n % 1000 = 0 THEN n ELSE NULL END, 0, TRUE, TRUE FROM generate_series(1, 100000) n;
 INSERT INTO approval_waiters (approval, owner, waiters, at) SELECT n, 1, 1, n FROM generate_series(1, 100000) n;
-ANALYZE;
 ";
 
 /// The plan with plain values for its parameters, whatever their number: the server says their types.
@@ -165,8 +164,9 @@ async fn nothing_hot_scans_a_table() {
     let bed = Bed::new().await;
     bed.store().await;
     bed.meddle(FILL).await;
+    bed.meddle("ANALYZE").await;
     let tx = bed.outside().begin().await.unwrap();
-    // By values where a statement has no name, and generic where it has one.
+    // By values, as in a session that has learnt nothing, and generic.
     for mode in ["force_custom_plan", "force_generic_plan"] {
         tx.batch(&format!("SET LOCAL plan_cache_mode = {mode}")).await.unwrap();
         for statement in HOT {
@@ -190,4 +190,41 @@ async fn nothing_hot_scans_a_table() {
     let floors = tx.query(&floors, &[]).await.unwrap();
     let floors: Vec<_> = floors.iter().map(|row| row.get::<_, String>(0)).collect();
     assert!(!floors.join("\n").contains("Seq Scan on audit_heads"), "{floors:?}");
+}
+
+/// What a refresh is made of.
+const REFRESH: [Sql; 14] = [
+    sql::LOADED,
+    sql::CLAIM,
+    sql::CHAIN,
+    sql::CHAIN_LOCKED,
+    sql::RENEW_CLAIM,
+    sql::AUDIT.if_changed,
+    sql::AUDIT_HEAD.if_changed,
+    sql::EVENT.if_changed,
+    same(sql::GRANT_SPENT),
+    same(sql::SPENT_TRIM),
+    sql::SPEND_CLAIMED,
+    sql::GRANT_CLAIMED,
+    sql::TROUBLE,
+    sql::RELEASE,
+];
+
+/// A store that was empty, as the server knows, and has grown since: what is planned anew then needs nobody to have looked
+/// at it.
+#[tokio::test]
+async fn no_refresh_scans_a_table_that_has_just_grown() {
+    let bed = Bed::new().await;
+    bed.store().await;
+    bed.meddle("ANALYZE").await;
+    bed.meddle(FILL).await;
+    let tx = bed.outside().begin().await.unwrap();
+    tx.batch("SET LOCAL plan_cache_mode = force_generic_plan").await.unwrap();
+    for statement in REFRESH {
+        let plan = plan(&tx, statement).await;
+        for table in LARGE {
+            let scan = format!("Seq Scan on {table} ");
+            assert!(!plan.contains(&scan), "{}\n{plan}", statement.postgres);
+        }
+    }
 }

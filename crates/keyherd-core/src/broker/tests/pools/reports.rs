@@ -3,8 +3,8 @@
 use futures_util::future::join_all;
 
 use super::*;
-use crate::broker::Broker;
 use crate::broker::tests::bent;
+use crate::broker::{AcquireError, Broker};
 use crate::fakes::{granted, json_reply};
 use crate::pool::Edit;
 use crate::ports::store::{CredentialStore, PoolChange};
@@ -303,4 +303,14 @@ async fn a_rest_that_was_ended_meanwhile_is_not_written() {
     host.broker.clear(&name("a"), None, "rate_limit", &actor()).await.expect("asked");
     pass(MINUTE).await;
     assert_eq!((host.serves().await.as_str(), host.entered("cooldown.set").await), ("a", 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_only_the_store_could_prove_is_not_lost_with_it() {
+    let stage = pooled("a b", Strategy::Failover).await;
+    stage.host.serves().await;
+    let newer = Report { generation: 7, ..told("a", limit(later(&stage, MINUTE))) };
+    stage.fleet.installation.set_down(true);
+    let followed = stage.host.broker.report(&newer, &actor()).await;
+    assert!(matches!(followed, Err(AcquireError::Store(_))), "{followed:?}");
 }
