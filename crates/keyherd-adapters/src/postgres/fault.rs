@@ -87,17 +87,17 @@ impl WireError {
         }
     }
 
-    /// Whether the connection that this came from is of no use any more, as far as this tells. One to a server that became
-    /// a standby would stay for ever: the next one may be led to the server that takes writes now.
+    /// Whether the connection that this came from is of no use any more, as far as this tells.
     pub(super) fn breaks(&self) -> bool {
-        matches!(
-            self,
-            Self::Unavailable(_)
-                | Self::TimedOut(_)
-                | Self::UnknownOutcome(_)
-                | Self::ReadOnly
-                | Self::Forgotten
-        )
+        let is_lost = matches!(self, Self::Unavailable(_) | Self::TimedOut(_) | Self::UnknownOutcome(_));
+        is_lost || self.is_of_session()
+    }
+
+    /// Whether another session may be another matter. One to a server that became a standby would stay for ever: the next
+    /// one may be led to the server that takes writes now. And a role's or database's settings, such as `search_path`, are
+    /// those of the moment at which a session began, whoever corrects them.
+    pub(super) fn is_of_session(&self) -> bool {
+        matches!(self, Self::ReadOnly | Self::Forgotten | Self::Missing(_) | Self::Permission(_))
     }
 }
 

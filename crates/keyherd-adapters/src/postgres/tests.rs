@@ -338,6 +338,28 @@ async fn a_connection_to_what_became_a_standby_is_not_kept() {
     wire_to(&any, one_lane()).read("SELECT 1", &[]).await.unwrap();
 }
 
+/// What a role's or a database's settings were when a session began stays with it, also when they were corrected.
+#[tokio::test]
+async fn a_session_that_sees_no_tables_is_not_used_again() {
+    let wire = ready(one_lane()).await;
+    let tx = wire.begin().await.unwrap();
+    tx.batch("CREATE TABLE seen (value BIGINT)").await.unwrap();
+    tx.commit().await.unwrap();
+    let (look, spoilt) = ("SELECT value FROM seen", "SET search_path = 'nowhere'");
+    let spoil = async |setting: &str| {
+        let loan = wire.0.take().await.unwrap();
+        loan.client().unwrap().batch_execute(setting).await.unwrap();
+    };
+    spoil(spoilt).await;
+    assert!(matches!(wire.read(look, &[]).await, Err(WireError::Missing(_))));
+    wire.read(look, &[]).await.unwrap();
+    spoil(spoilt).await;
+    let tx = wire.begin().await.unwrap();
+    assert!(matches!(tx.query(look, &[]).await, Err(WireError::Missing(_))));
+    drop(tx);
+    wire.read(look, &[]).await.unwrap();
+}
+
 #[tokio::test]
 async fn an_old_connection_is_replaced() {
     let wire = ready(WireOptions { connection_age_max: Duration::ZERO, ..one_lane() }).await;

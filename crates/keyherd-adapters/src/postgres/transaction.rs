@@ -249,14 +249,18 @@ impl Tx {
     ) -> Result<T, WireError> {
         let both = join(self.begin_once(client), statement);
         let settled = match tokio::time::timeout(self.bound(), both).await {
-            Ok((begun, done)) => begun.and(done).map_err(WireError::from),
+            Ok((begun, done)) => {
+                // A session in which nothing can be begun.
+                self.broken.fetch_or(begun.is_err(), Ordering::AcqRel);
+                begun.and(done).map_err(WireError::from)
+            }
             Err(_elapsed) => {
                 self.broken.store(true, Ordering::Release);
                 Err(WireError::TimedOut("a statement was not answered in time"))
             }
         };
         if let Err(error) = &settled {
-            self.note(error, matches!(error, WireError::ReadOnly | WireError::Forgotten));
+            self.note(error, error.is_of_session());
         }
         settled
     }
