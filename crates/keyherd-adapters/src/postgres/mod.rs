@@ -53,7 +53,8 @@ pub struct WireOptions {
     pub connection_age_max: Duration,
     /// Statements that are used often may be prepared, where sessions are known to be ours.
     pub prepared_statements: bool,
-    /// The plans of such statements are made anew when they are older: tables grow.
+    /// The plans of such statements are made anew when they are older: tables grow. What changes most is planned anew by the
+    /// server itself, when autovacuum has been there.
     pub plan_age_max: Duration,
 }
 
@@ -68,7 +69,7 @@ impl Default for WireOptions {
             answer_margin: Duration::from_secs(2),
             connection_age_max: Duration::from_secs(30 * 60),
             prepared_statements: true,
-            plan_age_max: Duration::from_secs(60),
+            plan_age_max: Duration::from_secs(10 * 60),
         }
     }
 }
