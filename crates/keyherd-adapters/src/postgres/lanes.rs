@@ -48,7 +48,7 @@ impl Lanes {
         // The lowest number lies on top: what is taken is what was used last, and few are used where few are needed.
         let often = Arc::<Often>::default();
         let unopened = |number| {
-            let names = Names::new(Arc::clone(&often), options.plan_age_max);
+            let names = Self::names(&often, &options);
             Lane { number, session: 0, client: None, names, is_old: Arc::default(), lesson: None }
         };
         let idle = (0..max).rev().map(unopened).collect();
@@ -85,14 +85,24 @@ impl Lanes {
         Ok(loan)
     }
 
-    /// Settings for one transaction only: behind a pooler the session is the next client's in a moment.
-    pub(super) fn opening(&self, statement_timeout: Duration) -> String {
-        format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {}; \
-             SET LOCAL idle_in_transaction_session_timeout = {}",
-            statement_timeout.as_millis(),
-            self.options.idle_in_transaction_timeout.as_millis(),
-        )
+    /// Settings for one transaction only: behind a pooler the session is the next client's in a moment. A session that is
+    /// known to be ours has them already, but for another bound than the usual one: `question` is asked of it.
+    pub(super) fn opening(&self, statement_timeout: Duration, question: Option<&str>) -> String {
+        const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+        match question {
+            Some(question) if statement_timeout == self.options.statement_timeout => {
+                [BEGIN, question].concat()
+            }
+            question => {
+                let settings = settings("SET LOCAL", statement_timeout, &self.options);
+                [BEGIN, "; ", &settings, question.unwrap_or_default()].concat()
+            }
+        }
+    }
+
+    fn names(often: &Arc<Often>, options: &WireOptions) -> Names {
+        let settings = settings("SET", options.statement_timeout, options);
+        Names::new(Arc::clone(often), options.plan_age_max, settings)
     }
 
     /// That lane, where nobody uses it.
@@ -136,6 +146,15 @@ impl Lanes {
     fn lock(&self) -> MutexGuard<'_, Vec<Lane>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The server's own bounds, by that word.
+fn settings(set: &str, statement_timeout: Duration, options: &WireOptions) -> String {
+    format!(
+        "{set} statement_timeout = {}; {set} idle_in_transaction_session_timeout = {}",
+        statement_timeout.as_millis(),
+        options.idle_in_transaction_timeout.as_millis(),
+    )
 }
 
 /// A connection as the driver makes it: a client, and what moves its bytes.
@@ -218,7 +237,7 @@ impl Loan {
     async fn learn(mut self, timeout: Duration) {
         let is_well = match (self.names(), self.client()) {
             (Some(names), Some(client)) if names.has_wishes() => {
-                let opening = self.lanes.opening(self.lanes.options.statement_timeout);
+                let opening = self.lanes.opening(self.lanes.options.statement_timeout, None);
                 names.teach(client, &opening, timeout).await
             }
             _ => true,
@@ -266,7 +285,7 @@ impl Loan {
     pub(super) async fn renew(&mut self) -> Result<(), WireError> {
         self.discard();
         let (client, is_old) = self.lanes.connect().await?;
-        let names = Names::new(Arc::clone(&self.lanes.often), self.lanes.options.plan_age_max);
+        let names = Lanes::names(&self.lanes.often, &self.lanes.options);
         if let Some(lane) = &mut self.lane {
             (lane.client, lane.names, lane.is_old, lane.lesson) = (Some(client), names, is_old, None);
         }

@@ -128,7 +128,8 @@ impl Wire {
         let loan = self.0.take().await?;
         let answer_timeout = statement_timeout + self.0.options.answer_margin;
         let question = loan.names().and_then(Names::question);
-        Ok(Tx::new(loan, self.0.opening(statement_timeout), question, answer_timeout))
+        let opening = self.0.opening(statement_timeout, question.as_deref());
+        Ok(Tx::new(loan, opening, question.is_some(), answer_timeout))
     }
 
     /// Whether sessions are known to be ours: statements get names from then on, or no more.

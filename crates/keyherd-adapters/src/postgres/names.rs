@@ -79,6 +79,8 @@ pub(super) struct Names {
     often: Arc<Often>,
     /// Plans that are older are made anew.
     plan_age_max: Duration,
+    /// Settings that a session is given with its first lesson, as SQL.
+    settings: String,
     /// Random: what the session's setting holds.
     mark: String,
     entries: Mutex<Entries>,
@@ -94,28 +96,32 @@ struct Entries {
 }
 
 impl Names {
-    pub(super) fn new(often: Arc<Often>, plan_age_max: Duration) -> Self {
+    pub(super) fn new(often: Arc<Often>, plan_age_max: Duration, settings: String) -> Self {
         let mut bytes = [0; 16];
         // Without randomness nothing is ever named.
         let is_random = random(&mut bytes).is_ok();
         let mark = if is_random { format!("{:032x}", u128::from_be_bytes(bytes)) } else { String::new() };
-        Self { often, plan_age_max, mark, entries: Mutex::default() }
+        Self { often, plan_age_max, settings, mark, entries: Mutex::default() }
     }
 
-    /// The question that a transaction begins with if it is to count on names; `None`: there are none yet. In a session
-    /// that was not marked so it fails, as a division by zero.
+    /// The question that a transaction begins with if it is to count on names, and on the session's settings; `None`: there
+    /// are none yet. In another session it fails: that one does not know it, or as a division by zero.
     pub(super) fn question(&self) -> Option<String> {
         let is_known = !self.lock().known.is_empty();
         is_known.then(|| self.is_marked())
     }
 
     fn is_marked(&self) -> String {
-        format!("; SELECT 1 / (coalesce(current_setting('{SETTING}', true), '') = '{}')::int", self.mark)
+        format!("; EXECUTE keyherd_{}", self.mark)
     }
 
     /// What a session is from its first lesson on.
     fn mark(&self) -> String {
-        format!("; SET {SETTING} = '{}'; SET plan_cache_mode = force_generic_plan", self.mark)
+        let Self { mark, settings, .. } = self;
+        format!(
+            "; SET {SETTING} = '{mark}'; SET plan_cache_mode = force_generic_plan; {settings}; \
+             PREPARE keyherd_{mark} AS SELECT 1 / (coalesce(current_setting('{SETTING}', true), '') = '{mark}')::int"
+        )
     }
 
     /// The statement by its name, if it has one; counts the use if it has none.

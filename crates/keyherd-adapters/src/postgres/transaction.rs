@@ -50,14 +50,7 @@ pub struct Tx {
 }
 
 impl Tx {
-    pub(super) fn new(
-        loan: Loan,
-        mut opening: String,
-        question: Option<String>,
-        answer_timeout: Duration,
-    ) -> Self {
-        let uses_names = question.is_some();
-        opening.extend(question);
+    pub(super) fn new(loan: Loan, opening: String, uses_names: bool, answer_timeout: Duration) -> Self {
         Self {
             loan: Some(loan),
             opening,

@@ -16,14 +16,21 @@ macro_rules! dialects {
                 "(SELECT json_group_array(json_array(s.scope, s.until, s.reason)) \
                  FROM scoped_cooldowns s WHERE s.credential = n.id)"
             ),
-            postgres: $text!(
-                "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
-                " FOR UPDATE OF c",
-                "(SELECT CAST(json_agg(json_build_array(s.scope, s.until, s.reason)) AS TEXT) \
-                 FROM scoped_cooldowns s WHERE s.credential = n.id)"
-            ),
+            postgres: $crate::store::dialect::postgres!($text),
         }
     };
 }
 
-pub(super) use dialects;
+/// The same for PostgreSQL alone.
+macro_rules! postgres {
+    ($text:ident) => {
+        $text!(
+            "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+            " FOR UPDATE OF c",
+            "(SELECT CAST(json_agg(json_build_array(s.scope, s.until, s.reason)) AS TEXT) \
+             FROM scoped_cooldowns s WHERE s.credential = n.id)"
+        )
+    };
+}
+
+pub(super) use {dialects, postgres};

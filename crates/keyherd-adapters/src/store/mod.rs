@@ -16,4 +16,4 @@ mod rooms;
 mod sql;
 mod statement;
 
-pub use self::rooms::{Counts, Installation, SqlStore, StoreBounds};
+pub use self::rooms::{Counts, CrowdBounds, Installation, SqlStore, StoreBounds};

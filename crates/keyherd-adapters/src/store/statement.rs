@@ -28,6 +28,51 @@ pub(crate) enum Value {
     Shared(Shared),
     Bytes(Option<Vec<u8>>),
     Bool(Option<bool>),
+    /// Those of many rows, where an engine takes them.
+    Column(Column),
+}
+
+/// One value of each of many rows, for a statement about all of them.
+#[derive(Clone)]
+pub(crate) enum Column {
+    Ints(Vec<Option<i64>>),
+    Texts(Vec<Option<String>>),
+    Bytes(Vec<Option<Vec<u8>>>),
+    Bools(Vec<Option<bool>>),
+}
+
+impl Column {
+    fn of(values: impl Iterator<Item = Value>) -> Result<Self, Fault> {
+        let mut values = values.peekable();
+        Ok(match values.peek() {
+            Some(Value::Int(_)) => Self::Ints(all(values, |value| match value {
+                Value::Int(value) => Some(value),
+                _ => None,
+            })?),
+            Some(Value::Text(_) | Value::Shared(_)) => Self::Texts(all(values, |value| match value {
+                Value::Text(value) => Some(value),
+                Value::Shared(Shared(value)) => Some(Some(value.to_string())),
+                _ => None,
+            })?),
+            Some(Value::Bytes(_)) => Self::Bytes(all(values, |value| match value {
+                Value::Bytes(value) => Some(value),
+                _ => None,
+            })?),
+            Some(Value::Bool(_)) => Self::Bools(all(values, |value| match value {
+                Value::Bool(value) => Some(value),
+                _ => None,
+            })?),
+            Some(Value::Column(_)) | None => return Err(uneven()),
+        })
+    }
+}
+
+fn all<T>(values: impl Iterator<Item = Value>, read: impl Fn(Value) -> Option<T>) -> Result<Vec<T>, Fault> {
+    values.map(read).collect::<Option<_>>().ok_or_else(uneven)
+}
+
+fn uneven() -> Fault {
+    Fault::Damaged("rows of unlike values cannot be written together".into())
 }
 
 /// A text that is bound without a copy of it.
@@ -45,10 +90,27 @@ pub(crate) fn query(sql: impl Into<Sql>) -> Statement {
     Statement { sql: sql.into(), values: Vec::new() }
 }
 
+/// A statement about many rows: one parameter for each of their values.
+pub(crate) fn query_all(sql: impl Into<Sql>, rows: Vec<Vec<Value>>) -> Result<Statement, Fault> {
+    let width = rows.first().map_or(0, Vec::len);
+    if rows.iter().any(|row| row.len() != width) {
+        return Err(uneven());
+    }
+    let mut rows: Vec<_> = rows.into_iter().map(Vec::into_iter).collect();
+    let columns = (0..width).map(|_| Column::of(rows.iter_mut().filter_map(Iterator::next)).map(Value::Column));
+    Ok(Statement { sql: sql.into(), values: columns.collect::<Result<_, _>>()? })
+}
+
 impl Statement {
     pub(crate) fn bind(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
         self
+    }
+}
+
+impl From<Column> for Value {
+    fn from(column: Column) -> Self {
+        Self::Column(column)
     }
 }
 
@@ -140,25 +202,25 @@ impl Row {
         Self(Box::new(columns))
     }
 
-    pub(crate) fn try_get<'r, T: Column<'r>>(&'r self, column: &'static str) -> Result<T, Fault> {
+    pub(crate) fn try_get<'r, T: Cell<'r>>(&'r self, column: &'static str) -> Result<T, Fault> {
         T::read(&*self.0, column)
     }
 }
 
 /// What a column is read as.
-pub(crate) trait Column<'r>: Sized {
+pub(crate) trait Cell<'r>: Sized {
     fn read(row: &'r dyn Columns, column: &'static str) -> Result<Self, Fault>;
 }
 
-macro_rules! column {
+macro_rules! cell {
     ($($kind:ty, $read:ident, $own:expr;)+) => {$(
-        impl<'r> Column<'r> for Option<$kind> {
+        impl<'r> Cell<'r> for Option<$kind> {
             fn read(row: &'r dyn Columns, column: &'static str) -> Result<Self, Fault> {
                 Ok(row.$read(column)?.map($own))
             }
         }
 
-        impl<'r> Column<'r> for $kind {
+        impl<'r> Cell<'r> for $kind {
             fn read(row: &'r dyn Columns, column: &'static str) -> Result<Self, Fault> {
                 Option::<$kind>::read(row, column)?.ok_or_else(|| Fault::missing(column))
             }
@@ -166,7 +228,7 @@ macro_rules! column {
     )+};
 }
 
-column! {
+cell! {
     i64, int, std::convert::identity;
     bool, boolean, std::convert::identity;
     &'r str, text, std::convert::identity;

@@ -10,7 +10,7 @@ use keyherd_adapters::postgres::{ClockOptions, ServerClock, Target, Wire, WireOp
 use keyherd_adapters::profile::FolderProfiles;
 use keyherd_adapters::provider::{HttpOptions, HttpProvider};
 use keyherd_adapters::seal::{KeyError, KeySource};
-use keyherd_adapters::store::StoreBounds;
+use keyherd_adapters::store::{CrowdBounds, StoreBounds};
 use keyherd_adapters::store::postgres::{PostgresOptions, PostgresStore};
 use keyherd_adapters::system::{OsEntropy, SystemClock};
 use keyherd_core::audit::{Actor, Note};
@@ -146,6 +146,7 @@ async fn store(
         clock,
         entropy,
         claim_life: CLAIM_LIFE,
+        crowds: CrowdBounds::default(),
         upgrade_timeout: UPGRADE_TIMEOUT,
         bounds: StoreBounds::default(),
     });

@@ -1,6 +1,7 @@
 //! Learning what other processes commit: one watch of the outbox per process, and waiting for another's claim to end.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,6 +29,9 @@ const POLL_FIRST: Duration = Duration::from_millis(25);
 const POLL_LIFE: u32 = 12;
 /// Who waits for a chain that was named has so long a start on the watch: both ask the same store.
 const NAMED_FIRST: Duration = Duration::from_millis(20);
+/// Between two looks at the outbox passes at least this time: where much happens, one look finds many events. Who waits
+/// for a chain that is named does not wait for a look.
+const LOOKS_APART: Duration = Duration::from_millis(20);
 /// How long a coordinator may keep the watch asleep: it owes a bounded poll, and is not relied upon.
 const CHANGED_MAX: Duration = Duration::from_secs(5);
 
@@ -123,16 +127,26 @@ impl Broker {
             if let Some(times) = unread.over() {
                 tracing::info!(times, "the outbox is read again");
             }
+            let mut rested = pin!(tokio::time::sleep(LOOKS_APART));
             let _ = timeout(CHANGED_MAX, self.0.ports.coordinator.changed()).await;
-            // Who waits for these looks at the store by itself, and before this does.
-            let mut is_awaited = false;
-            for chain in self.0.ports.coordinator.named() {
-                is_awaited |= self.0.notices.wake(chain);
+            let mut is_awaited = self.wake_named();
+            loop {
+                tokio::select! {
+                    biased;
+                    () = rested.as_mut() => break,
+                    () = self.0.ports.coordinator.changed() => is_awaited |= self.wake_named(),
+                }
             }
             if is_awaited {
                 tokio::time::sleep(NAMED_FIRST).await;
             }
         }
+    }
+
+    /// Who waits for the chains that a notice has named looks at the store by itself, and before the watch does.
+    fn wake_named(&self) -> bool {
+        let named = self.0.ports.coordinator.named();
+        named.into_iter().fold(false, |is_awaited, chain| self.0.notices.wake(chain) || is_awaited)
     }
 
     /// Reads what was committed since the last time. At first, and where the outbox does not follow what was seen,

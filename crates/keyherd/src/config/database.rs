@@ -8,7 +8,7 @@ use std::time::Duration;
 use keyherd_adapters::coordinator::{BellOptions, FleetOptions, RedisPlace};
 use keyherd_adapters::journal::CopyOptions;
 use keyherd_adapters::postgres::{ClockOptions, Target, WireOptions};
-use keyherd_adapters::store::StoreBounds;
+use keyherd_adapters::store::{CrowdBounds, StoreBounds};
 use keyherd_adapters::store::sqlite::SqliteBounds;
 
 use super::file::FileSettings;
@@ -53,6 +53,8 @@ pub(crate) struct FleetSettings {
     pub(crate) clock: ClockOptions,
     /// How long a claim lives unless it is renewed.
     pub(crate) claim_life: Duration,
+    /// What is done together when it comes at once.
+    pub(crate) crowds: CrowdBounds,
     /// How often imported profiles are read again, should the notice of a change be lost.
     pub(crate) profiles_every: Duration,
     /// How long an opening waits for another process that makes or upgrades the store.
@@ -100,6 +102,7 @@ pub(super) fn store(
         wire: file.postgres.wire(),
         clock: file.postgres.clock(),
         claim_life: claim_life(file)?,
+        crowds: file.postgres.crowds(),
         profiles_every: file.postgres.profiles_every,
         upgrade_timeout: file.store.upgrade_timeout(),
         bounds: file.store.bounds(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use keyherd_adapters::coordinator::{FleetOptions, PostgresBellOptions, RedisLinkOptions, TurnOptions};
 use keyherd_adapters::journal::CopyOptions;
 use keyherd_adapters::postgres::{ClockOptions, WireOptions};
+use keyherd_adapters::store::CrowdBounds;
 use serde::Deserialize;
 
 use super::number::{count, milliseconds, seconds};
@@ -41,6 +42,10 @@ pub(super) struct PostgresKeys {
     prepared_statements: bool,
     #[serde(rename = "plan_age_max_seconds", deserialize_with = "seconds::<_, 1_000, 604_800_000>")]
     plan_age_max: Duration,
+    #[serde(deserialize_with = "count::<_, _, 1, 1_000>")]
+    crowd_max: u32,
+    #[serde(rename = "crowd_patience_milliseconds", deserialize_with = "milliseconds::<_, 1, 60_000>")]
+    crowd_patience: Duration,
     #[serde(rename = "claim_life_seconds", deserialize_with = "seconds::<_, 1_000, 3_600_000>")]
     pub(super) claim_life: Duration,
     #[serde(rename = "clock_interval_seconds", deserialize_with = "seconds::<_, 100, 3_600_000>")]
@@ -65,7 +70,10 @@ impl Default for PostgresKeys {
             plan_age_max,
         } = WireOptions::default();
         let ClockOptions { every, drift_ppm } = ClockOptions::default();
+        let CrowdBounds { crowd_max, patience: crowd_patience } = CrowdBounds::default();
         Self {
+            crowd_max,
+            crowd_patience,
             lanes_max,
             connect_timeout,
             queue_timeout,
@@ -96,6 +104,10 @@ impl PostgresKeys {
             prepared_statements: self.prepared_statements,
             plan_age_max: self.plan_age_max,
         }
+    }
+
+    pub(super) fn crowds(&self) -> CrowdBounds {
+        CrowdBounds { crowd_max: self.crowd_max, patience: self.crowd_patience }
     }
 
     pub(super) fn clock(&self) -> ClockOptions {

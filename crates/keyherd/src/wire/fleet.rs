@@ -34,6 +34,7 @@ pub(super) async fn open(settings: &Settings, fleet: &FleetSettings) -> Result<W
         clock: clock.clone(),
         entropy: entropy.clone(),
         claim_life: fleet.claim_life,
+        crowds: fleet.crowds,
         upgrade_timeout: fleet.upgrade_timeout,
         bounds: fleet.bounds.clone(),
     });

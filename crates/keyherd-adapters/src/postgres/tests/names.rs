@@ -33,7 +33,7 @@ async fn spoilt(wire: &Wire, spoil: &str) {
 /// The statements that the server has names for in the session of the only lane.
 async fn named(wire: &Wire) -> Vec<String> {
     let rows =
-        wire.read("SELECT statement FROM pg_prepared_statements ORDER BY statement", &[]).await.unwrap();
+        wire.read("SELECT statement FROM pg_prepared_statements WHERE name NOT LIKE 'keyherd%' ORDER BY statement", &[]).await.unwrap();
     rows.iter().map(|row| row.get("statement")).collect()
 }
 
@@ -47,7 +47,7 @@ async fn learnt(wire: &Wire, number: usize) {
 
 /// The named statements that have no plan yet in the session of the only lane, and how many were planned for values.
 async fn planned(wire: &Wire) -> (i64, i64) {
-    let sql = "SELECT count(*) FILTER (WHERE generic_plans = 0), sum(custom_plans)::bigint FROM pg_prepared_statements";
+    let sql = "SELECT count(*) FILTER (WHERE generic_plans = 0), sum(custom_plans)::bigint FROM pg_prepared_statements WHERE name NOT LIKE 'keyherd%'";
     let rows = wire.read(sql, &[]).await.unwrap();
     (rows[0].get(0), rows[0].get(1))
 }

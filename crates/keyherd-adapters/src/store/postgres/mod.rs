@@ -22,7 +22,7 @@ pub use self::open::OpenError;
 pub use self::rotation::Rotation;
 pub use self::schema::SCHEMA_VERSION;
 pub use self::server::ServerState;
-use super::{SqlStore, StoreBounds};
+use super::{CrowdBounds, SqlStore, StoreBounds};
 use crate::postgres::Wire;
 use crate::seal::{KeySource, Keyring};
 
@@ -41,6 +41,8 @@ pub struct PostgresOptions {
     pub entropy: Arc<dyn Entropy>,
     /// How long a claim lives on the server's clock unless it is renewed.
     pub claim_life: Duration,
+    /// What is done together when it comes at once.
+    pub crowds: CrowdBounds,
     /// How long an opening waits for another process that makes or upgrades the store, and how long each of an upgrade's
     /// own steps may take.
     pub upgrade_timeout: Duration,

@@ -17,8 +17,10 @@ use super::schema::{IS_THERE, SCHEMA, SET_VERSION, Schema, VERSION};
 use super::{PostgresOptions, PostgresStore};
 use crate::postgres::{Tx, Wire, WireError};
 use crate::store::SqlStore;
+use crate::store::engine::Engine;
 use crate::store::fault::Fault;
 use crate::store::rooms::installation::{Sealed, Unopened, install};
+use crate::store::rooms::crowd::Crowds;
 use crate::store::rooms::seen::Seen;
 use crate::store::sql;
 use crate::store::statement::Row;
@@ -80,6 +82,15 @@ impl PostgresStore {
 
     /// As a program that knows this schema.
     pub(super) async fn open_at(given: PostgresOptions, schema: &Schema) -> Result<Self, OpenError> {
+        Self::open_on(given, schema, |engine| engine).await
+    }
+
+    /// On what is made of the engine: for who wants to see what it is asked.
+    pub(super) async fn open_on(
+        given: PostgresOptions,
+        schema: &Schema,
+        through: impl FnOnce(Arc<dyn Engine>) -> Arc<dyn Engine>,
+    ) -> Result<Self, OpenError> {
         let wire = given.wire.clone();
         let said = |fault| OpenError::from(explain(fault, wire.target()));
         if schema.is_behind(&wire, version(&wire).await.map_err(said)?)? {
@@ -97,16 +108,17 @@ impl PostgresStore {
             entropy: Arc::clone(&given.entropy),
             lanes: Mutex::new(HashMap::new()),
         };
-        let rooms = SqlStore {
-            engine: Arc::new(engine),
+        let rooms = Arc::new_cyclic(|store| SqlStore {
+            engine: through(Arc::new(engine)),
             bounds: given.bounds,
             clock: given.clock,
             entropy: given.entropy,
             installation,
             vault,
             seen: Seen::default(),
-        };
-        Ok(Self { rooms: Arc::new(rooms), wire, upgrade_timeout: given.upgrade_timeout })
+            crowds: Crowds::new(store, Some(given.crowds)),
+        });
+        Ok(Self { rooms, wire, upgrade_timeout: given.upgrade_timeout })
     }
 
     /// The schema that the database is at: another program's where a newer one has upgraded it.

@@ -7,7 +7,7 @@ use tokio_postgres::types::{IsNull, ToSql, to_sql_checked};
 
 use crate::postgres::{Param, Row as WireRow, Type};
 use crate::store::fault::Fault;
-use crate::store::statement::{Columns, Row, Shared, Value};
+use crate::store::statement::{Column, Columns, Row, Shared, Value};
 
 /// The values with the types that the statement gives them, so that nothing has to be asked before it is run.
 pub(super) fn params(values: &[Value]) -> Vec<Param<'_>> {
@@ -21,6 +21,10 @@ fn param(value: &Value) -> Param<'_> {
         Value::Shared(value) => (value, Type::TEXT),
         Value::Bytes(value) => (value, Type::BYTEA),
         Value::Bool(value) => (value, Type::BOOL),
+        Value::Column(Column::Ints(values)) => (values, Type::INT8_ARRAY),
+        Value::Column(Column::Texts(values)) => (values, Type::TEXT_ARRAY),
+        Value::Column(Column::Bytes(values)) => (values, Type::BYTEA_ARRAY),
+        Value::Column(Column::Bools(values)) => (values, Type::BOOL_ARRAY),
     }
 }
 

@@ -6,6 +6,7 @@ mod broken;
 mod channels;
 mod contract;
 mod counted;
+mod crowds;
 mod keys;
 mod late;
 mod namespace;

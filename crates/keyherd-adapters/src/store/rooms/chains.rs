@@ -15,11 +15,11 @@ use keyherd_core::time::{Timestamp, millis};
 
 use super::SqlStore;
 use super::credentials::signed;
+use super::crowd::Alike;
 use super::row::{key_in_force, name, needed};
 use super::settle::Guard;
 use super::write::{Ending, Write};
 use crate::seal::KeyId;
-use crate::store::engine::Kind;
 use crate::store::fault::Fault;
 use crate::store::sql;
 use crate::store::statement::{Row, Statement, query};
@@ -141,7 +141,7 @@ impl SqlStore {
         let look = query(sql::CHAIN_CLAIMED).bind(ask.chain.as_i64());
         let ending = Ending { changes: vec![claim], look, record, tidying: None };
         // The key that was in force for the statement is in force until the commit.
-        self.begin(Kind::Sealing).await?.finish(ask.chain, ending).await
+        self.finish_among(Alike::Claims, ask.chain, ending).await
     }
 
     /// Where a claim lives as long as its owner there is nothing to renew.

@@ -101,7 +101,7 @@ impl SqlStore {
     }
 
     async fn read_credential(&self, name: &Name) -> Result<Option<Loaded>, Fault> {
-        let row = self.read_first(query(sql::LOADED).bind(name.as_str())).await?;
+        let row = self.read_among(name).await?;
         row.map(|row| self.loaded(&row)).transpose()
     }
 

@@ -14,7 +14,9 @@ mod clients;
 mod configure;
 mod create;
 mod credentials;
+pub(super) mod crowd;
 mod events;
+mod gather;
 pub(super) mod installation;
 mod pools;
 mod profiles;
@@ -41,7 +43,9 @@ use keyherd_core::ids::OwnerId;
 use keyherd_core::ports::{Clock, Entropy, StoreError};
 
 pub use self::check::Counts;
+pub use self::gather::CrowdBounds;
 pub use self::installation::Installation;
+use self::crowd::Crowds;
 use self::seen::Seen;
 use self::vault::Vault;
 use super::engine::Engine;
@@ -106,6 +110,7 @@ pub struct SqlStore {
     pub(super) installation: Installation,
     pub(super) vault: Vault,
     pub(super) seen: Seen,
+    pub(super) crowds: Crowds,
 }
 
 impl SqlStore {

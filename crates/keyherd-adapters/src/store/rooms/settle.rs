@@ -12,12 +12,13 @@ use keyherd_core::secret::TokenHash;
 use keyherd_core::time::Timestamp;
 
 use super::SqlStore;
+use super::crowd::{Alike, Finished};
 use super::row::{TroubleColumns, scopes_text};
 use super::write::{Ending, Write};
 use crate::store::engine::Kind;
 use crate::store::fault::Fault;
 use crate::store::sql;
-use crate::store::statement::{Row, Statement, query};
+use crate::store::statement::{Statement, query};
 
 /// What else the row must say for a settlement to hold.
 #[derive(Debug, Clone, Copy)]
@@ -70,8 +71,16 @@ impl SqlStore {
     ) -> Result<(bool, Option<Box<Chain>>), Fault> {
         let is_grant = matches!(settling.settlement, Settlement::Granted(_));
         // The claim told which key is in force, so that one is not asked for first; the database refuses any other.
-        let write = self.begin(if is_grant { Kind::Sealing } else { Kind::Plain }).await?;
-        let tried = self.write_settlement(write, guard, settling, record.clone()).await;
+        let tried = match guard {
+            Guard::Spent(_) if is_grant => {
+                let ending = self.ending(guard, settling, record.clone())?;
+                self.finish_among(Alike::Grants, settling.chain, ending).await
+            }
+            _ => {
+                let write = self.begin(if is_grant { Kind::Sealing } else { Kind::Plain }).await?;
+                self.write_settlement(write, guard, settling, record.clone()).await
+            }
+        };
         let (settled, row) = match tried {
             Err(Fault::Sealed(_) | Fault::Told(StoreError::Sealed(_))) if is_grant => {
                 let write = self.write_sealed().await?;
@@ -88,7 +97,11 @@ impl SqlStore {
         guard: Guard,
         settling: &Settling,
         record: Record,
-    ) -> Result<(bool, Option<Row>), Fault> {
+    ) -> Result<Finished, Fault> {
+        write.finish(settling.chain, self.ending(guard, settling, record)?).await
+    }
+
+    fn ending(&self, guard: Guard, settling: &Settling, record: Record) -> Result<Ending, Fault> {
         let me = self.owner();
         let changes = match &settling.settlement {
             Settlement::Granted(tokens) => self.grant(guard, settling, tokens)?,
@@ -102,7 +115,7 @@ impl SqlStore {
         let is_grant = matches!(settling.settlement, Settlement::Granted(_));
         let tidying = is_grant.then(|| self.spent_trim(settling.chain, settling.generation));
         let look = query(sql::CHAIN).bind(settling.chain.as_i64());
-        write.finish(settling.chain, Ending { changes, look, record, tidying }).await
+        Ok(Ending { changes, look, record, tidying })
     }
 
     /// As whoever is about to commit leaves it.

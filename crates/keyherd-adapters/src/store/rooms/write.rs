@@ -17,7 +17,7 @@ use super::seen::Look;
 use crate::store::engine::{Kind, Transaction, Whole};
 use crate::store::fault::Fault;
 use crate::store::sql;
-use crate::store::statement::{Row, Statement, Value, query};
+use crate::store::statement::{Row, Statement, Value, query, query_all};
 
 /// A transaction that writes. Dropped without [`Write::commit`] it is rolled back.
 pub(in crate::store) struct Write<'a> {
@@ -35,6 +35,7 @@ pub(in crate::store) struct Write<'a> {
 }
 
 /// How a transaction is ended that is known before any of it is done; see [`Write::finish`].
+#[derive(Clone)]
 pub(super) struct Ending {
     /// The last of them is the one that all depends on.
     pub(super) changes: Vec<Statement>,
@@ -110,6 +111,15 @@ impl Write<'_> {
         Ok((changed.into_iter().map(|rows| rows > 0).collect(), rows.into_iter().next()))
     }
 
+    /// The rows of a look after the changes, in one trip.
+    pub(super) async fn run_then_fetch(
+        &mut self,
+        changes: Vec<Statement>,
+        look: Statement,
+    ) -> Result<Vec<Row>, Fault> {
+        Ok(self.transaction.execute_then_fetch(changes, look).await?.1)
+    }
+
     pub(super) async fn first(&mut self, statement: Statement) -> Result<Option<Row>, Fault> {
         Ok(self.fetch(statement).await?.into_iter().next())
     }
@@ -142,6 +152,20 @@ impl Write<'_> {
         self.note(record.note).await?;
         if let Some(event) = record.event {
             self.tell(event);
+        }
+        Ok(())
+    }
+
+    /// Several that were done by as many: a statement for all entries, and one for all events.
+    pub(super) async fn record_all(&mut self, records: Vec<Record>) -> Result<(), Fault> {
+        let (mut entries, mut events) = (Vec::with_capacity(records.len()), Vec::new());
+        for record in records {
+            entries.push(values([self.link(record.note.into()).await?].into_iter()));
+            events.extend(record.event.map(|event| self.event(event).to_vec()));
+        }
+        self.last.push(query_all(sql::crowd::AUDIT, entries)?);
+        if !events.is_empty() {
+            self.last.push(query_all(sql::crowd::EVENTS, events)?);
         }
         Ok(())
     }
@@ -298,14 +322,18 @@ impl Write<'_> {
     }
 
     fn tell(&mut self, event: Event) {
-        let values: [Value; 5] = [
+        let values = self.event(event);
+        self.end_with(sql::EVENT, values.into());
+    }
+
+    fn event(&self, event: Event) -> [Value; 5] {
+        [
             self.store.clock.now().as_millis().into(),
             event.kind.into(),
             event.chain.map(ChainId::as_i64).into(),
             event.subject.into(),
             event.detail.to_string().into(),
-        ];
-        self.end_with(sql::EVENT, values.into());
+        ]
     }
 }
 

@@ -145,21 +145,44 @@ pub(super) const LOADED_MEMBERS: Sql = dialects!(loaded_members);
 // --- claims ---
 
 /// `$7` is the claim's life in milliseconds, NULL where its owner's process is its life; `$8` the key under which whoever
-/// claims it would seal the answer, which is granted where it is the one in force.
-macro_rules! claim {
-    ($clock:literal, $lock:literal, $scopes:literal) => {
+/// claims it would seal the answer, which is granted where it is the one in force. What the parameters are called, and
+/// where they come from, is the caller's: see [`crowd`].
+macro_rules! claim_of {
+    ($clock:literal, $p:literal, $from:literal) => {
         concat!(
-            "UPDATE chains SET revision = revision + 1, claim_id = $1, claim_owner = $2, claim_purpose = $3, \
-             claim_at = $4, claim_until = $7 + ",
+            "UPDATE chains SET revision = revision + 1, claim_id = ",
+            $p,
+            "1, claim_owner = ",
+            $p,
+            "2, claim_purpose = ",
+            $p,
+            "3, claim_at = ",
+            $p,
+            "4, claim_until = ",
+            $p,
+            "7 + ",
             $clock,
             ", claim_client = ",
             client_of_chain!(),
-            ", claim_origin = token_origin WHERE id = $5 AND revision = $6 AND claim_id IS NULL AND \
-             (SELECT i.key_id FROM installation i WHERE i.one = 1) = $8 AND NOT EXISTS \
+            ", claim_origin = token_origin",
+            $from,
+            " WHERE id = ",
+            $p,
+            "5 AND revision = ",
+            $p,
+            "6 AND claim_id IS NULL AND (SELECT i.key_id FROM installation i WHERE i.one = 1) = ",
+            $p,
+            "8 AND NOT EXISTS \
              (SELECT 1 FROM client_blocks b WHERE b.origin = chains.token_origin AND b.client_hash = ",
             client_of_chain!(),
             ")"
         )
+    };
+}
+
+macro_rules! claim {
+    ($clock:literal, $lock:literal, $scopes:literal) => {
+        claim_of!($clock, "$", "")
     };
 }
 
@@ -177,16 +200,18 @@ pub(super) const CLAIM: Sql = dialects!(claim);
 pub(super) const RENEW_CLAIM: Sql = dialects!(renew_claim);
 
 /// `$1` next generation, `$2..=$12` its tokens, `$13` chain, `$14` generation; then the caller's condition on `$15`.
-macro_rules! grant {
-    ($($condition:tt)+) => {
+macro_rules! grant_of {
+    ($p:literal, $from:literal, $($condition:tt)+) => {
         concat!(
-            "UPDATE chains SET revision = revision + 1, generation = $1, access_token = $2, token_type = $3, \
-             expires_at = $4, expires_assumed = $5, issued_at = $6, refresh_token = $7, refresh_expires_at = $8, \
-             granted_scopes = $9, spend_hash = $10, refreshed_at = $6, minted_by_rejection = $11, due_at = $12, ",
+            "UPDATE chains SET revision = revision + 1, generation = ", $p, "1, access_token = ", $p, "2, \
+             token_type = ", $p, "3, expires_at = ", $p, "4, expires_assumed = ", $p, "5, issued_at = ", $p, "6, \
+             refresh_token = ", $p, "7, refresh_expires_at = ", $p, "8, granted_scopes = ", $p, "9, \
+             spend_hash = ", $p, "10, refreshed_at = ", $p, "6, minted_by_rejection = ", $p, "11, due_at = ", $p, "12, ",
             no_trouble!(),
             ", ",
             no_claim!(),
-            " WHERE id = $13 AND generation = $14 AND ",
+            $from,
+            " WHERE id = ", $p, "13 AND generation = ", $p, "14 AND ",
             $($condition)+
         )
     };
@@ -194,21 +219,21 @@ macro_rules! grant {
 
 macro_rules! grant_claimed {
     ($clock:literal, $lock:literal, $scopes:literal) => {
-        grant!("claim_id = $15 AND ", may_end!($clock, "$16"))
+        grant_of!("$", "", "claim_id = $15 AND ", may_end!($clock, "$16"))
     };
 }
 
 pub(super) const GRANT_CLAIMED: Sql = dialects!(grant_claimed);
-pub(super) const GRANT_SPENT: &str = grant!("spend_hash = $15");
+pub(super) const GRANT_SPENT: &str = grant_of!("$", "", "spend_hash = $15");
 
 /// Before a grant: what it spends is remembered, unless the answer kept it. `$1` now, `$2` chain, `$3` generation,
 /// `$4` the next hash; then the grant's own condition on `$5`, which holds until the grant where it holds here.
-macro_rules! spend {
-    ($lock:literal, $($condition:tt)+) => {
+macro_rules! spend_of {
+    ($lock:literal, $p:literal, $from:literal, $($condition:tt)+) => {
         concat!(
-            "INSERT INTO spent_tokens (hash, chain, generation, at) SELECT spend_hash, id, generation, $1 FROM chains c \
-             WHERE id = $2 AND generation = $3 AND kind = 'oauth2' AND spend_hash IS NOT NULL \
-             AND spend_hash IS DISTINCT FROM $4 AND ",
+            "INSERT INTO spent_tokens (hash, chain, generation, at) SELECT spend_hash, id, generation, ", $p, "1 \
+             FROM chains c", $from, " WHERE id = ", $p, "2 AND generation = ", $p, "3 AND kind = 'oauth2' \
+             AND spend_hash IS NOT NULL AND spend_hash IS DISTINCT FROM ", $p, "4 AND ",
             $($condition)+,
             $lock,
             " ON CONFLICT (hash) DO UPDATE SET chain = excluded.chain, generation = excluded.generation, \
@@ -219,13 +244,13 @@ macro_rules! spend {
 
 macro_rules! spend_claimed {
     ($clock:literal, $lock:literal, $scopes:literal) => {
-        spend!($lock, "claim_id = $5 AND ", may_end!($clock, "$6"))
+        spend_of!($lock, "$", "", "claim_id = $5 AND ", may_end!($clock, "$6"))
     };
 }
 
 macro_rules! spend_spent {
     ($clock:literal, $lock:literal, $scopes:literal) => {
-        spend!($lock, "spend_hash = $5")
+        spend_of!($lock, "$", "", "spend_hash = $5")
     };
 }
 
@@ -324,5 +349,6 @@ mod access;
 mod accounts;
 mod approvals;
 mod channels;
+pub(super) mod crowd;
 mod logs;
 mod pools;

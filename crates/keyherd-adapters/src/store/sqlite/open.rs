@@ -26,6 +26,7 @@ use super::schema::{SCHEMA_VERSION, Stamp, migrate, stamp};
 use super::{SqliteOptions, SqliteStore};
 use crate::store::SqlStore;
 use crate::store::rooms::installation::{Sealed, Unopened, install};
+use crate::store::rooms::crowd::Crowds;
 use crate::store::rooms::seen::Seen;
 use crate::store::sql;
 use crate::store::statement::{Row, query};
@@ -151,7 +152,7 @@ impl SqliteStore {
             sealed.unseal(given.keyring, given.keys).map_err(|unopened| refuse(&place, unopened))?;
         let engine =
             Arc::new(SqliteEngine::new(place, given.bounds.clone(), owners, connect_options, connection));
-        let rooms = Arc::new(SqlStore {
+        let rooms = Arc::new_cyclic(|store| SqlStore {
             engine: engine.clone(),
             bounds: given.bounds.store,
             clock: given.clock,
@@ -159,6 +160,7 @@ impl SqliteStore {
             installation,
             vault,
             seen: Seen::default(),
+            crowds: Crowds::new(store, None),
         });
         if rooms.vault.keyring().sealing() != sealed.key_id {
             rooms.told(rooms.take_over(sealed.key_id).await)?;

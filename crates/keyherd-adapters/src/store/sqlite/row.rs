@@ -24,6 +24,8 @@ pub(super) fn with_values(sql: impl SqlSafeStr, values: Vec<Value>) -> Bound {
             Value::Shared(Shared(value)) => arguments.add(value),
             Value::Bytes(value) => arguments.add(value),
             Value::Bool(value) => arguments.add(value),
+            // An engine without crowds is not given any.
+            Value::Column(_) => arguments.add(None::<i64>),
         };
     }
     sqlx::query_with(sql, arguments)

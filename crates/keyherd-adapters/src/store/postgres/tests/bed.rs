@@ -11,10 +11,11 @@ use keyherd_core::time::Timestamp;
 
 use crate::postgres::{ClockOptions, Row, ServerClock, Target, Wire, WireOptions};
 use crate::seal::{KeySource, Keyring, MasterKey};
-use crate::store::StoreBounds;
+use crate::store::{CrowdBounds, StoreBounds};
 pub(super) use crate::store::fixtures::{
     claim, create, grant, name, new, note, record, refresh, settling, tokens,
 };
+use crate::store::engine::Engine;
 use crate::store::postgres::schema::{SCHEMA, Schema};
 use crate::store::postgres::{OpenError, PostgresOptions, PostgresStore};
 use crate::system::{OsEntropy, SystemClock};
@@ -29,6 +30,7 @@ pub(super) struct Bed {
     _pooler: Option<PrivatePgBouncer>,
     pub(super) lanes: WireOptions,
     pub(super) bounds: StoreBounds,
+    pub(super) crowds: CrowdBounds,
     pub(super) claim_life: Duration,
     pub(super) upgrade_timeout: Duration,
     pub(super) keys: Option<KeySource>,
@@ -51,6 +53,7 @@ impl Bed {
             _pooler: None,
             lanes: WireOptions { lanes_max: 3, ..WireOptions::default() },
             bounds: StoreBounds::default(),
+            crowds: CrowdBounds::default(),
             claim_life: Duration::from_millis(1_500),
             upgrade_timeout: Duration::from_secs(30),
             keys: None,
@@ -104,7 +107,19 @@ impl Bed {
     }
 
     async fn open_at(&self, keyring: Keyring, schema: &Schema) -> Result<PostgresStore, OpenError> {
-        let options = PostgresOptions {
+        PostgresStore::open_at(self.options(keyring), schema).await
+    }
+
+    /// On what is made of the engine.
+    pub(super) async fn store_on(
+        &self,
+        through: impl FnOnce(Arc<dyn Engine>) -> Arc<dyn Engine>,
+    ) -> PostgresStore {
+        PostgresStore::open_on(self.options(keyring(&[1])), &SCHEMA, through).await.unwrap()
+    }
+
+    fn options(&self, keyring: Keyring) -> PostgresOptions {
+        PostgresOptions {
             wire: self.wire(),
             keyring,
             keys: self.keys.clone(),
@@ -112,9 +127,9 @@ impl Bed {
             entropy: Arc::new(OsEntropy::new().unwrap()),
             claim_life: self.claim_life,
             upgrade_timeout: self.upgrade_timeout,
+            crowds: self.crowds,
             bounds: self.bounds.clone(),
-        };
-        PostgresStore::open_at(options, schema).await
+        }
     }
 
     /// What nobody of ours would do: any SQL, committed.

@@ -112,10 +112,9 @@ pub(super) struct Peer {
 }
 
 pub(super) async fn peer(bed: &Bed, provider: &RotatingProvider) -> Peer {
-    let mut store = bed.store().await;
     let counts = Arc::new(Counts::default());
-    let rooms = Arc::get_mut(&mut store.rooms).unwrap();
-    rooms.engine = Arc::new(CountingEngine { inner: Arc::clone(&rooms.engine), counts: Arc::clone(&counts) });
+    let counting = Arc::clone(&counts);
+    let store = bed.store_on(|inner| Arc::new(CountingEngine { inner, counts: counting })).await;
     let hasher = store.installation().hasher.clone();
     let target = Target::parse(bed.direct(), None).unwrap();
     let bell = PostgresBell::new(bed.outside(), target, PostgresBellOptions::default());

@@ -62,11 +62,22 @@ fn literal(kind: &str) -> &'static str {
         "text" => "'acme-500'",
         "bytea" => "'\\x00'",
         "boolean" => "FALSE",
+        "bigint[]" => "'{1050, 1051}'",
+        "text[]" => "'{acme-500, acme-501}'",
+        "bytea[]" => r"'{\\x00, \\x01}'",
+        "boolean[]" => "'{f, t}'",
         other => panic!("no store has a {other}"),
     }
 }
 
-const HOT: [Sql; 70] = [
+const HOT: [Sql; 77] = [
+    same(sql::crowd::HOLD),
+    same(sql::crowd::CLAIM),
+    same(sql::crowd::SPEND),
+    same(sql::crowd::GRANT),
+    same(sql::crowd::CHAINS_CLAIMED),
+    same(sql::crowd::LOADED),
+    same(sql::crowd::SPENT_TRIM),
     sql::AUDIT.if_changed,
     sql::AUDIT_HEAD.if_changed,
     sql::EVENT.if_changed,
@@ -193,7 +204,14 @@ async fn nothing_hot_scans_a_table() {
 }
 
 /// What a refresh is made of.
-const REFRESH: [Sql; 14] = [
+const REFRESH: [Sql; 21] = [
+    same(sql::crowd::HOLD),
+    same(sql::crowd::CLAIM),
+    same(sql::crowd::SPEND),
+    same(sql::crowd::GRANT),
+    same(sql::crowd::CHAINS),
+    same(sql::crowd::LOADED),
+    same(sql::crowd::SPENT_TRIM),
     sql::LOADED,
     sql::CLAIM,
     sql::CHAIN,
