@@ -50,6 +50,45 @@ pub(crate) fn replace_traceably(path: &Path, bytes: &[u8], modified: Option<Syst
     }
 }
 
+/// The same of one file that is to have several names, in one folder. Whatever fails, those that have their name by then
+/// are whole; the caller tries each by itself.
+pub(crate) fn replace_together(
+    paths: &[PathBuf],
+    bytes: &[u8],
+    modified: Option<SystemTime>,
+) -> io::Result<()> {
+    let Some((first, others)) = paths.split_first() else { return Ok(()) };
+    let mut begun = Vec::with_capacity(paths.len());
+    let done = begin_together(first, others, &mut begun).and_then(|file| {
+        fill(&file, bytes, modified)?;
+        crash::point("written");
+        for (unfinished, path) in begun.iter().zip(paths) {
+            fs::rename(unfinished, path)?;
+            remove_twin(unfinished, path)?;
+        }
+        sync_folder_of(first)
+    });
+    if done.is_err() {
+        for unfinished in begun {
+            let _ = fs::remove_file(unfinished);
+        }
+    }
+    done
+}
+
+/// One empty file under all the names that it has while it is unfinished: so whoever looks for one of them finds it.
+fn begin_together(first: &Path, others: &[PathBuf], begun: &mut Vec<PathBuf>) -> io::Result<File> {
+    let one = unfinished_at(first);
+    let file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&one)?;
+    begun.push(one.clone());
+    for other in others {
+        let other = unfinished_at(other);
+        fs::hard_link(&one, &other)?;
+        begun.push(other);
+    }
+    Ok(file)
+}
+
 /// Where [`replace_traceably`] leaves a file whose writer died.
 pub(crate) fn unfinished_at(path: &Path) -> PathBuf {
     path.with_added_extension(UNFINISHED)

@@ -18,6 +18,10 @@ use keyherd_bench::pgbench::{self, Protocol};
 use keyherd_bench::process::{cpu_time, cpu_time_of_machine};
 use keyherd_bench::{Accounts, Arguments, Ground, LoopbackProvider, Outcome, Report, Row, Tally, ratio};
 
+/// What the keyherd program allocates with.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const PROCESSES: usize = 4;
 const AT_A_TIME: usize = 200;
 /// What the provider takes.

@@ -21,6 +21,10 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 /// The word that makes this program one of the processes.
+/// What the keyherd program allocates with.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const WORKER: &str = "worker";
 const OURS: &str = "ours";
 const THEIRS: &str = "lock";

@@ -12,6 +12,10 @@ use keyherd_bench::fleet::herd::{self, Herd};
 use keyherd_bench::fleet::{Fleet, Host, Notices, Place};
 use keyherd_bench::{Accounts, Arguments, Counts, Ground, LoopbackProvider, Outcome, Report, Row, ratio};
 
+/// What the keyherd program allocates with.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const PROCESSES: usize = 8;
 /// What the provider takes.
 const TOOK: Duration = Duration::from_millis(200);

@@ -14,6 +14,10 @@ use keyherd_bench::worker::{shared_now, until};
 use keyherd_bench::{Accounts, Arguments, Ground, LoopbackProvider, Outcome, Report, Row, Tally, ratio};
 use keyherd_core::ports::store::{AuditStore, ChainStore};
 
+/// What the keyherd program allocates with.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const PROCESSES: usize = 4;
 const AT_A_TIME: usize = 200;
 const TOOK: Duration = Duration::from_millis(50);

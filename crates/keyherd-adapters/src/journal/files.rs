@@ -4,6 +4,7 @@
 
 use std::fs::{self, DirEntry, File, ReadDir};
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,10 +14,14 @@ use keyherd_core::secret::TokenHash;
 use keyherd_core::time::{Timestamp, millis};
 
 use super::document::{HEAD_LEN, head_of, parse_hash};
+use super::pack;
 use crate::durable;
 
 /// The largest entry that is read, in bytes: several times the largest answer that is taken from a provider.
 pub const ENTRY_LEN_MAX: u64 = 8 << 20;
+
+/// The largest file of several entries, in bytes: each name that is left of it keeps all of it.
+pub const PACK_LEN_MAX: u64 = 64 << 10;
 
 /// How many files one trim looks at in each place, which takes a fraction of a second; the next one goes on where it
 /// stopped. At one trim in ten minutes this keeps up with a million entries an hour.
@@ -124,8 +129,7 @@ impl Files {
     /// the one that [`Files::aged`] is asked on.
     pub(super) fn write(&self, entry: &JournalEntry, place: Place, bytes: &[u8]) -> Result<(), JournalError> {
         let path = self.path(&entry.spent, place);
-        let since = u64::try_from(entry.received_at.as_millis()).ok().map(Duration::from_millis);
-        let received = since.and_then(|since| UNIX_EPOCH.checked_add(since));
+        let received = time_of(entry.received_at);
         let replace = match place {
             Place::Pending => durable::replace_traceably,
             Place::Done => durable::replace,
@@ -139,6 +143,28 @@ impl Files {
             written => written,
         };
         written.map_err(|error| io_error(&path, &error))
+    }
+
+    /// The same of several, by one file that has all their names. Where that cannot be done, each is written by itself.
+    pub(super) fn write_all(&self, entries: &[(JournalEntry, Vec<u8>)]) -> Vec<Result<(), JournalError>> {
+        let alone =
+            || entries.iter().map(|(entry, bytes)| self.write(entry, Place::Pending, bytes)).collect();
+        let documents: Vec<_> = entries.iter().map(|(entry, bytes)| (entry.spent, bytes.clone())).collect();
+        let packed = if documents.len() > 1 { pack::packed(&documents) } else { None };
+        let Some(packed) = packed.filter(|packed| packed.len() as u64 <= PACK_LEN_MAX) else {
+            return alone();
+        };
+        let paths: Vec<_> =
+            entries.iter().map(|(entry, _)| self.path(&entry.spent, Place::Pending)).collect();
+        // The last that came: none goes before its time.
+        let received = entries.iter().filter_map(|(entry, _)| time_of(entry.received_at)).max();
+        match durable::replace_together(&paths, &packed, received) {
+            Ok(()) => entries.iter().map(|_| Ok(())).collect(),
+            Err(error) => {
+                tracing::debug!(%error, "journal entries are written one by one");
+                alone()
+            }
+        }
     }
 
     /// Puts room by, so that an answer can be kept although the disk fills up while the provider is asked. One file for
@@ -230,12 +256,17 @@ impl Found {
         self.path.display().to_string()
     }
 
-    pub(super) fn read(&self) -> Result<Vec<u8>, JournalError> {
+    /// What it has of that token.
+    pub(super) fn read(&self, spent: &TokenHash) -> Result<Vec<u8>, JournalError> {
         let mut bytes = Vec::new();
         let read = (&self.file).take(ENTRY_LEN_MAX + 1).read_to_end(&mut bytes);
+        let unreadable =
+            |problem: &str| JournalError::Unreadable { name: self.name(), problem: problem.into() };
         match read.map_err(|error| io_error(&self.path, &error))? {
-            len if len as u64 <= ENTRY_LEN_MAX => Ok(bytes),
-            _ => Err(JournalError::Unreadable { name: self.name(), problem: "it is too large".into() }),
+            len if len as u64 <= ENTRY_LEN_MAX => {
+                pack::part_of(bytes, spent).ok_or_else(|| unreadable("it is cut off, or another token's"))
+            }
+            _ => Err(unreadable("it is too large")),
         }
     }
 }
@@ -263,12 +294,22 @@ fn hash_of(file: &DirEntry) -> Option<TokenHash> {
 /// `None`: it is no entry. An error says nothing of what it is.
 fn aged_entry(file: &DirEntry) -> io::Result<Option<Aged>> {
     let Some(spent) = hash_of(file) else { return Ok(None) };
+    let file = File::open(file.path())?;
+    let mut beginning = Vec::with_capacity(pack::PLACES_END_MAX);
+    (&file).take(pack::PLACES_END_MAX as u64).read_to_end(&mut beginning)?;
+    let Some(place) = pack::place_of(&beginning, &spent) else { return Ok(None) };
     let mut head = [0; HEAD_LEN];
-    match File::open(file.path()).and_then(|mut file| file.read_exact(&mut head)) {
+    match file.read_exact_at(&mut head, place.start as u64) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),
         Ok(()) => Ok(head_of(&head).map(|(chain, generation)| Aged { spent, chain, generation })),
     }
+}
+
+/// As a file bears it.
+fn time_of(at: Timestamp) -> Option<SystemTime> {
+    let since = u64::try_from(at.as_millis()).ok().map(Duration::from_millis);
+    since.and_then(|since| UNIX_EPOCH.checked_add(since))
 }
 
 fn is_unfinished(file: &DirEntry) -> bool {

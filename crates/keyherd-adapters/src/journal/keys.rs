@@ -39,6 +39,13 @@ impl Keys {
         self.sealer().seal(entry)
     }
 
+    /// The same of several, for which the source is read once.
+    pub(super) fn seal_all(&self, entries: &[JournalEntry]) -> Vec<Result<Vec<u8>, JournalError>> {
+        self.reload();
+        let sealer = self.sealer();
+        entries.iter().map(|entry| sealer.seal(entry)).collect()
+    }
+
     pub(super) fn open(
         &self,
         spent: &TokenHash,

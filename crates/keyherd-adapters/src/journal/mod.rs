@@ -8,6 +8,8 @@ mod copies;
 mod document;
 mod files;
 mod keys;
+mod line;
+mod pack;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,16 +21,24 @@ use keyherd_core::secret::TokenHash;
 use keyherd_core::time::Timestamp;
 
 pub use self::copies::{CopiedJournal, CopyOptions};
-pub use self::files::{ENTRY_LEN_MAX, RESERVE_LEN, SCAN_MAX, UNFINISHED_AGE_MAX};
+pub use self::files::{ENTRY_LEN_MAX, PACK_LEN_MAX, RESERVE_LEN, SCAN_MAX, UNFINISHED_AGE_MAX};
 use self::files::{Files, Found, Look, Place};
 use self::keys::Keys;
+use self::line::Line;
+use self::pack::PACK_MAX;
 use crate::seal::{KeySource, Keyring};
 
-/// A [`Journal`] in a folder of this machine. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct FileJournal(Arc<Inner>);
+/// Entries that one thread marks without a pause for others.
+const COMMITS_MAX: usize = 64;
 
-#[derive(Debug)]
+/// A [`Journal`] in a folder of this machine. Cheap to clone.
+#[derive(Clone)]
+pub struct FileJournal {
+    inner: Arc<Inner>,
+    writes: Line<JournalEntry>,
+    commits: Line<TokenHash>,
+}
+
 struct Inner {
     files: Files,
     keys: Keys,
@@ -49,19 +59,27 @@ impl FileJournal {
     /// # Errors
     /// [`JournalError::Io`] names the folder.
     pub fn open(dir: PathBuf, keyring: Keyring, installation: [u8; 16]) -> Result<Self, JournalError> {
-        let files = Files::open(dir, SCAN_MAX)?;
-        Ok(Self(Arc::new(Inner { files, keys: Keys::new(installation, keyring) })))
+        Ok(Self::over(Files::open(dir, SCAN_MAX)?, Keys::new(installation, keyring)))
+    }
+
+    fn over(files: Files, keys: Keys) -> Self {
+        let inner = Arc::new(Inner { files, keys });
+        let (writer, finisher) = (Arc::clone(&inner), Arc::clone(&inner));
+        let writes = Line::new(PACK_MAX, move |entries| writer.write_all(entries));
+        let finish = move |spent| finisher.files.finish(&spent);
+        let commits = Line::new(COMMITS_MAX, move |spent: Vec<_>| spent.into_iter().map(&finish).collect());
+        Self { inner, writes, commits }
     }
 
     /// From now on reads this source again when another process may have rotated the master key. The first source that
     /// is set stays.
     pub fn follow(&self, source: KeySource) {
-        self.0.keys.follow(source);
+        self.inner.keys.follow(source);
     }
 
     /// Seals and opens with these keys from now on.
     pub fn rekey(&self, keyring: Keyring) {
-        self.0.keys.replace(keyring);
+        self.inner.keys.replace(keyring);
     }
 
     /// Puts every entry under the first key. Entries that come or go meanwhile are safe: the worst that happens is that
@@ -82,7 +100,7 @@ impl FileJournal {
 
     /// Whether such a document is under the key that seals now.
     fn is_current(&self, document: &[u8]) -> bool {
-        self.0.keys.is_current(document)
+        self.inner.keys.is_current(document)
     }
 
     /// What [`FileJournal::sealed`] made, here or on another machine.
@@ -98,7 +116,7 @@ impl FileJournal {
         T: Send + 'static,
         W: FnOnce(&Inner) -> Result<T, JournalError> + Send + 'static,
     {
-        let inner = Arc::clone(&self.0);
+        let inner = Arc::clone(&self.inner);
         let worker = tokio::task::spawn_blocking(move || work(&inner));
         worker.await.unwrap_or_else(|error| Err(JournalError::Io(format!("its worker failed: {error}"))))
     }
@@ -107,8 +125,7 @@ impl FileJournal {
 #[async_trait]
 impl Journal for FileJournal {
     async fn write(&self, entry: &JournalEntry) -> Result<(), JournalError> {
-        let entry = entry.clone();
-        self.blocking(move |inner| inner.files.write(&entry, Place::Pending, &inner.keys.seal(&entry)?)).await
+        self.writes.join(entry.clone()).await
     }
 
     /// Looks on the calling thread: that there is no entry, which is the usual case, is known after three lookups in the
@@ -116,9 +133,9 @@ impl Journal for FileJournal {
     async fn find(&self, spent: &TokenHash) -> Result<Option<JournalEntry>, JournalError> {
         let spent = *spent;
         // In the order in which a writer leaves its places.
-        let unfinished = self.0.files.unfinished(&spent)?;
-        if let Some(found) = self.0.files.find(&spent)? {
-            let open = move |inner: &Inner| inner.keys.open(&spent, &found.name(), &found.read()?);
+        let unfinished = self.inner.files.unfinished(&spent)?;
+        if let Some(found) = self.inner.files.find(&spent)? {
+            let open = move |inner: &Inner| inner.keys.open(&spent, &found.name(), &found.read(&spent)?);
             return self.blocking(open).await.map(Some);
         }
         if let Some(unfinished) = unfinished
@@ -127,13 +144,12 @@ impl Journal for FileJournal {
             return Ok(Some(entry));
         }
         // This is asked before a token is spent: from here on there must be room for the answer.
-        self.0.files.put_room_by()?;
+        self.inner.files.put_room_by()?;
         Ok(None)
     }
 
     async fn committed(&self, spent: &TokenHash) -> Result<(), JournalError> {
-        let spent = *spent;
-        self.blocking(move |inner| inner.files.finish(&spent)).await
+        self.commits.join(*spent).await
     }
 
     async fn pending(&self, limit: usize) -> Result<Vec<TokenHash>, JournalError> {
@@ -151,6 +167,17 @@ impl Journal for FileJournal {
 }
 
 impl Inner {
+    /// Each is under the key that seals now.
+    fn write_all(&self, entries: Vec<JournalEntry>) -> Vec<Result<(), JournalError>> {
+        let sealed = self.keys.seal_all(&entries);
+        let (mut whole, mut done) = (Vec::with_capacity(entries.len()), Vec::with_capacity(entries.len()));
+        for (entry, sealed) in entries.into_iter().zip(sealed) {
+            done.push(sealed.map(|sealed| whole.push((entry, sealed))));
+        }
+        let mut written = self.files.write_all(&whole).into_iter();
+        done.into_iter().map(|done| done.and_then(|()| written.next().unwrap_or(Ok(())))).collect()
+    }
+
     /// An entry that was written whole, but for its writer's last step: an answer that was received. `None`: it was cut
     /// off before.
     fn finish_for(
@@ -158,7 +185,8 @@ impl Inner {
         spent: &TokenHash,
         unfinished: &Found,
     ) -> Result<Option<JournalEntry>, JournalError> {
-        match self.keys.open(spent, &unfinished.name(), &unfinished.read()?) {
+        let opened = unfinished.read(spent).and_then(|file| self.keys.open(spent, &unfinished.name(), &file));
+        match opened {
             Ok(entry) => self.files.finish_for(spent, unfinished).map(|()| Some(entry)),
             Err(JournalError::Unreadable { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -219,13 +247,19 @@ impl Inner {
     /// `false`: it was under the first key already, or is gone.
     fn reseal(&self, spent: &TokenHash, place: Place) -> Result<bool, JournalError> {
         let Some(found) = self.files.find_in(spent, place)? else { return Ok(false) };
-        let bytes = found.read()?;
+        let bytes = found.read(spent)?;
         if self.keys.is_current(&bytes) {
             return Ok(false);
         }
         let entry = self.keys.open(spent, &found.name(), &bytes)?;
         self.files.write(&entry, place, &self.keys.seal(&entry)?)?;
         Ok(true)
+    }
+}
+
+impl std::fmt::Debug for FileJournal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("FileJournal").field(&self.inner.files).finish()
     }
 }
 

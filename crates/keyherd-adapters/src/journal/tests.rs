@@ -2,6 +2,7 @@
 
 mod copies;
 mod dying;
+mod together;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -263,7 +264,7 @@ async fn trim_takes_what_is_done_and_old_and_nothing_else() {
 async fn trim_goes_on_where_it_stopped_and_begins_again() {
     let dir = tempfile::tempdir().unwrap();
     let files = Files::open(dir.path().to_path_buf(), 10).unwrap();
-    let journal = FileJournal(Arc::new(Inner { files, keys: Keys::new(INSTALLATION, keyring(&[1])) }));
+    let journal = FileJournal::over(files, Keys::new(INSTALLATION, keyring(&[1])));
     let put = |range: std::ops::Range<u8>, age| {
         for seed in range {
             fs::write(done_file(&dir, seed), [0; 16]).unwrap();

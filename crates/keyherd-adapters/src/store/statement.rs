@@ -97,7 +97,8 @@ pub(crate) fn query_all(sql: impl Into<Sql>, rows: Vec<Vec<Value>>) -> Result<St
         return Err(uneven());
     }
     let mut rows: Vec<_> = rows.into_iter().map(Vec::into_iter).collect();
-    let columns = (0..width).map(|_| Column::of(rows.iter_mut().filter_map(Iterator::next)).map(Value::Column));
+    let columns =
+        (0..width).map(|_| Column::of(rows.iter_mut().filter_map(Iterator::next)).map(Value::Column));
     Ok(Statement { sql: sql.into(), values: columns.collect::<Result<_, _>>()? })
 }
 

@@ -10,8 +10,8 @@ use keyherd_adapters::postgres::{ClockOptions, ServerClock, Target, Wire, WireOp
 use keyherd_adapters::profile::FolderProfiles;
 use keyherd_adapters::provider::{HttpOptions, HttpProvider};
 use keyherd_adapters::seal::{KeyError, KeySource};
-use keyherd_adapters::store::{CrowdBounds, StoreBounds};
 use keyherd_adapters::store::postgres::{PostgresOptions, PostgresStore};
+use keyherd_adapters::store::{CrowdBounds, StoreBounds};
 use keyherd_adapters::system::{OsEntropy, SystemClock};
 use keyherd_core::audit::{Actor, Note};
 use keyherd_core::broker::{Broker, Options, Ports};

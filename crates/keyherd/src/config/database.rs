@@ -8,8 +8,8 @@ use std::time::Duration;
 use keyherd_adapters::coordinator::{BellOptions, FleetOptions, RedisPlace};
 use keyherd_adapters::journal::CopyOptions;
 use keyherd_adapters::postgres::{ClockOptions, Target, WireOptions};
-use keyherd_adapters::store::{CrowdBounds, StoreBounds};
 use keyherd_adapters::store::sqlite::SqliteBounds;
+use keyherd_adapters::store::{CrowdBounds, StoreBounds};
 
 use super::file::FileSettings;
 use super::{ConfigError, DATABASE_FILE, Environment, Flags, broker, fleet};

@@ -26,9 +26,9 @@ async fn an_answer_whose_writer_died_before_the_last_step_is_found() {
 async fn a_writer_that_was_only_slow_may_take_its_last_step_first() {
     let (dir, journal) = fresh();
     let unfinished = die_before_the_last_step(&dir, &journal, ".tmp").await;
-    let found = journal.0.files.unfinished(&hash(1)).unwrap().unwrap();
+    let found = journal.inner.files.unfinished(&hash(1)).unwrap().unwrap();
     fs::rename(&unfinished, pending_file(&dir, 1)).unwrap();
-    assert_eq!(journal.0.finish_for(&hash(1), &found).unwrap(), Some(entry(1)));
+    assert_eq!(journal.inner.finish_for(&hash(1), &found).unwrap(), Some(entry(1)));
     assert_eq!(journal.pending(9).await.unwrap(), [hash(1)]);
 }
 

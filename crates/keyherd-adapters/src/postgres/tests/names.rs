@@ -32,8 +32,13 @@ async fn spoilt(wire: &Wire, spoil: &str) {
 
 /// The statements that the server has names for in the session of the only lane.
 async fn named(wire: &Wire) -> Vec<String> {
-    let rows =
-        wire.read("SELECT statement FROM pg_prepared_statements WHERE name NOT LIKE 'keyherd%' ORDER BY statement", &[]).await.unwrap();
+    let rows = wire
+        .read(
+            "SELECT statement FROM pg_prepared_statements WHERE name NOT LIKE 'keyherd%' ORDER BY statement",
+            &[],
+        )
+        .await
+        .unwrap();
     rows.iter().map(|row| row.get("statement")).collect()
 }
 

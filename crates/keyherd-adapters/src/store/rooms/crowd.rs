@@ -21,8 +21,8 @@ use super::gather::{CrowdBounds, Gathering, Turn};
 use super::write::Ending;
 use crate::store::engine::Kind;
 use crate::store::fault::Fault;
-use crate::store::sql::crowd::{self as sql, Crowd};
 use crate::store::sql as one;
+use crate::store::sql::crowd::{self as sql, Crowd};
 use crate::store::statement::{Column, Row, query, query_all};
 
 /// Where the crowds of a store meet.
@@ -103,9 +103,7 @@ impl SqlStore {
     /// The row of a credential.
     pub(super) async fn read_among(&self, name: &Name) -> Result<Option<Row>, Fault> {
         match self.crowds.names.join(|| name.clone()).await {
-            Turn::Alone(room) => {
-                room.during(self.read_first(query(one::LOADED).bind(name.as_str()))).await
-            }
+            Turn::Alone(room) => room.during(self.read_first(query(one::LOADED).bind(name.as_str()))).await,
             Turn::Done(done) => done.map_err(Fault::Told),
             Turn::Lost => Err(lost()),
         }
@@ -208,9 +206,8 @@ impl SqlStore {
     fn said_to_all(&self, fault: Fault) -> Option<StoreError> {
         match fault {
             Fault::Contended(_) | Fault::Sealed(_) | Fault::Damaged(_) => None,
-            fault => Some(self.engine.explain(fault)).filter(|error| {
-                !matches!(error, StoreError::Sealed(_) | StoreError::Corrupt(_))
-            }),
+            fault => Some(self.engine.explain(fault))
+                .filter(|error| !matches!(error, StoreError::Sealed(_) | StoreError::Corrupt(_))),
         }
     }
 }

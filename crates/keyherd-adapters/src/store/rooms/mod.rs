@@ -43,9 +43,9 @@ use keyherd_core::ids::OwnerId;
 use keyherd_core::ports::{Clock, Entropy, StoreError};
 
 pub use self::check::Counts;
+use self::crowd::Crowds;
 pub use self::gather::CrowdBounds;
 pub use self::installation::Installation;
-use self::crowd::Crowds;
 use self::seen::Seen;
 use self::vault::Vault;
 use super::engine::Engine;

@@ -92,6 +92,5 @@ pub(in crate::store) const AUDIT: &str = "INSERT INTO audit (chain, place, at, a
      SELECT * FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS BIGINT[]), CAST($3 AS BIGINT[]), CAST($4 AS TEXT[]), \
      CAST($5 AS TEXT[]), CAST($6 AS TEXT[]), CAST($7 AS TEXT[]), CAST($8 AS BYTEA[]), CAST($9 AS BYTEA[]))";
 
-pub(in crate::store) const EVENTS: &str =
-    "INSERT INTO events (at, kind, chain, subject, detail) SELECT * FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS TEXT[]), \
+pub(in crate::store) const EVENTS: &str = "INSERT INTO events (at, kind, chain, subject, detail) SELECT * FROM unnest(CAST($1 AS BIGINT[]), CAST($2 AS TEXT[]), \
      CAST($3 AS BIGINT[]), CAST($4 AS TEXT[]), CAST($5 AS TEXT[]))";

@@ -11,13 +11,13 @@ use keyherd_core::time::Timestamp;
 
 use crate::postgres::{ClockOptions, Row, ServerClock, Target, Wire, WireOptions};
 use crate::seal::{KeySource, Keyring, MasterKey};
-use crate::store::{CrowdBounds, StoreBounds};
+use crate::store::engine::Engine;
 pub(super) use crate::store::fixtures::{
     claim, create, grant, name, new, note, record, refresh, settling, tokens,
 };
-use crate::store::engine::Engine;
 use crate::store::postgres::schema::{SCHEMA, Schema};
 use crate::store::postgres::{OpenError, PostgresOptions, PostgresStore};
+use crate::store::{CrowdBounds, StoreBounds};
 use crate::system::{OsEntropy, SystemClock};
 use crate::testing::{PrivatePgBouncer, PrivatePostgres};
 

@@ -86,7 +86,8 @@ async fn claims_and_grants_that_come_at_once_are_two_transactions_each() {
     let grants = claimed.iter().enumerate().map(|(n, row)| grant(&store, row, &format!("next-{n}")));
     let spent = |row: &Chain| row.spend_hash.unwrap();
     let grants = grants.zip(&claimed);
-    let settles = grants.map(async |(grant, row)| store.roll_forward(&spent(row), grant, record("settle")).await);
+    let settles =
+        grants.map(async |(grant, row)| store.roll_forward(&spent(row), grant, record("settle")).await);
     let settled: Vec<_> = soon(join_all(settles)).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(transactions(&bed, "settle").await, 2);
     for (n, settled) in settled.iter().enumerate() {
@@ -95,7 +96,10 @@ async fn claims_and_grants_that_come_at_once_are_two_transactions_each() {
         let access = row.tokens.access_token.as_ref().unwrap().expose().to_owned();
         assert_eq!(access, format!("next-{n}-access"));
         let spent = store.installation().hasher.token(&format!("t{n}-refresh").into());
-        assert!(spent_tokens(&bed).await.contains(&spent.as_bytes().to_vec()), "what was spent is remembered");
+        assert!(
+            spent_tokens(&bed).await.contains(&spent.as_bytes().to_vec()),
+            "what was spent is remembered"
+        );
     }
     assert_eq!(entries(&store, "claim").await.len(), CHAINS);
     assert_eq!(entries(&store, "settle").await.len(), CHAINS);
@@ -143,7 +147,10 @@ async fn a_row_that_another_transaction_holds_keeps_nobody_else_waiting() {
     let chains = fill(&store).await;
     let asks: Vec<_> = chains.iter().map(|chain| ask(&store, chain)).collect();
     let holder = bed.outside().begin().await.unwrap();
-    holder.batch(&format!("SELECT 1 FROM chains WHERE id = {} FOR UPDATE", chains[4].id.as_i64())).await.unwrap();
+    holder
+        .batch(&format!("SELECT 1 FROM chains WHERE id = {} FOR UPDATE", chains[4].id.as_i64()))
+        .await
+        .unwrap();
     let others = async {
         let first = store.claim(&asks[0], record("claim"));
         let rest = join_all(asks.iter().skip(1).map(|ask| store.claim(ask, record("claim"))));
