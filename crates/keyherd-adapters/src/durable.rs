@@ -50,30 +50,45 @@ pub(crate) fn replace_traceably(path: &Path, bytes: &[u8], modified: Option<Syst
     }
 }
 
-/// The same of one file that is to have several names, in one folder. Whatever fails, those that have their name by then
-/// are whole; the caller tries each by itself.
+/// The same of one file that is to have several names, in one folder. An error: some may not have theirs; what was written
+/// whole is found all the same, and the caller writes each by itself.
 pub(crate) fn replace_together(
     paths: &[PathBuf],
     bytes: &[u8],
     modified: Option<SystemTime>,
 ) -> io::Result<()> {
+    together(paths, bytes, modified, || crash::point("written"))
+}
+
+fn together(
+    paths: &[PathBuf],
+    bytes: &[u8],
+    modified: Option<SystemTime>,
+    written: impl FnOnce(),
+) -> io::Result<()> {
     let Some((first, others)) = paths.split_first() else { return Ok(()) };
     let mut begun = Vec::with_capacity(paths.len());
-    let done = begin_together(first, others, &mut begun).and_then(|file| {
-        fill(&file, bytes, modified)?;
-        crash::point("written");
-        for (unfinished, path) in begun.iter().zip(paths) {
-            fs::rename(unfinished, path)?;
-            remove_twin(unfinished, path)?;
-        }
-        sync_folder_of(first)
-    });
-    if done.is_err() {
+    let filled = begin_together(first, others, &mut begun).and_then(|file| fill(&file, bytes, modified));
+    if filled.is_err() {
         for unfinished in begun {
             let _ = fs::remove_file(unfinished);
         }
+        return filled;
     }
-    done
+    written();
+    // From here on nothing is removed that has no other name: it may be all there is of an answer.
+    let named = begun.iter().zip(paths).map(|(unfinished, path)| name(unfinished, path));
+    let named = named.fold(Ok(()), Result::and);
+    sync_folder_of(first).and(named)
+}
+
+/// The last step of one of several names. One that was taken for us has left the name itself.
+fn name(unfinished: &Path, path: &Path) -> io::Result<()> {
+    match fs::rename(unfinished, path) {
+        Ok(()) => remove_twin(unfinished, path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.try_exists()? => Ok(()),
+        failed => failed,
+    }
 }
 
 /// One empty file under all the names that it has while it is unfinished: so whoever looks for one of them finds it.
@@ -208,6 +223,41 @@ mod tests {
         assert_eq!(helped(put_away), ["done"]);
         let half_helped = |unfinished: &Path, path: &Path| fs::hard_link(unfinished, path).unwrap();
         assert_eq!(helped(half_helped), ["entry"]);
+    }
+
+    /// What is there after one of three was helped between the last byte and the last step, and whether all have a name.
+    fn helped_together(help: impl FnOnce(&Path, &Path)) -> (Vec<String>, bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = ["one", "two", "zoo"].map(|name| dir.path().join(name));
+        let done = together(&paths, b"whole", None, || help(&unfinished_at(&paths[1]), &paths[1]));
+        for name in names(dir.path()) {
+            assert_eq!(fs::read(dir.path().join(name)).unwrap(), b"whole");
+        }
+        (names(dir.path()), done.is_ok())
+    }
+
+    #[test]
+    fn a_writer_of_several_that_was_helped_with_one_gives_each_a_name() {
+        let all = || ["one", "two", "zoo"].map(String::from).to_vec();
+        assert_eq!(helped_together(|_, _| {}), (all(), true));
+        assert_eq!(helped_together(|unfinished, path| finish_for(unfinished, path).unwrap()), (all(), true));
+        let half_helped = |unfinished: &Path, path: &Path| fs::hard_link(unfinished, path).unwrap();
+        assert_eq!(helped_together(half_helped), (all(), true));
+        let put_away = |unfinished: &Path, path: &Path| {
+            finish_for(unfinished, path).unwrap();
+            fs::rename(path, path.with_file_name("done")).unwrap();
+        };
+        let others = ["done", "one", "zoo"].map(String::from).to_vec();
+        assert_eq!(helped_together(put_away), (others, false), "it is told, and the others are there");
+    }
+
+    #[test]
+    fn what_cannot_be_begun_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = ["one", "two"].map(|name| dir.path().join(name));
+        fs::write(unfinished_at(&paths[1]), b"another's").unwrap();
+        assert!(replace_together(&paths, b"whole", None).is_err());
+        assert_eq!(names(dir.path()), ["two.tmp"]);
     }
 
     #[test]
