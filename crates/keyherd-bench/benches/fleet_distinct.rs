@@ -2,7 +2,8 @@
 //! second?
 //!
 //! Baselines: what the provider alone grants to as many callers in as many processes, through the same client; and what
-//! PostgreSQL does under pgbench, which is given a refresh's statements in as many round trips, on as many connections.
+//! PostgreSQL does under pgbench, which is given the statements of a refresh that comes alone in as many round trips, on as
+//! many connections. The store has other ones for refreshes that come at once; what they ask and write is the same.
 //! pgbench does nothing else on the same cores: it has no provider to ask, no answer to write down and no herd to wake. It
 //! runs twice: with prepared statements, as the store's sessions come to have them, which the aim is about; and parsing each.
 

@@ -117,8 +117,8 @@ mod tests {
     use super::*;
 
     /// A line whose work is told here, and goes on when it is let.
-    fn gated(most: usize) -> (Line<u32>, mpsc::Receiver<Vec<u32>>, mpsc::Sender<()>) {
-        let ((tell, told), (open, gate)) = (mpsc::channel(), mpsc::channel());
+    fn gated(most: usize) -> (Line<u32>, mpsc::Receiver<Vec<u32>>, mpsc::SyncSender<()>) {
+        let ((tell, told), (open, gate)) = (mpsc::sync_channel(8), mpsc::sync_channel(8));
         let gate = Mutex::new(gate);
         let line = Line::new(most, move |jobs: Vec<u32>| {
             tell.send(jobs.clone()).unwrap();

@@ -146,7 +146,8 @@ impl Broker {
     /// Who waits for the chains that a notice has named looks at the store by itself, and before the watch does.
     fn wake_named(&self) -> bool {
         let named = self.0.ports.coordinator.named();
-        named.into_iter().fold(false, |is_awaited, chain| self.0.notices.wake(chain) || is_awaited)
+        // Each of them, also when one was awaited.
+        named.into_iter().filter(|chain| self.0.notices.wake(*chain)).count() > 0
     }
 
     /// Reads what was committed since the last time. At first, and where the outbox does not follow what was seen,

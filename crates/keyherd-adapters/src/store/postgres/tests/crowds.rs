@@ -151,22 +151,15 @@ async fn a_row_that_another_transaction_holds_keeps_nobody_else_waiting() {
         .batch(&format!("SELECT 1 FROM chains WHERE id = {} FOR UPDATE", chains[4].id.as_i64()))
         .await
         .unwrap();
-    let others = async {
-        let first = store.claim(&asks[0], record("claim"));
-        let rest = join_all(asks.iter().skip(1).map(|ask| store.claim(ask, record("claim"))));
-        // The held one among them is tried alone, and waits.
-        let rest = async {
-            let (_, rest) = join(bed.until_somebody_waits(), rest).await;
-            rest
-        };
-        join(first, rest).await
-    };
-    let counting = async {
+    let claims = join_all(asks.iter().map(|ask| store.claim(ask, record("claim"))));
+    let letting_go = async {
+        // The held one is tried alone by then, and waits; the others do not.
+        bed.until_somebody_waits().await;
         bed.until("SELECT COUNT(*) = 11 FROM audit WHERE action = 'claim'").await;
         holder.rollback().await.unwrap();
     };
-    let ((first, rest), ()) = soon(join(others, counting)).await;
-    for claimed in rest.into_iter().chain([first]) {
+    let (claims, ()) = soon(Box::pin(join(claims, letting_go))).await;
+    for claimed in claims {
         assert!(matches!(claimed, Ok(Claimed::Granted(_))), "{claimed:?}");
     }
 }
