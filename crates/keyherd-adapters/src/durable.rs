@@ -68,25 +68,32 @@ fn together(
 ) -> io::Result<()> {
     let Some((first, others)) = paths.split_first() else { return Ok(()) };
     let mut begun = Vec::with_capacity(paths.len());
-    let filled = begin_together(first, others, &mut begun).and_then(|file| fill(&file, bytes, modified));
-    if filled.is_err() {
-        for unfinished in begun {
-            let _ = fs::remove_file(unfinished);
+    let filled = begin_together(first, others, &mut begun)
+        .and_then(|file| fill(&file, bytes, modified).map(|()| file));
+    let file = match filled {
+        Ok(file) => file,
+        Err(error) => {
+            for unfinished in begun {
+                let _ = fs::remove_file(unfinished);
+            }
+            return Err(error);
         }
-        return filled;
-    }
+    };
     written();
     // From here on nothing is removed that has no other name: it may be all there is of an answer.
-    let named = begun.iter().zip(paths).map(|(unfinished, path)| name(unfinished, path));
+    let named = begun.iter().zip(paths).map(|(unfinished, path)| name(&file, unfinished, path));
     let named = named.fold(Ok(()), Result::and);
     sync_folder_of(first).and(named)
 }
 
-/// The last step of one of several names. One that was taken for us has left the name itself.
-fn name(unfinished: &Path, path: &Path) -> io::Result<()> {
+/// The last step of one of several names. One that was taken for us has left this very file there.
+fn name(file: &File, unfinished: &Path, path: &Path) -> io::Result<()> {
     match fs::rename(unfinished, path) {
         Ok(()) => remove_twin(unfinished, path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && path.try_exists()? => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let (ours, there) = (file.metadata()?, fs::metadata(path)?);
+            if (ours.dev(), ours.ino()) == (there.dev(), there.ino()) { Ok(()) } else { Err(error) }
+        }
         failed => failed,
     }
 }

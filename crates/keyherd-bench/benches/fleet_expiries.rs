@@ -20,11 +20,11 @@ use keyherd_core::refresh::Ask;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-/// The word that makes this program one of the processes.
 /// What the keyherd program allocates with.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// The word that makes this program one of the processes.
 const WORKER: &str = "worker";
 const OURS: &str = "ours";
 const THEIRS: &str = "lock";

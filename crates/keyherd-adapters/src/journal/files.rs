@@ -14,14 +14,14 @@ use keyherd_core::secret::TokenHash;
 use keyherd_core::time::{Timestamp, millis};
 
 use super::document::{HEAD_LEN, head_of, parse_hash};
-use super::pack;
+use super::pack::{self, PACK_MAX};
 use crate::durable;
 
 /// The largest entry that is read, in bytes: several times the largest answer that is taken from a provider.
 pub const ENTRY_LEN_MAX: u64 = 8 << 20;
 
-/// The largest file of several entries, in bytes: each name that is left of it keeps all of it.
-pub const PACK_LEN_MAX: u64 = 64 << 10;
+/// The most that entries in one file have together, in bytes: each name that is left of it keeps all of it.
+pub const PACK_LEN_MAX: usize = 256 << 10;
 
 /// How many files one trim looks at in each place, which takes a fraction of a second; the next one goes on where it
 /// stopped. At one trim in ten minutes this keeps up with a million entries an hour.
@@ -145,26 +145,38 @@ impl Files {
         written.map_err(|error| io_error(&path, &error))
     }
 
-    /// The same of several, by one file that has all their names. Where that cannot be done, each is written by itself.
+    /// The same of several, by as few files as they fit in, which have all their names.
     pub(super) fn write_all(&self, entries: &[(JournalEntry, Vec<u8>)]) -> Vec<Result<(), JournalError>> {
-        let alone =
-            || entries.iter().map(|(entry, bytes)| self.write(entry, Place::Pending, bytes)).collect();
-        let documents: Vec<_> = entries.iter().map(|(entry, bytes)| (entry.spent, bytes.clone())).collect();
-        let packed = if documents.len() > 1 { pack::packed(&documents) } else { None };
-        let Some(packed) = packed.filter(|packed| packed.len() as u64 <= PACK_LEN_MAX) else {
-            return alone();
-        };
-        let paths: Vec<_> =
-            entries.iter().map(|(entry, _)| self.path(&entry.spent, Place::Pending)).collect();
-        // The last that came: none goes before its time.
-        let received = entries.iter().filter_map(|(entry, _)| time_of(entry.received_at)).max();
-        match durable::replace_together(&paths, &packed, received) {
-            Ok(()) => entries.iter().map(|_| Ok(())).collect(),
-            Err(error) => {
-                tracing::debug!(%error, "journal entries are written one by one");
-                alone()
+        let mut written = Vec::with_capacity(entries.len());
+        let mut rest = entries;
+        while !rest.is_empty() {
+            let mut len = 0;
+            let fits = |(_, bytes): &&(JournalEntry, Vec<u8>)| {
+                len += bytes.len();
+                len <= PACK_LEN_MAX
+            };
+            let (pack, others) = rest.split_at(rest.iter().take(PACK_MAX).take_while(fits).count().max(1));
+            written.extend(self.write_pack(pack));
+            rest = others;
+        }
+        written
+    }
+
+    /// By one file. Where that cannot be done, each is written by itself.
+    fn write_pack(&self, entries: &[(JournalEntry, Vec<u8>)]) -> Vec<Result<(), JournalError>> {
+        if entries.len() > 1 {
+            let paths: Vec<_> =
+                entries.iter().map(|(entry, _)| self.path(&entry.spent, Place::Pending)).collect();
+            // The last that came: none goes before its time.
+            let received = entries.iter().filter_map(|(entry, _)| time_of(entry.received_at)).max();
+            let documents = entries.iter().map(|(entry, bytes)| (&entry.spent, bytes.as_slice()));
+            let packed = pack::packed(documents).ok_or(io::ErrorKind::InvalidInput.into());
+            match packed.and_then(|packed| durable::replace_together(&paths, &packed, received)) {
+                Ok(()) => return entries.iter().map(|_| Ok(())).collect(),
+                Err(error) => tracing::debug!(%error, "journal entries are written one by one"),
             }
         }
+        entries.iter().map(|(entry, bytes)| self.write(entry, Place::Pending, bytes)).collect()
     }
 
     /// Puts room by, so that an answer can be kept although the disk fills up while the provider is asked. One file for

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use keyherd_core::ports::JournalError;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 type Done = Result<(), JournalError>;
@@ -32,6 +33,8 @@ struct State<J> {
 struct Worker<J: Send + 'static> {
     line: Arc<Shared<J>>,
     has_ended: bool,
+    /// It came for one that failed: should it fail before it begins, nobody comes for it.
+    is_second: bool,
 }
 
 impl<J: Send + 'static> Line<J> {
@@ -48,8 +51,11 @@ impl<J: Send + 'static> Line<J> {
             std::mem::replace(&mut state.is_worked, true)
         };
         if !was_worked {
-            let worker = Worker { line: Arc::clone(&self.0), has_ended: false };
-            tokio::task::spawn_blocking(move || worker.work());
+            let worker = Worker { line: Arc::clone(&self.0), has_ended: false, is_second: false };
+            match Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn_blocking(move || worker.work())),
+                Err(_no_runtime) => drop(worker),
+            }
         }
         answer.await.unwrap_or_else(|_gone| Err(JournalError::Io("its worker failed".into())))
     }
@@ -69,7 +75,7 @@ impl<J: Send + 'static> Worker<J> {
                 let count = state.waiting.len().min(self.line.most);
                 // Who comes after this finds nobody at work, and brings another thread.
                 state.is_worked = count > 0;
-                self.has_ended = count == 0;
+                (self.has_ended, self.is_second) = (count == 0, false);
                 state.waiting.drain(..count).collect()
             };
             if self.has_ended {
@@ -91,13 +97,16 @@ impl<J: Send + 'static> Drop for Worker<J> {
         }
         let mut state = self.line.lock();
         // Its own have heard of it. Where no thread is to be had any more, those who came since hear of it as well.
-        if std::thread::panicking() && !state.waiting.is_empty() {
-            let next = Self { line: Arc::clone(&self.line), has_ended: false };
-            drop(state);
-            tokio::task::spawn_blocking(move || next.work());
-        } else {
-            state.is_worked = false;
-            state.waiting.clear();
+        match Handle::try_current() {
+            Ok(runtime) if !self.is_second && std::thread::panicking() && !state.waiting.is_empty() => {
+                drop(state);
+                let next = Self { line: Arc::clone(&self.line), has_ended: false, is_second: true };
+                runtime.spawn_blocking(move || next.work());
+            }
+            _ => {
+                state.is_worked = false;
+                state.waiting.clear();
+            }
         }
     }
 }

@@ -166,6 +166,11 @@ impl Journal for FileJournal {
     }
 }
 
+/// An entry that nothing was said of.
+fn unwritten() -> Result<(), JournalError> {
+    Err(JournalError::Io("an entry was not written".into()))
+}
+
 impl Inner {
     /// Each is under the key that seals now.
     fn write_all(&self, entries: Vec<JournalEntry>) -> Vec<Result<(), JournalError>> {
@@ -175,7 +180,7 @@ impl Inner {
             done.push(sealed.map(|sealed| whole.push((entry, sealed))));
         }
         let mut written = self.files.write_all(&whole).into_iter();
-        done.into_iter().map(|done| done.and_then(|()| written.next().unwrap_or(Ok(())))).collect()
+        done.into_iter().map(|done| done.and_then(|()| written.next().unwrap_or_else(unwritten))).collect()
     }
 
     /// An entry that was written whole, but for its writer's last step: an answer that was received. `None`: it was cut

@@ -21,20 +21,22 @@ pub(super) const PACK_MAX: usize = 16;
 pub(super) const PLACES_END_MAX: usize = PLACES_AT + PACK_MAX * PLACE_LEN;
 
 /// `None`: they are too long together.
-pub(super) fn packed(documents: &[(TokenHash, Vec<u8>)]) -> Option<Vec<u8>> {
+pub(super) fn packed<'a>(
+    documents: impl ExactSizeIterator<Item = (&'a TokenHash, &'a [u8])> + Clone,
+) -> Option<Vec<u8>> {
     let begin = PLACES_AT + documents.len() * PLACE_LEN;
-    let len = documents.iter().try_fold(begin, |len, (_, document)| len.checked_add(document.len()))?;
+    let len = documents.clone().try_fold(begin, |len, (_, document)| len.checked_add(document.len()))?;
     let mut file = Vec::with_capacity(len);
     file.extend(MARK);
     file.extend(u32::try_from(documents.len()).ok()?.to_be_bytes());
     let mut at = begin;
-    for (spent, document) in documents {
+    for (spent, document) in documents.clone() {
         file.extend(spent.as_bytes());
         file.extend(u32::try_from(at).ok()?.to_be_bytes());
         file.extend(u32::try_from(document.len()).ok()?.to_be_bytes());
         at += document.len();
     }
-    documents.iter().for_each(|(_, document)| file.extend(document));
+    documents.for_each(|(_, document)| file.extend(document));
     Some(file)
 }
 
@@ -75,11 +77,15 @@ mod tests {
         TokenHash::from_bytes([seed; 32])
     }
 
+    fn file_of(documents: &[(TokenHash, Vec<u8>)]) -> Vec<u8> {
+        packed(documents.iter().map(|(spent, document)| (spent, document.as_slice()))).unwrap()
+    }
+
     #[test]
     fn each_document_is_found_again() {
         for count in 0..=u8::try_from(PACK_MAX).unwrap() {
             let documents: Vec<_> = (0..count).map(|n| (hash(n), vec![n; usize::from(n) * 7])).collect();
-            let file = packed(&documents).unwrap();
+            let file = file_of(&documents);
             for (spent, document) in &documents {
                 assert_eq!(part_of(file.clone(), spent).as_ref(), Some(document));
                 assert!(file.len() < PLACES_END_MAX || place_of(&file[..PLACES_END_MAX], spent).is_some());
@@ -96,7 +102,7 @@ mod tests {
 
     #[test]
     fn nothing_is_found_in_a_file_that_is_cut_off() {
-        let file = packed(&[(hash(1), vec![1; 9]), (hash(2), vec![2; 9])]).unwrap();
+        let file = file_of(&[(hash(1), vec![1; 9]), (hash(2), vec![2; 9])]);
         for len in MARK.len()..file.len() {
             assert_eq!(part_of(file[..len].to_vec(), &hash(2)), None, "{len}");
         }
@@ -105,7 +111,7 @@ mod tests {
 
     #[test]
     fn no_number_in_it_leads_outside() {
-        let whole = packed(&[(hash(1), vec![1; 9])]).unwrap();
+        let whole = file_of(&[(hash(1), vec![1; 9])]);
         for at in COUNT_AT..PLACES_AT + PLACE_LEN {
             for byte in [0, 1, 0x7f, 0xff] {
                 let mut file = whole.clone();

@@ -131,7 +131,7 @@ async fn long_answers_have_files_of_their_own() {
     let (dir, journal) = fresh();
     let long = |seed| {
         let mut entry = entry(seed);
-        entry.tokens.access_token = Some("x".repeat(40_000).as_str().into());
+        entry.tokens.access_token = Some("x".repeat(200_000).as_str().into());
         entry
     };
     let entries: Vec<_> = SEEDS.map(long).collect();

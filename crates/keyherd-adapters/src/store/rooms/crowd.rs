@@ -18,7 +18,7 @@ use keyherd_core::ports::store::Record;
 
 use super::SqlStore;
 use super::gather::{CrowdBounds, Gathering, Turn};
-use super::write::Ending;
+use super::write::{Ending, Write};
 use crate::store::engine::Kind;
 use crate::store::fault::Fault;
 use crate::store::sql as one;
@@ -139,12 +139,16 @@ impl SqlStore {
         crowd: &Crowd,
         mut jobs: Vec<Job>,
     ) -> Result<HashMap<ChainId, Finished>, Fault> {
-        let mut write = self.begin(Kind::Sealing).await?;
-        let held = revisions(&write.fetch(query(sql::HOLD).bind(ids(&jobs))).await?, "id")?;
+        let (mut write, rows) = match self.hold(&jobs).await {
+            // A connection that was lost is one connection, and nothing was done.
+            Err(Fault::Told(StoreError::Unavailable(_))) => self.hold(&jobs).await?,
+            held => held?,
+        };
+        let held = revisions(&rows, "id")?;
         let mut once = HashSet::with_capacity(jobs.len());
         jobs.retain(|job| held.contains_key(&job.chain) && once.insert(job.chain));
         if jobs.is_empty() {
-            write.cancel().await?;
+            write.commit_silently().await?;
             return Ok(HashMap::new());
         }
         let mut changes: Vec<_> =
@@ -159,7 +163,8 @@ impl SqlStore {
         jobs.retain(|job| after.get(&job.chain) > held.get(&job.chain));
         let done: HashSet<ChainId> = jobs.iter().map(|job| job.chain).collect();
         if done.is_empty() {
-            write.cancel().await?;
+            // Nothing was changed; and the lane's end stays known.
+            write.commit_silently().await?;
         } else {
             let (records, tidying): (Vec<Record>, Vec<_>) =
                 jobs.into_iter().map(|job| (job.ending.record, job.ending.tidying)).unzip();
@@ -175,6 +180,15 @@ impl SqlStore {
             Ok((chain, (done.contains(&chain), Some(row))))
         });
         finished.collect()
+    }
+
+    /// A transaction that has locked what was free. A host that stops in the middle of it holds the rows of many: not for
+    /// long.
+    async fn hold(&self, jobs: &[Job]) -> Result<(Write<'_>, Vec<Row>), Fault> {
+        let mut write = self.begin(Kind::Sealing).await?;
+        let hold = query(sql::HOLD).bind(ids(jobs));
+        let rows = write.run_then_fetch(vec![query(sql::HOLD_BRIEFLY)], hold).await?;
+        Ok((write, rows))
     }
 
     async fn read_crowd(&self, names: Vec<Name>) -> Vec<Option<Answer<Option<Row>>>> {

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 /// How work is gathered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CrowdBounds {
-    /// The most that are done together.
+    /// The most that are done together; 1: everybody works alone.
     pub crowd_max: u32,
     /// How long others wait for what is under way, before they begin beside it.
     pub patience: Duration,
@@ -25,6 +25,9 @@ impl Default for CrowdBounds {
         Self { crowd_max: 64, patience: Duration::from_millis(50) }
     }
 }
+
+/// Nobody stands in the line for longer than so many times the patience.
+const LINE_PATIENCES: u32 = 10;
 
 /// Does a crowd's work: as many answers, in their order. Who gets none has to do its own by itself.
 type Work<J, R> = Box<dyn Fn(Vec<J>) -> BoxFuture<'static, Vec<Option<R>>> + Send + Sync>;
@@ -43,9 +46,12 @@ struct Line<J, R> {
     waiting: VecDeque<Waiting<J, R>>,
     /// Something is under way that is waited for.
     is_taken: bool,
+    /// Of who came last.
+    number: u64,
 }
 
 struct Waiting<J, R> {
+    number: u64,
     job: J,
     answer: oneshot::Sender<Option<R>>,
 }
@@ -68,16 +74,15 @@ impl<J: Send + 'static, R: Send + 'static> Gathering<J, R> {
         bounds: Option<CrowdBounds>,
         work: impl Fn(Vec<J>) -> BoxFuture<'static, Vec<Option<R>>> + Send + Sync + 'static,
     ) -> Self {
-        let line = Mutex::new(Line { waiting: VecDeque::new(), is_taken: false });
+        let bounds = bounds.filter(|bounds| bounds.crowd_max > 1);
+        let line = Mutex::new(Line { waiting: VecDeque::new(), is_taken: false, number: 0 });
         Self(Arc::new(Place { bounds, work: Box::new(work), line }))
     }
 
     /// Comes with a job. Who stops waiting before its crowd has begun leaves nothing behind; a crowd that has begun ends.
     pub(super) async fn join(&self, job: impl FnOnce() -> J) -> Turn<J, R> {
-        if self.0.bounds.is_none() {
-            return Turn::Alone(Room(None));
-        }
-        let answer = {
+        let Some(bounds) = self.0.bounds else { return Turn::Alone(Room(None)) };
+        let (number, mut answer) = {
             let mut line = self.0.lock();
             if !line.is_taken {
                 line.is_taken = true;
@@ -85,10 +90,19 @@ impl<J: Send + 'static, R: Send + 'static> Gathering<J, R> {
                 return Turn::Alone(Room(Some(Arc::clone(&self.0))));
             }
             let (send, answer) = oneshot::channel();
-            line.waiting.push_back(Waiting { job: job(), answer: send });
-            answer
+            line.number += 1;
+            let number = line.number;
+            line.waiting.push_back(Waiting { number, job: job(), answer: send });
+            (number, answer)
         };
-        match answer.await {
+        let answered = match tokio::time::timeout(bounds.patience * LINE_PATIENCES, &mut answer).await {
+            Ok(answered) => answered,
+            // Whoever is in the room does not leave it, or too many came: it goes on without them.
+            Err(_elapsed) if self.0.leave(number) => return Turn::Alone(Room(None)),
+            // Its crowd has begun, and has the bounds of its work.
+            Err(_elapsed) => answer.await,
+        };
+        match answered {
             Ok(Some(done)) => Turn::Done(done),
             Ok(None) => Turn::Alone(Room(None)),
             Err(_gone) => Turn::Lost,
@@ -97,6 +111,14 @@ impl<J: Send + 'static, R: Send + 'static> Gathering<J, R> {
 }
 
 impl<J, R> Place<J, R> {
+    /// Whether they still waited.
+    fn leave(&self, number: u64) -> bool {
+        let mut line = self.lock();
+        let before = line.waiting.len();
+        line.waiting.retain(|waiting| waiting.number != number);
+        line.waiting.len() < before
+    }
+
     /// Who goes next. Nobody: whoever comes next may begin at once.
     fn next(&self) -> Vec<Waiting<J, R>> {
         let most = self.bounds.map_or(1, |bounds| bounds.crowd_max.max(1)) as usize;

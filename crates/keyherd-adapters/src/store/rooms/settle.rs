@@ -72,10 +72,10 @@ impl SqlStore {
         let is_grant = matches!(settling.settlement, Settlement::Granted(_));
         // The claim told which key is in force, so that one is not asked for first; the database refuses any other.
         let tried = match guard {
-            Guard::Spent(_) if is_grant => {
-                let ending = self.ending(guard, settling, record.clone())?;
-                self.finish_among(Alike::Grants, settling.chain, ending).await
-            }
+            Guard::Spent(_) if is_grant => match self.ending(guard, settling, record.clone()) {
+                Ok(ending) => self.finish_among(Alike::Grants, settling.chain, ending).await,
+                Err(fault) => Err(fault),
+            },
             _ => {
                 let write = self.begin(if is_grant { Kind::Sealing } else { Kind::Plain }).await?;
                 self.write_settlement(write, guard, settling, record.clone()).await

@@ -26,6 +26,9 @@ pub(in crate::store) const GRANTS: Crowd =
 pub(in crate::store) const HOLD: &str =
     "SELECT c.id, c.revision FROM chains c WHERE c.id = ANY ($1) ORDER BY c.id FOR UPDATE SKIP LOCKED";
 
+/// Between two trips of a crowd's transaction: the server ends one whose next statement does not come.
+pub(in crate::store) const HOLD_BRIEFLY: &str = "SET LOCAL idle_in_transaction_session_timeout = 1000";
+
 macro_rules! claims {
     ($clock:literal, $lock:literal, $scopes:literal) => {
         claim_of!(

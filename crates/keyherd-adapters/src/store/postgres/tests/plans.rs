@@ -70,7 +70,8 @@ fn literal(kind: &str) -> &'static str {
     }
 }
 
-const HOT: [Sql; 77] = [
+const HOT: [Sql; 78] = [
+    same(sql::crowd::CHAINS),
     same(sql::crowd::HOLD),
     same(sql::crowd::CLAIM),
     same(sql::crowd::SPEND),

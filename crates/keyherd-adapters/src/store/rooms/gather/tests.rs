@@ -130,3 +130,20 @@ async fn without_bounds_everybody_works_alone() {
     let alone = [gathering.join(|| 1).await, gathering.join(|| 2).await];
     assert_eq!(alone.each_ref().map(word), ["alone", "alone"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_stands_in_the_line_for_ever() {
+    let bed = Bed::new(BOUNDS);
+    // Somebody who was let in and does nothing more.
+    let first = bed.join(2).await;
+    assert_eq!(word(&bed.join(4).await), "alone");
+    drop(first);
+    assert!(bed.seen().is_empty(), "it was not done a second time");
+}
+
+#[tokio::test]
+async fn crowds_of_one_are_none() {
+    let bed = Bed::new(CrowdBounds { crowd_max: 1, ..BOUNDS });
+    let alone = [bed.join(2).await, bed.join(4).await];
+    assert_eq!(alone.each_ref().map(word), ["alone", "alone"]);
+}
