@@ -15,7 +15,7 @@ const PLACES_AT: usize = COUNT_AT + 4;
 const PLACE_LEN: usize = 32 + 4 + 4;
 
 /// The most documents in a file.
-pub(super) const PACK_MAX: usize = 16;
+pub(super) const PACK_MAX: usize = 64;
 
 /// Where all places end in a file of as many as there may be.
 pub(super) const PLACES_END_MAX: usize = PLACES_AT + PACK_MAX * PLACE_LEN;

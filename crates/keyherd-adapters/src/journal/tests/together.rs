@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::*;
 
-const SEEDS: std::ops::Range<u8> = 1..40;
+const SEEDS: std::ops::Range<u8> = 1..100;
 
 /// As many as come at once: the first is written by itself, the others meanwhile wait.
 async fn written(journal: &FileJournal) {
@@ -34,7 +34,7 @@ async fn they_share_files_and_each_is_found_by_its_own_name() {
         SEEDS.count(),
         "nothing is unfinished"
     );
-    assert_eq!(journal.pending(99).await.unwrap().len(), SEEDS.count());
+    assert_eq!(journal.pending(199).await.unwrap().len(), SEEDS.count());
     let reopened = self::journal(dir.path(), &[1]);
     assert_eq!(reopened.find(&hash(20)).await.unwrap(), Some(entry(20)));
 }
@@ -48,8 +48,8 @@ async fn each_is_committed_aged_and_forgotten_by_itself() {
     for committed in join_all(spent.iter().map(|spent| journal.committed(spent))).await {
         committed.unwrap();
     }
-    assert_eq!(journal.pending(99).await.unwrap().len(), left.len());
-    let mut aged = journal.aged(RECEIVED + 2 * HOUR, HOUR, 99).await.unwrap();
+    assert_eq!(journal.pending(199).await.unwrap().len(), left.len());
+    let mut aged = journal.aged(RECEIVED + 2 * HOUR, HOUR, 199).await.unwrap();
     aged.sort_by_key(|aged| aged.spent.to_hex());
     let expected: Vec<_> =
         done.iter().map(|seed| (hash(*seed), entry(*seed).chain, entry(*seed).generation)).collect();
@@ -99,7 +99,7 @@ async fn those_whose_writer_died_before_the_last_step_are_found() {
         assert!(!unfinished(seed).exists(), "it has one name of its own");
     }
     // The others are found without being asked for.
-    assert_eq!(journal.pending(99).await.unwrap().len(), SEEDS.count());
+    assert_eq!(journal.pending(199).await.unwrap().len(), SEEDS.count());
     assert_eq!(fs::read_dir(dir.path().join("pending")).unwrap().count(), SEEDS.count());
 }
 
