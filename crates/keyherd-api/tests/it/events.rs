@@ -119,10 +119,10 @@ async fn a_slow_listener_is_told_and_catches_up() {
     for number in 0..count {
         world.credential(&format!("acme-{number:05}"), 3600).await;
     }
-    // The broker has passed on the last one, and the listener has read nothing yet.
+    // The broker has passed on the last one, perhaps with many others at once, and the listener has read nothing yet.
     let mut last = world.host.broker.events();
     world.credential("last", 3600).await;
-    last.recv().await.expect("comes");
+    while !matches!(last.recv().await, Ok(event) if event.subject == "last") {}
     let (_, first) = stream.event().await;
     assert_eq!(first["event"], "lagged", "{first}");
     for number in 0..count {
