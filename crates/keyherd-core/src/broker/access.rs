@@ -21,7 +21,7 @@ use crate::ports::store::{AgentCreated, BindingAdded, StoredEvent};
 use crate::secret::{Secret, TokenHash};
 
 /// What became of a reading. `None`: something was removed meanwhile, and it is to be read once more.
-pub(super) type Loading = Result<Option<Arc<KnownAccess>>, StoreError>;
+pub(super) type AccessLoading = Result<Option<Arc<KnownAccess>>, StoreError>;
 
 /// How often agents and bindings are read anew because one was removed meanwhile.
 const READ_TRIES: usize = 8;
@@ -232,7 +232,7 @@ impl Broker {
         Err(StoreError::Unavailable("agents and bindings keep changing".into()))
     }
 
-    fn load_access(&self) -> super::flight::Answer<Loading> {
+    fn load_access(&self) -> super::flight::Answer<AccessLoading> {
         let broker = self.clone();
         let (answer, _) = self.0.access_loads.board((), || async move {
             let (stamp, read_at) = (broker.0.snapshots.stamp(), broker.now());

@@ -56,7 +56,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::access::Loading;
+use self::access::AccessLoading;
 pub use self::access::{Access, NewAgent};
 use self::acquire::Source;
 pub use self::acquired::{AcquireError, Acquired};
@@ -183,7 +183,7 @@ struct Inner {
     ports: Ports,
     options: Options,
     snapshots: Snapshots,
-    access_loads: Flights<(), Loading>,
+    access_loads: Flights<(), AccessLoading>,
     /// Until when, in nanoseconds, readings for keys that nobody has are paid for.
     strangers: AtomicU64,
     loads: Flights<(Name, Source), acquire::Loading>,

@@ -43,19 +43,13 @@ macro_rules! claims {
 
 macro_rules! chains {
     ($clock:literal, $lock:literal, $scopes:literal) => {
-        concat!("SELECT ", chain_columns!($clock), " FROM chains c", chain_joins!(), "WHERE c.id = ANY ($1)")
+        chains_where!($clock, "c.id = ANY ($1)")
     };
 }
 
 macro_rules! chains_claimed {
     ($clock:literal, $lock:literal, $scopes:literal) => {
-        concat!(
-            "SELECT (SELECT i.key_id FROM installation i) AS key_id, ",
-            chain_columns!($clock),
-            " FROM chains c",
-            chain_joins!(),
-            "WHERE c.id = ANY ($1)"
-        )
+        chains_claimed_where!($clock, "c.id = ANY ($1)")
     };
 }
 

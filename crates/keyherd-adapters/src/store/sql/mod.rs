@@ -79,21 +79,34 @@ macro_rules! may_end {
     };
 }
 
-macro_rules! chain {
-    ($clock:literal, $lock:literal, $scopes:literal) => {
-        concat!("SELECT ", chain_columns!($clock), " FROM chains c", chain_joins!(), "WHERE c.id = $1")
+macro_rules! chains_where {
+    ($clock:literal, $which:literal) => {
+        concat!("SELECT ", chain_columns!($clock), " FROM chains c", chain_joins!(), "WHERE ", $which)
     };
 }
 
-macro_rules! chain_claimed {
-    ($clock:literal, $lock:literal, $scopes:literal) => {
+macro_rules! chains_claimed_where {
+    ($clock:literal, $which:literal) => {
         concat!(
             "SELECT (SELECT i.key_id FROM installation i) AS key_id, ",
             chain_columns!($clock),
             " FROM chains c",
             chain_joins!(),
-            "WHERE c.id = $1"
+            "WHERE ",
+            $which
         )
+    };
+}
+
+macro_rules! chain {
+    ($clock:literal, $lock:literal, $scopes:literal) => {
+        chains_where!($clock, "c.id = $1")
+    };
+}
+
+macro_rules! chain_claimed {
+    ($clock:literal, $lock:literal, $scopes:literal) => {
+        chains_claimed_where!($clock, "c.id = $1")
     };
 }
 
