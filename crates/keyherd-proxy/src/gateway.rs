@@ -28,7 +28,7 @@ use crate::order::{Order, Own};
 use crate::percent;
 use crate::recheck::Recheck;
 use crate::revoked::EndsWith;
-use crate::swapper::{Trail, Veil};
+use crate::swapper::{Trail, Veil, Veiled, Veiling};
 use crate::target::Target;
 
 /// What every path of the gateway begins with.
@@ -51,6 +51,16 @@ struct Route {
     /// What stands before every path, without its last slash.
     base: Box<str>,
     inject: Arc<dyn Inject>,
+}
+
+/// A request before it may go.
+struct Begun {
+    order: Order,
+    request: Request<Incoming>,
+    route: Arc<Route>,
+    method: Method,
+    /// Its path as rules see it.
+    seen: RequestPath,
 }
 
 /// A path of the gateway, taken apart.
@@ -106,6 +116,14 @@ impl Route {
     }
 }
 
+impl Begun {
+    /// Judged is what upstream would get: its own path, not the gateway's.
+    fn judged<'a>(&'a self, agent: Option<&'a str>) -> policy::Target<'a> {
+        let (method, path) = (Some(self.method.as_str()), Some(&self.seen));
+        policy::Target { agent, destination: &self.route.destination, method, path }
+    }
+}
+
 impl Path {
     /// Whether a path is the gateway's.
     pub fn is_one(path: &str) -> bool {
@@ -149,7 +167,13 @@ impl Gateway {
         request: Request<Incoming>,
     ) -> Result<Response<ForwardBody>, Fault> {
         let mut line = Line::begun(&self.trail, asked.actor.clone(), &asked.path.name).await?;
-        match self.exchanged(asked, request, &mut line).await {
+        // Not waited for in here: what waits is moved about, and the request is the largest part of it.
+        let begun = self.begun(&asked, request, &mut line);
+        let answered = match begun {
+            Ok(begun) => self.exchanged(&asked, begun, &mut line).await,
+            Err(fault) => Err(fault),
+        };
+        match answered {
             Ok(answer) => {
                 line.answered(answer.status().as_u16());
                 Ok(answer)
@@ -161,55 +185,66 @@ impl Gateway {
         }
     }
 
-    async fn exchanged(
+    /// The request as upstream would get it.
+    fn begun(
         &self,
-        asked: Asked<'_>,
+        asked: &Asked<'_>,
         mut request: Request<Incoming>,
         line: &mut Line,
-    ) -> Result<Response<ForwardBody>, Fault> {
+    ) -> Result<Box<Begun>, Fault> {
         passable(request.method())?;
-        let Asked { actor, agent, bindings, path, recheck } = asked;
+        let Asked { actor, agent, bindings, path, .. } = asked;
         let route = self.route(&path.name, bindings)?;
         let uri = route.uri(path.rest(request.uri().path()), request.uri().query());
         let uri = uri.ok_or_else(|| Fault::BadRequest("that path cannot be passed on".into()))?;
         line.about(&route.shown, request.method(), uri.path());
         let scope = scope(&mut request)?;
-        let method = request.method().clone();
+        let (method, seen) = (request.method().clone(), RequestPath::read(uri.path()));
+        *request.uri_mut() = uri;
+        let (target, inject) = (route.target.clone(), Arc::clone(&route.inject));
+        let (name, ends_with) = (Some(path.name.clone()), agent.map(EndsWith::from));
+        let order = Order { name, actor: actor.clone(), target, inject, scope, own: Own::End, ends_with };
+        Ok(Box::new(Begun { order, request, route, method, seen }))
+    }
+
+    async fn exchanged(
+        &self,
+        asked: &Asked<'_>,
+        begun: Box<Begun>,
+        line: &mut Line,
+    ) -> Result<Response<ForwardBody>, Fault> {
+        let Asked { actor, agent, path, recheck, .. } = asked;
         let veiling = match agent {
             Some(agent) => Some(self.veil.of(agent).await?),
             None => None,
         };
-        let seen = RequestPath::read(uri.path());
-        let is_asked = !matches!(method, Method::HEAD | Method::OPTIONS);
-        if is_asked && veiling.as_ref().is_some_and(|it| it.is_token_endpoint(&route.dialled, &seen)) {
+        let is_head = begun.method == Method::HEAD;
+        let is_asked = !is_head && begun.method != Method::OPTIONS;
+        let is_endpoint =
+            |veiling: &Veiling<'_>| veiling.is_token_endpoint(&begun.route.dialled, &begun.seen);
+        if is_asked && veiling.as_ref().is_some_and(is_endpoint) {
             return Err(Fault::Denied(
                 "that is a token endpoint, and what it answers is not for agents: log in with 'keyherd cred login', or through \
                  the forward proxy"
                     .into(),
             ));
         }
-        // Judged is what upstream would get: its own path, not the gateway's.
-        let judged = policy::Target {
-            agent: agent.map(|agent| agent.name.as_str()),
-            destination: &route.destination,
-            method: Some(method.as_str()),
-            path: Some(&seen),
-        };
-        match self.exchange.consent_at_hand(&judged) {
+        let agent = agent.map(|agent| agent.name.as_str());
+        match self.exchange.consent_at_hand(&begun.judged(agent)) {
             Some(permit) => line.permitted(&permit),
-            None => Box::pin(self.consented(&judged, &actor, recheck, line)).await?,
+            None => Box::pin(self.consented(&begun.judged(agent), actor, *recheck, line)).await?,
         }
-        *request.uri_mut() = uri;
-        let (target, inject) = (route.target.clone(), Arc::clone(&route.inject));
-        let (name, ends_with) = (Some(path.name.clone()), agent.map(EndsWith::from));
-        let order = Order { name, actor, target, inject, scope, own: Own::End, ends_with };
+        let Begun { order, request, .. } = *begun;
         // On the heap: what is in here would be moved with each of the futures around it.
-        let running = Box::pin(self.exchange.run(order, request, recheck, &mut line.served));
+        let running = Box::pin(self.exchange.run(order, request, *recheck, &mut line.served));
         let answer = running.await?;
         let Some(veiling) = veiling else { return Ok(answer.map(streaming)) };
-        let answer = if method == Method::HEAD { answer.map(|_| AnswerBody::empty()) } else { answer };
+        let answer = if is_head { answer.map(|_| AnswerBody::empty()) } else { answer };
         let used = line.served.as_ref().map(|served| (&path.name, served.token()));
-        veiling.over(answer, used.as_slice()).await
+        match veiling.over(answer, used.as_slice()) {
+            Veiled::AtHand(answer) => Ok(answer),
+            Veiled::Later(answer) => answer.await,
+        }
     }
 
     /// Leaves the line of a request that the listener turned away: its caller is known, and is not allowed that name.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::HeaderName;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Uri, request};
-use keyherd_core::binding::{Injection, Template};
+use keyherd_core::binding::Injection;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
@@ -52,7 +52,8 @@ impl BadInjection {
 #[derive(Debug, Clone)]
 pub struct Placed {
     place: Place,
-    template: Template,
+    /// What stands before the token, and after it.
+    around: (Box<str>, Box<str>),
 }
 
 #[derive(Debug, Clone)]
@@ -68,12 +69,13 @@ impl Placed {
             Injection::Header { name, .. } => Place::Header(HeaderName::try_from(name).ok()?),
             Injection::Query { parameter, .. } => Place::Query(parameter.as_str().into()),
         };
-        Some(Self { place, template: injection.template().clone() })
+        let (before, after) = injection.template().around();
+        Some(Self { place, around: (before.into(), after.into()) })
     }
 
     /// Wiped once it was written.
     fn filled(&self, token: &str) -> Zeroizing<String> {
-        let (before, after) = self.template.around();
+        let (before, after) = &self.around;
         let mut text = Zeroizing::new(String::with_capacity(before.len() + token.len() + after.len()));
         for part in [before, token, after] {
             text.push_str(part);

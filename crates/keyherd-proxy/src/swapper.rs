@@ -38,6 +38,7 @@ pub(crate) use self::trail::Place;
 pub use self::trail::{Trail, TrailLimits};
 pub use self::veil::Veil;
 use self::veil::veiled;
+pub(crate) use self::veil::{Veiled, Veiling};
 use crate::body::{AnswerBody, Incoming as Body};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
@@ -146,12 +147,15 @@ impl Swapper {
     ) -> Result<Response<ForwardBody>, Fault> {
         let Asked { agent, dialled, .. } = &asked;
         let unsent = |fault: &Fault| self.0.exchange.unsent(fault);
-        let held = self.0.gate.tables().of(agent).await.inspect_err(unsent)?;
+        let held = match self.0.gate.tables().at_hand(agent) {
+            Some(held) => held,
+            None => Box::pin(self.0.gate.tables().of(agent)).await.inspect_err(unsent)?,
+        };
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let wish = Wish { agent, dialled, request: Some((&method, &path)) };
         let begun = Line::begun(&self.0.gate, wish).await.inspect_err(unsent)?;
         let mut line = begun.at(&path, &held.table);
-        let passed = match self.0.gate.passes(wish).await {
+        let passed = match Box::pin(self.0.gate.passes(wish)).await {
             Ok(passed) => passed,
             Err((fault, permit)) => {
                 unsent(&fault);
@@ -197,22 +201,27 @@ impl Swapper {
     ) -> Result<Response<ForwardBody>, Fault> {
         let exchange = &self.0.exchange;
         let ask = TokenAsk { asked, leave, held };
-        let request = match self.at_endpoint(&ask, request.map(streamed), line).await {
-            Ok(AtEndpoint::Answered(answer)) => return Ok(answer),
-            Ok(AtEndpoint::Other(request)) => request,
-            Err(fault) => {
-                // What was sent is counted as it was.
-                if matches!(fault, Fault::Denied(_) | Fault::BadRequest(_)) {
-                    exchange.unsent(&fault);
+        // What waits in here is on the heap: all of it would be moved with each of the futures around it.
+        let request = match ask.is_one(request.method(), request.uri().path()) {
+            false => request.map(streamed),
+            true => match Box::pin(self.at_endpoint(&ask, request.map(streamed), line)).await {
+                Ok(AtEndpoint::Answered(answer)) => return Ok(answer),
+                Ok(AtEndpoint::Other(request)) => request,
+                Err(fault) => {
+                    // What was sent is counted as it was.
+                    if matches!(fault, Fault::Denied(_) | Fault::BadRequest(_)) {
+                        exchange.unsent(&fault);
+                    }
+                    return Err(fault);
                 }
-                return Err(fault);
-            }
+            },
         };
         let has_body = request.method() != Method::HEAD;
-        let ready = self.ready(asked, leave, request, held, line).await;
+        let ready = Box::pin(self.ready(asked, leave, request, held, line)).await;
         let Ready { order, inject, request } = ready.inspect_err(|fault| exchange.unsent(fault))?;
         let mut served = None;
-        let answer = exchange.run(order, request, None, &mut served).await;
+        let running = Box::pin(exchange.run(order, request, None, &mut served));
+        let answer = running.await;
         if let Some(served) = served {
             line.note("credential", served.credential());
         }
@@ -220,7 +229,10 @@ impl Swapper {
         let answer = if has_body { answer } else { answer.map(|_| AnswerBody::empty()) };
         let used = inject.used();
         let used: Vec<_> = used.iter().map(|(name, secret)| (name, secret.expose())).collect();
-        veiled(answer, &used, held, &self.0.limits).await
+        match veiled(answer, &used, held, &self.0.limits) {
+            Veiled::AtHand(answer) => Ok(answer),
+            Veiled::Later(answer) => answer.await,
+        }
     }
 
     async fn ready(

@@ -2,6 +2,7 @@
 //!
 //! Owns encoding. Reading what is encoded is [`super::scan`]'s.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Where a token stands.
@@ -29,7 +30,7 @@ pub struct Unfit;
 impl Place {
     /// Where a body's tokens stand, by its media type. `None`: not text, or in frames of its own, and left alone.
     pub fn of_media_type(media_type: &str) -> Option<Self> {
-        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence = essence(media_type);
         let (kind, subtype) = essence.split_once('/')?;
         match (kind, subtype) {
             ("application", "x-www-form-urlencoded") => Some(Self::Form),
@@ -46,10 +47,10 @@ impl Place {
 
     /// Whether no text is in a body of that media type, for certain: pictures, sound and the like, and frames of gRPC.
     pub fn is_never_in(media_type: &str) -> bool {
-        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence = essence(media_type);
         let (kind, subtype) = essence.split_once('/').unwrap_or_default();
-        Self::of_media_type(&essence).is_none()
-            && (matches!(kind, "image" | "audio" | "video" | "font" | "model") || subtype.starts_with("grpc"))
+        (matches!(kind, "image" | "audio" | "video" | "font" | "model") || subtype.starts_with("grpc"))
+            && Self::of_media_type(&essence).is_none()
     }
 
     /// Writes a secret as this place wants it.
@@ -73,6 +74,15 @@ impl Place {
             Self::Json => Escapes::Json,
         }
     }
+}
+
+/// A media type without its parameters, in lower case.
+fn essence(media_type: &str) -> Cow<'_, str> {
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if essence.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return essence.to_ascii_lowercase().into();
+    }
+    essence.into()
 }
 
 /// JSON by another name: suffixed (RFC 6839), or one text a line.

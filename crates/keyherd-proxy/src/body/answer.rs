@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -98,16 +98,14 @@ impl AnswerBody {
     }
 
     /// Reads what has come already, which passes later all the same. Waits for nothing.
-    pub(crate) async fn read_at_hand(&mut self) {
-        // Where nothing is to be read, the connection may be on its way to somebody else.
-        if self.ahead.is_empty() && self.rest.is_some() {
-            poll_fn(|cx| {
-                if let Poll::Ready(next) = self.poll_next(cx) {
-                    self.was_read(next);
-                }
-                Poll::Ready(())
-            })
-            .await;
+    pub(crate) fn read_at_hand(&mut self) {
+        // Where nothing is to be read, the connection may be on its way to somebody else. Who waits for more is woken all the
+        // same: it asks first.
+        if self.ahead.is_empty()
+            && self.rest.is_some()
+            && let Poll::Ready(next) = self.poll_next(&mut Context::from_waker(Waker::noop()))
+        {
+            self.was_read(next);
         }
     }
 

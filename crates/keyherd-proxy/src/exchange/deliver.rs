@@ -46,7 +46,8 @@ impl Exchange {
             let request = message.request(token, &lease)?;
             let is_reused = lease.is_reused();
             let sent = self.uptime();
-            match self.send(lease, request, message).await? {
+            // On the heap: nothing around it is as large, and each would be moved with it.
+            match Box::pin(self.send(lease, request, message)).await? {
                 Ok(mut answer) => {
                     message.order.inject.returned(answer.headers_mut(), token);
                     let took = connecting + self.uptime().saturating_sub(sent);

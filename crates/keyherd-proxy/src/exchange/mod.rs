@@ -112,20 +112,23 @@ impl Exchange {
     ///
     /// # Errors
     /// [`Fault`]: there is no answer to pass on.
-    pub async fn run(
-        &self,
+    pub fn run<'a>(
+        &'a self,
         order: Order,
         request: Request<Incoming>,
-        recheck: Option<&dyn Recheck>,
-        served: &mut Option<Served>,
-    ) -> Result<Response<AnswerBody>, Fault> {
-        passable(request.method()).inspect_err(|fault| self.unsent(fault))?;
-        let begun = self.uptime();
+        recheck: Option<&'a dyn Recheck>,
+        served: &'a mut Option<Served>,
+    ) -> impl Future<Output = Result<Response<AnswerBody>, Fault>> + Send + 'a {
+        let (passable, begun) = (passable(request.method()), self.uptime());
+        // Before it is a future, which would hold the request twice.
         let mut tries = Tries::new(self, order, request, recheck, served);
-        let outcome = tries.run().await;
-        let ours = self.uptime().saturating_sub(begun).saturating_sub(tries.upstream_took());
-        self.0.meters.ended(tries.outcome(&outcome), ours);
-        outcome
+        async move {
+            passable.inspect_err(|fault| self.unsent(fault))?;
+            let outcome = tries.run().await;
+            let ours = self.uptime().saturating_sub(begun).saturating_sub(tries.upstream_took());
+            self.0.meters.ended(tries.outcome(&outcome), ours);
+            outcome
+        }
     }
 
     /// Counts a request that its door did not send.

@@ -104,7 +104,7 @@ impl<'a> Tries<'a> {
     pub(super) async fn run(&mut self) -> Result<Response<AnswerBody>, Fault> {
         let Some(name) = self.order.name.clone() else {
             let come = self.send("").await?;
-            return self.passed(come).await;
+            return self.passed(come);
         };
         let mut token = self.token(&name).await?;
         loop {
@@ -112,12 +112,12 @@ impl<'a> Tries<'a> {
             *self.served = Some(Served(token.clone()));
             let mut come = self.send(token.expose()).await?;
             if self.judged(&mut come, &token).await == Next::Pass {
-                return self.passed(come).await;
+                return self.passed(come);
             }
             match self.token(&name).await {
                 Ok(next) if !self.has_tried(&next) => token = next,
                 // Nobody else is there: the answer that was had is better than none.
-                _ => return self.passed(come).await,
+                _ => return self.passed(come),
             }
         }
     }
@@ -240,10 +240,10 @@ impl<'a> Tries<'a> {
     }
 
     /// The answer as the caller gets it.
-    async fn passed(&mut self, come: Come) -> Result<Response<AnswerBody>, Fault> {
+    fn passed(&mut self, come: Come) -> Result<Response<AnswerBody>, Fault> {
         let Come { mut head, mut body } = come;
         // A short answer comes with its head, mostly: then nothing lasts of it.
-        body.read_at_hand().await;
+        body.read_at_hand();
         let goes_on = head.status == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = goes_on.then(|| upgrade_wanted(&head.headers)).flatten();
         strip_response(&mut head.headers);

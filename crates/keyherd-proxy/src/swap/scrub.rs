@@ -86,8 +86,10 @@ impl Reading {
 /// data byte").
 pub fn begins_like_text(beginning: &[u8]) -> bool {
     let is_binary = |byte: &u8| matches!(byte, 0..=8 | 11 | 14..=26 | 28..=31);
-    // All of it, without a branch: most beginnings have none, and so many bytes are looked at together.
-    !beginning.iter().take(BEGINNING_LEN).fold(false, |found, byte| found | is_binary(byte))
+    // Without a branch for each byte, so that many are looked at together: most have none below a blank.
+    let has_controls = |bytes: &[u8]| bytes.iter().fold(false, |found, byte| found | (*byte < b' '));
+    let beginning = beginning.get(..BEGINNING_LEN).unwrap_or(beginning);
+    !beginning.chunks(64).any(|bytes| has_controls(bytes) && bytes.iter().any(is_binary))
 }
 
 /// Looks through an answer that is text: its headers at once, its body as it passes.

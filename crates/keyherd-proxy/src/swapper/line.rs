@@ -29,14 +29,17 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) async fn begun(gate: &Gate, wish: Wish<'_>) -> Result<Self, Fault> {
-        let place = Some(gate.trail().place().await?);
+        let place = match gate.trail().place_at_hand() {
+            Some(place) => place,
+            None => Box::pin(gate.trail().place()).await?,
+        };
         let mut detail = Detail::new();
         if let Some((method, _)) = wish.request {
             detail.note("method", method.as_str());
         }
         let is_request = wish.request.is_some();
         Ok(Self {
-            place,
+            place: Some(place),
             actor: wish.agent.actor(),
             subject: wish.dialled.to_string().into(),
             is_request,

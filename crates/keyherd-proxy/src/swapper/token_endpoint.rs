@@ -59,8 +59,19 @@ struct Message {
     body: Bytes,
 }
 
+impl TokenAsk<'_> {
+    /// Whether that request may be about tokens: most are not, and need not be read for it.
+    pub(super) fn is_one(&self, method: &Method, path: &str) -> bool {
+        if matches!(*method, Method::HEAD | Method::OPTIONS) {
+            return false;
+        }
+        let path = RequestPath::read(path);
+        is_revoking(&path) || self.held.endpoints(&self.asked.dialled, &path).next().is_some()
+    }
+}
+
 impl Swapper {
-    /// Answers what is about tokens.
+    /// Answers what is about tokens, of what [`TokenAsk::is_one`].
     pub(super) async fn at_endpoint(
         &self,
         ask: &TokenAsk<'_>,
@@ -69,10 +80,6 @@ impl Swapper {
     ) -> Result<AtEndpoint, Fault> {
         let path = RequestPath::read(request.uri().path());
         let owners: Vec<&Endpoint> = ask.held.endpoints(&ask.asked.dialled, &path).collect();
-        let is_asked = !matches!(*request.method(), Method::HEAD | Method::OPTIONS);
-        if !is_asked || (owners.is_empty() && !is_revoking(&path)) {
-            return Ok(AtEndpoint::Other(request));
-        }
         let message = self.message(request).await?;
         if owners.is_empty() {
             return Ok(match is_revoked(&message, ask.held) {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use http::Response;
 use http_body::Body;
 use keyherd_core::agent::Agent;
@@ -66,29 +67,31 @@ impl Veiling<'_> {
     }
 
     /// The answer to a request that was sent with these.
-    pub(crate) async fn over(
-        &self,
-        answer: Response<AnswerBody>,
-        used: &[(&Name, &str)],
-    ) -> Result<Response<ForwardBody>, Fault> {
-        veiled(answer, used, &self.held, &self.veil.0.limits).await
+    pub(crate) fn over(&self, answer: Response<AnswerBody>, used: &[(&Name, &str)]) -> Veiled<'_> {
+        veiled(answer, used, &self.held, &self.veil.0.limits)
     }
 }
 
+/// An answer as its agent sees it: at once, or when it has been read.
+pub(crate) enum Veiled<'a> {
+    /// Most are short, and have no secret in them.
+    AtHand(Response<ForwardBody>),
+    Later(BoxFuture<'a, Result<Response<ForwardBody>, Fault>>),
+}
+
 /// The answer to a request that was sent with these.
-pub(super) async fn veiled(
+pub(super) fn veiled<'a>(
     mut answer: Response<AnswerBody>,
     used: &[(&Name, &str)],
-    held: &Held,
-    limits: &SwapLimits,
-) -> Result<Response<ForwardBody>, Fault> {
+    held: &'a Held,
+    limits: &'a SwapLimits,
+) -> Veiled<'a> {
     let now = held.sought.needles(used);
     if is_clean(&answer, &now) {
         scrub_headers(answer.headers_mut(), &now);
-        return Ok(answer.map(streaming));
+        return Veiled::AtHand(answer.map(streaming));
     }
-    // Apart: most answers are short, and have no secret in them.
-    Box::pin(rewritten(answer, now, held, limits)).await
+    Veiled::Later(Box::pin(rewritten(answer, now, held, limits)))
 }
 
 /// Whether all of a body is here, can be read as it stands, and has nothing in it that is looked for: it passes as it came.
