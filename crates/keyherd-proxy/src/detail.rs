@@ -43,6 +43,10 @@ impl Detail {
     pub(crate) fn permitted(&mut self, permit: &Permit) {
         self.verdict = match (&permit.by, permit.allows) {
             (PermittedBy::Default, true) => r#""verdict":"allow","by":"default""#.into(),
+            // What most requests are permitted by is not taken through a tree of values.
+            (PermittedBy::Rule(id), true) => {
+                [r#""verdict":"allow","by":{"rule":""#, &id.to_string(), r#""}"#].concat().into()
+            }
             _ => judged(words::verdict(permit), &words::by(permit)),
         };
     }
@@ -80,6 +84,7 @@ fn judged(verdict: &str, by: &serde_json::Value) -> Cow<'static, str> {
 
 #[cfg(test)]
 mod tests {
+    use keyherd_core::ids::RuleId;
     use serde_json::Value;
 
     use super::*;
@@ -116,5 +121,11 @@ mod tests {
         let mut detail = Detail::new();
         detail.permitted(&Permit { allows: false, by: PermittedBy::Default });
         check(detail, &json!({"verdict": "deny", "by": "default"}));
+        let id = RuleId::of_random(7);
+        for (allows, verdict) in [(true, "allow"), (false, "deny")] {
+            let mut detail = Detail::new();
+            detail.permitted(&Permit { allows, by: PermittedBy::Rule(id) });
+            check(detail, &json!({"verdict": verdict, "by": {"rule": id.to_string()}}));
+        }
     }
 }

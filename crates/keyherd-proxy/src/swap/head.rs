@@ -16,6 +16,10 @@ pub struct HeadFinds {
     pub own: Vec<Name>,
     /// Whether there is somebody else's.
     pub has_foreign: bool,
+    /// Headers that hold any, and none of the others does.
+    pub headers: Vec<HeaderName>,
+    /// Whether path or query hold any.
+    pub in_target: bool,
 }
 
 /// Why a secret cannot stand where its phantom stood.
@@ -26,42 +30,53 @@ pub struct Misplaced;
 /// Looks for phantoms in a head. Most have one, or none.
 pub fn find_in_head(head: &Parts, table: &Table) -> HeadFinds {
     let mut finds = HeadFinds::default();
-    let mut note = |found: Vec<Hit<Found>>| {
-        for hit in found {
-            match hit.what {
-                Found::Foreign => finds.has_foreign = true,
-                Found::Own(name) if !finds.own.contains(&name) => finds.own.push(name),
-                Found::Own(_) => {}
-            }
-        }
-    };
-    for value in head.headers.values() {
-        match opened(value) {
-            Some(text) => note(hits(table, Place::Header, text.text())),
-            None => note(hits(table, Place::Header, value.as_bytes())),
+    for (name, value) in &head.headers {
+        let found = match opened(value) {
+            Some(text) => hits(table, Place::Header, text.text()),
+            None => hits(table, Place::Header, value.as_bytes()),
+        };
+        if finds.note(found) && !finds.headers.contains(name) {
+            finds.headers.push(name.clone());
         }
     }
-    note(hits(table, Place::Query, target(&head.uri).as_bytes()));
+    finds.in_target = finds.note(hits(table, Place::Query, target(&head.uri).as_bytes()));
     finds
 }
 
-/// Puts secrets in the places of phantoms; takes out those for which there is none. Whether there was any.
+impl HeadFinds {
+    /// Whether there was any.
+    fn note(&mut self, found: Vec<Hit<Found>>) -> bool {
+        let is_any = !found.is_empty();
+        for hit in found {
+            match hit.what {
+                Found::Foreign => self.has_foreign = true,
+                Found::Own(name) if !self.own.contains(&name) => self.own.push(name),
+                Found::Own(_) => {}
+            }
+        }
+        is_any
+    }
+}
+
+/// Puts secrets in the places of the phantoms that were found in that head; takes out those for which there is none.
 ///
 /// # Errors
 /// [`Misplaced`].
-pub fn swap_head(
+pub fn swap_head<'s>(
     head: &mut Parts,
+    finds: &HeadFinds,
     table: &Table,
-    secret: &dyn Fn(&Name) -> Option<Secret>,
-) -> Result<bool, Misplaced> {
-    let mut swapped = false;
+    secret: &dyn Fn(&Name) -> Option<&'s Secret>,
+) -> Result<(), Misplaced> {
     let mut emptied: Vec<HeaderName> = Vec::new();
-    for (name, value) in &mut head.headers {
-        if let Some(new) = swapped_value(value, table, secret)? {
-            if new.is_empty() {
-                emptied.push(name.clone());
+    if !finds.headers.is_empty() {
+        for (name, value) in head.headers.iter_mut().filter(|(name, _)| finds.headers.contains(name)) {
+            if let Some(new) = swapped_value(value, table, secret)? {
+                if new.is_empty() {
+                    emptied.push(name.clone());
+                }
+                *value = new;
             }
-            (*value, swapped) = (new, true);
         }
     }
     for name in emptied {
@@ -69,17 +84,18 @@ pub fn swap_head(
             head.headers.remove(name);
         }
     }
-    if let Some(target) = swapped_text(target(&head.uri).as_bytes(), Place::Query, table, secret)? {
+    if finds.in_target
+        && let Some(target) = swapped_text(target(&head.uri).as_bytes(), Place::Query, table, secret)?
+    {
         head.uri = Uri::from(PathAndQuery::try_from(target.as_slice())?);
-        swapped = true;
     }
-    Ok(swapped)
+    Ok(())
 }
 
-fn swapped_value(
+fn swapped_value<'s>(
     value: &HeaderValue,
     table: &Table,
-    secret: &dyn Fn(&Name) -> Option<Secret>,
+    secret: &dyn Fn(&Name) -> Option<&'s Secret>,
 ) -> Result<Option<HeaderValue>, Misplaced> {
     let swapped = match opened(value) {
         Some(text) => swapped_text(text.text(), Place::Header, table, secret)?
@@ -102,11 +118,11 @@ fn target(uri: &Uri) -> &str {
     uri.path_and_query().map_or("", PathAndQuery::as_str)
 }
 
-fn swapped_text(
+fn swapped_text<'s>(
     text: &[u8],
     place: Place,
     table: &Table,
-    secret: &dyn Fn(&Name) -> Option<Secret>,
+    secret: &dyn Fn(&Name) -> Option<&'s Secret>,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, Misplaced> {
     let found = hits(table, place, text);
     if found.is_empty() {

@@ -62,8 +62,11 @@ fn phantoms_in_a_head() {
         .header("x-plain", "plain");
     let (mut head, ()) = request.body(()).expect("is a request").into_parts();
     let finds = find_in_head(&head, &table);
-    assert_eq!(finds, HeadFinds { own: vec![name("acme"), name("other")], has_foreign: true });
-    assert_eq!(swap_head(&mut head, &table, &secret), Ok(true));
+    assert_eq!((&*finds.own, finds.has_foreign), (&[name("acme"), name("other")][..], true));
+    assert_eq!(finds.headers, ["authorization", "cookie", "x-basic", "x-foreign"]);
+    let real = Secret::from(SECRET);
+    let secret = |name: &Name| (name.as_str() == "acme").then_some(&real);
+    assert_eq!(swap_head(&mut head, &finds, &table, &secret), Ok(()));
     assert_eq!(head.uri, "/botreal-secret%2F%2B%3D%22/x?key=real-secret%2F%2B%3D%22&b=");
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     assert_eq!(header("authorization"), Some(format!("Bearer {SECRET}").as_str()));
@@ -73,7 +76,17 @@ fn phantoms_in_a_head() {
     assert_eq!(header("x-foreign"), Some("t="));
     assert_eq!(header("x-plain"), Some("plain"));
     assert_eq!(find_in_head(&head, &table), HeadFinds::default());
-    assert_eq!(swap_head(&mut head, &table, &secret), Ok(false));
+}
+
+#[test]
+fn what_a_header_has_in_several_lines_is_swapped_in_each() {
+    let Agent { acme, table, .. } = agent();
+    let request = Request::builder().header("x-key", "plain").header("x-key", &acme).header("x-key", &acme);
+    let (mut head, ()) = request.body(()).expect("is a request").into_parts();
+    let (finds, real) = (find_in_head(&head, &table), Secret::from(SECRET));
+    assert_eq!(swap_head(&mut head, &finds, &table, &|_| Some(&real)), Ok(()));
+    let lines: Vec<_> = head.headers.get_all("x-key").iter().collect();
+    assert_eq!(lines, ["plain", SECRET, SECRET]);
 }
 
 #[test]
@@ -81,7 +94,8 @@ fn a_secret_that_would_break_a_header_goes_nowhere() {
     let Agent { acme, table, .. } = agent();
     let request = Request::builder().header(AUTHORIZATION, &acme).body(()).expect("is a request");
     let (mut head, ()) = request.into_parts();
-    let broken = swap_head(&mut head, &table, &|_| Some(Secret::from("a\r\nHost: evil")));
+    let (finds, evil) = (find_in_head(&head, &table), Secret::from("a\r\nHost: evil"));
+    let broken = swap_head(&mut head, &finds, &table, &|_| Some(&evil));
     assert_eq!(broken, Err(Misplaced));
 }
 

@@ -123,12 +123,15 @@ impl Gate {
         for destination in self.destinations(wish, &rules).await.map_err(unasked)? {
             let (path, target) = wish.told(&rules, &destination);
             let target = Judged { path: path.as_ref(), ..target };
-            let actor = wish.agent.actor();
-            let permit = self.0.broker.permit(&target, self.0.approval_wait, &actor).await;
-            let permit = permit.map_err(|error| (Fault::from(error), None))?;
+            let permit = match self.0.broker.permit_at_hand(&target) {
+                Some(permit) => permit,
+                None => Box::pin(self.permit(&target, wish)).await?,
+            };
             if permit.allows {
-                let is_named = rules.names_exactly(&target, self.0.broker.now())
-                    || self.is_bound(wish.dialled).await.map_err(unasked)?;
+                let is_named = match self.is_bound(wish.dialled).await {
+                    Ok(true) => true,
+                    bound => rules.names_exactly(&target, self.0.broker.now()) || bound.map_err(unasked)?,
+                };
                 let only = if rules.judges_addresses() { destination.address() } else { None };
                 match destination.address().map_or(Ok(()), |address| open(wish.dialled, address, is_named)) {
                     Ok(()) => return Ok(Passed { leave: Leave { only, is_named }, permit }),
@@ -139,6 +142,12 @@ impl Gate {
             last = Some((refused_by(&permit, &wish.dialled.to_string()), Some(permit)));
         }
         Err(last.unwrap_or((Fault::Internal, None)))
+    }
+
+    /// What a human says, or rules that are not at hand.
+    async fn permit(&self, target: &Judged<'_>, wish: Wish<'_>) -> Result<Permit, Stopped> {
+        let permit = self.0.broker.permit(target, self.0.approval_wait, &wish.agent.actor()).await;
+        permit.map_err(|error| (Fault::from(error), None))
     }
 
     /// An upstream for what may pass there: by the address that was judged, where one was.

@@ -11,7 +11,7 @@ use keyherd_core::secret::Secret;
 use super::request::{BodyPlan, Read, forget_length};
 use crate::body::Outgoing;
 use crate::inject::{BadInjection, Inject};
-use crate::swap::{Rewriting, swap_head};
+use crate::swap::{HeadFinds, Rewriting, swap_head};
 
 /// One request's.
 pub(super) struct SwapInject {
@@ -19,6 +19,7 @@ pub(super) struct SwapInject {
     /// Whose token the exchange brings.
     primary: Option<Name>,
     others: Vec<(Name, Secret)>,
+    finds: HeadFinds,
     body: BodyPlan,
     /// What upstream was sent, over all tries.
     sent: Mutex<Vec<Secret>>,
@@ -31,7 +32,8 @@ impl SwapInject {
         others: Vec<(Name, Secret)>,
         read: &Read,
     ) -> Self {
-        Self { table, primary, others, body: read.body_plan.clone(), sent: Mutex::default() }
+        let (finds, body) = (read.finds.clone(), read.body_plan.clone());
+        Self { table, primary, others, finds, body, sent: Mutex::default() }
     }
 
     /// The secrets that upstream may know now.
@@ -51,14 +53,18 @@ impl SwapInject {
 
 impl Inject for SwapInject {
     fn head(&self, head: &mut request::Parts, token: &str) -> Result<(), BadInjection> {
-        let secrets = self.secrets(token);
-        swap_head(head, &self.table, &|name| of(&secrets, name).cloned())
+        let ours = Secret::from(token);
+        let secret = |name: &Name| match self.primary.as_ref() == Some(name) {
+            true => Some(&ours),
+            false => of(&self.others, name),
+        };
+        swap_head(head, &self.finds, &self.table, &secret)
             .map_err(|_| BadInjection::new("a header or a URL"))?;
         if self.body != BodyPlan::AsIs {
             forget_length(&mut head.headers);
         }
         if self.primary.is_some() {
-            self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(Secret::from(token));
+            self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(ours);
         }
         Ok(())
     }

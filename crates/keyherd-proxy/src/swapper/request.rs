@@ -15,13 +15,15 @@ use tokio::time::timeout;
 use super::SwapLimits;
 use crate::body::Incoming;
 use crate::fault::Fault;
-use crate::swap::find_in_head;
+use crate::swap::{HeadFinds, find_in_head};
 
 /// A request and what was found in it.
 pub(super) struct Read {
     head: request::Parts,
     body: Incoming,
     names: Vec<Name>,
+    /// What was found in the head.
+    pub(super) finds: HeadFinds,
     /// What becomes of the body.
     pub(super) body_plan: BodyPlan,
 }
@@ -44,7 +46,8 @@ impl Read {
         limits: &SwapLimits,
     ) -> Result<Self, Fault> {
         let (head, body) = request.into_parts();
-        let mut names = find_in_head(&head, table).own;
+        let mut finds = find_in_head(&head, table);
+        let mut names = std::mem::take(&mut finds.own);
         let place = place(&head.headers);
         let buffer_max = u64::try_from(limits.buffer_len_max).unwrap_or(u64::MAX);
         let length = body.size_hint().exact();
@@ -59,7 +62,7 @@ impl Read {
             (Framing::Streamed, Some(place)) => (body, BodyPlan::Streamed(place)),
             _ => (body, BodyPlan::AsIs),
         };
-        Ok(Self { head, body, names, body_plan })
+        Ok(Self { head, body, names, finds, body_plan })
     }
 
     /// Whose phantoms are known to be in it, in the order of their places.
