@@ -28,9 +28,10 @@ pub(crate) struct Arrival {
     pub(crate) is_tls: bool,
 }
 
-/// The name that a connection was answered to: its other requests use the same one, mostly.
+/// The name that a connection was answered to: its other requests use the same one, mostly. A copy: a header's value shares
+/// its memory with all of its request's head, keys and all.
 #[derive(Debug, Default)]
-pub(crate) struct LastHost(OnceLock<HeaderValue>);
+pub(crate) struct LastHost(OnceLock<Box<[u8]>>);
 
 impl LastHost {
     /// [`Hosts::check`] of a request on that connection.
@@ -43,13 +44,14 @@ impl LastHost {
     ) -> Result<(), Problem> {
         let mut lines = headers.get_all(header::HOST).iter();
         let only = lines.next().filter(|_| lines.next().is_none() && uri.authority().is_none());
-        if only.is_some() && only == self.0.get() {
+        let only = only.map(HeaderValue::as_bytes);
+        if only.is_some() && only == self.0.get().map(|known| &**known) {
             return Ok(());
         }
         hosts.check(uri, headers, arrival)?;
         if let Some(host) = only {
             // Where it uses several, the first is known.
-            let _ = self.0.set(host.clone());
+            let _ = self.0.set(host.into());
         }
         Ok(())
     }
@@ -165,6 +167,18 @@ mod tests {
             twice.append(header::HOST, HeaderValue::from_static(host));
         }
         assert!(last.check(&ours, &Uri::from_static("/"), &twice, arrival).is_err());
+    }
+
+    #[test]
+    fn of_a_requests_head_nothing_is_kept() {
+        let head = bytes::Bytes::from(b"localhost:8484 Bearer key".to_vec());
+        let host = HeaderValue::from_maybe_shared(head.slice(..14)).expect("is a value");
+        let arrival = Arrival { local: SocketAddr::from(([127, 0, 0, 1], 8484)), is_tls: false };
+        let (headers, last) = (HeaderMap::from_iter([(header::HOST, host)]), LastHost::default());
+        assert!(last.check(&Hosts::default(), &Uri::from_static("/"), &headers, arrival).is_ok());
+        drop(headers);
+        assert!(last.0.get().is_some());
+        assert!(head.is_unique());
     }
 
     #[test]

@@ -128,10 +128,9 @@ impl Gate {
                 None => Box::pin(self.permit(&target, wish)).await?,
             };
             if permit.allows {
-                let is_named = match self.is_bound(wish.dialled).await {
-                    Ok(true) => true,
-                    bound => rules.names_exactly(&target, self.0.broker.now()) || bound.map_err(unasked)?,
-                };
+                let is_named = self.is_bound_at_hand(wish.dialled)
+                    || rules.names_exactly(&target, self.0.broker.now())
+                    || self.is_bound(wish.dialled).await.map_err(unasked)?;
                 let only = if rules.judges_addresses() { destination.address() } else { None };
                 match destination.address().map_or(Ok(()), |address| open(wish.dialled, address, is_named)) {
                     Ok(()) => return Ok(Passed { leave: Leave { only, is_named }, permit }),
@@ -191,6 +190,12 @@ impl Gate {
 
     async fn is_bound(&self, dialled: &Dialled) -> Result<bool, Fault> {
         Ok(self.access().await?.bindings.names(&dialled.host, dialled.port))
+    }
+
+    /// The same, as far as memory knows: nobody is waited for.
+    fn is_bound_at_hand(&self, dialled: &Dialled) -> bool {
+        let access = self.0.broker.access_at_hand();
+        access.is_some_and(|access| access.bindings.names(&dialled.host, dialled.port))
     }
 
     /// As rules see the host: by its name, or by each of its addresses where there are rules about addresses. What its name
