@@ -18,7 +18,7 @@ use tower::{BoxError, ServiceExt};
 
 use crate::annex::{AnnexBody, Reply, boxed};
 use crate::caller::LastKey;
-use crate::hosts::{Arrival, LastHost};
+use crate::hosts::Arrival;
 use crate::limits::ApiLimits;
 use crate::problem::Problem;
 use crate::pulse::{Answering, Pulse};
@@ -46,8 +46,7 @@ pub struct Seat {
 #[derive(Default)]
 struct Desk {
     pulse: Arc<Pulse>,
-    key: LastKey,
-    host: LastHost,
+    last: LastKey,
 }
 
 impl Api {
@@ -72,18 +71,13 @@ impl Api {
         &self.0.state
     }
 
-    async fn answer<B>(
-        &self,
-        request: Request<B>,
-        arrival: Arrival,
-        last: &LastHost,
-    ) -> Result<Response, Problem>
+    async fn answer<B>(&self, request: Request<B>, arrival: Arrival) -> Result<Response, Problem>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
         let state = &self.0.state;
-        last.check(&state.hosts, request.uri(), request.headers(), arrival)?;
+        state.hosts.check(request.uri(), request.headers(), arrival)?;
         if request.method() == Method::POST && request.uri().path() == "/v1/token" {
             let caller = state.callers.recognise(request.headers(), &state.broker).await?;
             return routes::token::answer(state, caller, request.into_body()).await;
@@ -109,12 +103,12 @@ impl Api {
         &self,
         request: Request<AnnexBody>,
         arrival: Arrival,
-        desk: &Desk,
+        last: &LastKey,
     ) -> Result<Reply, Problem> {
         let state = &self.0.state;
-        desk.host.check(&state.hosts, request.uri(), request.headers(), arrival)?;
+        state.hosts.check(request.uri(), request.headers(), arrival)?;
         let annex = state.annex.as_ref().ok_or_else(Problem::internal)?;
-        let caller = state.callers.recognise_at_annex(request.headers(), &state.broker, &desk.key).await?;
+        let caller = state.callers.recognise_at_annex(request.headers(), &state.broker, last).await?;
         annex.answer(caller, request).await
     }
 
@@ -146,7 +140,7 @@ impl Seat {
         if api.is_for_annex(request.uri().path()) {
             let request = request.map(boxed);
             return Box::pin(async move {
-                let work = AssertUnwindSafe(api.answer_at_annex(request, arrival, &desk));
+                let work = AssertUnwindSafe(api.answer_at_annex(request, arrival, &desk.last));
                 match settled(work.catch_unwind().await) {
                     Ok(answer) => answer.map(|body| Answering::of_annex(body, beat)),
                     Err(problem) => problem.into_response().map(|body| Answering::new(body, beat)),
@@ -154,7 +148,7 @@ impl Seat {
             });
         }
         Box::pin(async move {
-            let work = AssertUnwindSafe(api.answer(request, arrival, &desk.host));
+            let work = AssertUnwindSafe(api.answer(request, arrival));
             let answer = settled(work.catch_unwind().await).into_response();
             answer.map(|body| Answering::new(body, beat))
         })

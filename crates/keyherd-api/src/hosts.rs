@@ -1,9 +1,8 @@
 //! The names this server answers to. Anything else in `Host` may be a page elsewhere that had its name rebound to us.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::OnceLock;
 
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{HeaderMap, Uri, header};
 
 use crate::documents::shown;
 use crate::problem::{Code, Problem};
@@ -26,35 +25,6 @@ pub struct BadHost(String);
 pub(crate) struct Arrival {
     pub(crate) local: SocketAddr,
     pub(crate) is_tls: bool,
-}
-
-/// The name that a connection was answered to: its other requests use the same one, mostly. A copy: a header's value shares
-/// its memory with all of its request's head, keys and all.
-#[derive(Debug, Default)]
-pub(crate) struct LastHost(OnceLock<Box<[u8]>>);
-
-impl LastHost {
-    /// [`Hosts::check`] of a request on that connection.
-    pub(crate) fn check(
-        &self,
-        hosts: &Hosts,
-        uri: &Uri,
-        headers: &HeaderMap,
-        arrival: Arrival,
-    ) -> Result<(), Problem> {
-        let mut lines = headers.get_all(header::HOST).iter();
-        let only = lines.next().filter(|_| lines.next().is_none() && uri.authority().is_none());
-        let only = only.map(HeaderValue::as_bytes);
-        if only.is_some() && only == self.0.get().map(|known| &**known) {
-            return Ok(());
-        }
-        hosts.check(uri, headers, arrival)?;
-        if let Some(host) = only {
-            // Where it uses several, the first is known.
-            let _ = self.0.set(host.into());
-        }
-        Ok(())
-    }
 }
 
 impl Hosts {
@@ -143,42 +113,6 @@ mod tests {
         let got = ours.check(&uri.parse().expect("is a target"), &headers, arrival);
         let status = got.err().map_or(200, |problem| problem.code().parts().1.as_u16());
         assert_eq!(status, expected, "{uri} {hosts:?}");
-    }
-
-    #[test]
-    fn a_connections_other_requests_are_checked_too() {
-        let (ours, last) = (Hosts::default(), LastHost::default());
-        let arrival = Arrival { local: SocketAddr::from(([127, 0, 0, 1], 8484)), is_tls: false };
-        let check = |uri: &'static str, hosts: &[&'static str], is_ours: bool| {
-            let lines = hosts.iter().map(|host| (header::HOST, HeaderValue::from_static(host)));
-            let got = last.check(&ours, &Uri::from_static(uri), &lines.collect(), arrival);
-            assert_eq!(got.is_ok(), is_ours, "{uri} {hosts:?}");
-        };
-        check("/", &["evil.example:8484"], false);
-        for _ in 0..2 {
-            check("/", &["localhost:8484"], true);
-        }
-        check("/", &["127.0.0.1:8484"], true);
-        check("/", &["evil.example:8484"], false);
-        check("/", &[], false);
-        check("http://evil.example:8484/", &["localhost:8484"], false);
-        let mut twice = HeaderMap::new();
-        for host in ["localhost:8484", "evil.example:8484"] {
-            twice.append(header::HOST, HeaderValue::from_static(host));
-        }
-        assert!(last.check(&ours, &Uri::from_static("/"), &twice, arrival).is_err());
-    }
-
-    #[test]
-    fn of_a_requests_head_nothing_is_kept() {
-        let head = bytes::Bytes::from(b"localhost:8484 Bearer key".to_vec());
-        let host = HeaderValue::from_maybe_shared(head.slice(..14)).expect("is a value");
-        let arrival = Arrival { local: SocketAddr::from(([127, 0, 0, 1], 8484)), is_tls: false };
-        let (headers, last) = (HeaderMap::from_iter([(header::HOST, host)]), LastHost::default());
-        assert!(last.check(&Hosts::default(), &Uri::from_static("/"), &headers, arrival).is_ok());
-        drop(headers);
-        assert!(last.0.get().is_some());
-        assert!(head.is_unique());
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn wants_trailers(headers: &HeaderMap) -> bool {
 
 fn strip_connection(headers: &mut HeaderMap) {
     // Most messages have none of them.
-    if !headers.keys().any(may_be_of_connection) {
+    if !headers.keys().any(|name| OF_CONNECTION.contains(name)) {
         return;
     }
     // Named there, any header is the connection's own.
@@ -84,13 +84,6 @@ fn strip_connection(headers: &mut HeaderMap) {
     for name in OF_CONNECTION {
         headers.remove(name);
     }
-}
-
-/// By how it begins: all of [`OF_CONNECTION`] do so.
-fn may_be_of_connection(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    matches!(name.as_bytes().first(), Some(b'c' | b't' | b'u' | b'k' | b'p' | b'h'))
-        && OF_CONNECTION.iter().any(|known| known.as_str() == name)
 }
 
 fn listed<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Item = &'a str> {

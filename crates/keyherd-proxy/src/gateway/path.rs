@@ -9,6 +9,7 @@ use crate::percent;
 
 /// What every path of the gateway begins with.
 const PREFIX: &str = "/gateway/";
+
 /// A path of the gateway, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {

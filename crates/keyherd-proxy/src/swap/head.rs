@@ -69,14 +69,12 @@ pub fn swap_head<'s>(
     secret: &dyn Fn(&Name) -> Option<&'s Secret>,
 ) -> Result<(), Misplaced> {
     let mut emptied: Vec<HeaderName> = Vec::new();
-    if !finds.headers.is_empty() {
-        for (name, value) in head.headers.iter_mut().filter(|(name, _)| finds.headers.contains(name)) {
-            if let Some(new) = swapped_value(value, table, secret)? {
-                if new.is_empty() {
-                    emptied.push(name.clone());
-                }
-                *value = new;
+    for (name, value) in head.headers.iter_mut().filter(|(name, _)| finds.headers.contains(name)) {
+        if let Some(new) = swapped_value(value, table, secret)? {
+            if new.is_empty() {
+                emptied.push(name.clone());
             }
+            *value = new;
         }
     }
     for name in emptied {
