@@ -13,10 +13,10 @@ use keyherd_bench::{
     Accounts, Arguments, Ground, InProcessProvider, Installation, Outcome, Report, Row, Stopwatch, cli,
     imported, ratio,
 };
-use keyherd_core::audit::{Actor, Note};
+use keyherd_core::audit::{Actor, Line, Note, Sheaf};
 use keyherd_core::broker::Options;
 use keyherd_core::ports::Clock;
-use keyherd_core::ports::store::{NewCredential, Record};
+use keyherd_core::ports::store::{AuditStore, NewCredential, Record};
 use serde_json::json;
 
 /// Rows in one transaction of the import.
@@ -118,11 +118,22 @@ async fn build(data: &Path, credentials: usize, entries: usize) -> Outcome {
         installation.store.import_many(&many, Record { note: note(0), event: None }).await?;
     }
     for first in (0..entries).step_by(BATCH) {
-        let notes: Vec<_> = (first..entries.min(first + BATCH)).map(note).collect();
-        installation.store.note_many(&notes).await?;
+        let numbers: Vec<_> = (first..entries.min(first + BATCH)).collect();
+        let sheaves: Vec<_> = numbers.chunks(Sheaf::LINES_MAX).map(sheaf).collect();
+        installation.store.append_lines(&sheaves).await?;
     }
     installation.close().await;
     Ok(())
+}
+
+/// As requests leave their lines.
+fn sheaf(numbers: &[usize]) -> Sheaf {
+    let mut sheaf = Sheaf::default();
+    for Note { action, actor, subject, detail } in numbers.iter().copied().map(note) {
+        let (actor, detail) = (&*actor.0, &*detail.to_string());
+        sheaf.push(Line { action, actor, subject: &subject, detail });
+    }
+    sheaf
 }
 
 /// One entry in a hundred is what a search looks for.

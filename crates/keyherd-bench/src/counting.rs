@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use keyherd_core::audit::{Entry, Note, TextNote};
+use keyherd_core::audit::{Entry, Note, Sheaf};
 use keyherd_core::credential::{Chain, Client, Cooldown, Loaded};
 use keyherd_core::ids::{ChainId, ClaimId, CredentialId, Name};
 use keyherd_core::ports::store::{
@@ -240,8 +240,8 @@ impl AuditStore for CountingStore {
         self.write().append(note).await
     }
 
-    async fn append_all(&self, notes: &[TextNote]) -> Result<(), StoreError> {
-        self.write().append_all(notes).await
+    async fn append_lines(&self, sheaves: &[Sheaf]) -> Result<(), StoreError> {
+        self.write().append_lines(sheaves).await
     }
 
     async fn entries(&self, after: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {

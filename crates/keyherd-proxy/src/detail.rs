@@ -4,7 +4,6 @@
 //! Owns its keys' spelling. Never holds a query, a header or a body; a path only clipped.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use keyherd_core::broker::{Permit, PermittedBy};
 use serde::Serialize;
@@ -61,7 +60,7 @@ impl Detail {
     }
 
     /// The whole object.
-    pub(crate) fn into_text(mut self) -> Arc<str> {
+    pub(crate) fn into_text(mut self) -> String {
         if !self.verdict.is_empty() {
             self.separate();
             self.text.extend_from_slice(self.verdict.as_bytes());
@@ -70,7 +69,7 @@ impl Detail {
             self.text.push(b'{');
         }
         self.text.push(b'}');
-        str::from_utf8(&self.text).unwrap_or_default().into()
+        String::from_utf8(self.text).unwrap_or_else(|_| "{}".into())
     }
 
     fn separate(&mut self) {

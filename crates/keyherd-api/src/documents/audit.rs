@@ -29,7 +29,7 @@ pub struct AuditView {
     pub detail: Value,
     /// The process whose chain it belongs to: 16 hexadecimal digits.
     pub chain: String,
-    /// Its place in that chain, from 1.
+    /// Its place in that chain, from 1. Lines of requests that were written as one share it, and the hash.
     pub place: u64,
     /// The keyed hash over all of this and the chain's previous hash: 64 hexadecimal digits.
     pub hash: String,
@@ -66,7 +66,8 @@ pub struct VerifyView {
 /// The first broken entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BrokenView {
-    /// The entry, or the last one before what is missing; 0 where there is none.
+    /// The entry, the first of those that were written as one with it, or the last one before what is missing; 0 where there
+    /// is none.
     pub seq: i64,
     /// `edited`, `gap`, `truncated`; `unseen`: it has seen an entry of another process that is not there; `floor`: what is
     /// recorded of trimming the log was changed, and `seq` is the number through which it says that it was trimmed.
@@ -88,7 +89,7 @@ impl From<Verified> for VerifyView {
 impl From<Broken> for BrokenView {
     fn from(broken: Broken) -> Self {
         let (kind, seq) = match broken {
-            Broken::Edited { seq } => ("edited", seq),
+            Broken::Edited { seq } | Broken::EditedAmong { seq, .. } => ("edited", seq),
             Broken::Gap { seq } => ("gap", seq),
             Broken::Truncated { seq } => ("truncated", seq),
             Broken::Unseen { seq } => ("unseen", seq),

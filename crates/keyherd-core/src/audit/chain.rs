@@ -113,6 +113,14 @@ pub enum Broken {
         /// Which.
         seq: i64,
     },
+    /// The same of entries that were written as one: which of them cannot be told.
+    #[error("one of the entries {seq} to {through}, which were written together, was changed afterwards")]
+    EditedAmong {
+        /// The first.
+        seq: i64,
+        /// The last.
+        through: i64,
+    },
     /// The place does not follow its chain's last one: something before it was removed or moved.
     #[error("entry {seq} does not follow its predecessor: an entry before it was removed or moved")]
     Gap {
@@ -149,9 +157,17 @@ fn truncated(seq: i64) -> String {
 }
 
 impl Broken {
+    fn edited(entry: &Entry) -> Self {
+        match (entry.first(), entry.seq) {
+            (first, seq) if first == seq => Self::Edited { seq },
+            (seq, through) => Self::EditedAmong { seq, through },
+        }
+    }
+
     /// The entry that it names.
     pub fn seq(&self) -> i64 {
         let (Self::Edited { seq }
+        | Self::EditedAmong { seq, .. }
         | Self::Gap { seq }
         | Self::Truncated { seq }
         | Self::Unseen { seq }
@@ -213,10 +229,10 @@ impl Verifier {
     pub fn take(&mut self, entry: &Entry) -> Result<(), Broken> {
         let (end, _) = self.ends.get(&entry.chain).copied().unwrap_or_default();
         if entry.place != end.place + 1 {
-            return Err(Broken::Gap { seq: entry.seq });
+            return Err(Broken::Gap { seq: entry.first() });
         }
         if self.key.hash(&end.hash, entry) != entry.hash {
-            return Err(Broken::Edited { seq: entry.seq });
+            return Err(Broken::edited(entry));
         }
         if let Some(anchors) = &entry.anchors {
             if !anchors.iter().all(|anchor| self.has(anchor)) {

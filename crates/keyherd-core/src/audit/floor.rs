@@ -52,7 +52,7 @@ pub struct Floors {
 pub struct Cut {
     /// Those that are new: of the log, and of the chains that entries go from.
     pub floors: Floors,
-    /// How many go.
+    /// How many go, each line by itself.
     pub entries: u64,
     /// The last one's number.
     pub through: i64,
@@ -119,7 +119,7 @@ impl Floors {
         let through = entries.last().map_or(0, |last| last.seq);
         let log = Some(key.log_floor(through.max(self.seq())));
         let floors = Floors { log, chains: raised.collect() };
-        Ok(Cut { floors, entries: entries.len() as u64, through })
+        Ok(Cut { floors, entries: entries.iter().map(Entry::count).sum(), through })
     }
 
     /// As a cut leaves them.

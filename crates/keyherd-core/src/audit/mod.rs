@@ -5,7 +5,9 @@
 mod anchor;
 mod chain;
 mod floor;
+mod sheaf;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -13,6 +15,7 @@ use serde_json::Value;
 pub use self::anchor::{Anchor, Anchors};
 pub use self::chain::{Broken, ChainKey, Content, Head, Link, Verifier};
 pub use self::floor::{AUDIT_TRIM, Cut, Floor, Floors, LogFloor, Retention};
+pub use self::sheaf::{Line, Sheaf};
 use crate::ids::OwnerId;
 use crate::time::Timestamp;
 
@@ -43,11 +46,11 @@ pub struct Note {
     pub detail: Value,
 }
 
-/// A note whose detail is text already: what comes by the thousand is not taken through a tree of values.
+/// A note as the log has it: its detail is text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextNote {
     /// What was done.
-    pub action: &'static str,
+    pub action: Cow<'static, str>,
     /// By whom.
     pub actor: Actor,
     /// To what.
@@ -59,11 +62,11 @@ pub struct TextNote {
 impl From<Note> for TextNote {
     fn from(note: Note) -> Self {
         let Note { action, actor, subject, detail } = note;
-        Self { action, actor, subject: subject.into(), detail: detail.to_string().into() }
+        Self { action: action.into(), actor, subject: subject.into(), detail: detail.to_string().into() }
     }
 }
 
-/// An entry as it stands in the log.
+/// An entry as it stands in the log. It may carry several lines: see [`Entry::unbound`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// Its place in the whole log, given by the store.

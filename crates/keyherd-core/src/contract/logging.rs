@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Testbed;
 use super::fixtures::{at, claim, create, granting, name, note, oauth, settle, silent, told, written};
-use crate::audit::{AUDIT_TRIM, Note, TextNote};
+use super::{Process, Testbed};
+use crate::audit::{AUDIT_TRIM, Line, Sheaf};
 use crate::credential::Cooldown;
 use crate::ports::Store;
 use crate::ports::store::{Change, Trimmed, Verified};
@@ -117,19 +117,63 @@ pub async fn many_writers_keep_their_chains(bed: &dyn Testbed) {
     assert_eq!(processes[1].store.verify().await, Ok(Verified { entries: 60, broken: None }));
 }
 
-/// So many that a store may write them by statements of several entries each, and a rest.
-pub async fn many_entries_at_once_are_one_after_the_other(bed: &dyn Testbed) {
-    const MANY: u64 = 75;
-    let process = bed.open().await;
-    let numbered = |number: u64| TextNote::from(Note { subject: number.to_string(), ..note("written") });
-    process.store.append(note("before")).await.expect("append");
-    let notes: Vec<_> = (1..=MANY).map(numbered).collect();
-    process.store.append_all(&notes).await.expect("append");
-    process.store.append_all(&[]).await.expect("append nothing");
+/// Lines with these numbers for subjects.
+fn lines(numbers: impl IntoIterator<Item = u64>) -> Sheaf {
+    let mut sheaf = Sheaf::default();
+    for number in numbers {
+        let (subject, detail) = (number.to_string(), format!("{{\"number\":{number}}}"));
+        sheaf.push(Line { action: "written", actor: "agent:\u{e9}\"", subject: &subject, detail: &detail });
+    }
+    sheaf
+}
+
+/// Lines that a store may bind into one entry, and fewer, between entries of others.
+async fn write_lines(bed: &dyn Testbed) -> (Process, u64) {
+    let (process, other) = (bed.open().await, bed.open().await);
+    let (many, few) = (Sheaf::LINES_MAX as u64, Sheaf::LINES_MIN as u64);
+    let firsts = [many, many + 1, many + 2, many + 1 + few, many + 2 * few, 2 * many + 2 * few];
+    let mut next = 1;
+    for last in firsts {
+        let of_two = [lines(next..next), lines(next..=last)];
+        process.store.append_lines(&of_two).await.expect("append");
+        other.store.append(note("between")).await.expect("append");
+        next = last + 1;
+    }
+    let rest = [lines(next..next + many), lines(next + many..next + 2 * many), lines([next + 2 * many])];
+    process.store.append_lines(&rest).await.expect("append");
+    process.store.append_lines(&[]).await.expect("append nothing");
+    (process, next + 2 * many)
+}
+
+pub async fn many_lines_at_once_are_one_after_the_other(bed: &dyn Testbed) {
+    let (process, last) = write_lines(bed).await;
     let entries = log(&*process.store).await;
-    let subjects: Vec<_> = entries.iter().skip(1).map(|entry| entry.subject.clone()).collect();
-    assert_eq!(subjects, (1..=MANY).map(|number| number.to_string()).collect::<Vec<_>>());
-    assert_eq!(process.store.verify().await, Ok(Verified { entries: MANY + 1, broken: None }));
+    assert!(entries.is_sorted_by(|one, two| one.seq < two.seq));
+    let lines: Vec<_> = entries.iter().filter(|entry| entry.action == "written").collect();
+    for (number, line) in (1..=last).zip(&lines) {
+        assert_eq!((line.subject.as_str(), line.actor.as_str()), (&*number.to_string(), "agent:\u{e9}\""));
+        assert_eq!(line.detail, format!("{{\"number\":{number}}}"));
+        assert!(line.at <= bed.now());
+    }
+    assert_eq!((lines.len() as u64, entries.len() as u64), (last, last + 6));
+    assert_eq!(process.store.verify().await, Ok(Verified { entries: last + 6, broken: None }));
+}
+
+pub async fn lines_are_read_from_any_one_of_them_on(bed: &dyn Testbed) {
+    let (process, last) = write_lines(bed).await;
+    let all = process.store.entries(0, usize::MAX).await.expect("entries");
+    assert_eq!(all.len() as u64, last + 6);
+    for (index, entry) in all.iter().enumerate() {
+        let rest = &all[index + 1..];
+        for limit in [0, 1, 5, 100, 1_000] {
+            let page = process.store.entries(entry.seq, limit).await.expect("entries");
+            assert_eq!(page, rest[..limit.min(rest.len())], "after {index}, {limit}");
+        }
+        let tail = process.store.tail(index + 1).await.expect("tail");
+        assert_eq!(tail, all[all.len() - index - 1..], "the last {index}");
+    }
+    assert_eq!(process.store.tail(usize::MAX).await.expect("tail"), all);
+    assert_eq!(process.store.tail(0).await.expect("tail"), []);
 }
 
 pub async fn a_note_stands_for_itself(bed: &dyn Testbed) {
@@ -170,6 +214,19 @@ pub async fn the_oldest_entries_go_and_the_rest_is_sound(bed: &dyn Testbed) {
     assert_eq!(fresh.store.verify().await, Ok(Verified { entries: 3, broken: None }));
     let seqs: Vec<_> = log(store).await.iter().map(|entry| entry.seq).collect();
     assert!(seqs.is_sorted_by(|a, b| a < b) && seqs[0] > after[1].seq, "{seqs:?}");
+}
+
+pub async fn lines_are_trimmed_like_entries(bed: &dyn Testbed) {
+    let (process, _) = write_lines(bed).await;
+    let store = &*process.store;
+    let before = log(store).await;
+    store.trim(bed.now() + OUTLIVED).await.expect("trim");
+    let after = log(store).await;
+    assert_eq!(after[0], before[before.len() - 1], "the newest one stays as it is");
+    let (gone, through) = (before.len() - 1, before[before.len() - 2].seq);
+    assert_eq!((after.len(), after[1].action.as_str()), (2, AUDIT_TRIM));
+    assert_eq!(after[1].detail, format!("{{\"entries\":{gone},\"through\":{through}}}"));
+    assert_eq!(store.verify().await, Ok(Verified { entries: 2, broken: None }));
 }
 
 pub async fn a_log_is_sound_while_it_is_trimmed_and_written(bed: &dyn Testbed) {

@@ -114,8 +114,8 @@ macro_rules! store_contract {
                 a_token_that_is_being_spent_is_not_forgotten, nobody_is_not_amended;
             logging: every_change_is_entered_once, what_did_not_happen_is_not_told, events_come_in_order,
                 entries_come_in_order, many_writers_keep_their_chains, a_note_stands_for_itself,
-                many_entries_at_once_are_one_after_the_other,
-                the_oldest_entries_go_and_the_rest_is_sound, a_log_is_sound_while_it_is_trimmed_and_written;
+                many_lines_at_once_are_one_after_the_other, lines_are_read_from_any_one_of_them_on,
+                the_oldest_entries_go_and_the_rest_is_sound, lines_are_trimmed_like_entries, a_log_is_sound_while_it_is_trimmed_and_written;
             listing: credentials_come_in_pages, the_longest_due_comes_first, who_is_switched_off_is_never_due,
                 a_chain_is_rescheduled_without_a_revision, a_due_time_that_changed_since_is_left_alone, the_census_counts_every_state;
             rules: rules_are_kept_whole, the_same_rule_is_there_once, one_of_many_writes_a_rule,

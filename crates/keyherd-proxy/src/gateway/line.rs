@@ -6,7 +6,7 @@
 use std::mem::take;
 use std::sync::Arc;
 
-use keyherd_core::audit::{Actor, TextNote};
+use keyherd_core::audit::{self, Actor};
 use keyherd_core::broker::Permit;
 use keyherd_core::ids::Name;
 
@@ -28,10 +28,7 @@ pub(super) struct Line {
 impl Line {
     /// Waits for a place, where there is none.
     pub(super) async fn begun(trail: &Trail, actor: Actor, name: &Name) -> Result<Self, Fault> {
-        let place = match trail.place_at_hand() {
-            Some(place) => place,
-            None => Box::pin(trail.place()).await?,
-        };
+        let place = trail.place().await?;
         let mut detail = Detail::new();
         detail.note("name", name.as_str());
         Ok(Self { place: Some(place), actor, subject: Arc::default(), detail, served: None })
@@ -73,11 +70,11 @@ impl Line {
         if let Some(served) = self.served.take() {
             self.detail.note("credential", served.credential());
         }
-        place.send(TextNote {
+        place.take(audit::Line {
             action: "gateway.request",
-            actor: self.actor.clone(),
-            subject: Arc::clone(&self.subject),
-            detail: take(&mut self.detail).into_text(),
+            actor: &self.actor.0,
+            subject: &self.subject,
+            detail: &take(&mut self.detail).into_text(),
         });
     }
 }

@@ -6,7 +6,7 @@
 use std::mem::take;
 use std::sync::Arc;
 
-use keyherd_core::audit::{Actor, TextNote};
+use keyherd_core::audit::{self, Actor};
 use keyherd_core::broker::Permit;
 use keyherd_core::ids::Name;
 use keyherd_core::phantom::{Found, Hit, Place as Within, Table, hits};
@@ -29,10 +29,7 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) async fn begun(gate: &Gate, wish: Wish<'_>) -> Result<Self, Fault> {
-        let place = match gate.trail().place_at_hand() {
-            Some(place) => place,
-            None => Box::pin(gate.trail().place()).await?,
-        };
+        let place = gate.trail().place().await?;
         let mut detail = Detail::new();
         if let Some((method, _)) = wish.request {
             detail.note("method", method.as_str());
@@ -106,12 +103,8 @@ impl Line {
     fn write(&mut self) {
         let Some(place) = self.place.take() else { return };
         let action = if self.is_request { "proxy.request" } else { "proxy.tunnel" };
-        place.send(TextNote {
-            action,
-            actor: self.actor.clone(),
-            subject: Arc::clone(&self.subject),
-            detail: take(&mut self.detail).into_text(),
-        });
+        let detail = take(&mut self.detail).into_text();
+        place.take(audit::Line { action, actor: &self.actor.0, subject: &self.subject, detail: &detail });
     }
 }
 

@@ -1,17 +1,17 @@
 //! The audit lines of requests: each has its place before the request goes on, and all that have come are written
 //! together.
 //!
-//! A request costs no transaction of its own. While the store is down lines wait, and when there is no more place for
-//! them, so do requests. What was not written when the process is killed is lost: at most what came within
-//! [`TrailLimits::write_every`].
+//! A request costs no transaction of its own, and under load no entry of its own: lines that come at once are bound to
+//! sheaves. While the store is down lines wait, and when there is no more place for them, so do requests. What was not
+//! written when the process is killed is lost: at most what came within [`TrailLimits::write_every`].
 
-use std::sync::Arc;
+use std::mem::take;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use keyherd_core::audit::TextNote;
+use keyherd_core::audit::{Line, Sheaf};
 use keyherd_core::broker::Broker;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::mpsc::{self, OwnedPermit, Receiver, Sender};
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,11 +35,8 @@ impl Default for TrailLimits {
     }
 }
 
-/// A line's place among those that are to be written.
-pub(crate) type Place = OwnedPermit<TextNote>;
-
-/// The most lines in one transaction.
-const BATCH: usize = 1_024;
+/// The most sheaves in one transaction.
+const BATCH: usize = 16;
 /// How long the writer rests after the store failed.
 const REST: Duration = Duration::from_millis(500);
 /// How often it tries once everything ends.
@@ -50,40 +47,69 @@ const LAST_TRIES: usize = 4;
 pub struct Trail(Arc<Inner>);
 
 struct Inner {
-    sender: Sender<TextNote>,
+    lines_max: usize,
+    /// One for each line that may still come. Closed: none may any more.
+    places: Semaphore,
+    gathered: Mutex<Gathered>,
+    /// There are lines where there were none; or, in the end, a place was given back.
+    news: Notify,
     line_wait: Duration,
     tasks: TaskTracker,
     closing: CancellationToken,
 }
 
+/// What has come and is not written.
+#[derive(Default)]
+struct Gathered {
+    full: Vec<Sheaf>,
+    open: Sheaf,
+}
+
+impl Gathered {
+    fn is_empty(&self) -> bool {
+        self.full.is_empty() && self.open.is_empty()
+    }
+}
+
+/// A line's place among those that are to be written. Dropped without a line it is given back.
+pub(crate) struct Place(Option<Trail>);
+
 impl Trail {
     /// Begins writing to the broker's store.
     pub fn new(broker: Broker, limits: &TrailLimits) -> Self {
-        let (sender, lines) = mpsc::channel(limits.lines_max.max(1));
-        let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
-        let writer = Writer { broker, closing: closing.clone(), write_every: limits.write_every };
-        tasks.spawn(writer.run(lines));
-        Self(Arc::new(Inner { sender, line_wait: limits.line_wait, tasks, closing }))
-    }
-
-    /// A place for a line, where one is free. `None`: ask [`Trail::place`].
-    pub(crate) fn place_at_hand(&self) -> Option<Place> {
-        self.0.sender.clone().try_reserve_owned().ok()
+        let lines_max = limits.lines_max.clamp(1, Semaphore::MAX_PERMITS);
+        let trail = Self(Arc::new(Inner {
+            lines_max,
+            places: Semaphore::new(lines_max),
+            gathered: Mutex::default(),
+            news: Notify::new(),
+            line_wait: limits.line_wait,
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+        }));
+        let writer = Writer { broker, trail: trail.clone(), write_every: limits.write_every };
+        trail.0.tasks.spawn(writer.run());
+        trail
     }
 
     /// A place for a line.
     pub(crate) async fn place(&self) -> Result<Place, Fault> {
-        let stopping = || Fault::Busy("keyherd is stopping".into());
-        let full = match self.0.sender.clone().try_reserve_owned() {
-            Ok(place) => return Ok(place),
-            Err(TrySendError::Closed(_)) => return Err(stopping()),
-            Err(TrySendError::Full(full)) => full,
-        };
-        match timeout(self.0.line_wait, full.reserve_owned()).await {
-            Ok(Ok(place)) => Ok(place),
-            Ok(Err(_)) => Err(stopping()),
-            Err(_elapsed) => Err(Fault::Busy("the audit log cannot be written fast enough".into())),
+        match self.0.places.try_acquire() {
+            Ok(place) => place.forget(),
+            // Seldom, and large.
+            Err(_none) => Box::pin(self.wait()).await?,
         }
+        Ok(Place(Some(self.clone())))
+    }
+
+    /// Until a place is free, which is taken then.
+    async fn wait(&self) -> Result<(), Fault> {
+        match timeout(self.0.line_wait, self.0.places.acquire()).await {
+            Ok(Ok(place)) => place.forget(),
+            Ok(Err(_closed)) => return Err(Fault::Busy("keyherd is stopping".into())),
+            Err(_elapsed) => return Err(Fault::Busy("the audit log cannot be written fast enough".into())),
+        }
+        Ok(())
     }
 
     /// Writes what has come, and ends. After whoever brings lines.
@@ -94,45 +120,103 @@ impl Trail {
     }
 }
 
+impl Place {
+    /// Puts the line there.
+    pub(crate) fn take(mut self, line: Line<'_>) {
+        if let Some(trail) = self.0.take() {
+            trail.0.gather(line);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(trail) = self.0.take() {
+            trail.0.places.add_permits(1);
+            trail.0.news.notify_one();
+        }
+    }
+}
+
+impl Inner {
+    fn gather(&self, line: Line<'_>) {
+        let is_first = {
+            let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_first = gathered.is_empty();
+            gathered.open.push(line);
+            if gathered.open.is_full() {
+                let full = take(&mut gathered.open);
+                gathered.full.push(full);
+            }
+            is_first
+        };
+        if is_first {
+            self.news.notify_one();
+        }
+    }
+
+    /// The oldest of what has come, as much as one transaction takes.
+    fn batch(&self) -> Vec<Sheaf> {
+        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = gathered.full.len().min(BATCH);
+        let mut batch: Vec<_> = gathered.full.drain(..count).collect();
+        if batch.len() < BATCH && !gathered.open.is_empty() {
+            batch.push(take(&mut gathered.open));
+        }
+        batch
+    }
+}
+
 struct Writer {
     broker: Broker,
-    closing: CancellationToken,
+    trail: Trail,
     write_every: Duration,
 }
 
 impl Writer {
-    async fn run(self, mut lines: Receiver<TextNote>) {
-        let mut batch = Vec::with_capacity(BATCH);
-        loop {
-            let closing = self.closing.clone();
-            let Some(got) = closing.run_until_cancelled(lines.recv_many(&mut batch, BATCH)).await else {
-                break;
-            };
-            if got == 0 {
-                return;
-            }
-            self.write(&mut batch).await;
-            // Where a batch is full, more have come than it holds.
-            if got < BATCH {
-                closing.run_until_cancelled(sleep(self.write_every)).await;
+    async fn run(self) {
+        let Inner { places, news, closing, lines_max, .. } = &*self.trail.0;
+        while !closing.is_cancelled() {
+            let batch = self.trail.0.batch();
+            match batch.len() {
+                0 => drop(closing.run_until_cancelled(news.notified()).await),
+                written => {
+                    self.write(&batch).await;
+                    // Where a batch is full, more have come than it holds.
+                    if written < BATCH {
+                        closing.run_until_cancelled(sleep(self.write_every)).await;
+                    }
+                }
             }
         }
-        lines.close();
-        while lines.recv_many(&mut batch, BATCH).await > 0 {
-            self.write(&mut batch).await;
+        places.close();
+        // Whoever has a place may still use it.
+        loop {
+            let batch = self.trail.0.batch();
+            if !batch.is_empty() {
+                self.write(&batch).await;
+            } else if places.available_permits() < *lines_max {
+                news.notified().await;
+            } else {
+                break;
+            }
         }
     }
 
-    async fn write(&self, batch: &mut Vec<TextNote>) {
+    async fn write(&self, batch: &[Sheaf]) {
+        let lines = batch.iter().map(Sheaf::len).sum();
         let mut tries = 0;
-        while let Err(error) = self.broker.ports().store.append_all(batch).await {
-            tries += usize::from(self.closing.is_cancelled());
-            tracing::warn!(%error, lines = batch.len(), "audit lines of requests cannot be written");
+        while let Err(error) = self.broker.ports().store.append_lines(batch).await {
+            tries += usize::from(self.trail.0.closing.is_cancelled());
+            tracing::warn!(%error, lines, "audit lines of requests cannot be written");
             if tries >= LAST_TRIES {
                 break;
             }
             sleep(REST).await;
         }
-        batch.clear();
+        self.trail.0.places.add_permits(lines);
     }
 }
+
+#[cfg(test)]
+mod tests;

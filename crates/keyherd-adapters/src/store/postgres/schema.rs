@@ -12,7 +12,7 @@ mod audit;
 mod channels;
 
 /// The schema this program works on: the same numbers as SQLite's.
-pub const SCHEMA_VERSION: i64 = 9;
+pub const SCHEMA_VERSION: i64 = 10;
 
 /// What a program knows of schemas.
 #[derive(Debug, Clone, Copy)]

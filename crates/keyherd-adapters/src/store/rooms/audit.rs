@@ -1,9 +1,9 @@
 //! The audit log's rows: writing an entry that stands for itself, reading, and looking through all of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use async_trait::async_trait;
-use keyherd_core::audit::{Broken, ChainKey, Entry, Floors, Head, Link, Note, TextNote, Verifier};
+use keyherd_core::audit::{Broken, ChainKey, Entry, Floors, Head, Link, Note, Sheaf, TextNote, Verifier};
 use keyherd_core::ids::OwnerId;
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{AuditStore, Verified};
@@ -19,12 +19,12 @@ use crate::store::statement::query;
 #[async_trait]
 impl AuditStore for SqlStore {
     async fn append(&self, note: Note) -> Result<(), StoreError> {
-        let note = [TextNote::from(note)];
-        self.told(self.insist(|| self.append_notes(&note)).await)
+        let note = TextNote::from(note);
+        self.told(self.insist(|| self.append_note(&note)).await)
     }
 
-    async fn append_all(&self, notes: &[TextNote]) -> Result<(), StoreError> {
-        self.told(self.insist(|| self.append_notes(notes)).await)
+    async fn append_lines(&self, sheaves: &[Sheaf]) -> Result<(), StoreError> {
+        self.told(self.insist(|| self.append_sheaves(sheaves)).await)
     }
 
     async fn entries(&self, after: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {
@@ -40,6 +40,8 @@ impl AuditStore for SqlStore {
     }
 }
 
+/// Rows that are read at once, each of which may carry as many lines as a sheaf has: it is these that take memory.
+const ROWS_MAX: usize = 64;
 /// Looks at a log that is cut meanwhile.
 const LOOKS_MAX: usize = 100;
 
@@ -52,21 +54,58 @@ struct Ends {
 }
 
 impl SqlStore {
-    pub(super) async fn append_notes(&self, notes: &[TextNote]) -> Result<(), Fault> {
+    async fn append_note(&self, note: &TextNote) -> Result<(), Fault> {
         let mut write = self.write().await?;
-        write.notes(notes).await?;
+        write.note(note.clone()).await?;
+        write.commit_silently().await
+    }
+
+    async fn append_sheaves(&self, sheaves: &[Sheaf]) -> Result<(), Fault> {
+        let mut write = self.write().await?;
+        for sheaf in sheaves {
+            write.lines(sheaf).await?;
+        }
         write.commit_silently().await
     }
 
     async fn read_entries(&self, after: i64, limit: usize) -> Result<Vec<Entry>, Fault> {
+        let (mut found, mut last) = (Vec::new(), after);
+        while found.len() < limit {
+            let wanted = (limit - found.len()).min(ROWS_MAX);
+            let rows = self.read_rows(last, wanted).await?;
+            let is_end = rows.len() < wanted;
+            last = rows.last().map_or(last, |row| row.seq);
+            found.extend(rows.into_iter().flat_map(Entry::unbound).filter(|entry| entry.seq > after));
+            if is_end {
+                break;
+            }
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// As the log has them: some carry several lines.
+    async fn read_rows(&self, after: i64, limit: usize) -> Result<Vec<Entry>, Fault> {
         let query = query(sql::AUDIT_ENTRIES).bind(after).bind(signed(limit));
-        let rows = self.engine.read(query).await?;
-        rows.iter().map(entry).collect()
+        self.engine.read(query).await?.iter().map(entry).collect()
     }
 
     async fn read_tail(&self, limit: usize) -> Result<Vec<Entry>, Fault> {
-        let rows = self.engine.read(query(sql::AUDIT_TAIL).bind(signed(limit))).await?;
-        rows.iter().rev().map(entry).collect()
+        let (mut found, mut first) = (VecDeque::new(), i64::MAX);
+        while found.len() < limit {
+            let wanted = (limit - found.len()).min(ROWS_MAX);
+            let rows = self.engine.read(query(sql::AUDIT_TAIL).bind(first).bind(signed(wanted))).await?;
+            for row in &rows {
+                let entry = entry(row)?;
+                first = entry.seq;
+                entry.unbound().into_iter().rev().for_each(|entry| found.push_front(entry));
+            }
+            if rows.len() < wanted {
+                break;
+            }
+        }
+        found.drain(..found.len().saturating_sub(limit));
+        Ok(found.into())
     }
 
     /// What looks broken while the log is cut is looked at again, from its new floors on.
@@ -91,13 +130,13 @@ impl SqlStore {
         };
         let (mut after, mut entries, mut number) = (0, 0, check.ends.floors.seq());
         loop {
-            let mut batch = self.read_entries(after, self.batch()).await?;
+            let mut batch = self.read_rows(after, self.batch()).await?;
             batch.retain(|entry| entry.seq <= check.ends.last);
             for entry in &batch {
-                entries += 1;
-                let is_next = entry.seq == number + 1 || !self.engine.numbers_every_entry();
+                entries += entry.count();
+                let is_next = entry.first() == number + 1 || !self.engine.numbers_every_entry();
                 let broken =
-                    if is_next { check.take(entry).err() } else { Some(Broken::Gap { seq: entry.seq }) };
+                    if is_next { check.take(entry).err() } else { Some(Broken::Gap { seq: entry.first() }) };
                 if broken.is_some() {
                     return Ok(Verified { entries, broken });
                 }

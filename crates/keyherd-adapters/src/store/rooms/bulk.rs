@@ -1,6 +1,5 @@
-//! Many credentials, or many entries of the log, in one transaction: for imports and for measuring.
+//! Many credentials in one transaction: for imports and for measuring.
 
-use keyherd_core::audit::{Note, TextNote};
 use keyherd_core::ports::StoreError;
 use keyherd_core::ports::store::{NewCredential, Record};
 
@@ -16,15 +15,6 @@ impl SqlStore {
     /// As every change of the store; then none was made.
     pub async fn import_many(&self, many: &[NewCredential], record: Record) -> Result<u64, StoreError> {
         self.told(self.insist(|| self.make_many(many, record.clone())).await)
-    }
-
-    /// Writes all of them in one transaction, in order.
-    ///
-    /// # Errors
-    /// As every change of the store; then none was written.
-    pub async fn note_many(&self, notes: &[Note]) -> Result<(), StoreError> {
-        let notes: Vec<_> = notes.iter().cloned().map(TextNote::from).collect();
-        self.told(self.insist(|| self.append_notes(&notes)).await)
     }
 
     async fn make_many(&self, many: &[NewCredential], record: Record) -> Result<u64, Fault> {

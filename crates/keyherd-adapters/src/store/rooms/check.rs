@@ -17,7 +17,7 @@ pub struct Counts {
     pub chains: u64,
     /// Named clients.
     pub clients: u64,
-    /// Entries of the audit log.
+    /// Entries of the audit log, those that carry lines once.
     pub audit: u64,
     /// Events in the outbox.
     pub events: u64,

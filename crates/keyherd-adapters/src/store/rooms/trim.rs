@@ -53,7 +53,7 @@ impl SqlStore {
         Ok(Retention { keep, entries_max }.outlived(places, first.try_get("last")?, now))
     }
 
-    /// One transaction; nobody else cuts meanwhile.
+    /// One transaction; nobody else cuts meanwhile. How many rows went.
     async fn cut_once(&self, now: Timestamp) -> Result<u64, Fault> {
         let mut write = self.begin(Kind::Administrative).await?;
         let oldest = write.fetch(query(sql::AUDIT_OLDEST).bind(self.cut_max())).await?;
@@ -65,7 +65,7 @@ impl SqlStore {
         }
         let floors = floors_of(&mut write, &entries).await?;
         match self.sound_cut(&floors, &entries) {
-            Ok(cut) => commit_cut(write, cut).await,
+            Ok(cut) => commit_cut(write, cut, entries.len() as u64).await,
             Err(broken) => {
                 write.cancel().await?;
                 tracing::error!(%broken, "the audit log is broken, and is not trimmed");
@@ -76,18 +76,19 @@ impl SqlStore {
 
     fn sound_cut(&self, floors: &Floors, entries: &[Entry]) -> Result<Cut, Broken> {
         if self.engine.numbers_every_entry() {
-            let mut expected = (floors.seq() + 1)..;
-            if let Some(odd) = entries.iter().find(|entry| expected.next() != Some(entry.seq)) {
-                return Err(Broken::Gap { seq: odd.seq });
+            let mut last = floors.seq();
+            let mut is_next = |entry: &Entry| entry.first() == std::mem::replace(&mut last, entry.seq) + 1;
+            if let Some(odd) = entries.iter().find(|entry| !is_next(entry)) {
+                return Err(Broken::Gap { seq: odd.first() });
             }
         }
         floors.cut(&self.installation.audit, entries)
     }
 }
 
-async fn commit_cut(mut write: Write<'_>, cut: Cut) -> Result<u64, Fault> {
+async fn commit_cut(mut write: Write<'_>, cut: Cut, rows: u64) -> Result<u64, Fault> {
     // An entry that was numbered before these and is committed only now was not looked at, and must not go with them.
-    if write.execute(query(sql::AUDIT_CUT).bind(cut.through)).await? != cut.entries {
+    if write.execute(query(sql::AUDIT_CUT).bind(cut.through)).await? != rows {
         write.cancel().await?;
         return Err(Fault::Contended("entries of the audit log came among those that are cut".into()));
     }
@@ -99,7 +100,7 @@ async fn commit_cut(mut write: Write<'_>, cut: Cut) -> Result<u64, Fault> {
     }
     write.note(cut.note()).await?;
     write.commit_silently().await?;
-    Ok(cut.entries)
+    Ok(rows)
 }
 
 fn raised(chain: OwnerId, floor: &Floor) -> Statement {

@@ -4,14 +4,14 @@
 //! events are run last, with the commit.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use keyherd_core::audit::{Anchors, Content, Link, TextNote};
+use keyherd_core::audit::{Anchors, Content, Link, Sheaf, TextNote};
 use keyherd_core::ids::{ChainId, OwnerId};
 use keyherd_core::ports::store::{Event, Record};
 use keyherd_core::time::Timestamp;
 
 use super::SqlStore;
+use super::credentials::signed;
 use super::row::{bytes32, key_in_force, unsigned};
 use super::seen::Look;
 use crate::store::engine::{Kind, Transaction, Whole};
@@ -158,12 +158,12 @@ impl Write<'_> {
 
     /// Several that were done by as many: a statement for all entries, and one for all events.
     pub(super) async fn record_all(&mut self, records: Vec<Record>) -> Result<(), Fault> {
-        let (mut entries, mut events) = (Vec::with_capacity(records.len()), Vec::new());
+        let (mut notes, mut events) = (Vec::with_capacity(records.len()), Vec::new());
         for record in records {
-            entries.push(values([self.link(record.note.into()).await?].into_iter()));
+            notes.push(record.note.into());
             events.extend(record.event.map(|event| self.event(event).to_vec()));
         }
-        self.last.push(query_all(sql::crowd::AUDIT, entries)?);
+        self.rows(notes).await?;
         if !events.is_empty() {
             self.last.push(query_all(sql::crowd::EVENTS, events)?);
         }
@@ -247,20 +247,31 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Writes many, by as few statements as there are for that; for transactions that have no other entries.
-    pub(super) async fn notes(&mut self, notes: &[TextNote]) -> Result<(), Fault> {
-        let mut notes = notes.iter().cloned();
-        for (entries, text) in &*sql::AUDIT_MANY {
-            while notes.len() >= *entries {
-                let mut linked = Vec::with_capacity(*entries);
-                for note in notes.by_ref().take(*entries) {
-                    linked.push(self.link(note).await?);
-                }
-                self.execute(Statement { sql: text.into(), values: values(linked.into_iter()) }).await?;
-            }
+    /// Writes lines: bound together where the log's numbers come in a run, and where there are enough of them.
+    pub(super) async fn lines(&mut self, sheaf: &Sheaf) -> Result<(), Fault> {
+        if !self.store.engine.numbers_every_entry() {
+            return self.rows(sheaf.loose()).await;
         }
+        if !sheaf.is_worth_binding() {
+            for note in sheaf.loose() {
+                self.note(note).await?;
+            }
+            return Ok(());
+        }
+        let entry = self.link(sheaf.bound()).await?;
+        let statement = Statement { sql: sql::AUDIT_SHEAF.into(), values: values([entry].into_iter()) };
+        self.lastly(statement.bind(signed(sheaf.len())));
+        Ok(())
+    }
+
+    /// Writes many by one statement.
+    async fn rows(&mut self, notes: Vec<TextNote>) -> Result<(), Fault> {
+        let mut entries = Vec::with_capacity(notes.len());
         for note in notes {
-            self.note(note).await?;
+            entries.push(values([self.link(note).await?].into_iter()));
+        }
+        if !entries.is_empty() {
+            self.lastly(query_all(sql::crowd::AUDIT, entries)?);
         }
         Ok(())
     }
@@ -275,7 +286,7 @@ impl Write<'_> {
             chain,
             place,
             at,
-            action: note.action,
+            action: &note.action,
             actor: &note.actor.0,
             subject: &note.subject,
             detail: &note.detail,
@@ -362,18 +373,12 @@ struct Linked {
 /// What insertions of entries are given, one after the other.
 fn values(entries: impl ExactSizeIterator<Item = Linked>) -> Vec<Value> {
     let room = Vec::with_capacity(entries.len() * sql::AUDIT_COLUMNS + 1);
-    let mut last: Option<(&'static str, Arc<str>)> = None;
     entries.fold(room, |mut values, Linked { chain, at, note, anchors, link }| {
-        // Of many that are written together most say the same.
-        let action = match &last {
-            Some((text, shared)) if *text == note.action => Arc::clone(shared),
-            _ => Arc::clone(&last.insert((note.action, note.action.into())).1),
-        };
         values.extend::<[Value; sql::AUDIT_COLUMNS]>([
             chain.as_i64().into(),
             i64::try_from(link.place).unwrap_or(i64::MAX).into(),
             at.as_millis().into(),
-            action.into(),
+            note.action.into_owned().into(),
             note.actor.0.into(),
             note.subject.into(),
             note.detail.into(),

@@ -1,7 +1,5 @@
 //! Statements on the audit log, the outbox, and the installation with its keys.
 
-use std::sync::LazyLock;
-
 use crate::store::statement::Sql;
 
 /// An insertion that a transaction ends with.
@@ -51,36 +49,9 @@ pub(in crate::store) const AUDIT: Ending = ending!(
 /// As many values as that has for each entry.
 pub(in crate::store) const AUDIT_COLUMNS: usize = 9;
 
-/// The same for so many entries at once, more first. Few texts, so that each stays prepared.
-pub(in crate::store) static AUDIT_MANY: LazyLock<[(usize, Repeated); 3]> =
-    LazyLock::new(|| [128, 16, 4].map(|entries| (entries, Repeated::of(AUDIT.always, entries))));
-
-/// An insertion with its values repeated for that many rows.
-pub(in crate::store) struct Repeated {
-    /// Without numbers: SQLite's driver would look for each parameter's name among all of the statement's. Such a statement
-    /// is run by itself: others before it would move its parameters.
-    sqlite: String,
-    postgres: String,
-}
-
-impl Repeated {
-    fn of(insert: &str, rows: usize) -> Self {
-        let (head, values) = insert.split_once("VALUES ").unwrap_or((insert, ""));
-        let columns = values.matches('$').count();
-        let repeated = |parameter: &dyn Fn(usize) -> String| {
-            let row = |row| (1..=columns).map(|column| parameter(row * columns + column)).collect::<Vec<_>>();
-            let rows: Vec<_> = (0..rows).map(|number| format!("({})", row(number).join(", "))).collect();
-            format!("{head}VALUES {}", rows.join(", "))
-        };
-        Self { sqlite: repeated(&|_| "?".to_owned()), postgres: repeated(&|number| format!("${number}")) }
-    }
-}
-
-impl From<&'static Repeated> for Sql {
-    fn from(repeated: &'static Repeated) -> Self {
-        Self { sqlite: &repeated.sqlite, postgres: &repeated.postgres }
-    }
-}
+/// The same for an entry that stands for the last of `$10` numbers. For an engine that gives them in a run.
+pub(in crate::store) const AUDIT_SHEAF: &str = "INSERT INTO audit (seq, chain, place, at, action, actor, subject, detail, anchors, hash) \
+     SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'audit'), 0) + $10, $1, $2, $3, $4, $5, $6, $7, $8, $9";
 
 /// A chain's own end, and the `$2` ends of others that moved last.
 pub(in crate::store) const AUDIT_SEEN: &str = "SELECT chain, place, hash FROM audit_heads WHERE chain = $1 UNION ALL \
@@ -100,7 +71,7 @@ pub(in crate::store) const AUDIT_ENTRIES: &str = "SELECT seq, chain, place, at, 
      WHERE seq > $1 ORDER BY seq LIMIT $2";
 
 pub(in crate::store) const AUDIT_TAIL: &str = "SELECT seq, chain, place, at, action, actor, subject, detail, anchors, hash FROM audit \
-     ORDER BY seq DESC LIMIT $1";
+     WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
 
 pub(in crate::store) const EVENT: Ending =
     ending!("INSERT INTO events (at, kind, chain, subject, detail)", "$1, $2, $3, $4, $5", "$6", "");
@@ -190,17 +161,3 @@ pub(in crate::store) const COUNTS: &str = "SELECT (SELECT COUNT(*) FROM credenti
      (SELECT COUNT(*) FROM chains) AS chains, (SELECT COUNT(*) FROM clients) AS clients, \
      (SELECT COUNT(*) FROM audit) AS audit, (SELECT COUNT(*) FROM events) AS events, \
      (SELECT COUNT(*) FROM chains WHERE claim_id IS NOT NULL) AS claims";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_repeated() {
-        let insert = "INSERT INTO t (a, b) VALUES ($1, $2)";
-        assert_eq!(Repeated::of(insert, 1).postgres, insert);
-        let three = Repeated::of(insert, 3);
-        assert_eq!(three.postgres, "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4), ($5, $6)");
-        assert_eq!(three.sqlite, "INSERT INTO t (a, b) VALUES (?, ?), (?, ?), (?, ?)");
-    }
-}

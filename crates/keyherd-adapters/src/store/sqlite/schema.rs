@@ -18,8 +18,18 @@ pub(super) const APPLICATION_ID: i64 = 0x6b79_6864;
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// The n-th one makes version n + 1. Never edited once released: a store that ran it does not run it again.
-const MIGRATIONS: [&str; 9] =
-    [V1, V2, V3, V4, V5, approvals::RULES_AND_APPROVALS, audit::ANCHORS, channels::CHANNELS, audit::FLOORS];
+const MIGRATIONS: [&str; 10] = [
+    V1,
+    V2,
+    V3,
+    V4,
+    V5,
+    approvals::RULES_AND_APPROVALS,
+    audit::ANCHORS,
+    channels::CHANNELS,
+    audit::FLOORS,
+    audit::LINES,
+];
 
 /// `chains`: sealed columns are BLOBs that name their key in bytes 2 to 9, which is what the fences look at.
 /// `chains_spend` is not unique: what a provider grants is committed, even should another chain hold the same token.

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::*;
-use crate::audit::{Entry, Note, TextNote};
+use crate::audit::{Entry, Note, Sheaf};
 use crate::broker::{Broker, Ports};
 use crate::credential::{Chain, Client, Cooldown, Loaded};
 use crate::fakes::MemoryStore;
@@ -339,8 +339,8 @@ impl AuditStore for BentStore {
         self.inner.append(note).await
     }
 
-    async fn append_all(&self, notes: &[TextNote]) -> Result<(), StoreError> {
-        self.inner.append_all(notes).await
+    async fn append_lines(&self, sheaves: &[Sheaf]) -> Result<(), StoreError> {
+        self.inner.append_lines(sheaves).await
     }
 
     async fn entries(&self, after: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {

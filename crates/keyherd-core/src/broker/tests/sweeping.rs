@@ -2,7 +2,7 @@
 
 use super::bent::process;
 use super::*;
-use crate::audit::{AUDIT_TRIM, TextNote};
+use crate::audit::{AUDIT_TRIM, Line, Sheaf};
 use crate::fakes::{granted, json_reply};
 use crate::ports::store::{AuditStore, ChainStore};
 
@@ -75,8 +75,9 @@ async fn lanes_that_are_idle_make_room() {
 async fn what_a_clean_up_leaves_goes_with_the_next_rounds() {
     const DAY_MS: i64 = 24 * 3_600_000;
     let stage = stage(HOUR, []).await;
-    let note = TextNote { action: "done", actor: actor(), subject: "s".into(), detail: "{}".into() };
-    stage.host.store.append_all(&vec![note; 2_500]).await.expect("written");
+    let mut sheaf = Sheaf::default();
+    (0..2_500).for_each(|_| sheaf.push(Line { action: "done", actor: "robot", subject: "s", detail: "{}" }));
+    stage.host.store.append_lines(&[sheaf]).await.expect("written");
     stage.fleet.clock.skew(91 * DAY_MS);
     stage.host.broker.run_background();
     pass(10 * SECOND).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{MemoryStore, Rows, audit_key, unavailable};
-use crate::audit::{Entry, Note, Retention, TextNote, Verifier};
+use crate::audit::{Entry, Note, Retention, Sheaf, Verifier};
 use crate::ports::StoreError;
 use crate::ports::store::{AuditStore, EventStore, StoredEvent, Trimmed, Verified};
 use crate::time::Timestamp;
@@ -31,10 +31,10 @@ impl AuditStore for MemoryStore {
         Ok(())
     }
 
-    async fn append_all(&self, notes: &[TextNote]) -> Result<(), StoreError> {
+    async fn append_lines(&self, sheaves: &[Sheaf]) -> Result<(), StoreError> {
         self.read(|_| ())?;
         let mut rows = self.shared.lock();
-        notes.iter().for_each(|note| self.enter(&mut rows, note.clone()));
+        sheaves.iter().flat_map(Sheaf::loose).for_each(|note| self.enter(&mut rows, note));
         Ok(())
     }
 

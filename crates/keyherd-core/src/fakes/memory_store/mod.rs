@@ -264,7 +264,7 @@ impl MemoryStore {
             chain: self.owner,
             place: end.place + 1,
             at: self.shared.clock.now(),
-            action: note.action.to_owned(),
+            action: note.action.into_owned(),
             actor: note.actor.0.as_ref().to_owned(),
             subject: note.subject.as_ref().to_owned(),
             detail: note.detail.as_ref().to_owned(),

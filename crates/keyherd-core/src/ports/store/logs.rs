@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::StoreError;
-use crate::audit::{Broken, Entry, Note, TextNote};
+use crate::audit::{Broken, Entry, Note, Sheaf};
 use crate::ids::ChainId;
 use crate::time::Timestamp;
 
@@ -73,10 +73,10 @@ pub trait AuditStore: Send + Sync + 'static {
     /// Writes an entry that stands for itself, such as a refused attempt.
     async fn append(&self, note: Note) -> Result<(), StoreError>;
 
-    /// Writes entries that stand for themselves, in this order: all of them, or none.
-    async fn append_all(&self, notes: &[TextNote]) -> Result<(), StoreError>;
+    /// Writes lines that stand for themselves, in this order: all of them, or none.
+    async fn append_lines(&self, sheaves: &[Sheaf]) -> Result<(), StoreError>;
 
-    /// Entries after `after`, in order.
+    /// Entries after `after`, in order, each line by itself.
     async fn entries(&self, after: i64, limit: usize) -> Result<Vec<Entry>, StoreError>;
 
     /// The last entries, in order.

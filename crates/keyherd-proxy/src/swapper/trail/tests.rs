@@ -1,35 +1,90 @@
-//! How fast lines are written.
+//! How fast lines are written, and that each has its place.
 
 use std::sync::Arc;
 
-use keyherd_core::audit::Actor;
 use keyherd_core::fakes::{Fleet, ScriptedProvider};
-use serde_json::json;
 
 use super::*;
 
-/// In paused time, which goes on by itself where nobody has anything to do.
-#[tokio::test(start_paused = true)]
-async fn a_full_batch_is_followed_at_once() {
+fn line(subject: &str) -> Line<'_> {
+    Line { action: "proxy.request", actor: "agent:robot", subject, detail: "{}" }
+}
+
+fn broker() -> (Fleet, Broker) {
     let fleet = Fleet::new(Arc::new(ScriptedProvider::new([])), []);
     let broker = fleet.host().broker;
-    let limits = TrailLimits { write_every: Duration::from_secs(3_600), ..TrailLimits::default() };
-    let trail = Trail::new(broker.clone(), &limits);
-    let count = 3 * BATCH;
-    for number in 0..count {
-        let note = Note {
-            action: "proxy.request",
-            actor: Actor::new("agent:robot"),
-            subject: number.to_string(),
-            detail: json!({}),
-        };
-        trail.place().await.expect("is free").send(note);
-    }
-    let written = async {
+    (fleet, broker)
+}
+
+async fn written(broker: &Broker, count: usize) {
+    let all = async {
         while broker.ports().store.tail(2 * count).await.expect("is there").len() < count {
             sleep(Duration::from_millis(1)).await;
         }
     };
-    timeout(Duration::from_secs(60), written).await.expect("nobody rests between full batches");
+    timeout(Duration::from_secs(60), all).await.expect("they are written");
+}
+
+/// In paused time, which goes on by itself where nobody has anything to do.
+#[tokio::test(start_paused = true)]
+async fn a_full_batch_is_followed_at_once() {
+    let (_fleet, broker) = broker();
+    let limits = TrailLimits { write_every: Duration::from_secs(3_600), ..TrailLimits::default() };
+    let trail = Trail::new(broker.clone(), &limits);
+    let count = 3 * BATCH * Sheaf::LINES_MAX;
+    for number in 0..count {
+        trail.place().await.expect("is free").take(line(&number.to_string()));
+    }
+    written(&broker, count).await;
+    let subjects =
+        broker.ports().store.tail(count).await.expect("is there").into_iter().map(|entry| entry.subject);
+    assert!(subjects.eq((0..count).map(|number| number.to_string())), "in their order");
+    trail.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_is_given_back_with_its_line_or_without() {
+    let (_fleet, broker) = broker();
+    let limits = TrailLimits { lines_max: 2, line_wait: Duration::from_secs(1), ..TrailLimits::default() };
+    let trail = Trail::new(broker.clone(), &limits);
+    let (one, two) = (trail.place().await.expect("is free"), trail.place().await.expect("is free"));
+    assert!(matches!(trail.place().await, Err(Fault::Busy(_))), "there are two");
+    drop(one);
+    let three = trail.place().await.expect("was given back");
+    two.take(line("two"));
+    three.take(line("three"));
+    written(&broker, 2).await;
+    for _ in 0..2 {
+        trail.place().await.expect("their lines are written");
+    }
+    trail.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_the_end_places_may_still_be_used_and_none_is_given() {
+    let (_fleet, broker) = broker();
+    let trail = Trail::new(broker.clone(), &TrailLimits::default());
+    let (place, unused) = (trail.place().await.expect("is free"), trail.place().await.expect("is free"));
+    let ending = tokio::spawn({
+        let trail = trail.clone();
+        async move { trail.shutdown().await }
+    });
+    sleep(Duration::from_secs(1)).await;
+    assert!(matches!(trail.place().await, Err(Fault::Busy(_))), "it is stopping");
+    drop(unused);
+    place.take(line("late"));
+    ending.await.expect("it ends");
+    assert_eq!(broker.ports().store.tail(9).await.expect("is there")[0].subject, "late");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_wait_for_a_store_that_is_down() {
+    let (fleet, broker) = broker();
+    let trail = Trail::new(broker.clone(), &TrailLimits::default());
+    fleet.installation.set_down(true);
+    trail.place().await.expect("is free").take(line("one"));
+    sleep(Duration::from_secs(5)).await;
+    fleet.installation.set_down(false);
+    written(&broker, 1).await;
     trail.shutdown().await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use keyherd_core::audit::{Entry, Note, TextNote};
+use keyherd_core::audit::{Entry, Note, Sheaf};
 use keyherd_core::credential::{Client, Cooldown, Loaded};
 use keyherd_core::ids::{ClaimId, CredentialId, Name};
 use keyherd_core::ports::StoreError;
@@ -146,8 +146,8 @@ impl AuditStore for SimStore {
         self.step("append", None, self.inner.append(note), |()| None).await
     }
 
-    async fn append_all(&self, notes: &[TextNote]) -> Result<(), StoreError> {
-        self.step("append_all", None, self.inner.append_all(notes), |()| None).await
+    async fn append_lines(&self, sheaves: &[Sheaf]) -> Result<(), StoreError> {
+        self.step("append_lines", None, self.inner.append_lines(sheaves), |()| None).await
     }
 
     async fn entries(&self, after: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {

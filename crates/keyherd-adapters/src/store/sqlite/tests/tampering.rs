@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use keyherd_core::audit::Broken;
+use keyherd_core::audit::{Broken, Line, Sheaf};
 use keyherd_core::ports::Clock;
 use keyherd_core::ports::store::{AuditStore, EventStore, Verified};
 
@@ -81,6 +81,33 @@ async fn an_added_entry_is_found() {
     let add = "INSERT INTO audit (chain, place, at, action, actor, subject, detail, hash) \
                SELECT chain, place + 1, at, action, actor, subject, detail, hash FROM audit WHERE seq = 6";
     check(add, Some(Broken::Edited { seq: 7 })).await;
+}
+
+/// Entries 1 to 6 as ever; 7 to 26 are one row, 27 to 46 another.
+async fn check_bound(damage: &'static str, expected: Option<Broken>) {
+    let bed = Bed::new();
+    let (one, _two) = log(&bed).await;
+    let mut sheaf = Sheaf::default();
+    (0..20).for_each(|_| sheaf.push(Line { action: "done", actor: "robot", subject: "s", detail: "{}" }));
+    one.append_lines(&[sheaf.clone(), sheaf]).await.unwrap();
+    assert_eq!(one.verify().await, Ok(Verified { entries: 46, broken: None }));
+    meddle(&one, damage).await;
+    assert_eq!(one.verify().await.unwrap().broken, expected, "after {damage}");
+}
+
+#[tokio::test]
+async fn lines_that_are_bound_are_as_safe_as_entries() {
+    check_bound("UPDATE audit SET seq = seq WHERE FALSE", None).await;
+    let edited = || Some(Broken::EditedAmong { seq: 7, through: 26 });
+    check_bound("UPDATE audit SET detail = replace(detail, '\"s\"', '\"t\"') WHERE seq = 26", edited()).await;
+    check_bound("UPDATE audit SET detail = '{\"lines\":[]}' WHERE seq = 26", edited()).await;
+    check_bound("UPDATE audit SET at = at + 1 WHERE seq = 26", edited()).await;
+    check_bound("UPDATE audit SET subject = '19' WHERE seq = 26", Some(Broken::Gap { seq: 8 })).await;
+    check_bound("UPDATE audit SET subject = '21' WHERE seq = 26", Some(Broken::Gap { seq: 6 })).await;
+    check_bound("UPDATE audit SET action = 'done' WHERE seq = 26", Some(Broken::Gap { seq: 26 })).await;
+    check_bound("DELETE FROM audit WHERE seq = 26", Some(Broken::Gap { seq: 27 })).await;
+    check_bound("DELETE FROM audit WHERE seq = 46", Some(Broken::Truncated { seq: 26 })).await;
+    check_bound("UPDATE audit SET seq = 25 WHERE seq = 26", Some(Broken::Gap { seq: 6 })).await;
 }
 
 /// The file, opened by one of its stores.
