@@ -147,10 +147,7 @@ impl Swapper {
     ) -> Result<Response<ForwardBody>, Fault> {
         let Asked { agent, dialled, .. } = &asked;
         let unsent = |fault: &Fault| self.0.exchange.unsent(fault);
-        let held = match self.0.gate.tables().at_hand(agent) {
-            Some(held) => held,
-            None => Box::pin(self.0.gate.tables().of(agent)).await.inspect_err(unsent)?,
-        };
+        let held = self.0.gate.tables().of(agent).await.inspect_err(unsent)?;
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let wish = Wish { agent, dialled, request: Some((&method, &path)) };
         let begun = Line::begun(&self.0.gate, wish).await.inspect_err(unsent)?;

@@ -134,23 +134,25 @@ impl Tables {
         Self { broker, signer, held, limits: limits.clone() }
     }
 
-    /// That agent's, where it is young enough.
-    pub(super) fn at_hand(&self, agent: &Agent) -> Option<Arc<Held>> {
+    /// That agent's, made anew where it is not young enough.
+    pub(super) async fn of(&self, agent: &Agent) -> Result<Arc<Held>, Fault> {
+        match self.at_hand(agent) {
+            Some(held) => Ok(held),
+            // Seldom, and large.
+            None => Box::pin(self.remade(agent)).await,
+        }
+    }
+
+    fn at_hand(&self, agent: &Agent) -> Option<Arc<Held>> {
         let now = self.broker.ports().clock.uptime();
         let held = self.held.pin();
-        held.get(&agent.id).filter(|held| self.is_young(held, now)).cloned()
+        let is_young = |held: &&Arc<Held>| now.saturating_sub(held.made_at) < self.limits.tables_age_max;
+        held.get(&agent.id).filter(is_young).cloned()
     }
 
-    fn is_young(&self, held: &Held, now: Duration) -> bool {
-        now.saturating_sub(held.made_at) < self.limits.tables_age_max
-    }
-
-    pub(super) async fn of(&self, agent: &Agent) -> Result<Arc<Held>, Fault> {
+    async fn remade(&self, agent: &Agent) -> Result<Arc<Held>, Fault> {
         let now = self.broker.ports().clock.uptime();
         let known = self.held.pin().get(&agent.id).cloned();
-        if let Some(held) = known.as_ref().filter(|held| self.is_young(held, now)) {
-            return Ok(Arc::clone(held));
-        }
         // However many find it old, one makes the next; what was known serves the others.
         let _remaking = match known.as_deref() {
             Some(held) if held.is_remade.swap(true, Ordering::AcqRel) => return known.ok_or(Fault::Internal),

@@ -52,10 +52,7 @@ impl Veil {
     /// # Errors
     /// The store does not answer, and nothing was read of that agent so far: nobody knows what it would be given where.
     pub(crate) async fn of(&self, agent: &Agent) -> Result<Veiling<'_>, Fault> {
-        let held = match self.0.tables.at_hand(agent) {
-            Some(held) => held,
-            None => Box::pin(self.0.tables.of(agent)).await?,
-        };
+        let held = self.0.tables.of(agent).await?;
         Ok(Veiling { veil: self, held })
     }
 }
