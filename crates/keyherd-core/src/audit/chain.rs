@@ -157,11 +157,17 @@ fn truncated(seq: i64) -> String {
 }
 
 impl Broken {
-    fn edited(entry: &Entry) -> Self {
-        match (entry.first(), entry.seq) {
-            (first, seq) if first == seq => Self::Edited { seq },
-            (seq, through) => Self::EditedAmong { seq, through },
+    /// Of entries up to that number, from the first that may be meant on.
+    pub fn edited(first: i64, through: i64) -> Self {
+        if first < through {
+            return Self::EditedAmong { seq: first, through };
         }
+        Self::Edited { seq: through }
+    }
+
+    /// Whether it is the content that does not match.
+    pub fn is_edit(&self) -> bool {
+        matches!(self, Self::Edited { .. } | Self::EditedAmong { .. })
     }
 
     /// The entry that it names.
@@ -232,11 +238,11 @@ impl Verifier {
             return Err(Broken::Gap { seq: entry.first() });
         }
         if self.key.hash(&end.hash, entry) != entry.hash {
-            return Err(Broken::edited(entry));
+            return Err(Broken::edited(entry.first(), entry.seq));
         }
         if let Some(anchors) = &entry.anchors {
             if !anchors.iter().all(|anchor| self.has(anchor)) {
-                return Err(Broken::Unseen { seq: entry.seq });
+                return Err(Broken::Unseen { seq: entry.first() });
             }
             if entry.place == 1 {
                 self.seeing.insert(entry.chain);

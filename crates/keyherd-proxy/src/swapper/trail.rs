@@ -3,7 +3,8 @@
 //!
 //! A request costs no transaction of its own, and under load no entry of its own: lines that come at once are bound to
 //! sheaves. While the store is down lines wait, and when there is no more place for them, so do requests. What was not
-//! written when the process is killed is lost: at most what came within [`TrailLimits::write_every`].
+//! written when the process is killed is lost: while the store is up, at most what came within
+//! [`TrailLimits::write_every`].
 
 use std::mem::take;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,7 @@ use keyherd_core::audit::{Line, Sheaf};
 use keyherd_core::broker::Broker;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::fault::Fault;
@@ -42,9 +43,12 @@ const REST: Duration = Duration::from_millis(500);
 /// How often it tries once everything ends.
 const LAST_TRIES: usize = 4;
 
-/// Where audit lines go. Cheap to clone.
+/// Where audit lines go. Cheap to clone. With the last of them the writer ends, when it has written what has come.
 #[derive(Clone)]
-pub struct Trail(Arc<Inner>);
+pub struct Trail {
+    inner: Arc<Inner>,
+    _ending: Arc<DropGuard>,
+}
 
 struct Inner {
     lines_max: usize,
@@ -72,51 +76,52 @@ impl Gathered {
 }
 
 /// A line's place among those that are to be written. Dropped without a line it is given back.
-pub(crate) struct Place(Option<Trail>);
+pub(crate) struct Place(Option<Arc<Inner>>);
+
+/// Tells the writer when it goes: a place may have come back by then.
+struct Told<'a>(&'a Notify);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
 
 impl Trail {
     /// Begins writing to the broker's store.
     pub fn new(broker: Broker, limits: &TrailLimits) -> Self {
         let lines_max = limits.lines_max.clamp(1, Semaphore::MAX_PERMITS);
-        let trail = Self(Arc::new(Inner {
+        let closing = CancellationToken::new();
+        let ending = Arc::new(closing.clone().drop_guard());
+        let inner = Arc::new(Inner {
             lines_max,
             places: Semaphore::new(lines_max),
             gathered: Mutex::default(),
             news: Notify::new(),
             line_wait: limits.line_wait,
             tasks: TaskTracker::new(),
-            closing: CancellationToken::new(),
-        }));
-        let writer = Writer { broker, trail: trail.clone(), write_every: limits.write_every };
-        trail.0.tasks.spawn(writer.run());
-        trail
+            closing,
+        });
+        let writer = Writer { broker, trail: Arc::clone(&inner), write_every: limits.write_every };
+        inner.tasks.spawn(writer.run());
+        Self { inner, _ending: ending }
     }
 
     /// A place for a line.
     pub(crate) async fn place(&self) -> Result<Place, Fault> {
-        match self.0.places.try_acquire() {
+        match self.inner.places.try_acquire() {
             Ok(place) => place.forget(),
             // Seldom, and large.
-            Err(_none) => Box::pin(self.wait()).await?,
+            Err(_none) => Box::pin(self.inner.wait()).await?,
         }
-        Ok(Place(Some(self.clone())))
-    }
-
-    /// Until a place is free, which is taken then.
-    async fn wait(&self) -> Result<(), Fault> {
-        match timeout(self.0.line_wait, self.0.places.acquire()).await {
-            Ok(Ok(place)) => place.forget(),
-            Ok(Err(_closed)) => return Err(Fault::Busy("keyherd is stopping".into())),
-            Err(_elapsed) => return Err(Fault::Busy("the audit log cannot be written fast enough".into())),
-        }
-        Ok(())
+        Ok(Place(Some(Arc::clone(&self.inner))))
     }
 
     /// Writes what has come, and ends. After whoever brings lines.
     pub async fn shutdown(&self) {
-        self.0.closing.cancel();
-        self.0.tasks.close();
-        self.0.tasks.wait().await;
+        self.inner.closing.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
     }
 }
 
@@ -124,7 +129,7 @@ impl Place {
     /// Puts the line there.
     pub(crate) fn take(mut self, line: Line<'_>) {
         if let Some(trail) = self.0.take() {
-            trail.0.gather(line);
+            trail.gather(line);
         }
     }
 }
@@ -132,13 +137,25 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(trail) = self.0.take() {
-            trail.0.places.add_permits(1);
-            trail.0.news.notify_one();
+            trail.places.add_permits(1);
+            trail.news.notify_one();
         }
     }
 }
 
 impl Inner {
+    /// Until a place is free, which is taken then.
+    async fn wait(&self) -> Result<(), Fault> {
+        // A place that was given to someone who does not take it comes back without a word: before this is dropped.
+        let _told = Told(&self.news);
+        match timeout(self.line_wait, self.places.acquire()).await {
+            Ok(Ok(place)) => place.forget(),
+            Ok(Err(_closed)) => return Err(Fault::Busy("keyherd is stopping".into())),
+            Err(_elapsed) => return Err(Fault::Busy("the audit log cannot be written fast enough".into())),
+        }
+        Ok(())
+    }
+
     fn gather(&self, line: Line<'_>) {
         let is_first = {
             let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
@@ -169,15 +186,15 @@ impl Inner {
 
 struct Writer {
     broker: Broker,
-    trail: Trail,
+    trail: Arc<Inner>,
     write_every: Duration,
 }
 
 impl Writer {
     async fn run(self) {
-        let Inner { places, news, closing, lines_max, .. } = &*self.trail.0;
+        let Inner { places, news, closing, lines_max, .. } = &*self.trail;
         while !closing.is_cancelled() {
-            let batch = self.trail.0.batch();
+            let batch = self.trail.batch();
             match batch.len() {
                 0 => drop(closing.run_until_cancelled(news.notified()).await),
                 written => {
@@ -192,7 +209,7 @@ impl Writer {
         places.close();
         // Whoever has a place may still use it.
         loop {
-            let batch = self.trail.0.batch();
+            let batch = self.trail.batch();
             if !batch.is_empty() {
                 self.write(&batch).await;
             } else if places.available_permits() < *lines_max {
@@ -207,14 +224,14 @@ impl Writer {
         let lines = batch.iter().map(Sheaf::len).sum();
         let mut tries = 0;
         while let Err(error) = self.broker.ports().store.append_lines(batch).await {
-            tries += usize::from(self.trail.0.closing.is_cancelled());
+            tries += usize::from(self.trail.closing.is_cancelled());
             tracing::warn!(%error, lines, "audit lines of requests cannot be written");
             if tries >= LAST_TRIES {
                 break;
             }
             sleep(REST).await;
         }
-        self.trail.0.places.add_permits(lines);
+        self.trail.places.add_permits(lines);
     }
 }
 

@@ -40,8 +40,6 @@ impl AuditStore for SqlStore {
     }
 }
 
-/// Rows that are read at once, each of which may carry as many lines as a sheaf has: it is these that take memory.
-const ROWS_MAX: usize = 64;
 /// Looks at a log that is cut meanwhile.
 const LOOKS_MAX: usize = 100;
 
@@ -68,40 +66,37 @@ impl SqlStore {
         write.commit_silently().await
     }
 
+    /// One look, but at the log's end, and where someone has made a hole in it.
     async fn read_entries(&self, after: i64, limit: usize) -> Result<Vec<Entry>, Fault> {
         let (mut found, mut last) = (Vec::new(), after);
         while found.len() < limit {
-            let wanted = (limit - found.len()).min(ROWS_MAX);
-            let rows = self.read_rows(last, wanted).await?;
-            let is_end = rows.len() < wanted;
-            last = rows.last().map_or(last, |row| row.seq);
-            found.extend(rows.into_iter().flat_map(Entry::unbound).filter(|entry| entry.seq > after));
-            if is_end {
-                break;
-            }
+            let rows = self.read_rows(last, limit - found.len()).await?;
+            let Some(newest) = rows.last() else { break };
+            last = newest.seq;
+            let entries = rows.into_iter().flat_map(Entry::unbound).filter(|entry| entry.seq > after);
+            found.extend(entries.take(limit - found.len()));
         }
-        found.truncate(limit);
         Ok(found)
     }
 
-    /// As the log has them: some carry several lines.
+    /// As the log has them, of so many entries: some carry several lines.
     async fn read_rows(&self, after: i64, limit: usize) -> Result<Vec<Entry>, Fault> {
-        let query = query(sql::AUDIT_ENTRIES).bind(after).bind(signed(limit));
+        let query = query(sql::AUDIT_ENTRIES).bind(after).bind(bounded(limit));
         self.engine.read(query).await?.iter().map(entry).collect()
     }
 
     async fn read_tail(&self, limit: usize) -> Result<Vec<Entry>, Fault> {
         let (mut found, mut first) = (VecDeque::new(), i64::MAX);
         while found.len() < limit {
-            let wanted = (limit - found.len()).min(ROWS_MAX);
-            let rows = self.engine.read(query(sql::AUDIT_TAIL).bind(first).bind(signed(wanted))).await?;
+            let query = query(sql::AUDIT_TAIL).bind(first).bind(bounded(limit - found.len()));
+            let rows = self.engine.read(query).await?;
+            if rows.is_empty() {
+                break;
+            }
             for row in &rows {
                 let entry = entry(row)?;
                 first = entry.seq;
                 entry.unbound().into_iter().rev().for_each(|entry| found.push_front(entry));
-            }
-            if rows.len() < wanted {
-                break;
             }
         }
         found.drain(..found.len().saturating_sub(limit));
@@ -135,8 +130,10 @@ impl SqlStore {
             for entry in &batch {
                 entries += entry.count();
                 let is_next = entry.first() == number + 1 || !self.engine.numbers_every_entry();
-                let broken =
-                    if is_next { check.take(entry).err() } else { Some(Broken::Gap { seq: entry.first() }) };
+                let broken = match check.take(entry).err() {
+                    broken if is_next => broken,
+                    broken => Some(out_of_order(entry, number, broken)),
+                };
                 if broken.is_some() {
                     return Ok(Verified { entries, broken });
                 }
@@ -176,6 +173,19 @@ impl SqlStore {
         }
         Ok(ends)
     }
+}
+
+/// A row that does not follow the log's number. How many it stands for is believed where its content is.
+fn out_of_order(entry: &Entry, number: i64, broken: Option<Broken>) -> Broken {
+    if broken.is_some_and(|broken| broken.is_edit()) {
+        return Broken::edited(number + 1, entry.seq);
+    }
+    Broken::Gap { seq: entry.first() }
+}
+
+/// A limit that numbers can be added to.
+fn bounded(limit: usize) -> i64 {
+    signed(limit).min(i64::from(i32::MAX))
 }
 
 /// The domain's check, and what the log's recorded ends add.

@@ -24,7 +24,7 @@ impl SqlStore {
         let mut rows = 0;
         for _ in 0..self.bounds.trim_batches_max {
             // Mostly there is nothing to do: one read, and no transaction.
-            let oldest = self.engine.read(query(sql::AUDIT_OLDEST).bind(1_u32)).await?;
+            let oldest = self.engine.read(oldest(1)).await?;
             let gone = match self.outlived(&oldest, now)? {
                 0 => 0,
                 _ => self.insist(|| self.cut_once(now)).await?,
@@ -53,10 +53,10 @@ impl SqlStore {
         Ok(Retention { keep, entries_max }.outlived(places, first.try_get("last")?, now))
     }
 
-    /// One transaction; nobody else cuts meanwhile. How many rows went.
+    /// One transaction; nobody else cuts meanwhile. How many entries went.
     async fn cut_once(&self, now: Timestamp) -> Result<u64, Fault> {
         let mut write = self.begin(Kind::Administrative).await?;
-        let oldest = write.fetch(query(sql::AUDIT_OLDEST).bind(self.cut_max())).await?;
+        let oldest = write.fetch(oldest(self.cut_max())).await?;
         let count = self.outlived(&oldest, now)?;
         let entries: Vec<_> = oldest.iter().take(count).map(entry).collect::<Result<_, _>>()?;
         if entries.is_empty() {
@@ -79,11 +79,16 @@ impl SqlStore {
             let mut last = floors.seq();
             let mut is_next = |entry: &Entry| entry.first() == std::mem::replace(&mut last, entry.seq) + 1;
             if let Some(odd) = entries.iter().find(|entry| !is_next(entry)) {
-                return Err(Broken::Gap { seq: odd.first() });
+                return Err(Broken::Gap { seq: odd.seq });
             }
         }
         floors.cut(&self.installation.audit, entries)
     }
+}
+
+/// Of so many of the oldest entries.
+fn oldest(entries: u32) -> Statement {
+    query(sql::AUDIT_OLDEST).bind(entries)
 }
 
 async fn commit_cut(mut write: Write<'_>, cut: Cut, rows: u64) -> Result<u64, Fault> {
@@ -100,7 +105,7 @@ async fn commit_cut(mut write: Write<'_>, cut: Cut, rows: u64) -> Result<u64, Fa
     }
     write.note(cut.note()).await?;
     write.commit_silently().await?;
-    Ok(rows)
+    Ok(cut.entries)
 }
 
 fn raised(chain: OwnerId, floor: &Floor) -> Statement {

@@ -1,5 +1,7 @@
 //! Statements on the audit log, the outbox, and the installation with its keys.
 
+use keyherd_core::audit::Sheaf;
+
 use crate::store::statement::Sql;
 
 /// An insertion that a transaction ends with.
@@ -51,7 +53,8 @@ pub(in crate::store) const AUDIT_COLUMNS: usize = 9;
 
 /// The same for an entry that stands for the last of `$10` numbers. For an engine that gives them in a run.
 pub(in crate::store) const AUDIT_SHEAF: &str = "INSERT INTO audit (seq, chain, place, at, action, actor, subject, detail, anchors, hash) \
-     SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'audit'), 0) + $10, $1, $2, $3, $4, $5, $6, $7, $8, $9";
+     SELECT MAX(COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'audit'), 0), \
+     COALESCE((SELECT MAX(seq) FROM audit), 0)) + $10, $1, $2, $3, $4, $5, $6, $7, $8, $9";
 
 /// A chain's own end, and the `$2` ends of others that moved last.
 pub(in crate::store) const AUDIT_SEEN: &str = "SELECT chain, place, hash FROM audit_heads WHERE chain = $1 UNION ALL \
@@ -67,11 +70,37 @@ pub(in crate::store) const AUDIT_HEAD: Ending = ending!(
      place = excluded.place, hash = excluded.hash, seal = excluded.seal, at = excluded.at"
 );
 
-pub(in crate::store) const AUDIT_ENTRIES: &str = "SELECT seq, chain, place, at, action, actor, subject, detail, anchors, hash FROM audit \
-     WHERE seq > $1 ORDER BY seq LIMIT $2";
+macro_rules! audit {
+    ($more:literal, $which:literal) => {
+        concat!(
+            "SELECT seq, chain, place, at, action, actor, subject, detail, anchors, hash",
+            $more,
+            " FROM audit WHERE ",
+            $which
+        )
+    };
+}
 
-pub(in crate::store) const AUDIT_TAIL: &str = "SELECT seq, chain, place, at, action, actor, subject, detail, anchors, hash FROM audit \
-     WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
+/// A row stands for no more entries than these statements say. Where one stands for several, numbers have no holes.
+const _: () = assert!(Sheaf::LINES_MAX <= 64);
+
+/// Rows of `$2` entries after `$1`, as far as they are there, and of fewer than 64 more.
+pub(in crate::store) const AUDIT_ENTRIES: Sql = Sql {
+    sqlite: audit!(
+        "",
+        "seq > $1 AND seq < (SELECT MIN(seq) FROM audit WHERE seq > $1) + $2 + 64 ORDER BY seq LIMIT $2"
+    ),
+    postgres: audit!("", "seq > $1 ORDER BY seq LIMIT $2"),
+};
+
+/// Rows of the last `$2` entries before `$1`, as far as they are there, and of fewer than 64 more.
+pub(in crate::store) const AUDIT_TAIL: Sql = Sql {
+    sqlite: audit!(
+        "",
+        "seq < $1 AND seq > (SELECT MAX(seq) FROM audit WHERE seq < $1) - $2 ORDER BY seq DESC LIMIT $2"
+    ),
+    postgres: audit!("", "seq < $1 ORDER BY seq DESC LIMIT $2"),
+};
 
 pub(in crate::store) const EVENT: Ending =
     ending!("INSERT INTO events (at, kind, chain, subject, detail)", "$1, $2, $3, $4, $5", "$6", "");
@@ -81,9 +110,14 @@ pub(in crate::store) const LAST_EVENT: &str = "SELECT COALESCE(MAX(seq), 0) AS n
 pub(in crate::store) const EVENTS: &str =
     "SELECT seq, at, kind, chain, subject, detail FROM events WHERE seq > $1 ORDER BY seq LIMIT $2";
 
-/// The oldest entries, each with the log's own last number.
-pub(in crate::store) const AUDIT_OLDEST: &str = "SELECT seq, chain, place, at, action, actor, subject, detail, anchors, hash, \
-     (SELECT MAX(seq) FROM audit) AS last FROM audit WHERE seq > 0 ORDER BY seq LIMIT $1";
+/// Rows of the `$1` oldest entries, and of fewer than 64 more; each with the log's own last number.
+pub(in crate::store) const AUDIT_OLDEST: Sql = Sql {
+    sqlite: audit!(
+        ", (SELECT MAX(seq) FROM audit) AS last",
+        "seq > 0 AND seq < (SELECT MIN(seq) FROM audit WHERE seq > 0) + $1 + 64 ORDER BY seq LIMIT $1"
+    ),
+    postgres: audit!(", (SELECT MAX(seq) FROM audit) AS last", "seq > 0 ORDER BY seq LIMIT $1"),
+};
 
 pub(in crate::store) const AUDIT_CUT: &str = "DELETE FROM audit WHERE seq > 0 AND seq <= $1";
 
@@ -105,9 +139,11 @@ pub(in crate::store) const AUDIT_RAISE_LOG: &str = "INSERT INTO audit_floor (one
 
 /// The recorded ends and floors of the audit log's chains, each with the log's own last number and floor.
 pub(in crate::store) const AUDIT_ENDS: Sql = Sql {
-    sqlite: "SELECT s.seq AS last, f.seq AS floor, f.seal AS log_seal, h.chain, h.place, h.hash, h.seal, \
-         h.floor_place, h.floor_hash, h.floor_sees, h.floor_seal FROM sqlite_sequence s \
-         LEFT JOIN audit_floor f ON TRUE LEFT JOIN audit_heads h ON TRUE WHERE s.name = 'audit'",
+    // Without its own number, which somebody took away, what is there is looked at.
+    sqlite: "SELECT m.last, f.seq AS floor, f.seal AS log_seal, h.chain, h.place, h.hash, h.seal, \
+         h.floor_place, h.floor_hash, h.floor_sees, h.floor_seal \
+         FROM (SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'audit'), MAX(seq), 0) AS last FROM audit) m \
+         LEFT JOIN audit_floor f ON TRUE LEFT JOIN audit_heads h ON TRUE",
     // Its sequence counts what was never committed; the heads alone say what must be there.
     postgres: "SELECT m.last, f.seq AS floor, f.seal AS log_seal, h.chain, h.place, h.hash, h.seal, \
          h.floor_place, h.floor_hash, h.floor_sees, h.floor_seal \

@@ -54,10 +54,61 @@ async fn a_place_is_given_back_with_its_line_or_without() {
     two.take(line("two"));
     three.take(line("three"));
     written(&broker, 2).await;
-    for _ in 0..2 {
-        trail.place().await.expect("their lines are written");
-    }
+    let both =
+        (trail.place().await.expect("its line is written"), trail.place().await.expect("its line too"));
+    assert!(matches!(trail.place().await, Err(Fault::Busy(_))), "there are two again");
+    drop(both);
     trail.shutdown().await;
+}
+
+/// The store comes back in the moment in which all ends: the waiter's place is there, and it does not take it any more.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_place_keeps_no_end_waiting() {
+    let (fleet, broker) = broker();
+    let trail = Trail::new(broker, &TrailLimits { lines_max: 1, ..TrailLimits::default() });
+    fleet.installation.set_down(true);
+    trail.place().await.expect("is free").take(line("one"));
+    let waiting = tokio::spawn({
+        let trail = trail.clone();
+        async move { trail.place().await.map(drop) }
+    });
+    let given_up = tokio::spawn({
+        let trail = trail.clone();
+        async move { timeout(Duration::from_millis(100), trail.place()).await.map(drop) }
+    });
+    given_up.await.expect("no panic").expect_err("the store is down");
+    let ending = tokio::spawn({
+        let trail = trail.clone();
+        async move { trail.shutdown().await }
+    });
+    tokio::task::yield_now().await;
+    fleet.installation.set_down(false);
+    timeout(Duration::from_secs(60), ending).await.expect("it ends").expect("no panic");
+    assert!(waiting.await.expect("no panic").is_err(), "no place is given any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_with_the_last_who_may_bring_lines() {
+    let (_fleet, broker) = broker();
+    let trail = Trail::new(broker.clone(), &TrailLimits::default());
+    let (tasks, place) = (trail.inner.tasks.clone(), trail.place().await.expect("is free"));
+    drop(trail);
+    tasks.close();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(tasks.len(), 1, "a place may still be used");
+    place.take(line("last"));
+    timeout(Duration::from_secs(60), tasks.wait()).await.expect("it ends");
+    assert_eq!(broker.ports().store.tail(9).await.expect("is there")[0].subject, "last");
+}
+
+/// Whoever ends does not wait for a store for ever.
+#[tokio::test(start_paused = true)]
+async fn it_ends_while_the_store_is_down() {
+    let (fleet, broker) = broker();
+    let trail = Trail::new(broker, &TrailLimits::default());
+    fleet.installation.set_down(true);
+    trail.place().await.expect("is free").take(line("lost"));
+    timeout(Duration::from_secs(60), trail.shutdown()).await.expect("it ends");
 }
 
 #[tokio::test(start_paused = true)]

@@ -131,10 +131,10 @@ const HOT: [Sql; 78] = [
     same(sql::EVENTS),
     same(sql::LAST_EVENT),
     same(sql::EVENTS_TRIM),
-    same(sql::AUDIT_ENTRIES),
-    same(sql::AUDIT_TAIL),
+    sql::AUDIT_ENTRIES,
+    sql::AUDIT_TAIL,
     same(sql::AUDIT_SEEN),
-    same(sql::AUDIT_OLDEST),
+    sql::AUDIT_OLDEST,
     same(sql::AUDIT_CUT),
     same(sql::AUDIT_RAISE),
     same(sql::CLAIMED_BEFORE),
@@ -188,7 +188,7 @@ async fn nothing_hot_scans_a_table() {
                 assert!(!plan.contains(&scan), "{mode}: {}\n{plan}", statement.postgres);
             }
         }
-        for page in [sql::LOADED_PAGE, same(sql::EVENTS), same(sql::AUDIT_ENTRIES), same(sql::AUDIT_TAIL)] {
+        for page in [sql::LOADED_PAGE, same(sql::EVENTS), sql::AUDIT_ENTRIES, sql::AUDIT_TAIL] {
             let plan = plan(&tx, page).await;
             assert!(!plan.contains("Sort"), "{mode}: {}\n{plan}", page.postgres);
         }

@@ -102,12 +102,54 @@ async fn lines_that_are_bound_are_as_safe_as_entries() {
     check_bound("UPDATE audit SET detail = replace(detail, '\"s\"', '\"t\"') WHERE seq = 26", edited()).await;
     check_bound("UPDATE audit SET detail = '{\"lines\":[]}' WHERE seq = 26", edited()).await;
     check_bound("UPDATE audit SET at = at + 1 WHERE seq = 26", edited()).await;
-    check_bound("UPDATE audit SET subject = '19' WHERE seq = 26", Some(Broken::Gap { seq: 8 })).await;
-    check_bound("UPDATE audit SET subject = '21' WHERE seq = 26", Some(Broken::Gap { seq: 6 })).await;
-    check_bound("UPDATE audit SET action = 'done' WHERE seq = 26", Some(Broken::Gap { seq: 26 })).await;
+    check_bound("UPDATE audit SET subject = '19' WHERE seq = 26", edited()).await;
+    check_bound("UPDATE audit SET subject = '64' WHERE seq = 26", edited()).await;
+    check_bound("UPDATE audit SET action = 'done' WHERE seq = 26", edited()).await;
+    check_bound(
+        "UPDATE audit SET action = 'lines', subject = '20' WHERE seq = 6",
+        Some(Broken::Edited { seq: 6 }),
+    )
+    .await;
     check_bound("DELETE FROM audit WHERE seq = 26", Some(Broken::Gap { seq: 27 })).await;
     check_bound("DELETE FROM audit WHERE seq = 46", Some(Broken::Truncated { seq: 26 })).await;
     check_bound("UPDATE audit SET seq = 25 WHERE seq = 26", Some(Broken::Gap { seq: 6 })).await;
+    check_bound(
+        "DELETE FROM audit WHERE seq = 26; DELETE FROM sqlite_sequence",
+        Some(Broken::Gap { seq: 27 }),
+    )
+    .await;
+    check_bound(
+        "UPDATE audit SET at = 1 WHERE seq = 26; DELETE FROM sqlite_sequence; DELETE FROM audit_heads",
+        edited(),
+    )
+    .await;
+    check_bound("DELETE FROM sqlite_sequence; DELETE FROM audit_heads", Some(Broken::Truncated { seq: 6 }))
+        .await;
+}
+
+/// The log's own number is a help, and no more: who loses it loses nothing.
+#[tokio::test]
+async fn lines_are_written_where_the_logs_own_number_was_lost() {
+    let bed = Bed::new();
+    let (one, _two) = log(&bed).await;
+    for lost in ["DELETE FROM sqlite_sequence", "UPDATE sqlite_sequence SET seq = 2 WHERE name = 'audit'"] {
+        meddle(&one, lost).await;
+        let mut sheaf = Sheaf::default();
+        (0..20).for_each(|_| sheaf.push(Line { action: "done", actor: "robot", subject: "s", detail: "{}" }));
+        one.append_lines(&[sheaf]).await.unwrap();
+    }
+    assert_eq!(one.verify().await, Ok(Verified { entries: 46, broken: None }));
+}
+
+#[tokio::test]
+async fn a_log_with_a_hole_is_shown_to_its_end() {
+    let bed = Bed::new();
+    let (one, _two) = log(&bed).await;
+    meddle(&one, "UPDATE audit SET seq = seq + 5000 WHERE seq > 3").await;
+    let seqs =
+        |entries: Vec<keyherd_core::audit::Entry>| entries.iter().map(|entry| entry.seq).collect::<Vec<_>>();
+    assert_eq!(seqs(one.entries(0, 5).await.unwrap()), [1, 2, 3, 5004, 5005]);
+    assert_eq!(seqs(one.tail(4).await.unwrap()), [3, 5004, 5005, 5006]);
 }
 
 /// The file, opened by one of its stores.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use keyherd_core::audit::{Line, Sheaf};
 use keyherd_core::credential::Block;
 use keyherd_core::ports::Clock;
 use keyherd_core::ports::store::{
-    AuditStore, ChainStore, ClientStore, Created, CredentialStore, EventStore, Reconnected, Trimmed,
+    AuditStore, ChainStore, ClientStore, Created, CredentialStore, EventStore, Reconnected, Trimmed, Verified,
 };
 use keyherd_core::refresh::Settlement;
 use keyherd_core::time::Timestamp;
@@ -191,4 +192,37 @@ async fn without_bounds_no_audit_entry_goes() {
     }
     assert_eq!(trimmed(&store, bed.clock.now() + Duration::from_secs(1_000_000_000)).await, 0);
     assert_eq!(entries_left(&store).await, [1, 2, 3]);
+}
+
+fn twenty_lines() -> Sheaf {
+    let mut sheaf = Sheaf::default();
+    (0..20).for_each(|_| sheaf.push(Line { action: "done", actor: "robot", subject: "s", detail: "{}" }));
+    sheaf
+}
+
+/// Each cut ends between two rows of twenty lines, and the next one begins there.
+#[tokio::test]
+async fn lines_that_are_bound_go_together() {
+    let mut bed = Bed::new();
+    bed.options.bounds.store.audit_entries_max = Some(40);
+    bed.options.bounds.store.trim_batch = 2;
+    bed.options.bounds.store.trim_batches_max = 1;
+    let store = bed.store().await;
+    for _ in 0..5 {
+        store.append_lines(&[twenty_lines()]).await.unwrap();
+    }
+    // 1 to 100; beyond 60 they are among the last forty, or in a row with one that is.
+    for (expected, first) in [(40, 41), (20, 61), (0, 61)] {
+        let now = bed.clock.now();
+        assert_eq!(trimmed(&store, now).await, expected);
+        let entries = store.entries(0, 1_000).await.unwrap();
+        assert_eq!((entries[0].seq, store.verify().await.unwrap().broken), (first, None));
+        let whole = Verified { entries: entries.len() as u64, broken: None };
+        assert_eq!(store.verify().await, Ok(whole));
+    }
+    store.append_lines(&[twenty_lines()]).await.unwrap();
+    assert_eq!(trimmed(&store, bed.clock.now()).await, 20);
+    let entries = store.entries(0, 1_000).await.unwrap();
+    assert_eq!((entries[0].seq, entries.len()), (81, 20 + 2 + 20 + 1));
+    assert_eq!(store.verify().await.unwrap().broken, None);
 }
