@@ -129,7 +129,7 @@ impl Gateway {
         asked: Asked<'_>,
         request: Request<Incoming>,
     ) -> Result<Response<ForwardBody>, Fault> {
-        let mut line = Line::begun(&self.trail, asked.actor.clone(), &asked.path.name).await?;
+        let mut line = Line::begun(&self.trail, asked.actor.clone(), Some(&asked.path.name)).await?;
         // Not waited for in here: what waits is moved about, and the request is the largest part of it.
         let begun = self.begun(&asked, request, &mut line);
         let answered = match begun {
@@ -155,12 +155,15 @@ impl Gateway {
         mut request: Request<Incoming>,
         line: &mut Line,
     ) -> Result<Box<Begun>, Fault> {
-        passable(request.method())?;
         let Asked { actor, agent, bindings, path, .. } = asked;
-        let route = self.route(&path.name, bindings)?;
-        let uri = route.uri(path.rest(request.uri().path()), request.uri().query());
-        let uri = uri.ok_or_else(|| Fault::BadRequest("that path cannot be passed on".into()))?;
-        line.about(&route.shown, request.method(), uri.path());
+        let (method, rest) = (request.method(), path.rest(request.uri().path()));
+        let route = self.route(&path.name, bindings).inspect_err(|_| line.asked(method, rest))?;
+        let Some(uri) = route.uri(rest, request.uri().query()) else {
+            line.asked(method, rest);
+            return Err(Fault::BadRequest("that path cannot be passed on".into()));
+        };
+        line.about(&route.shown, method, uri.path());
+        passable(method, request.headers())?;
         let scope = scope(&mut request)?;
         let (method, seen) = (request.method().clone(), RequestPath::read(uri.path()));
         *request.uri_mut() = uri;
@@ -210,10 +213,18 @@ impl Gateway {
         }
     }
 
-    /// Leaves the line of a request that the listener turned away: its caller is known, and is not allowed that name.
-    pub async fn turned_away(&self, actor: Actor, name: &Name) {
-        if let Ok(line) = Line::begun(&self.trail, actor, name).await {
-            line.denied();
+    /// Leaves the line of a request that the listener turned away: its caller is known, and is not allowed that name, or its
+    /// path is none of the gateway's.
+    pub async fn turned_away(
+        &self,
+        actor: Actor,
+        name: Option<&Name>,
+        (method, path): (&Method, &str),
+        fault: &Fault,
+    ) {
+        if let Ok(mut line) = Line::begun(&self.trail, actor, name).await {
+            line.asked(method, path);
+            line.failed(fault);
         }
     }
 

@@ -64,6 +64,13 @@ pub(crate) fn announce_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(UPGRADE, protocol);
 }
 
+/// Whether a message's bytes are as its body has them: no transfer coding but `chunked`, which ends here. Nobody asks for
+/// another one, and what has it would go on without a word of it.
+pub(crate) fn is_as_it_stands(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(TRANSFER_ENCODING).into_iter();
+    lines.all(|line| line.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
+}
+
 fn wants_trailers(headers: &HeaderMap) -> bool {
     listed(headers, &TE).any(|word| word.eq_ignore_ascii_case("trailers"))
 }
@@ -132,6 +139,16 @@ mod tests {
             &[("connection", "close"), ("trailer", "x"), ("set-cookie", "a")],
             "set-cookie trailer",
         );
+    }
+
+    #[test]
+    fn what_has_a_transfer_coding() {
+        for (value, expected) in
+            [("chunked", true), ("Chunked ", true), ("gzip, chunked", false), ("gzip", false)]
+        {
+            assert_eq!(is_as_it_stands(&headers(&[("transfer-encoding", value)])), expected, "{value}");
+        }
+        assert!(is_as_it_stands(&HeaderMap::new()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The shortest way to rows in a store, for the tests of every engine.
 
 use keyherd_core::agent::Agent;
-use keyherd_core::audit::{Actor, Note};
+use keyherd_core::audit::{Actor, Line, Note, Sheaf};
 use keyherd_core::binding::BindingDraft;
 use keyherd_core::channel::{Channel, Route};
 use keyherd_core::credential::{Chain, Draft, DraftFields, Loaded, Purpose, Tokens};
@@ -20,6 +20,15 @@ use super::SqlStore;
 
 pub(in crate::store) fn note(action: &'static str) -> Note {
     Note { action, actor: Actor::new("test"), subject: "subject".into(), detail: json!({}) }
+}
+
+/// Lines as requests leave them, all at one time.
+pub(in crate::store) fn lines(count: usize) -> Sheaf {
+    let at = Timestamp::from_millis(1_700_000_000_000);
+    let line = Line { action: "done", actor: "robot", subject: "s", detail: "{}", at };
+    let mut sheaf = Sheaf::default();
+    (0..count).for_each(|_| sheaf.push(line));
+    sheaf
 }
 
 pub(in crate::store) fn record(action: &'static str) -> Record {

@@ -57,12 +57,20 @@ pub struct TextNote {
     pub subject: Arc<str>,
     /// A JSON object's text, of what [`Note::detail`] may hold.
     pub detail: Arc<str>,
+    /// When. `None`: as it is written.
+    pub at: Option<Timestamp>,
 }
 
 impl From<Note> for TextNote {
     fn from(note: Note) -> Self {
         let Note { action, actor, subject, detail } = note;
-        Self { action: action.into(), actor, subject: subject.into(), detail: detail.to_string().into() }
+        Self {
+            action: action.into(),
+            actor,
+            subject: subject.into(),
+            detail: detail.to_string().into(),
+            at: None,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Lines that came together, bound into one entry: what comes by the thousand costs no entry each.
 //!
 //! Owns the form in which an entry carries lines, and how it is read: to whoever reads the log they are entries like others,
-//! each with its number. Their place, their hash and their time are those of the entry that carries them. Never decides
+//! each with its number and its time. Their place and their hash are those of the entry that carries them. Never decides
 //! which store binds lines: one that gives a run of numbers.
 
 use std::borrow::Cow;
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Actor, Entry, TextNote};
+use crate::time::Timestamp;
 
 /// What an entry does that carries lines. Its subject says how many.
 const LINES: &str = "lines";
@@ -19,7 +20,7 @@ const TEXT_LEN: usize = 4_096;
 /// Lines, the first one first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sheaf {
-    /// `{"lines":[["action","actor","subject",{…}],…`
+    /// `{"lines":[["action","actor","subject",{…},milliseconds],…`
     text: String,
     lines: usize,
 }
@@ -35,6 +36,8 @@ pub struct Line<'a> {
     pub subject: &'a str,
     /// A JSON object's text.
     pub detail: &'a str,
+    /// When, on the store's clock.
+    pub at: Timestamp,
 }
 
 /// A line as it is read.
@@ -44,6 +47,7 @@ struct Read<'a>(
     #[serde(borrow)] Cow<'a, str>,
     #[serde(borrow)] Cow<'a, str>,
     #[serde(borrow)] &'a RawValue,
+    i64,
 );
 
 #[derive(Deserialize)]
@@ -73,6 +77,8 @@ impl Sheaf {
             self.text.push(',');
         }
         self.text.push_str(line.detail);
+        self.text.push(',');
+        self.text.push_str(&line.at.as_millis().to_string());
         self.text.push(']');
     }
 
@@ -103,6 +109,7 @@ impl Sheaf {
             actor: Actor::new("keyherd"),
             subject: self.lines.to_string().into(),
             detail: self.whole().into(),
+            at: None,
         }
     }
 
@@ -110,11 +117,12 @@ impl Sheaf {
     pub fn loose(&self) -> Vec<TextNote> {
         let whole = self.whole();
         let Some(read) = read(&whole) else { return vec![self.unreadable()] };
-        let note = |Read(action, actor, subject, detail): Read<'_>| TextNote {
+        let note = |Read(action, actor, subject, detail, at): Read<'_>| TextNote {
             action: action.into_owned().into(),
             actor: Actor::new(actor),
             subject: subject.into(),
             detail: detail.get().into(),
+            at: Some(Timestamp::from_millis(at)),
         };
         read.into_iter().map(note).collect()
     }
@@ -165,11 +173,11 @@ impl Entry {
         }
         let lines = read(&self.detail).filter(|lines| lines.len() as u64 == self.count());
         let Some(lines) = lines else { return vec![self] };
-        let entry = |(seq, Read(action, actor, subject, detail)): (i64, Read<'_>)| Self {
+        let entry = |(seq, Read(action, actor, subject, detail, at)): (i64, Read<'_>)| Self {
             seq,
             chain: self.chain,
             place: self.place,
-            at: self.at,
+            at: Timestamp::from_millis(at),
             action: action.into_owned(),
             actor: actor.into_owned(),
             subject: subject.into_owned(),
@@ -185,10 +193,15 @@ impl Entry {
 mod tests {
     use super::*;
     use crate::ids::OwnerId;
-    use crate::time::Timestamp;
 
     fn line<'a>(subject: &'a str, detail: &'a str) -> Line<'a> {
-        Line { action: "proxy.request", actor: "agent:robot", subject, detail }
+        Line {
+            action: "proxy.request",
+            actor: "agent:robot",
+            subject,
+            detail,
+            at: Timestamp::from_millis(-3),
+        }
     }
 
     fn entry(seq: i64, note: TextNote) -> Entry {
@@ -223,7 +236,8 @@ mod tests {
         for ((entry, note), (subject, detail)) in unbound.iter().zip(&loose).zip(&lines) {
             assert_eq!((entry.action.as_str(), entry.actor.as_str()), ("proxy.request", "agent:robot"));
             assert_eq!((entry.subject.as_str(), entry.detail.as_str()), (*subject, *detail));
-            assert_eq!((entry.place, entry.at, entry.hash), (7, Timestamp::from_millis(5), [9; 32]));
+            assert_eq!((entry.place, entry.at, entry.hash), (7, Timestamp::from_millis(-3), [9; 32]));
+            assert_eq!(note.at, Some(entry.at));
             let of_note =
                 (note.action.as_ref(), note.actor.0.as_ref(), note.subject.as_ref(), note.detail.as_ref());
             assert_eq!(of_note, ("proxy.request", "agent:robot", *subject, *detail));

@@ -9,6 +9,7 @@ use crate::audit::{AUDIT_TRIM, Line, Sheaf};
 use crate::credential::Cooldown;
 use crate::ports::Store;
 use crate::ports::store::{Change, Trimmed, Verified};
+use crate::time::Timestamp;
 
 /// All of the log, read in small steps.
 async fn log(store: &dyn Store) -> Vec<crate::audit::Entry> {
@@ -117,12 +118,18 @@ pub async fn many_writers_keep_their_chains(bed: &dyn Testbed) {
     assert_eq!(processes[1].store.verify().await, Ok(Verified { entries: 60, broken: None }));
 }
 
+/// When the line of that number came: before it is written.
+fn came_at(number: u64) -> Timestamp {
+    Timestamp::from_millis(1_000) + Duration::from_millis(number)
+}
+
 /// Lines with these numbers for subjects.
 fn lines(numbers: impl IntoIterator<Item = u64>) -> Sheaf {
     let mut sheaf = Sheaf::default();
     for number in numbers {
         let (subject, detail) = (number.to_string(), format!("{{\"number\":{number}}}"));
-        sheaf.push(Line { action: "written", actor: "agent:\u{e9}\"", subject: &subject, detail: &detail });
+        let (subject, detail) = (&*subject, &*detail);
+        sheaf.push(Line { action: "written", actor: "agent:\u{e9}\"", subject, detail, at: came_at(number) });
     }
     sheaf
 }
@@ -153,7 +160,7 @@ pub async fn many_lines_at_once_are_one_after_the_other(bed: &dyn Testbed) {
     for (number, line) in (1..=last).zip(&lines) {
         assert_eq!((line.subject.as_str(), line.actor.as_str()), (&*number.to_string(), "agent:\u{e9}\""));
         assert_eq!(line.detail, format!("{{\"number\":{number}}}"));
-        assert!(line.at <= bed.now());
+        assert_eq!(line.at, came_at(number));
     }
     assert_eq!((lines.len() as u64, entries.len() as u64), (last, last + 6));
     assert_eq!(process.store.verify().await, Ok(Verified { entries: last + 6, broken: None }));

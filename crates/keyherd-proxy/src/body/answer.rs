@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
@@ -28,6 +29,8 @@ pub struct AnswerBody {
     /// Runs while nothing comes.
     stalled: Option<Pin<Box<Sleep>>>,
     watch: Option<Box<dyn Watch>>,
+    /// What becomes of its trailers.
+    trailed: Option<Trailed>,
     /// Who asked for it is revoked. Asked only while nothing comes.
     gone: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -37,6 +40,9 @@ pub(crate) trait Watch: Send {
     /// The next bytes. `false`: it need not see more.
     fn see(&mut self, bytes: &[u8]) -> bool;
 }
+
+/// Changes the fields that follow a body.
+pub(crate) type Trailed = Box<dyn Fn(&mut HeaderMap) + Send>;
 
 /// What came of reading ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +72,7 @@ impl AnswerBody {
             idle_timeout,
             stalled: None,
             watch: None,
+            trailed: None,
             gone: None,
         };
         body.settle();
@@ -88,6 +95,7 @@ impl AnswerBody {
             idle_timeout: Duration::MAX,
             stalled: None,
             watch: None,
+            trailed: None,
             gone: None,
         }
     }
@@ -164,16 +172,24 @@ impl AnswerBody {
         self.watch = Some(watch);
     }
 
+    /// Its trailers pass through that.
+    pub(crate) fn trailed_by(&mut self, trailed: Trailed) {
+        self.trailed = Some(trailed);
+    }
+
     /// What is left of it, for who upgrades the connection.
     pub(crate) fn take_lease(&mut self) -> Option<Lease> {
         self.lease.take()
     }
 
-    fn passing(&mut self, frame: &Frame<Bytes>) {
+    fn passing(&mut self, frame: &mut Frame<Bytes>) {
         if let (Some(watch), Some(data)) = (&mut self.watch, frame.data_ref())
             && !watch.see(data)
         {
             self.watch = None;
+        }
+        if let (Some(trailed), Some(trailers)) = (&self.trailed, frame.trailers_mut()) {
+            trailed(trailers);
         }
     }
 
@@ -196,8 +212,8 @@ impl AnswerBody {
         let Poll::Ready(frame) = self.poll_next(cx) else { return self.poll_stalled(cx) };
         self.stalled = None;
         match frame {
-            Some(Ok(frame)) => {
-                self.passing(&frame);
+            Some(Ok(mut frame)) => {
+                self.passing(&mut frame);
                 self.settle();
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -263,12 +279,12 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        if let Some(frame) = this.ahead.pop_front() {
+        if let Some(mut frame) = this.ahead.pop_front() {
             if this.ahead.is_empty() {
                 // A stream may live for long: the room is not kept.
                 this.ahead = VecDeque::new();
             }
-            this.passing(&frame);
+            this.passing(&mut frame);
             return Poll::Ready(Some(Ok(frame)));
         }
         match this.broken.take() {

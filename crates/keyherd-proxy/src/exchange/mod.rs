@@ -11,7 +11,7 @@ mod tries;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use keyherd_core::audit::Actor;
 use keyherd_core::broker::{Broker, Permit};
 use keyherd_core::policy;
@@ -24,6 +24,7 @@ use self::tries::Tries;
 use crate::body::{AnswerBody, Incoming, Room};
 use crate::consent::consent;
 use crate::fault::Fault;
+use crate::headers::is_as_it_stands;
 use crate::limits::ExchangeLimits;
 use crate::meters::{Meters, Outcome};
 use crate::order::{Order, Served};
@@ -119,7 +120,7 @@ impl Exchange {
         recheck: Option<&'a dyn Recheck>,
         served: &'a mut Option<Served>,
     ) -> impl Future<Output = Result<Response<AnswerBody>, Fault>> + Send + 'a {
-        let (passable, begun) = (passable(request.method()), self.uptime());
+        let (passable, begun) = (passable(request.method(), request.headers()), self.uptime());
         // Before it is a future, which would hold the request twice.
         let mut tries = Tries::new(self, order, request, recheck, served);
         async move {
@@ -175,9 +176,15 @@ impl Exchange {
     }
 }
 
-/// Whether requests of that method are passed on.
-pub(crate) fn passable(method: &Method) -> Result<(), Fault> {
-    if METHODS_REFUSED.contains(method) { Err(Fault::BadMethod(method.clone())) } else { Ok(()) }
+/// Whether requests of that method, in that coding, are passed on.
+pub(crate) fn passable(method: &Method, headers: &HeaderMap) -> Result<(), Fault> {
+    if METHODS_REFUSED.contains(method) {
+        return Err(Fault::BadMethod(method.clone()));
+    }
+    if is_as_it_stands(headers) {
+        return Ok(());
+    }
+    Err(Fault::BadRequest("the request has a transfer coding: send it 'chunked', or with its length".into()))
 }
 
 impl Tries<'_> {

@@ -17,7 +17,7 @@ use super::deliver::Message;
 use crate::body::{AnswerBody, Incoming, Upload};
 use crate::decode::is_coded;
 use crate::fault::Fault;
-use crate::headers::{announce_upgrade, strip_request, strip_response, upgrade_wanted};
+use crate::headers::{announce_upgrade, is_as_it_stands, strip_request, strip_response, upgrade_wanted};
 use crate::look::{Shown, look, needs};
 use crate::order::{Order, Served, Used};
 use crate::recheck::Recheck;
@@ -242,6 +242,13 @@ impl<'a> Tries<'a> {
     /// The answer as the caller gets it.
     fn passed(&mut self, come: Come) -> Result<Response<AnswerBody>, Fault> {
         let Come { mut head, mut body } = come;
+        let broken = |problem: &str| Fault::Broken {
+            upstream: self.order.target.authority(),
+            problem: problem.into(),
+        };
+        if !is_as_it_stands(&head.headers) {
+            return Err(broken("its answer has a transfer coding that nobody asked for"));
+        }
         // A short answer comes with its head, mostly: then nothing lasts of it.
         body.read_at_hand();
         let goes_on = head.status == StatusCode::SWITCHING_PROTOCOLS;
@@ -249,10 +256,7 @@ impl<'a> Tries<'a> {
         strip_response(&mut head.headers);
         head.version = Version::HTTP_11;
         if goes_on {
-            let unasked = || Fault::Broken {
-                upstream: self.order.target.authority(),
-                problem: "it went on in a protocol that nobody asked for".into(),
-            };
+            let unasked = || broken("it went on in a protocol that nobody asked for");
             let upgrade = self.upgrade.take().ok_or_else(unasked)?;
             announce_upgrade(&mut head.headers, protocol.unwrap_or(upgrade.protocol));
             let upstream = hyper::upgrade::on(Response::from_parts(head.clone(), ()));

@@ -27,16 +27,21 @@ pub(super) struct Line {
 
 impl Line {
     /// Waits for a place, where there is none.
-    pub(super) async fn begun(trail: &Trail, actor: Actor, name: &Name) -> Result<Self, Fault> {
+    pub(super) async fn begun(trail: &Trail, actor: Actor, name: Option<&Name>) -> Result<Self, Fault> {
         let place = trail.place().await?;
         let mut detail = Detail::new();
-        detail.note("name", name.as_str());
+        name.iter().for_each(|name| detail.note("name", name.as_str()));
         Ok(Self { place: Some(place), actor, subject: Arc::default(), detail, served: None })
     }
 
     /// What upstream is to get.
     pub(super) fn about(&mut self, upstream: &Arc<str>, method: &http::Method, path: &str) {
         self.subject = Arc::clone(upstream);
+        self.asked(method, path);
+    }
+
+    /// What was asked for, where nobody knows what upstream would get.
+    pub(super) fn asked(&mut self, method: &http::Method, path: &str) {
         self.detail.note("method", method.as_str());
         self.detail.note("path", words::shown(path));
     }
@@ -55,11 +60,6 @@ impl Line {
         self.write();
     }
 
-    /// Nothing was asked for.
-    pub(super) fn denied(mut self) {
-        self.ended("denied");
-    }
-
     fn ended(&mut self, outcome: &str) {
         self.detail.note("outcome", outcome);
         self.write();
@@ -70,7 +70,9 @@ impl Line {
         if let Some(served) = self.served.take() {
             self.detail.note("credential", served.credential());
         }
+        let at = place.now();
         place.take(audit::Line {
+            at,
             action: "gateway.request",
             actor: &self.actor.0,
             subject: &self.subject,

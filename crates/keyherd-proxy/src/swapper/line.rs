@@ -104,7 +104,8 @@ impl Line {
         let Some(place) = self.place.take() else { return };
         let action = if self.is_request { "proxy.request" } else { "proxy.tunnel" };
         let detail = take(&mut self.detail).into_text();
-        place.take(audit::Line { action, actor: &self.actor.0, subject: &self.subject, detail: &detail });
+        let (actor, subject, at) = (&*self.actor.0, &*self.subject, place.now());
+        place.take(audit::Line { action, actor, subject, detail: &detail, at });
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use keyherd_core::audit::{Line, Sheaf};
 use keyherd_core::broker::Broker;
+use keyherd_core::time::Timestamp;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -51,6 +52,7 @@ pub struct Trail {
 }
 
 struct Inner {
+    broker: Broker,
     lines_max: usize,
     /// One for each line that may still come. Closed: none may any more.
     places: Semaphore,
@@ -94,6 +96,7 @@ impl Trail {
         let closing = CancellationToken::new();
         let ending = Arc::new(closing.clone().drop_guard());
         let inner = Arc::new(Inner {
+            broker,
             lines_max,
             places: Semaphore::new(lines_max),
             gathered: Mutex::default(),
@@ -102,7 +105,7 @@ impl Trail {
             tasks: TaskTracker::new(),
             closing,
         });
-        let writer = Writer { broker, trail: Arc::clone(&inner), write_every: limits.write_every };
+        let writer = Writer { trail: Arc::clone(&inner), write_every: limits.write_every };
         inner.tasks.spawn(writer.run());
         Self { inner, _ending: ending }
     }
@@ -126,6 +129,11 @@ impl Trail {
 }
 
 impl Place {
+    /// The time for its line.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.as_ref().map_or(Timestamp::from_millis(0), |trail| trail.broker.now())
+    }
+
     /// Puts the line there.
     pub(crate) fn take(mut self, line: Line<'_>) {
         if let Some(trail) = self.0.take() {
@@ -185,7 +193,6 @@ impl Inner {
 }
 
 struct Writer {
-    broker: Broker,
     trail: Arc<Inner>,
     write_every: Duration,
 }
@@ -223,10 +230,14 @@ impl Writer {
     async fn write(&self, batch: &[Sheaf]) {
         let lines = batch.iter().map(Sheaf::len).sum();
         let mut tries = 0;
-        while let Err(error) = self.broker.ports().store.append_lines(batch).await {
+        while let Err(error) = self.trail.broker.ports().store.append_lines(batch).await {
             tries += usize::from(self.trail.closing.is_cancelled());
             tracing::warn!(%error, lines, "audit lines of requests cannot be written");
             if tries >= LAST_TRIES {
+                tracing::error!(
+                    lines,
+                    "audit lines of requests are lost: all ends, and they cannot be written"
+                );
                 break;
             }
             sleep(REST).await;

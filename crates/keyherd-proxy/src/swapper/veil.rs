@@ -110,6 +110,8 @@ async fn rewritten(
     limits: &SwapLimits,
 ) -> Result<Response<ForwardBody>, Fault> {
     let (mut head, mut body) = answer.into_parts();
+    let behind = Arc::clone(&held.sought);
+    body.trailed_by(Box::new(move |trailers| scrub_headers(trailers, &behind.needles(&[]))));
     let place = match Reading::of(head.status, &head.headers) {
         _ if body.is_end_stream() => None,
         Reading::As(place) => Some(place),

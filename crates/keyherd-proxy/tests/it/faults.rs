@@ -34,7 +34,9 @@ async fn nobody_is_there() {
 #[tokio::test]
 async fn what_is_no_answer() {
     let long = Box::leak(format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(100_000)).into_boxed_str());
-    let cases: [(&'static [u8], &str); 4] = [
+    let cases: [(&'static [u8], &str); 6] = [
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "transfer coding"),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n", "transfer coding"),
         (b"", "closed the connection"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "no HTTP"),
         (b"HTTP/1.1 200 OK\r\nx: y", "closed the connection"),

@@ -81,14 +81,21 @@ async fn what_a_rule_denies_and_what_leads_nowhere() {
     assert!(matches!(stage.open(get("/gateway/nobody/x")).await, Err(Fault::NotFound(_))));
     let trace = asked("TRACE", "/gateway/lone/").body(full("")).expect("is a request");
     assert!(matches!(stage.open(trace).await, Err(Fault::BadMethod(_))));
-    stage.gateway.turned_away(actor(), &parsed("one")).await;
-    let lines = lines(&stage, 4).await;
+    let (get, fault) = (http::Method::GET, Fault::Denied(String::new()));
+    stage.gateway.turned_away(actor(), Some(&parsed("one")), (&get, "/gateway/one/a"), &fault).await;
+    let (put, fault) = (http::Method::PUT, Fault::BadRequest(String::new()));
+    stage.gateway.turned_away(actor(), None, (&put, "/gateway/one/.."), &fault).await;
+    let lines = lines(&stage, 5).await;
     let denied = detail(&lines[0]);
     assert_eq!((&denied["verdict"], &denied["outcome"]), (&json!("deny"), &json!("denied")));
     assert!(denied["by"]["rule"].is_string() && denied.get("credential").is_none(), "{denied}");
-    assert_eq!(detail(&lines[1]), json!({"name": "nobody", "outcome": "refused"}));
-    assert_eq!(detail(&lines[2]), json!({"name": "lone", "outcome": "refused"}));
-    assert_eq!(detail(&lines[3]), json!({"name": "one", "outcome": "denied"}));
+    let wanted = [
+        json!({"name": "nobody", "method": "GET", "path": "/x", "outcome": "refused"}),
+        json!({"name": "lone", "method": "TRACE", "path": "/", "outcome": "refused"}),
+        json!({"name": "one", "method": "GET", "path": "/gateway/one/a", "outcome": "denied"}),
+        json!({"method": "PUT", "path": "/gateway/one/..", "outcome": "refused"}),
+    ];
+    assert_eq!(lines[1..].iter().map(detail).collect::<Vec<_>>(), wanted);
     assert!(upstream.seen().is_empty());
 }
 

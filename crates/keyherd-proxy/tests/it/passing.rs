@@ -165,3 +165,14 @@ async fn upstreams_own_words_for_a_status_do_not_pass() {
     let answer = Stage::at(&upstream).await.open(get("/gateway/lone/")).await.expect("is answered");
     assert!(answer.extensions().get::<hyper::ext::ReasonPhrase>().is_none());
 }
+
+/// It would go on without its coding, and without a word of it.
+#[tokio::test]
+async fn a_request_with_a_transfer_coding_is_refused() {
+    let upstream = Upstream::new(|_| answer(200, "")).await;
+    let stage = Stage::at(&upstream).await;
+    let coded = asked("POST", "/gateway/lone/").header("transfer-encoding", "gzip, chunked");
+    let fault = stage.open(coded.body(full("")).expect("is a request")).await.expect_err("is refused");
+    assert!(matches!(&fault, Fault::BadRequest(problem) if problem.contains("transfer coding")), "{fault:?}");
+    assert_eq!(upstream.seen().len(), 0);
+}

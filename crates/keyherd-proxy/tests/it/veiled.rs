@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_compression::tokio::write::{BrotliEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};
 use http::Response;
-use http_body_util::BodyExt;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use keyherd_core::agent::Agent;
 use keyherd_core::broker::AcquireError;
 use keyherd_core::credential::DraftFields;
@@ -361,4 +362,27 @@ async fn events_are_not_held_back_for_it() {
     hand.send(data("data: access-one-9 access-one-0\n\n")).await.expect("is read");
     let phantom = stage.phantom(&robot, one.as_str()).await;
     assert_eq!(next().await, format!("data: {phantom} {phantom}\n\n"));
+}
+
+/// With a text, whose body is looked through, with what is none, and with nothing before them.
+#[tokio::test]
+async fn trailers_are_looked_through() {
+    for kind in ["text/plain", "image/png", "application/grpc"] {
+        for before in ["", "data"] {
+            let upstream = Upstream::new(move |_| {
+                let mut trailers = http::HeaderMap::new();
+                trailers.insert("x-s", "a secret-lone, access-one-0".parse().expect("is a value"));
+                let frames = [data(before), Ok(Frame::trailers(trailers))];
+                let body = StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync();
+                let mut told = of_kind(kind, "").map(|_| body);
+                told.headers_mut().insert("trailer", "x-s".parse().expect("is a value"));
+                told
+            })
+            .await;
+            let proxy = Proxy::new(&upstream, "127.0.0.1", &["lone"], untrusting()).await;
+            let told = proxy.told(&upstream, "GET /", "TE: trailers\r\n", "").await;
+            let lone = proxy.phantom("lone").await;
+            assert!(told.contains(&format!("x-s: a {lone}, ")) && is_clean(&told), "{kind}: {told}");
+        }
+    }
 }

@@ -136,10 +136,18 @@ impl Annex for GatewayDoor {
     }
 
     async fn answer(&self, caller: Caller, request: AnnexRequest) -> Result<Reply, Problem> {
-        let path = Path::parse(request.uri().path()).map_err(|fault| self.problem(fault))?;
         // What is seldom waited for is apart: all of this is moved about with the request.
+        let asked = (request.method(), request.uri().path());
+        let path = match Path::parse(asked.1) {
+            Ok(path) => path,
+            Err(fault) => {
+                Box::pin(self.gateway.turned_away(caller.actor(), None, asked, &fault)).await;
+                return Err(self.problem(fault));
+            }
+        };
         if let Err(problem) = caller.may_use(path.name.as_str()) {
-            Box::pin(self.gateway.turned_away(caller.actor(), &path.name)).await;
+            let fault = Fault::Denied("the agent is not allowed that name".into());
+            Box::pin(self.gateway.turned_away(caller.actor(), Some(&path.name), asked, &fault)).await;
             return Err(problem);
         }
         let access = match self.broker.access_at_hand() {

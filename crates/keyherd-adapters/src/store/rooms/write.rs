@@ -281,7 +281,8 @@ impl Write<'_> {
             Some(end) => (end, None),
             None => Box::pin(self.end()).await?,
         };
-        let (chain, place, at) = (self.transaction.lane().chain, end.place + 1, self.store.clock.now());
+        let (chain, place) = (self.transaction.lane().chain, end.place + 1);
+        let at = note.at.unwrap_or_else(|| self.store.clock.now());
         let content = Content {
             chain,
             place,

@@ -263,7 +263,7 @@ impl MemoryStore {
             seq: rows.audit.last().map_or(0, |entry| entry.seq) + 1,
             chain: self.owner,
             place: end.place + 1,
-            at: self.shared.clock.now(),
+            at: note.at.unwrap_or_else(|| self.shared.clock.now()),
             action: note.action.into_owned(),
             actor: note.actor.0.as_ref().to_owned(),
             subject: note.subject.as_ref().to_owned(),

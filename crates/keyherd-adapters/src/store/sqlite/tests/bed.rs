@@ -12,7 +12,9 @@ use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
 
 use crate::seal::{Keyring, MasterKey};
-pub(super) use crate::store::fixtures::{claim, create, grant, name, new, note, record, refresh, settling};
+pub(super) use crate::store::fixtures::{
+    claim, create, grant, lines, name, new, note, record, refresh, settling,
+};
 use crate::store::sqlite::{OpenError, SqliteBounds, SqliteOptions, SqliteStore};
 use crate::system::OsEntropy;
 

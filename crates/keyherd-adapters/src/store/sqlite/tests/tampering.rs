@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use keyherd_core::audit::{Broken, Line, Sheaf};
+use keyherd_core::audit::Broken;
 use keyherd_core::ports::Clock;
 use keyherd_core::ports::store::{AuditStore, EventStore, Verified};
 
-use super::bed::{Bed, meddle, note, outside};
+use super::bed::{Bed, lines, meddle, note, outside};
 use crate::store::forgery::{
     CUT_TO, FORGED_CUTS, FORGERIES, Forge, is_found, is_found_above_a_cut, what_nobody_has_seen,
 };
@@ -87,9 +87,7 @@ async fn an_added_entry_is_found() {
 async fn check_bound(damage: &'static str, expected: Option<Broken>) {
     let bed = Bed::new();
     let (one, _two) = log(&bed).await;
-    let mut sheaf = Sheaf::default();
-    (0..20).for_each(|_| sheaf.push(Line { action: "done", actor: "robot", subject: "s", detail: "{}" }));
-    one.append_lines(&[sheaf.clone(), sheaf]).await.unwrap();
+    one.append_lines(&[lines(20), lines(20)]).await.unwrap();
     assert_eq!(one.verify().await, Ok(Verified { entries: 46, broken: None }));
     meddle(&one, damage).await;
     assert_eq!(one.verify().await.unwrap().broken, expected, "after {damage}");
@@ -134,9 +132,7 @@ async fn lines_are_written_where_the_logs_own_number_was_lost() {
     let (one, _two) = log(&bed).await;
     for lost in ["DELETE FROM sqlite_sequence", "UPDATE sqlite_sequence SET seq = 2 WHERE name = 'audit'"] {
         meddle(&one, lost).await;
-        let mut sheaf = Sheaf::default();
-        (0..20).for_each(|_| sheaf.push(Line { action: "done", actor: "robot", subject: "s", detail: "{}" }));
-        one.append_lines(&[sheaf]).await.unwrap();
+        one.append_lines(&[lines(20)]).await.unwrap();
     }
     assert_eq!(one.verify().await, Ok(Verified { entries: 46, broken: None }));
 }

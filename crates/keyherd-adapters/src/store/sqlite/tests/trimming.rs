@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use keyherd_core::audit::{Line, Sheaf};
 use keyherd_core::credential::Block;
 use keyherd_core::ports::Clock;
 use keyherd_core::ports::store::{
@@ -12,7 +11,7 @@ use keyherd_core::refresh::Settlement;
 use keyherd_core::time::Timestamp;
 use sqlx::{ConnectOptions, Row};
 
-use super::bed::{Bed, claim, create, new, note, record, refresh, settling};
+use super::bed::{Bed, claim, create, lines, new, note, record, refresh, settling};
 use crate::store::sqlite::SqliteStore;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -194,12 +193,6 @@ async fn without_bounds_no_audit_entry_goes() {
     assert_eq!(entries_left(&store).await, [1, 2, 3]);
 }
 
-fn twenty_lines() -> Sheaf {
-    let mut sheaf = Sheaf::default();
-    (0..20).for_each(|_| sheaf.push(Line { action: "done", actor: "robot", subject: "s", detail: "{}" }));
-    sheaf
-}
-
 /// Each cut ends between two rows of twenty lines, and the next one begins there.
 #[tokio::test]
 async fn lines_that_are_bound_go_together() {
@@ -209,7 +202,7 @@ async fn lines_that_are_bound_go_together() {
     bed.options.bounds.store.trim_batches_max = 1;
     let store = bed.store().await;
     for _ in 0..5 {
-        store.append_lines(&[twenty_lines()]).await.unwrap();
+        store.append_lines(&[lines(20)]).await.unwrap();
     }
     // 1 to 100; beyond 60 they are among the last forty, or in a row with one that is.
     for (expected, first) in [(40, 41), (20, 61), (0, 61)] {
@@ -220,7 +213,7 @@ async fn lines_that_are_bound_go_together() {
         let whole = Verified { entries: entries.len() as u64, broken: None };
         assert_eq!(store.verify().await, Ok(whole));
     }
-    store.append_lines(&[twenty_lines()]).await.unwrap();
+    store.append_lines(&[lines(20)]).await.unwrap();
     assert_eq!(trimmed(&store, bed.clock.now()).await, 20);
     let entries = store.entries(0, 1_000).await.unwrap();
     assert_eq!((entries[0].seq, entries.len()), (81, 20 + 2 + 20 + 1));
