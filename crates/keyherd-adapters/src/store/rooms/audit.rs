@@ -175,12 +175,14 @@ impl SqlStore {
     }
 }
 
-/// A row that does not follow the log's number. How many it stands for is believed where its content is.
+/// A row that does not follow the log's number. How many it stands for is believed where its content is; what was found
+/// sound before is never named.
 fn out_of_order(entry: &Entry, number: i64, broken: Option<Broken>) -> Broken {
-    if broken.is_some_and(|broken| broken.is_edit()) {
+    let may_be_one = entry.seq.saturating_sub(number) <= signed(Sheaf::LINES_MAX);
+    if may_be_one && broken.is_some_and(|broken| broken.is_edit()) {
         return Broken::edited(number + 1, entry.seq);
     }
-    Broken::Gap { seq: entry.first() }
+    Broken::Gap { seq: entry.first().max(number + 1) }
 }
 
 /// A limit that numbers can be added to.

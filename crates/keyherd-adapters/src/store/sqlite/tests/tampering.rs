@@ -110,7 +110,11 @@ async fn lines_that_are_bound_are_as_safe_as_entries() {
     .await;
     check_bound("DELETE FROM audit WHERE seq = 26", Some(Broken::Gap { seq: 27 })).await;
     check_bound("DELETE FROM audit WHERE seq = 46", Some(Broken::Truncated { seq: 26 })).await;
-    check_bound("UPDATE audit SET seq = 25 WHERE seq = 26", Some(Broken::Gap { seq: 6 })).await;
+    check_bound("UPDATE audit SET seq = 25 WHERE seq = 26", Some(Broken::Gap { seq: 7 })).await;
+    let moved = "UPDATE audit SET seq = 5000, subject = '64' WHERE seq = 46";
+    check_bound(moved, Some(Broken::Truncated { seq: 26 })).await;
+    let far = "UPDATE audit SET at = 1, seq = 5000 WHERE seq = 46; UPDATE sqlite_sequence SET seq = 5000 WHERE name = 'audit'";
+    check_bound(far, Some(Broken::Gap { seq: 4981 })).await;
     check_bound(
         "DELETE FROM audit WHERE seq = 26; DELETE FROM sqlite_sequence",
         Some(Broken::Gap { seq: 27 }),
