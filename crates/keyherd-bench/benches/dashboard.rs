@@ -131,8 +131,7 @@ fn sheaf(numbers: &[usize]) -> Sheaf {
     let mut sheaf = Sheaf::default();
     for Note { action, actor, subject, detail } in numbers.iter().copied().map(note) {
         let (actor, detail) = (&*actor.0, &*detail.to_string());
-        let at = SystemClock.now();
-        sheaf.push(Line { action, actor, subject: &subject, detail, at });
+        sheaf.push(SystemClock.now(), Line { action, actor, subject: &subject, detail });
     }
     sheaf
 }

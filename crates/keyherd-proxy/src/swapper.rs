@@ -42,7 +42,7 @@ pub(crate) use self::veil::{Veiled, Veiling};
 use crate::body::{AnswerBody, Incoming as Body};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
-use crate::forward::{Asked, Away, ForwardBody, Leave, Scheme};
+use crate::forward::{Asked, ForwardBody, Leave, Scheme, TurnedAway};
 use crate::order::{Order, Own};
 use crate::swap::DecodeLimits;
 use crate::target::Target;
@@ -150,7 +150,8 @@ impl Swapper {
         let held = self.0.gate.tables().of(agent).await.inspect_err(unsent)?;
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let wish = Wish { agent, dialled, request: Some((&method, &path)) };
-        let begun = Line::begun(&self.0.gate, wish).await.inspect_err(unsent)?;
+        let begun =
+            Line::begun(&self.0.gate, agent, Some(dialled), Some(&method)).await.inspect_err(unsent)?;
         let mut line = begun.at(&path, &held.table);
         let passed = match Box::pin(self.0.gate.passes(wish)).await {
             Ok(passed) => passed,
@@ -174,13 +175,14 @@ impl Swapper {
         }
     }
 
-    /// The line of what was turned away before it was asked about: a connection, or a request with its method and path.
-    pub async fn turned_away(&self, asked: &Asked, request: Option<(&Method, &str)>, away: &Away) {
-        let wish = Wish { agent: &asked.agent, dialled: &asked.dialled, request };
+    /// The line of what was turned away before it was asked about.
+    pub async fn turned_away(&self, turned: &TurnedAway<'_>) {
+        let TurnedAway { agent, dialled, request, away } = turned;
         // Without a place there is no line, and without phantoms no path: it goes nowhere all the same.
-        let Ok(mut line) = Line::begun(&self.0.gate, wish).await else { return };
+        let method = request.map(|(method, _)| method);
+        let Ok(mut line) = Line::begun(&self.0.gate, agent, *dialled, method).await else { return };
         if let Some((_, path)) = request
-            && let Ok(held) = self.0.gate.tables().of(&asked.agent).await
+            && let Ok(held) = self.0.gate.tables().of(agent).await
         {
             line = line.at(path, &held.table);
         }

@@ -25,9 +25,9 @@ pub(in crate::store) fn note(action: &'static str) -> Note {
 /// Lines as requests leave them, all at one time.
 pub(in crate::store) fn lines(count: usize) -> Sheaf {
     let at = Timestamp::from_millis(1_700_000_000_000);
-    let line = Line { action: "done", actor: "robot", subject: "s", detail: "{}", at };
+    let line = Line { action: "done", actor: "robot", subject: "s", detail: "{}" };
     let mut sheaf = Sheaf::default();
-    (0..count).for_each(|_| sheaf.push(line));
+    (0..count).for_each(|_| sheaf.push(at, line));
     sheaf
 }
 

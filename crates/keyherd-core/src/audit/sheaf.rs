@@ -36,8 +36,6 @@ pub struct Line<'a> {
     pub subject: &'a str,
     /// A JSON object's text.
     pub detail: &'a str,
-    /// When, on the store's clock.
-    pub at: Timestamp,
 }
 
 /// A line as it is read.
@@ -62,8 +60,8 @@ impl Sheaf {
     /// Fewer are not worth it: each is an entry of its own.
     pub const LINES_MIN: usize = 8;
 
-    /// One more line.
-    pub fn push(&mut self, line: Line<'_>) {
+    /// One more line, that came at that time on the store's clock.
+    pub fn push(&mut self, at: Timestamp, line: Line<'_>) {
         if self.lines == 0 {
             self.text.reserve(TEXT_LEN);
             self.text.push_str(r#"{"lines":["#);
@@ -78,7 +76,7 @@ impl Sheaf {
         }
         self.text.push_str(line.detail);
         self.text.push(',');
-        self.text.push_str(&line.at.as_millis().to_string());
+        self.text.push_str(&at.as_millis().to_string());
         self.text.push(']');
     }
 
@@ -194,14 +192,10 @@ mod tests {
     use super::*;
     use crate::ids::OwnerId;
 
+    const AT: Timestamp = Timestamp::from_millis(-3);
+
     fn line<'a>(subject: &'a str, detail: &'a str) -> Line<'a> {
-        Line {
-            action: "proxy.request",
-            actor: "agent:robot",
-            subject,
-            detail,
-            at: Timestamp::from_millis(-3),
-        }
+        Line { action: "proxy.request", actor: "agent:robot", subject, detail }
     }
 
     fn entry(seq: i64, note: TextNote) -> Entry {
@@ -225,7 +219,7 @@ mod tests {
         let details = ["{}", r#"{"path":"/\"\\","status":200,"n":[{"z":1,"a":2}]}"#, r#"{"b":1,"a":1.50}"#];
         let lines: Vec<_> = [odd, "", "https://api.example"].into_iter().zip(details).collect();
         let mut sheaf = Sheaf::default();
-        lines.iter().for_each(|(subject, detail)| sheaf.push(line(subject, detail)));
+        lines.iter().for_each(|(subject, detail)| sheaf.push(AT, line(subject, detail)));
         assert_eq!((sheaf.len(), sheaf.is_full()), (3, false));
         let bound = entry(12, sheaf.bound());
         assert!(serde_json::from_str::<serde_json::Value>(&bound.detail).unwrap().is_object());
@@ -236,7 +230,7 @@ mod tests {
         for ((entry, note), (subject, detail)) in unbound.iter().zip(&loose).zip(&lines) {
             assert_eq!((entry.action.as_str(), entry.actor.as_str()), ("proxy.request", "agent:robot"));
             assert_eq!((entry.subject.as_str(), entry.detail.as_str()), (*subject, *detail));
-            assert_eq!((entry.place, entry.at, entry.hash), (7, Timestamp::from_millis(-3), [9; 32]));
+            assert_eq!((entry.place, entry.at, entry.hash), (7, AT, [9; 32]));
             assert_eq!(note.at, Some(entry.at));
             let of_note =
                 (note.action.as_ref(), note.actor.0.as_ref(), note.subject.as_ref(), note.detail.as_ref());
@@ -248,7 +242,7 @@ mod tests {
     #[test]
     fn what_is_no_json_is_not_lost() {
         let mut sheaf = Sheaf::default();
-        sheaf.push(line("s", "{\"a\":"));
+        sheaf.push(AT, line("s", "{\"a\":"));
         let loose = sheaf.loose();
         assert!(loose.len() == 1 && loose[0].detail.contains(r#"[\"proxy.request\""#), "{loose:?}");
         assert_eq!(entry(1, loose[0].clone()).count(), 1);
@@ -262,7 +256,7 @@ mod tests {
     #[test]
     fn what_carries_no_lines_of_ours_stands_for_itself() {
         let mut sheaf = Sheaf::default();
-        (0..3).for_each(|_| sheaf.push(line("s", "{}")));
+        (0..3).for_each(|_| sheaf.push(AT, line("s", "{}")));
         let bound = sheaf.bound();
         let plain = TextNote { action: "refresh".into(), ..bound.clone() };
         let more = TextNote { subject: "4".into(), ..bound.clone() };

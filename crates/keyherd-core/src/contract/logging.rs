@@ -129,7 +129,7 @@ fn lines(numbers: impl IntoIterator<Item = u64>) -> Sheaf {
     for number in numbers {
         let (subject, detail) = (number.to_string(), format!("{{\"number\":{number}}}"));
         let (subject, detail) = (&*subject, &*detail);
-        sheaf.push(Line { action: "written", actor: "agent:\u{e9}\"", subject, detail, at: came_at(number) });
+        sheaf.push(came_at(number), Line { action: "written", actor: "agent:\u{e9}\"", subject, detail });
     }
     sheaf
 }

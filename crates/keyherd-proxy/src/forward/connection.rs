@@ -45,7 +45,14 @@ async fn socks(door: &Forward, mut stream: Prefixed<Arrived>) -> Result<(), Sock
         door.count(Outcome::Denied);
         return Err(SocksError::Refused("an agent that nobody knows"));
     };
-    let dialled = door.in_time(socks5::asked(&mut stream)).await?;
+    let dialled = match door.in_time(socks5::asked(&mut stream)).await {
+        Err(SocksError::Refused(detail)) => {
+            // What is said of it is another protocol's, and was said.
+            drop(door.turn_away(&agent, None, None, Fault::BadRequest(detail.into())).await);
+            return Err(SocksError::Refused(detail));
+        }
+        asked => asked?,
+    };
     match door.0.parts.ways.way(&agent, &dialled).await {
         Way::Refused(fault) => {
             tracing::debug!(%fault, "a tunnel was not made");

@@ -17,10 +17,17 @@ pub struct Dialled {
 
 /// What cannot be dialled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{shown}' is no host and port")]
-pub struct BadDialled {
-    shown: String,
+pub enum BadDialled {
+    /// Neither that nor its password is shown.
+    #[error("a host and port are wanted, and nobody's name before them")]
+    Userinfo,
+    /// Anything else.
+    #[error("'{0}' is no host and port")]
+    Other(String),
 }
+
+/// How much of it is shown, in characters.
+const SHOWN_MAX: usize = 80;
 
 impl Dialled {
     /// From `host:port`, as in CONNECT, `Host` and `:authority`. `port`: where none is said.
@@ -32,8 +39,12 @@ impl Dialled {
             let port = said.map_or(port, parse_port)?;
             Some(Self { host: Host::parse(host).ok()?, port })
         });
-        parsed
-            .ok_or_else(|| BadDialled { shown: text.chars().filter(|c| !c.is_control()).take(80).collect() })
+        parsed.ok_or_else(|| {
+            if text.contains('@') {
+                return BadDialled::Userinfo;
+            }
+            BadDialled::Other(text.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect())
+        })
     }
 
     /// Whether an authority that a request names is this one. `port`: the scheme's own.

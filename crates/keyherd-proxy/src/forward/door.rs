@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Response;
+use http::{Method, Response};
+use keyherd_core::agent::Agent;
 use keyherd_core::seldom;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -16,7 +17,8 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::body::ForwardBody;
 use super::connection::connection;
-use super::parts::ForwardParts;
+use super::dialled::Dialled;
+use super::parts::{Away, ForwardParts, TurnedAway};
 use crate::fault::Fault;
 use crate::meters::{Meters, Outcome};
 
@@ -117,6 +119,22 @@ impl Forward {
     pub(super) fn told(&self, fault: Fault) -> Response<ForwardBody> {
         self.count(Outcome::of(&fault));
         self.0.parts.answers.problem(fault)
+    }
+
+    /// The same where the door itself sees that it goes nowhere: nobody else leaves its line.
+    pub(super) async fn turn_away(
+        &self,
+        agent: &Agent,
+        dialled: Option<&Dialled>,
+        request: Option<(&Method, &str)>,
+        fault: Fault,
+    ) -> Response<ForwardBody> {
+        let away = match &fault {
+            Fault::Misdirected(_) => Away::Misdirected(fault.to_string()),
+            _ => Away::BadRequest(fault.to_string()),
+        };
+        self.0.parts.answers.turned_away(&TurnedAway { agent, dialled, request, away }).await;
+        self.told(fault)
     }
 
     /// Runs to its end, or until everything is cut.

@@ -96,12 +96,16 @@ async fn answer(door: &Forward, granted: &OnceLock<Granted>, mut request: Reques
     }
     let (scheme, dialled) = match absolute(&request) {
         Ok(whither) => whither,
-        Err(fault) => return door.told(fault),
+        Err(fault) => {
+            let request = Some((request.method(), request.uri().path()));
+            return door.turn_away(&agent, None, request, fault).await;
+        }
     };
     let asked = Asked { agent, dialled, scheme };
     let authority = request.uri().authority().map(uri::Authority::as_str);
     if let Err(fault) = intercept::check(request.headers(), authority, &asked.dialled, scheme) {
-        return intercept::turned_away(door, &asked, &request, fault).await;
+        let told = Some((request.method(), request.uri().path()));
+        return door.turn_away(&asked.agent, Some(&asked.dialled), told, fault).await;
     }
     *request.uri_mut() = origin_form(request.uri());
     door.0.parts.answers.answer(asked, request).await
@@ -112,7 +116,8 @@ async fn agent(door: &Forward, headers: &mut HeaderMap) -> Option<Arc<Agent>> {
     let value = headers.remove(PROXY_AUTHORIZATION)?;
     let (scheme, credentials) = value.to_str().ok()?.split_once(' ')?;
     let text = Zeroizing::new(BASE64.decode(credentials.trim_matches(' ')).ok()?);
-    let (name, key) = str::from_utf8(&text).ok()?.split_once(':')?;
+    // Names may have colons, and no key has one.
+    let (name, key) = str::from_utf8(&text).ok()?.rsplit_once(':')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
@@ -156,7 +161,7 @@ async fn connect(
     let authority = request.uri().authority().map(uri::Authority::as_str).unwrap_or_default();
     let dialled = match Dialled::parse(authority, None) {
         Ok(dialled) => dialled,
-        Err(error) => return door.told(bad(&error)),
+        Err(error) => return door.turn_away(&agent, None, None, bad(&error)).await,
     };
     let upstream = match door.0.parts.ways.way(&agent, &dialled).await {
         Way::Refused(fault) => return door.told(fault),

@@ -22,7 +22,7 @@ use super::body::ForwardBody;
 use super::dialled::Dialled;
 use super::door::Forward;
 use super::http1::{builder, origin_form, to_its_end};
-use super::parts::{Asked, Away, Scheme};
+use super::parts::{Asked, Away, Scheme, TurnedAway};
 use super::prefixed::{Begins, Prefixed};
 use crate::fault::Fault;
 use crate::tls::{Hello, HelloError, Protocols, Together};
@@ -58,7 +58,9 @@ async fn in_clear(door: &Forward, mut stream: Prefixed<Arrived>, asked: Asked) {
         Ok(Begins::Http2) => over_http2(door, stream, &line).await,
         Ok(Begins::Otherwise) => {
             tracing::debug!("neither TLS nor HTTP where requests are to be read");
-            door.0.parts.answers.turned_away(&line.asked, None, &Away::NotHttp).await;
+            let Asked { agent, dialled, .. } = &line.asked;
+            let turned = TurnedAway { agent, dialled: Some(dialled), request: None, away: Away::NotHttp };
+            door.0.parts.answers.turned_away(&turned).await;
         }
         Err(error) => tracing::debug!(%error, "a tunnel without a beginning"),
     }
@@ -125,27 +127,20 @@ where
 
 async fn answer(door: &Forward, line: &Line, mut request: Request<Incoming>) -> Response<ForwardBody> {
     let Line { asked, misdirected } = line;
-    if let Some(detail) = misdirected {
-        return turned_away(door, asked, &request, Fault::Misdirected(detail.to_string())).await;
-    }
-    let authority = request.uri().authority().map(uri::Authority::as_str);
-    if let Err(fault) = check(request.headers(), authority, &asked.dialled, asked.scheme) {
-        return turned_away(door, asked, &request, fault).await;
+    let Asked { agent, dialled, scheme } = asked;
+    let checked = match misdirected {
+        Some(detail) => Err(Fault::Misdirected(detail.to_string())),
+        None => {
+            let authority = request.uri().authority().map(uri::Authority::as_str);
+            check(request.headers(), authority, dialled, *scheme)
+        }
+    };
+    if let Err(fault) = checked {
+        let told = Some((request.method(), request.uri().path()));
+        return door.turn_away(agent, Some(dialled), told, fault).await;
     }
     *request.uri_mut() = origin_form(request.uri());
     door.0.parts.answers.answer(asked.clone(), request).await
-}
-
-/// The answer to a request that names somebody else.
-pub(super) async fn turned_away(
-    door: &Forward,
-    asked: &Asked,
-    request: &Request<Incoming>,
-    fault: Fault,
-) -> Response<ForwardBody> {
-    let told = Some((request.method(), request.uri().path()));
-    door.0.parts.answers.turned_away(asked, told, &Away::Misdirected(fault.to_string())).await;
-    door.told(fault)
 }
 
 /// Whether all that a request names is what was dialled, and it names something. Says what does not.
@@ -163,7 +158,9 @@ pub(super) fn check(
     }
     match named.find(|named| !dialled.is_named_by(named, scheme.port())) {
         Some(other) => {
-            misdirected(format!("the request names '{}', and '{dialled}' was dialled", other.escape_debug()))
+            // Without anybody's name and password.
+            let host = other.rsplit('@').next().unwrap_or_default().escape_debug();
+            misdirected(format!("the request names '{host}', and '{dialled}' was dialled"))
         }
         None => Ok(()),
     }

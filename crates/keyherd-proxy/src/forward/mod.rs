@@ -30,7 +30,7 @@ pub use self::dial::{DialError, Dialler, Neighbours};
 pub use self::dialled::{BadDialled, Dialled};
 pub use self::door::Forward;
 pub use self::limits::ForwardLimits;
-pub use self::parts::{Answers, Asked, Away, ForwardParts, Leave, Scheme, Way, Ways};
+pub use self::parts::{Answers, Asked, Away, ForwardParts, Leave, Scheme, TurnedAway, Way, Ways};
 
 #[cfg(test)]
 mod tests;

@@ -88,13 +88,28 @@ pub trait Answers: Send + Sync + 'static {
     /// What an agent is told where there is no answer of an upstream.
     fn problem(&self, fault: Fault) -> Response<ForwardBody>;
 
-    /// Told of what the door turned away by itself: a request with its method and path, or a connection.
-    async fn turned_away(&self, asked: &Asked, request: Option<(&Method, &str)>, away: &Away);
+    /// Told of what the door turned away by itself.
+    async fn turned_away(&self, turned: &TurnedAway<'_>);
+}
+
+/// A request or a connection that the door itself turned away.
+#[derive(Debug)]
+pub struct TurnedAway<'a> {
+    /// Who asked.
+    pub agent: &'a Agent,
+    /// For whom, where that could be read.
+    pub dialled: Option<&'a Dialled>,
+    /// Method and path of a request.
+    pub request: Option<(&'a Method, &'a str)>,
+    /// Why.
+    pub away: Away,
 }
 
 /// Why the door itself turned something away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Away {
+    /// It leads nowhere: what the agent was told.
+    BadRequest(String),
     /// What was dialled and what is named are not the same: what the agent was told.
     Misdirected(String),
     /// What came through a tunnel that is read is neither TLS nor HTTP.
@@ -108,6 +123,7 @@ impl Away {
     /// In a word.
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
+            Self::BadRequest(_) => "refused",
             Self::Misdirected(_) => "misdirected",
             Self::NotHttp => "not_http",
         }
@@ -116,7 +132,9 @@ impl Away {
     /// In words, bounded.
     pub(crate) fn shown(&self) -> String {
         match self {
-            Self::Misdirected(detail) => detail.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect(),
+            Self::BadRequest(detail) | Self::Misdirected(detail) => {
+                detail.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect()
+            }
             Self::NotHttp => "neither TLS nor HTTP".into(),
         }
     }

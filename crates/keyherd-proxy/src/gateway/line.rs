@@ -70,9 +70,7 @@ impl Line {
         if let Some(served) = self.served.take() {
             self.detail.note("credential", served.credential());
         }
-        let at = place.now();
         place.take(audit::Line {
-            at,
             action: "gateway.request",
             actor: &self.actor.0,
             subject: &self.subject,

@@ -215,7 +215,8 @@ impl Gate {
     }
 
     async fn connection(&self, wish: Wish<'_>) -> Result<Way, Fault> {
-        let line = Line::begun(self, wish).await?;
+        let line =
+            Line::begun(self, wish.agent, Some(wish.dialled), wish.request.map(|(method, _)| method)).await?;
         match self.tunnelled(wish).await {
             Ok(None) => {
                 line.dropped();

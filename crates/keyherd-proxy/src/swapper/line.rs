@@ -6,17 +6,20 @@
 use std::mem::take;
 use std::sync::Arc;
 
+use http::Method;
+use keyherd_core::agent::Agent;
 use keyherd_core::audit::{self, Actor};
 use keyherd_core::broker::Permit;
 use keyherd_core::ids::Name;
 use keyherd_core::phantom::{Found, Hit, Place as Within, Table, hits};
 use serde::Serialize;
 
-use super::gate::{Gate, Wish};
+use super::gate::Gate;
 use super::trail::Place;
 use super::words;
 use crate::detail::Detail;
 use crate::fault::Fault;
+use crate::forward::Dialled;
 
 /// A line that has its place.
 pub(super) struct Line {
@@ -28,20 +31,20 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) async fn begun(gate: &Gate, wish: Wish<'_>) -> Result<Self, Fault> {
+    /// Of a connection, or of a request with that method. Waits for a place, where there is none.
+    pub(super) async fn begun(
+        gate: &Gate,
+        agent: &Agent,
+        dialled: Option<&Dialled>,
+        request: Option<&Method>,
+    ) -> Result<Self, Fault> {
         let place = gate.trail().place().await?;
         let mut detail = Detail::new();
-        if let Some((method, _)) = wish.request {
+        if let Some(method) = request {
             detail.note("method", method.as_str());
         }
-        let is_request = wish.request.is_some();
-        Ok(Self {
-            place: Some(place),
-            actor: wish.agent.actor(),
-            subject: wish.dialled.to_string().into(),
-            is_request,
-            detail,
-        })
+        let subject = dialled.map(Dialled::to_string).unwrap_or_default().into();
+        Ok(Self { place: Some(place), actor: agent.actor(), subject, is_request: request.is_some(), detail })
     }
 
     /// The path, with names in the places of phantoms.
@@ -104,8 +107,8 @@ impl Line {
         let Some(place) = self.place.take() else { return };
         let action = if self.is_request { "proxy.request" } else { "proxy.tunnel" };
         let detail = take(&mut self.detail).into_text();
-        let (actor, subject, at) = (&*self.actor.0, &*self.subject, place.now());
-        place.take(audit::Line { action, actor, subject, detail: &detail, at });
+        let (actor, subject) = (&*self.actor.0, &*self.subject);
+        place.take(audit::Line { action, actor, subject, detail: &detail });
     }
 }
 

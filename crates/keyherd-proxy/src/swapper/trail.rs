@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use keyherd_core::audit::{Line, Sheaf};
 use keyherd_core::broker::Broker;
-use keyherd_core::time::Timestamp;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -129,12 +128,7 @@ impl Trail {
 }
 
 impl Place {
-    /// The time for its line.
-    pub(crate) fn now(&self) -> Timestamp {
-        self.0.as_ref().map_or(Timestamp::from_millis(0), |trail| trail.broker.now())
-    }
-
-    /// Puts the line there.
+    /// Puts the line there: its time is now.
     pub(crate) fn take(mut self, line: Line<'_>) {
         if let Some(trail) = self.0.take() {
             trail.gather(line);
@@ -165,10 +159,11 @@ impl Inner {
     }
 
     fn gather(&self, line: Line<'_>) {
+        let at = self.broker.now();
         let is_first = {
             let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
             let is_first = gathered.is_empty();
-            gathered.open.push(line);
+            gathered.open.push(at, line);
             if gathered.open.is_full() {
                 let full = take(&mut gathered.open);
                 gathered.full.push(full);

@@ -127,6 +127,14 @@ async fn what_the_door_itself_refuses_leaves_a_line_too() {
     });
     assert_eq!((line.action.as_str(), detail), ("proxy.request", wanted));
     assert_eq!(line.subject, upstream.at.to_string());
+    // Not even a host, and still a phantom in it.
+    let text = format!("GET /{lone}/x?y=z HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{}\r\n", proxy.auth());
+    proxy.said(&text).await;
+    let line = proxy.lines(2).await.remove(1);
+    let detail: serde_json::Value = serde_json::from_str(&line.detail).expect("is JSON");
+    assert_eq!((line.subject.as_str(), &detail["outcome"]), ("", &"refused".into()));
+    assert_eq!((&detail["method"], &detail["path"]), (&"GET".into(), &"/{lone}/x".into()));
+    assert!(detail["problem"].as_str().is_some_and(|text| text.contains("this is a proxy")), "{detail}");
     assert!(upstream.seen().is_empty());
 }
 

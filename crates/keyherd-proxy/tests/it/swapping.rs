@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use keyherd_core::agent::Agent;
@@ -17,7 +17,7 @@ use keyherd_core::fakes::{SeededEntropy, WordSigner};
 use keyherd_core::ports::Clock;
 use keyherd_core::secret::Secret;
 use keyherd_proxy::forward::{
-    Answers, Asked, Away, Dialler, Forward, ForwardBody, ForwardLimits, ForwardParts,
+    Answers, Asked, Dialler, Forward, ForwardBody, ForwardLimits, ForwardParts, TurnedAway,
 };
 use keyherd_proxy::tls::{Authority, LeafLimits, Leaves, Life};
 use keyherd_proxy::{
@@ -58,8 +58,8 @@ impl Answers for Answering {
         answer
     }
 
-    async fn turned_away(&self, asked: &Asked, request: Option<(&Method, &str)>, away: &Away) {
-        self.0.turned_away(asked, request, away).await;
+    async fn turned_away(&self, turned: &TurnedAway<'_>) {
+        self.0.turned_away(turned).await;
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use async_trait::async_trait;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use keyherd_adapters::durable;
 use keyherd_adapters::provider::{HttpOptions, Outbound};
 use keyherd_adapters::signer::Hs256Signer;
@@ -19,7 +19,9 @@ use keyherd_core::broker::{Broker, ManageError};
 use keyherd_core::ids::Name;
 use keyherd_core::secret::Hasher;
 use keyherd_core::time::Timestamp;
-use keyherd_proxy::forward::{Answers, Asked, Away, Dialler, Forward, ForwardBody, ForwardParts, Received};
+use keyherd_proxy::forward::{
+    Answers, Asked, Dialler, Forward, ForwardBody, ForwardParts, Received, TurnedAway,
+};
 use keyherd_proxy::tls::{Authority, Constraint, Leaves, Life, Names};
 use keyherd_proxy::{Exchange, ExchangeParts, Fault, Gate, GateParts, Guarded, Swapper, Trail};
 use rustls::ServerConfig;
@@ -314,7 +316,7 @@ impl Answers for Answering {
         problem_of(fault, &self.broker).into_reply()
     }
 
-    async fn turned_away(&self, asked: &Asked, request: Option<(&Method, &str)>, away: &Away) {
-        self.swapper.turned_away(asked, request, away).await;
+    async fn turned_away(&self, turned: &TurnedAway<'_>) {
+        self.swapper.turned_away(turned).await;
     }
 }

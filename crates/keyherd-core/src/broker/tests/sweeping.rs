@@ -76,9 +76,8 @@ async fn what_a_clean_up_leaves_goes_with_the_next_rounds() {
     const DAY_MS: i64 = 24 * 3_600_000;
     let stage = stage(HOUR, []).await;
     let mut sheaf = Sheaf::default();
-    let line =
-        Line { action: "done", actor: "robot", subject: "s", detail: "{}", at: stage.host.broker.now() };
-    (0..2_500).for_each(|_| sheaf.push(line));
+    let line = Line { action: "done", actor: "robot", subject: "s", detail: "{}" };
+    (0..2_500).for_each(|_| sheaf.push(stage.host.broker.now(), line));
     stage.host.store.append_lines(&[sheaf]).await.expect("written");
     stage.fleet.clock.skew(91 * DAY_MS);
     stage.host.broker.run_background();

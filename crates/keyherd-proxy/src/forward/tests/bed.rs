@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use keyherd_core::agent::Agent;
@@ -26,6 +26,8 @@ use crate::tls::{Authority, LeafLimits, Leaves, Life};
 
 /// The agent's name and key.
 pub(super) const AGENT: (&str, &str) = ("robot", "kha_right");
+/// Whose name is one of a team.
+pub(super) const TEAMMATE: (&str, &str) = ("team:robot", "kha_other");
 /// The host whose requests are read.
 pub(super) const HOST: &str = "api.example";
 
@@ -79,8 +81,10 @@ impl Answers for Echoing {
         response
     }
 
-    async fn turned_away(&self, asked: &Asked, request: Option<(&Method, &str)>, away: &Away) {
-        let line = format!("{} {} {request:?} {}", asked.agent.name, asked.dialled, away.outcome());
+    async fn turned_away(&self, turned: &TurnedAway<'_>) {
+        let TurnedAway { agent, dialled, request, away } = turned;
+        let dialled = dialled.map(Dialled::to_string).unwrap_or_default();
+        let line = format!("{} {dialled} {request:?} {}", agent.name, away.outcome());
         self.0.lock().expect("is whole").push(line);
     }
 }
@@ -94,7 +98,7 @@ struct Fixed {
 #[async_trait]
 impl Ways for Fixed {
     async fn caller(&self, name: &str, key: &Secret) -> Option<Arc<Agent>> {
-        let is_known = (name, key.expose()) == AGENT;
+        let is_known = [AGENT, TEAMMATE].contains(&(name, key.expose()));
         is_known.then(|| {
             Arc::new(Agent {
                 id: AgentId::from_i64(1),

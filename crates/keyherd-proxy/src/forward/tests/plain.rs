@@ -2,7 +2,7 @@
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::bed::{AGENT, Bed, key, soon};
+use super::bed::{AGENT, Bed, TEAMMATE, key, soon};
 
 fn request(target: &str, headers: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n")
@@ -22,6 +22,9 @@ async fn requests_in_absolute_form() {
         assert!(told.starts_with("HTTP/1.1 200"), "{told}");
         assert!(told.ends_with(wanted), "{told}");
     }
+    let headers = format!("Host: api.example\r\n{}", key(TEAMMATE));
+    let told = bed.told(&request("http://api.example/", &headers)).await;
+    assert!(told.ends_with("team:robot Http api.example:80 GET / "), "{told}");
 }
 
 #[tokio::test]
@@ -35,6 +38,8 @@ async fn what_agents_are_told() {
         (request("http://api.example/", &with_key("evil.example")), "421", "names 'evil.example'"),
         (request("/", &with_key("api.example")), "400", "this is a proxy"),
         (request("ftp://api.example/", &with_key("api.example")), "400", "this is a proxy"),
+        (request("http://me:hush@api.example/", &with_key("api.example")), "400", "nobody's name"),
+        (request("http://api.example/", &with_key("me:hush@evil.example")), "421", "names 'evil.example'"),
         (format!("CONNECT api.example HTTP/1.1\r\nConnection: close\r\n{}\r\n", key(AGENT)), "400", ""),
         (
             format!("CONNECT denied.example:443 HTTP/1.1\r\n{}Connection: close\r\n\r\n", key(AGENT)),
@@ -47,8 +52,17 @@ async fn what_agents_are_told() {
         let told = bed.told(&said).await;
         assert!(told.starts_with(&format!("HTTP/1.1 {status} ")), "{said}{told}");
         assert!(told.contains(part), "{told}");
-        assert!(!told.contains("kha_"), "{told}");
+        assert!(!told.contains("kha_") && !told.contains("hush"), "{told}");
     }
+    let lines = [
+        r#"robot api.example:80 Some((GET, "/")) misdirected"#,
+        r#"robot  Some((GET, "/")) refused"#,
+        r#"robot  Some((GET, "/")) refused"#,
+        r#"robot  Some((GET, "/")) refused"#,
+        r#"robot api.example:80 Some((GET, "/")) misdirected"#,
+        "robot  None refused",
+    ];
+    assert_eq!(bed.away(), lines, "what is turned away is told of, once it is known whose it is");
 }
 
 #[tokio::test]

@@ -62,3 +62,11 @@ async fn a_stranger_is_turned_away() {
     let _ = soon(stream.read_to_end(&mut heard)).await;
     assert_eq!(heard, [5, 2, 1, 1]);
 }
+
+#[tokio::test]
+async fn what_is_no_destination_leaves_a_line() {
+    let bed = Bed::new().await;
+    assert_eq!(dialled(&bed, "no host", 80).await.1, 8);
+    assert_eq!(dialled(&bed, "api.example", 0).await.1, 8);
+    assert_eq!(bed.away(), ["robot  None refused"; 2]);
+}

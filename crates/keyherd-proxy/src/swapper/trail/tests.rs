@@ -7,13 +7,7 @@ use keyherd_core::fakes::{Fleet, ScriptedProvider};
 use super::*;
 
 fn line(subject: &str) -> Line<'_> {
-    Line {
-        action: "proxy.request",
-        actor: "agent:robot",
-        subject,
-        detail: "{}",
-        at: Timestamp::from_millis(1_000),
-    }
+    Line { action: "proxy.request", actor: "agent:robot", subject, detail: "{}" }
 }
 
 fn broker() -> (Fleet, Broker) {
