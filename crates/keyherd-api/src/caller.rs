@@ -124,7 +124,7 @@ impl Caller {
     pub fn actor(&self) -> Actor {
         match self {
             Self::Admin => Actor::new("admin"),
-            Self::Agent(agent) => agent.actor(),
+            Self::Agent(agent) => agent.actor.clone(),
             Self::Ticket { actor, .. } => actor.clone(),
         }
     }

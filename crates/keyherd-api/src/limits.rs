@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// The header lines that hyper has room for where nobody says another number: it makes that room anew for each head, at once
+/// and without writing to it.
+pub(crate) const HEADERS_AT_HAND: usize = 100;
+
 /// Bounds of the REST door. Every one is a configuration value of the same name; durations are configured in seconds.
 #[derive(Debug, Clone)]
 pub struct ApiLimits {
@@ -56,7 +60,7 @@ impl Default for ApiLimits {
         Self {
             body_len_max: 1024 * 1024,
             head_len_max: 64 * 1024,
-            headers_max: 100,
+            headers_max: HEADERS_AT_HAND,
             connections_max: 16_384,
             backlog_max: 4_096,
             streams_max: 1_024,

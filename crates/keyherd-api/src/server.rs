@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::door::{Api, Seat};
-use crate::limits::ApiLimits;
+use crate::limits::{ApiLimits, HEADERS_AT_HAND};
 use crate::pressed::Pressed;
 
 /// Rest after an accept that failed, so that a lack of descriptors does not spin.
@@ -158,10 +158,10 @@ impl Server {
 fn builder(limits: &ApiLimits) -> Builder<TokioExecutor> {
     let mut http = Builder::new(TokioExecutor::new());
     // Heads that do not come are the pulse's.
-    http.http1()
-        .header_read_timeout(None)
-        .max_buf_size(limits.head_len_max.max(HEAD_LEN_MIN))
-        .max_headers(limits.headers_max);
+    http.http1().header_read_timeout(None).max_buf_size(limits.head_len_max.max(HEAD_LEN_MIN));
+    if limits.headers_max != HEADERS_AT_HAND {
+        http.http1().max_headers(limits.headers_max);
+    }
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams_max)

@@ -37,9 +37,11 @@ fn agents(report: &mut Report, count: u32, rounds: usize, calls: usize) -> Outco
     let mut all = Vec::new();
     for number in 0..count {
         let key = new_key(&entropy);
+        let name = Name::parse(&format!("bot-{number}"))?;
         all.push(Agent {
             id: AgentId::of_random(number.into()),
-            name: Name::parse(&format!("bot-{number}"))?,
+            actor: Agent::actor_of(&name),
+            name,
             key_hash: key_hash(&hasher, key.expose().as_bytes()).ok_or("a key is none")?,
             allowed: Vec::new(),
             may_fetch_tokens: true,

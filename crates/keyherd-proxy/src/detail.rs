@@ -5,9 +5,9 @@
 
 use std::borrow::Cow;
 
+use keyherd_core::audit::push_json;
 use keyherd_core::broker::{Permit, PermittedBy};
-use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::fault::Fault;
 use crate::swapper::words;
@@ -18,24 +18,46 @@ const DETAIL_LEN: usize = 256;
 /// The text, without the brace at its end.
 #[derive(Default)]
 pub(crate) struct Detail {
-    text: Vec<u8>,
+    text: String,
     /// Who has the last word on a request is not known before its end.
     verdict: Cow<'static, str>,
 }
 
 impl Detail {
     pub(crate) fn new() -> Self {
-        Self { text: Vec::with_capacity(DETAIL_LEN), verdict: Cow::Borrowed("") }
+        Self { text: String::with_capacity(DETAIL_LEN), verdict: Cow::Borrowed("") }
     }
 
     /// A key, once, and its value.
-    pub(crate) fn note(&mut self, key: &str, value: impl Serialize) {
+    pub(crate) fn note(&mut self, key: &str, value: impl Into<Value>) {
+        self.key(key);
+        self.text.push_str(&value.into().to_string());
+    }
+
+    pub(crate) fn number(&mut self, key: &str, number: u16) {
+        self.key(key);
+        self.text.push_str(&number.to_string());
+    }
+
+    /// A word in which there is nothing to be escaped: one of ours, or a method.
+    pub(crate) fn word(&mut self, key: &str, word: &str) {
+        self.key(key);
+        self.text.push('"');
+        self.text.push_str(word);
+        self.text.push('"');
+    }
+
+    /// Any text.
+    pub(crate) fn say(&mut self, key: &str, text: &str) {
+        self.key(key);
+        push_json(&mut self.text, text);
+    }
+
+    fn key(&mut self, key: &str) {
         self.separate();
-        self.text.push(b'"');
-        self.text.extend_from_slice(key.as_bytes());
-        self.text.extend_from_slice(b"\":");
-        // Into memory, which cannot fail.
-        let _ = serde_json::to_writer(&mut self.text, &value);
+        self.text.push('"');
+        self.text.push_str(key);
+        self.text.push_str("\":");
     }
 
     /// Whether it may go, and by what. The last one counts.
@@ -56,35 +78,34 @@ impl Detail {
             // Whatever the rules say: the address had the last word.
             self.verdict = judged("deny", &json!("address"));
         }
-        self.note("outcome", words::outcome(fault));
+        self.word("outcome", words::outcome(fault));
     }
 
     /// The whole object.
     pub(crate) fn into_text(mut self) -> String {
         if !self.verdict.is_empty() {
             self.separate();
-            self.text.extend_from_slice(self.verdict.as_bytes());
+            self.text.push_str(&self.verdict);
         }
         if self.text.is_empty() {
-            self.text.push(b'{');
+            self.text.push('{');
         }
-        self.text.push(b'}');
-        String::from_utf8(self.text).unwrap_or_else(|_| "{}".into())
+        self.text.push('}');
+        self.text
     }
 
     fn separate(&mut self) {
-        self.text.push(if self.text.is_empty() { b'{' } else { b',' });
+        self.text.push(if self.text.is_empty() { '{' } else { ',' });
     }
 }
 
-fn judged(verdict: &str, by: &serde_json::Value) -> Cow<'static, str> {
+fn judged(verdict: &str, by: &Value) -> Cow<'static, str> {
     format!(r#""verdict":"{verdict}","by":{by}"#).into()
 }
 
 #[cfg(test)]
 mod tests {
     use keyherd_core::ids::RuleId;
-    use serde_json::Value;
 
     use super::*;
     use crate::forward::{Kind, NotDialled};
@@ -99,9 +120,9 @@ mod tests {
     fn it_is_an_object_whatever_was_said() {
         check(Detail::new(), &json!({}));
         let mut detail = Detail::new();
-        detail.note("path", "/\"\\\u{7}");
-        detail.note("status", 200);
-        detail.note("credentials", ["a", "b"]);
+        detail.say("path", "/\"\\\u{7}");
+        detail.number("status", 200);
+        detail.note("credentials", vec!["a", "b"]);
         check(detail, &json!({"path": "/\"\\\u{7}", "status": 200, "credentials": ["a", "b"]}));
     }
 

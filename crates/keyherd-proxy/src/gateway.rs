@@ -44,8 +44,6 @@ struct Route {
     dialled: Dialled,
     /// As rules see it.
     destination: Destination,
-    /// As audit lines name it.
-    shown: Arc<str>,
     /// What stands before every path, without its last slash.
     base: Box<str>,
     inject: Arc<dyn Inject>,
@@ -92,9 +90,9 @@ impl Route {
         let base = upstream.url().path().trim_end_matches('/').into();
         let inject = Arc::new(Placed::of(&binding.injection)?);
         let target = Target::of(upstream);
-        let dialled = Dialled { host: target.host().clone(), port: target.port() };
+        let dialled = Dialled::new(target.host().clone(), target.port());
         let destination = Destination::new(target.host().clone(), target.port());
-        Some(Self { target, shown: dialled.to_string().into(), dialled, destination, base, inject })
+        Some(Self { target, dialled, destination, base, inject })
     }
 
     /// Where upstream finds what the caller named.
@@ -162,7 +160,7 @@ impl Gateway {
             line.asked(method, rest);
             return Err(Fault::BadRequest("that path cannot be passed on".into()));
         };
-        line.about(&route.shown, method, uri.path());
+        line.about(&route.dialled, method, uri.path());
         passable(method, request.headers())?;
         let scope = scope(&mut request)?;
         let (method, seen) = (request.method().clone(), RequestPath::read(uri.path()));

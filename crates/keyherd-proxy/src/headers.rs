@@ -3,43 +3,34 @@
 //! Owns the rules of RFC 9110, section 7.6.1, and what of a caller's own never goes upstream. Never adds a header that
 //! tells of keyherd.
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 
 use crate::order::Own;
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-
 /// Headers that are about one connection, and not about the message.
-const OF_CONNECTION: [HeaderName; 9] = [
-    CONNECTION,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    TE,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    HTTP2_SETTINGS,
-];
+fn is_of_connection(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "transfer-encoding"
+            | "upgrade"
+            | "te"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "http2-settings"
+    )
+}
 
 /// Takes away what belongs to the caller's connection, and the keys that callers show to keyherd: where those end,
 /// upstream gets one credential, ours.
 pub(crate) fn strip_request(headers: &mut HeaderMap, own: Own) {
-    let takes_trailers = wants_trailers(headers);
-    strip_connection(headers);
-    for name in [HOST, EXPECT] {
-        headers.remove(name);
-    }
-    if own == Own::End {
-        headers.remove(AUTHORIZATION);
-        headers.remove(X_API_KEY);
-    }
+    let takes_trailers = strip(headers, |name| match name {
+        "host" | "expect" => true,
+        "authorization" | "x-api-key" => own == Own::End,
+        _ => false,
+    });
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -47,15 +38,15 @@ pub(crate) fn strip_request(headers: &mut HeaderMap, own: Own) {
 
 /// Takes away what belongs to upstream's connection.
 pub(crate) fn strip_response(headers: &mut HeaderMap) {
-    strip_connection(headers);
+    strip(headers, |_| false);
 }
 
 /// The protocol that a message is about going on in: `websocket`, and no other. In `h2c` a caller would send requests
 /// with the credential's connection that nobody here sees.
 pub(crate) fn upgrade_wanted(headers: &HeaderMap) -> Option<HeaderValue> {
-    let is_meant = listed(headers, &CONNECTION).any(|word| word.eq_ignore_ascii_case("upgrade"));
+    let is_meant = || listed(headers, &CONNECTION).any(|word| word.eq_ignore_ascii_case("upgrade"));
     let is_known = |protocol: &&HeaderValue| protocol.as_bytes().eq_ignore_ascii_case(b"websocket");
-    headers.get(UPGRADE).filter(|_| is_meant).filter(is_known).cloned()
+    headers.get(UPGRADE).filter(is_known).filter(|_| is_meant()).cloned()
 }
 
 /// Says that a message is about going on in another protocol.
@@ -75,22 +66,21 @@ fn wants_trailers(headers: &HeaderMap) -> bool {
     listed(headers, &TE).any(|word| word.eq_ignore_ascii_case("trailers"))
 }
 
-fn strip_connection(headers: &mut HeaderMap) {
-    // Most messages have none of them.
-    if !headers.keys().any(|name| OF_CONNECTION.contains(name)) {
-        return;
-    }
+/// Takes away what is about the connection, and what else ends here. Whether the connection takes trailers.
+fn strip(headers: &mut HeaderMap, ends_here: impl Fn(&str) -> bool) -> bool {
+    let is_ending = |name: &&HeaderName| is_of_connection(name.as_str()) || ends_here(name.as_str());
+    // One look at each: most have nothing to do with it, and asking for one that is not there costs as much.
+    let ending: Vec<HeaderName> = headers.keys().filter(is_ending).cloned().collect();
     // Named there, any header is the connection's own.
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> =
-            listed(headers, &CONNECTION).filter_map(|word| HeaderName::try_from(word).ok()).collect();
-        for name in named {
-            headers.remove(name);
-        }
-    }
-    for name in OF_CONNECTION {
+    let named: Vec<HeaderName> = match ending.contains(&CONNECTION) {
+        true => listed(headers, &CONNECTION).filter_map(|word| HeaderName::try_from(word).ok()).collect(),
+        false => Vec::new(),
+    };
+    let takes_trailers = ending.contains(&TE) && wants_trailers(headers);
+    for name in ending.into_iter().chain(named) {
         headers.remove(name);
     }
+    takes_trailers
 }
 
 fn listed<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Item = &'a str> {

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// The header lines that hyper has room for where nobody says another number: it makes that room anew for each head, at once
+/// and without writing to it.
+pub(crate) const HEADERS_AT_HAND: usize = 100;
+
 /// Bounds of exchanges. Every one is a configuration value of the same name.
 #[derive(Debug, Clone)]
 pub struct ExchangeLimits {
@@ -19,7 +23,7 @@ pub struct ExchangeLimits {
     pub idle_timeout: Duration,
     /// The largest head of an answer, in bytes; HTTP/1 needs at least 8 KiB. Default 64 KiB.
     pub head_len_max: usize,
-    /// The most header lines in an HTTP/1 answer. Default 128.
+    /// The most header lines in an HTTP/1 answer. Default 100, for which there is room without asking for any.
     pub headers_max: usize,
     /// Requests at once to one upstream; over HTTP/1 each has a connection. Default 8,192.
     pub requests_max: usize,
@@ -55,7 +59,7 @@ impl Default for ExchangeLimits {
             head_timeout: Duration::from_secs(600),
             idle_timeout: Duration::from_secs(900),
             head_len_max: 64 * 1024,
-            headers_max: 128,
+            headers_max: HEADERS_AT_HAND,
             requests_max: 8_192,
             streams_max: 100,
             spare_connections_max: 256,

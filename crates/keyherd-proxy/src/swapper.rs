@@ -40,7 +40,7 @@ pub use self::veil::Veil;
 use self::veil::veiled;
 pub(crate) use self::veil::{Veiled, Veiling};
 use crate::body::{AnswerBody, Incoming as Body};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, passable};
 use crate::fault::Fault;
 use crate::forward::{Asked, ForwardBody, Leave, Scheme, TurnedAway};
 use crate::order::{Order, Own};
@@ -153,6 +153,11 @@ impl Swapper {
         let begun =
             Line::begun(&self.0.gate, agent, Some(dialled), Some(&method)).await.inspect_err(unsent)?;
         let mut line = begun.at(&path, &held.table);
+        if let Err(fault) = passable(request.method(), request.headers()) {
+            unsent(&fault);
+            line.failed(&fault);
+            return Err(fault);
+        }
         let passed = match Box::pin(self.0.gate.passes(wish)).await {
             Ok(passed) => passed,
             Err((fault, permit)) => {
@@ -164,7 +169,7 @@ impl Swapper {
         line = line.passed(&passed.permit);
         match self.exchanged(&asked, passed.leave, request, &held, &mut line).await {
             Ok(answer) => {
-                line.note("status", answer.status().as_u16());
+                line.number("status", answer.status().as_u16());
                 line.ended("answered");
                 Ok(answer)
             }
@@ -269,7 +274,7 @@ impl Swapper {
         line.with(primary.iter().chain(&wanted));
         let order = Order {
             name: primary,
-            actor: agent.actor(),
+            actor: agent.actor.clone(),
             target,
             inject: Arc::clone(&inject) as _,
             scope: None,
@@ -335,6 +340,6 @@ impl Swapper {
 
     async fn secret(&self, agent: &Agent, name: &Name) -> Result<Acquired, Fault> {
         let ask = Ask::foreground(self.0.exchange.limits().token_wait);
-        Ok(Box::pin(self.0.broker.acquire(name.as_str(), &ask, &agent.actor())).await?)
+        Ok(Box::pin(self.0.broker.acquire(name.as_str(), &ask, &agent.actor)).await?)
     }
 }

@@ -124,6 +124,7 @@ pub(in crate::store) async fn fill_access(store: &SqlStore) {
         let agent = Agent {
             id: AgentId::of_random(n),
             name: name(&format!("bot-{label}")),
+            actor: Agent::actor_of(&name(&format!("bot-{label}"))),
             key_hash: TokenHash::from_bytes([u8::try_from(n).unwrap(); 32]),
             allowed: vec![name(label)],
             may_fetch_tokens: false,

@@ -5,6 +5,7 @@
 mod directory;
 
 pub use self::directory::Agents;
+use crate::audit::Actor;
 use crate::ids::{AgentId, Name};
 use crate::ports::Entropy;
 use crate::secret::{Hasher, Secret, TokenHash};
@@ -26,6 +27,8 @@ pub struct Agent {
     pub id: AgentId,
     /// What people call it. Not of the namespace of credentials and pools.
     pub name: Name,
+    /// As the audit log names it: every request of its does.
+    pub actor: Actor,
     /// Of its key, which nobody but the agent has.
     pub key_hash: TokenHash,
     /// The credentials and pools that it may use, in order.
@@ -64,9 +67,9 @@ impl Agent {
         self.allowed.binary_search_by(|allowed| allowed.as_str().cmp(name)).is_ok()
     }
 
-    /// As the audit log names it.
-    pub fn actor(&self) -> crate::audit::Actor {
-        crate::audit::Actor::new(["agent:", self.name.as_str()].concat())
+    /// As the audit log names an agent of that name.
+    pub fn actor_of(name: &Name) -> Actor {
+        Actor::new(["agent:", name.as_str()].concat())
     }
 }
 

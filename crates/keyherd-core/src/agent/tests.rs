@@ -18,6 +18,7 @@ fn agent(id: i64, label: &str, key: &Secret) -> Agent {
     Agent {
         id: AgentId::from_i64(id),
         name: name(label),
+        actor: Agent::actor_of(&name(label)),
         key_hash: key_hash(&hasher(), key.expose().as_bytes()).expect("is a key"),
         allowed: allowed(vec![name("b"), name("a")]).expect("is sound"),
         may_fetch_tokens: false,
@@ -64,7 +65,7 @@ fn allowed_is_what_was_named_once() {
     let both = agent(1, "one", &new_key(&SeededEntropy::new(1)));
     assert!(both.is_allowed("a") && both.is_allowed("b"));
     assert!(!both.is_allowed("") && !both.is_allowed("c") && !both.is_allowed("A"));
-    assert_eq!(&*both.actor().0, "agent:one");
+    assert_eq!(&*both.actor.0, "agent:one");
     assert_eq!(allowed(vec![name("b"), name("a"), name("b")]), Err(AgentConflict::Duplicate(name("b"))));
     let many = (0..=super::ALLOWED_MAX).map(|n| name(&format!("n{n}"))).collect();
     assert_eq!(allowed(many), Err(AgentConflict::TooManyAllowed));

@@ -98,3 +98,17 @@ pub struct Entry {
     /// The keyed hash over all of the above and the chain's previous hash.
     pub hash: [u8; 32],
 }
+
+/// Writes a text as a JSON string: every request's line has several.
+pub fn push_json(into: &mut String, text: &str) {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+    // What most are; without a branch for each byte.
+    if text.bytes().fold(true, |so_far, byte| so_far & is_plain(byte)) {
+        into.reserve(text.len() + 2);
+        into.push('"');
+        into.push_str(text);
+        into.push('"');
+    } else {
+        into.push_str(&Value::from(text).to_string());
+    }
+}

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Actor, Entry, TextNote};
+use super::{Actor, Entry, TextNote, push_json};
 use crate::time::Timestamp;
 
 /// What an entry does that carries lines. Its subject says how many.
@@ -71,7 +71,7 @@ impl Sheaf {
         self.lines += 1;
         self.text.push('[');
         for part in [line.action, line.actor, line.subject] {
-            push_string(&mut self.text, part);
+            push_json(&mut self.text, part);
             self.text.push(',');
         }
         self.text.push_str(line.detail);
@@ -133,18 +133,6 @@ impl Sheaf {
 
     fn whole(&self) -> String {
         if self.lines == 0 { r#"{"lines":[]}"#.to_owned() } else { [&self.text, "]}"].concat() }
-    }
-}
-
-/// As a JSON string.
-fn push_string(text: &mut String, part: &str) {
-    if part.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
-        // What most are.
-        text.push('"');
-        text.push_str(part);
-        text.push('"');
-    } else {
-        text.push_str(&serde_json::Value::from(part).to_string());
     }
 }
 

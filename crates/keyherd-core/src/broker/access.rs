@@ -61,6 +61,7 @@ impl Broker {
         let agent = Agent {
             id: AgentId::of_random(entropy.id()),
             name: name.clone(),
+            actor: Agent::actor_of(&name),
             key_hash: hash.ok_or_else(|| ManageError::Unfit("a key was made that is none".into()))?,
             allowed: allowed(new.allowed).map_err(refused)?,
             may_fetch_tokens: new.may_fetch_tokens,

@@ -28,6 +28,7 @@ fn agent(id: i64, label: &str, allowed: &[&str]) -> Agent {
     Agent {
         id: AgentId::of_random(id),
         name: name(label),
+        actor: Agent::actor_of(&name(label)),
         key_hash: TokenHash::from_bytes([u8::try_from(id).unwrap_or_default(); 32]),
         allowed: allowed.iter().map(|text| name(text)).collect(),
         may_fetch_tokens: id % 2 == 0,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::fixtures::{at, name, note, written};
 use super::{Testbed, approvals};
+use crate::agent::Agent;
 use crate::approval::{Asked, Decision, Question};
 use crate::ids::RuleId;
 use crate::policy::{About, HostPattern, MethodWord, PathPattern, Rule, Scope, Verdict};
@@ -167,9 +168,10 @@ pub async fn a_remembered_answer_is_kept_whole(bed: &dyn Testbed) {
 pub async fn answers_go_with_their_agent(bed: &dyn Testbed) {
     let process = bed.open().await;
     let store = &*process.store;
-    let agent = crate::agent::Agent {
+    let agent = Agent {
         id: crate::ids::AgentId::of_random(1),
         name: name("bot"),
+        actor: Agent::actor_of(&name("bot")),
         key_hash: super::fixtures::hash("key"),
         allowed: Vec::new(),
         may_fetch_tokens: false,

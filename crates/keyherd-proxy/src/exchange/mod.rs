@@ -108,7 +108,7 @@ impl Exchange {
     }
 
     /// Passes a request on, and the answer back. The request's target is the path and query that upstream gets. Dropped,
-    /// it ends the request upstream too. `recheck` is asked after each wait for a token; `served` is told whose token is
+    /// it ends the request upstream too. It has been asked whether it is [`passable`]. `recheck` is asked after each wait for a token; `served` is told whose token is
     /// used, as soon as it is.
     ///
     /// # Errors
@@ -120,11 +120,10 @@ impl Exchange {
         recheck: Option<&'a dyn Recheck>,
         served: &'a mut Option<Served>,
     ) -> impl Future<Output = Result<Response<AnswerBody>, Fault>> + Send + 'a {
-        let (passable, begun) = (passable(request.method(), request.headers()), self.uptime());
+        let begun = self.uptime();
         // Before it is a future, which would hold the request twice.
         let mut tries = Tries::new(self, order, request, recheck, served);
         async move {
-            passable.inspect_err(|fault| self.unsent(fault))?;
             let outcome = tries.run().await;
             let ours = self.uptime().saturating_sub(begun).saturating_sub(tries.upstream_took());
             self.0.meters.ended(tries.outcome(&outcome), ours);

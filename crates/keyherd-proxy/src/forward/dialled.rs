@@ -3,6 +3,7 @@
 //! Owns the comparison of what was dialled with what a request names.
 
 use std::fmt;
+use std::sync::Arc;
 
 use keyherd_core::host::Host;
 
@@ -13,6 +14,8 @@ pub struct Dialled {
     pub host: Host,
     /// The port.
     pub port: u16,
+    /// Both, as they are told: every request there leaves a line that says so.
+    shown: Arc<str>,
 }
 
 /// What cannot be dialled.
@@ -30,6 +33,20 @@ pub enum BadDialled {
 const SHOWN_MAX: usize = 80;
 
 impl Dialled {
+    /// That host at that port.
+    pub fn new(host: Host, port: u16) -> Self {
+        let shown = match host.address() {
+            Some(address) if address.is_ipv6() => format!("[{host}]:{port}"),
+            _ => format!("{host}:{port}"),
+        };
+        Self { host, port, shown: shown.into() }
+    }
+
+    /// As audit lines name it.
+    pub(crate) fn shown(&self) -> Arc<str> {
+        Arc::clone(&self.shown)
+    }
+
     /// From `host:port`, as in CONNECT, `Host` and `:authority`. `port`: where none is said.
     ///
     /// # Errors
@@ -37,7 +54,7 @@ impl Dialled {
     pub fn parse(text: &str, port: Option<u16>) -> Result<Self, BadDialled> {
         let parsed = split(text).and_then(|(host, said)| {
             let port = said.map_or(port, parse_port)?;
-            Some(Self { host: Host::parse(host).ok()?, port })
+            Some(Self::new(Host::parse(host).ok()?, port))
         });
         parsed.ok_or_else(|| {
             if text.contains('@') {
@@ -68,10 +85,7 @@ impl Dialled {
 
 impl fmt::Display for Dialled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.address() {
-            Some(address) if address.is_ipv6() => write!(f, "[{}]:{}", self.host, self.port),
-            _ => write!(f, "{}:{}", self.host, self.port),
-        }
+        f.write_str(&self.shown)
     }
 }
 

@@ -28,6 +28,7 @@ use super::prefixed::Prefixed;
 use super::{intercept, tunnel};
 use crate::alarm::HeadTimer;
 use crate::fault::Fault;
+use crate::limits::HEADERS_AT_HAND;
 use crate::meters::Outcome;
 
 type Answer = Response<ForwardBody>;
@@ -82,8 +83,10 @@ pub(super) fn builder(door: &Forward) -> Builder {
     builder
         .timer(HeadTimer::default())
         .header_read_timeout(limits.head_timeout)
-        .max_buf_size(limits.head_len_max)
-        .max_headers(limits.headers_max);
+        .max_buf_size(limits.head_len_max);
+    if limits.headers_max != HEADERS_AT_HAND {
+        builder.max_headers(limits.headers_max);
+    }
     builder
 }
 

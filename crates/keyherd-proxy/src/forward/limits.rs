@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::limits::HEADERS_AT_HAND;
+
 /// Bounds of the forward proxy. Every one is a configuration value of the same name, under `[proxy]`.
 #[derive(Debug, Clone)]
 pub struct ForwardLimits {
@@ -15,7 +17,7 @@ pub struct ForwardLimits {
     pub head_timeout: Duration,
     /// The most that is read of a request's head, in bytes; HTTP/1 needs at least 8 KiB. Default 64 KiB.
     pub head_len_max: usize,
-    /// The most header lines of a request. Default 128.
+    /// The most header lines of a request. Default 100, for which there is room without asking for any.
     pub headers_max: usize,
     /// Requests at once on one HTTP/2 connection. Default 256.
     pub streams_max: u32,
@@ -37,7 +39,7 @@ impl Default for ForwardLimits {
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(30),
             head_len_max: 64 * 1024,
-            headers_max: 128,
+            headers_max: HEADERS_AT_HAND,
             streams_max: 256,
             connect_timeout: Duration::from_secs(10),
             addresses_max: 16,

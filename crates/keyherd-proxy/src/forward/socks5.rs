@@ -112,7 +112,7 @@ pub(super) async fn asked<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> 
     };
     let port = stream.read_u16().await?;
     match host {
-        Some(host) if command == CONNECT && port > 0 => Ok(Dialled { host, port }),
+        Some(host) if command == CONNECT && port > 0 => Ok(Dialled::new(host, port)),
         Some(_) if command != CONNECT => {
             answer(stream, Answer::NoSuchCommand).await?;
             Err(SocksError::Refused("SOCKS5 with another command than CONNECT"))

@@ -12,6 +12,7 @@ use keyherd_core::ids::Name;
 
 use crate::detail::Detail;
 use crate::fault::Fault;
+use crate::forward::Dialled;
 use crate::order::Served;
 use crate::swapper::{Place, Trail, words};
 
@@ -30,20 +31,20 @@ impl Line {
     pub(super) async fn begun(trail: &Trail, actor: Actor, name: Option<&Name>) -> Result<Self, Fault> {
         let place = trail.place().await?;
         let mut detail = Detail::new();
-        name.iter().for_each(|name| detail.note("name", name.as_str()));
+        name.iter().for_each(|name| detail.say("name", name.as_str()));
         Ok(Self { place: Some(place), actor, subject: Arc::default(), detail, served: None })
     }
 
     /// What upstream is to get.
-    pub(super) fn about(&mut self, upstream: &Arc<str>, method: &http::Method, path: &str) {
-        self.subject = Arc::clone(upstream);
+    pub(super) fn about(&mut self, upstream: &Dialled, method: &http::Method, path: &str) {
+        self.subject = upstream.shown();
         self.asked(method, path);
     }
 
     /// What was asked for, where nobody knows what upstream would get.
     pub(super) fn asked(&mut self, method: &http::Method, path: &str) {
-        self.detail.note("method", method.as_str());
-        self.detail.note("path", words::shown(path));
+        self.detail.word("method", method.as_str());
+        self.detail.say("path", &words::shown(path));
     }
 
     pub(super) fn permitted(&mut self, permit: &Permit) {
@@ -51,7 +52,7 @@ impl Line {
     }
 
     pub(super) fn answered(mut self, status: u16) {
-        self.detail.note("status", status);
+        self.detail.number("status", status);
         self.ended("answered");
     }
 
@@ -61,14 +62,14 @@ impl Line {
     }
 
     fn ended(&mut self, outcome: &str) {
-        self.detail.note("outcome", outcome);
+        self.detail.word("outcome", outcome);
         self.write();
     }
 
     fn write(&mut self) {
         let Some(place) = self.place.take() else { return };
         if let Some(served) = self.served.take() {
-            self.detail.note("credential", served.credential());
+            self.detail.say("credential", served.credential());
         }
         place.take(audit::Line {
             action: "gateway.request",

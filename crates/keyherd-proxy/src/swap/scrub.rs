@@ -77,8 +77,14 @@ impl Reading {
 
     /// The same of a body that is read as it stands. `None`: it has a coding, or is in UTF-16.
     pub fn plainly(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
-        let is_plain = !headers.contains_key(CONTENT_ENCODING) && !is_utf16(headers);
-        is_plain.then(|| Self::of(status, headers))
+        if headers.contains_key(CONTENT_ENCODING) {
+            return None;
+        }
+        match Self::of(status, headers) {
+            Self::Never => Some(Self::Never),
+            _ if is_utf16(headers) => None,
+            reading => Some(reading),
+        }
     }
 }
 
@@ -134,7 +140,8 @@ fn rewriting<B>(body: B, place: Place, wanted: Wanted) -> Rewriting<B, Needles> 
 /// Whether a text says that it is in UTF-16, where every second byte of a secret is another one.
 fn is_utf16(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    kind.split(';').skip(1).filter_map(|parameter| parameter.split_once('=')).any(|(name, value)| {
+    let Some((_, parameters)) = kind.split_once(';') else { return false };
+    parameters.split(';').filter_map(|parameter| parameter.split_once('=')).any(|(name, value)| {
         let charset = value.trim().trim_matches('"').as_bytes().get(..6);
         name.trim().eq_ignore_ascii_case("charset")
             && charset.is_some_and(|charset| charset.eq_ignore_ascii_case(b"utf-16"))

@@ -145,7 +145,7 @@ impl Gate {
 
     /// What a human says, or rules that are not at hand.
     async fn permit(&self, target: &Judged<'_>, wish: Wish<'_>) -> Result<Permit, Stopped> {
-        let permit = self.0.broker.permit(target, self.0.approval_wait, &wish.agent.actor()).await;
+        let permit = self.0.broker.permit(target, self.0.approval_wait, &wish.agent.actor).await;
         permit.map_err(|error| (Fault::from(error), None))
     }
 
@@ -356,7 +356,7 @@ impl Guarded {
 #[async_trait]
 impl Reach for Guarded {
     async fn reach(&self, target: &Target) -> io::Result<TcpStream> {
-        let dialled = Dialled { host: target.host().clone(), port: target.port() };
+        let dialled = Dialled::new(target.host().clone(), target.port());
         let leave = match target.pinned_to() {
             // What was pinned was judged, and a private address only where somebody named it.
             Some(address) => Leave { only: Some(address.ip()), is_named: true },

@@ -12,7 +12,7 @@ use keyherd_core::audit::{self, Actor};
 use keyherd_core::broker::Permit;
 use keyherd_core::ids::Name;
 use keyherd_core::phantom::{Found, Hit, Place as Within, Table, hits};
-use serde::Serialize;
+use serde_json::Value;
 
 use super::gate::Gate;
 use super::trail::Place;
@@ -41,10 +41,16 @@ impl Line {
         let place = gate.trail().place().await?;
         let mut detail = Detail::new();
         if let Some(method) = request {
-            detail.note("method", method.as_str());
+            detail.word("method", method.as_str());
         }
-        let subject = dialled.map(Dialled::to_string).unwrap_or_default().into();
-        Ok(Self { place: Some(place), actor: agent.actor(), subject, is_request: request.is_some(), detail })
+        let subject = dialled.map(Dialled::shown).unwrap_or_default();
+        Ok(Self {
+            place: Some(place),
+            actor: agent.actor.clone(),
+            subject,
+            is_request: request.is_some(),
+            detail,
+        })
     }
 
     /// The path, with names in the places of phantoms.
@@ -60,7 +66,7 @@ impl Line {
             from = span.end;
         }
         shown.push_str(path.get(from..).unwrap_or_default());
-        self.note("path", words::shown(&shown));
+        self.detail.say("path", &words::shown(&shown));
         self
     }
 
@@ -77,12 +83,16 @@ impl Line {
         }
     }
 
-    pub(super) fn note(&mut self, key: &str, value: impl Serialize) {
+    pub(super) fn number(&mut self, key: &str, number: u16) {
+        self.detail.number(key, number);
+    }
+
+    pub(super) fn note(&mut self, key: &str, value: impl Into<Value>) {
         self.detail.note(key, value);
     }
 
     pub(super) fn ended(mut self, outcome: &str) {
-        self.note("outcome", outcome);
+        self.detail.word("outcome", outcome);
         self.write();
     }
 
@@ -116,7 +126,7 @@ impl Drop for Line {
     /// Whoever asked has left.
     fn drop(&mut self) {
         if self.place.is_some() {
-            self.note("outcome", "broken_off");
+            self.detail.word("outcome", "broken_off");
             self.write();
         }
     }

@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 use super::line::Line;
 use crate::body::Outgoing;
 use crate::fault::Fault;
-use crate::limits::ExchangeLimits;
+use crate::limits::{ExchangeLimits, HEADERS_AT_HAND};
 use crate::target::Target;
 
 /// What hyper needs for an HTTP/1 head, in bytes.
@@ -133,7 +133,10 @@ impl Way {
     ) -> Result<Fresh, String> {
         let mut http = http1::Builder::new();
         let head_len_max = self.limits.head_len_max.max(HEAD_LEN_MIN);
-        http.max_buf_size(head_len_max).max_header_size(head_len_max).max_headers(self.limits.headers_max);
+        http.max_buf_size(head_len_max).max_header_size(head_len_max);
+        if self.limits.headers_max != HEADERS_AT_HAND {
+            http.max_headers(self.limits.headers_max);
+        }
         let (sender, connection) =
             http.handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         Ok(Fresh::Http1(Line::new(sender, connection.with_upgrades())))

@@ -114,7 +114,8 @@ impl Lane {
     /// A connection that is there.
     fn at_hand(&self) -> Option<Sender> {
         let mut kept = self.kept();
-        if let Some(at) = kept.spare.iter_mut().rposition(|spare| spare.line.is_ready()) {
+        // Whether upstream has closed it is seen when it is used: then nothing was sent, and there is another one.
+        if let Some(at) = kept.spare.iter().rposition(|spare| spare.line.is_free()) {
             return Some(Sender::Http1(kept.spare.remove(at).line));
         }
         if kept.shared.is_empty() {

@@ -72,16 +72,18 @@ impl Line {
 
     /// Whether it may be lent again, now or later. Woken is nobody any more: who has it next looks first.
     pub(super) fn rests(&mut self) -> bool {
-        if !self.sender.is_ready() && !self.is_ready() {
+        if !self.is_free() {
+            self.poll(&mut Context::from_waker(Waker::noop()));
+        }
+        if !self.is_free() {
             // The rest of its request may be on its way.
             self.run_apart();
         }
         !self.sender.is_closed()
     }
 
-    /// Whether a request can be sent on it, as far as can be seen.
-    pub(super) fn is_ready(&mut self) -> bool {
-        self.poll(&mut Context::from_waker(Waker::noop()));
+    /// Whether a request can be sent on it, as far as was seen.
+    pub(super) fn is_free(&self) -> bool {
         self.sender.is_ready()
     }
 

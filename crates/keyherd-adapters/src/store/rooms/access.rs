@@ -190,6 +190,7 @@ impl SqlStore {
         let doc: AgentDoc = self.open_doc(Slot::of(AGENT_DOC, id, 0), row, |doc: &AgentDoc| &doc.name)?;
         Ok(Agent {
             id: AgentId::from_i64(id),
+            actor: Agent::actor_of(&label),
             name: label,
             key_hash: TokenHash::from_bytes(doc.key_hash),
             allowed: names(&doc.allowed, id)?,

@@ -47,6 +47,7 @@ fn a_kept_agents_phantoms_are_its_own_and_stay() {
     let agent = |id, created_at| Agent {
         id: AgentId::from_i64(id),
         name: name("robot"),
+        actor: Agent::actor_of(&name("robot")),
         key_hash: TokenHash::from_bytes([0; 32]),
         allowed: Vec::new(),
         may_fetch_tokens: false,

@@ -100,9 +100,11 @@ impl Ways for Fixed {
     async fn caller(&self, name: &str, key: &Secret) -> Option<Arc<Agent>> {
         let is_known = [AGENT, TEAMMATE].contains(&(name, key.expose()));
         is_known.then(|| {
+            let name = Name::parse(name).expect("is a name");
             Arc::new(Agent {
                 id: AgentId::from_i64(1),
-                name: Name::parse(name).expect("is a name"),
+                actor: Agent::actor_of(&name),
+                name,
                 key_hash: TokenHash::from_bytes([0; 32]),
                 allowed: Vec::new(),
                 may_fetch_tokens: false,

@@ -177,7 +177,7 @@ impl Login {
     async fn sent(&self, request: Request<Incoming>) -> Result<Come, Fault> {
         let order = Order {
             name: None,
-            actor: self.asked.agent.actor(),
+            actor: self.asked.agent.actor.clone(),
             target: self.target.clone(),
             inject: Arc::new(AsItIs),
             scope: None,
@@ -219,7 +219,7 @@ impl Login {
             access_token: grant.access_token,
             refresh_token: grant.refresh_token,
         };
-        let actor = self.asked.agent.actor();
+        let actor = self.asked.agent.actor.clone();
         broker.keep_login(&self.endpoint, tokens, &actor).await.map_err(|error| match error {
             ConnectError::Store(error) => unstored(error),
             other => self.withheld(&other.to_string()),

@@ -134,9 +134,11 @@ impl Run {
         names.dedup();
         let key = new_key(&*ports.entropy);
         let hash = key_hash(&ports.hasher, key.expose().as_bytes());
+        let name = Name::parse(AGENT).map_err(Failure::failed)?;
         let agent = Agent {
             id: AgentId::of_random(ports.entropy.id()),
-            name: Name::parse(AGENT).map_err(Failure::failed)?,
+            actor: Agent::actor_of(&name),
+            name,
             key_hash: hash.ok_or_else(|| Failure::failed("a key was made that is none"))?,
             allowed: allowed(names).map_err(Failure::failed)?,
             may_fetch_tokens: false,
