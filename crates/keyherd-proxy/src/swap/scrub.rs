@@ -64,10 +64,10 @@ impl Reading {
         if is_part || matches!(status.as_u16(), 101 | 204 | 304) {
             return Self::Never;
         }
-        let kind = headers.get(CONTENT_TYPE).map_or("", |kind| kind.to_str().unwrap_or_default());
+        let kind = kind(headers);
         match Place::of_media_type(kind) {
             // Escapes are not read there.
-            Some(_) if is_utf16(headers) => Self::As(Place::Text),
+            Some(_) if is_utf16(kind) => Self::As(Place::Text),
             Some(place) => Self::As(place),
             None if Place::is_never_in(kind) => Self::Never,
             None if codings(headers).is_ok_and(|codings| !codings.is_empty()) => Self::As(Place::Json),
@@ -82,7 +82,7 @@ impl Reading {
         }
         match Self::of(status, headers) {
             Self::Never => Some(Self::Never),
-            _ if is_utf16(headers) => None,
+            _ if is_utf16(kind(headers)) => None,
             reading => Some(reading),
         }
     }
@@ -106,7 +106,7 @@ where
 {
     scrub_headers(&mut head.headers, &wanted.now);
     VOUCHERS.iter().for_each(|name| drop(head.headers.remove(name)));
-    let wanted = if is_utf16(&head.headers) { wanted.in_utf16() } else { wanted };
+    let wanted = if is_utf16(kind(&head.headers)) { wanted.in_utf16() } else { wanted };
     // What nobody here can undo is looked through as it stands: it may be no coding at all.
     let codings = codings(&head.headers).unwrap_or_default();
     if codings.is_empty() {
@@ -137,9 +137,13 @@ fn rewriting<B>(body: B, place: Place, wanted: Wanted) -> Rewriting<B, Needles> 
     Rewriting::new(body, now, place, instead).renewed_by(later)
 }
 
+/// An answer's media type, as far as it is text.
+fn kind(headers: &HeaderMap) -> &str {
+    headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default()
+}
+
 /// Whether a text says that it is in UTF-16, where every second byte of a secret is another one.
-fn is_utf16(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+fn is_utf16(kind: &str) -> bool {
     let Some((_, parameters)) = kind.split_once(';') else { return false };
     parameters.split(';').filter_map(|parameter| parameter.split_once('=')).any(|(name, value)| {
         let charset = value.trim().trim_matches('"').as_bytes().get(..6);
