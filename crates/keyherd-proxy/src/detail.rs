@@ -53,6 +53,20 @@ impl Detail {
         push_json(&mut self.text, text);
     }
 
+    /// Texts, where there are any.
+    pub(crate) fn texts<'t>(&mut self, key: &str, texts: impl Iterator<Item = &'t str>) {
+        let mut end = "";
+        for text in texts {
+            if end.is_empty() {
+                self.key(key);
+            }
+            self.text.push(if end.is_empty() { '[' } else { ',' });
+            push_json(&mut self.text, text);
+            end = "]";
+        }
+        self.text.push_str(end);
+    }
+
     fn key(&mut self, key: &str) {
         self.separate();
         self.text.push('"');
@@ -122,7 +136,8 @@ mod tests {
         let mut detail = Detail::new();
         detail.say("path", "/\"\\\u{7}");
         detail.number("status", 200);
-        detail.note("credentials", vec!["a", "b"]);
+        detail.texts("credentials", ["a", "b"].into_iter());
+        detail.texts("none", std::iter::empty());
         check(detail, &json!({"path": "/\"\\\u{7}", "status": 200, "credentials": ["a", "b"]}));
     }
 

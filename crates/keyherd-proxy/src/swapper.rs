@@ -270,7 +270,8 @@ impl Swapper {
         };
         let target = if is_http2 { target.http2() } else { target };
         let target = self.0.gate.target(dialled, target, leave).await?;
-        let inject = Arc::new(SwapInject::new(Arc::clone(&held.table), primary.clone(), others.0, &read));
+        let (request, found) = read.into_parts();
+        let inject = Arc::new(SwapInject::new(Arc::clone(&held.table), primary.clone(), others.0, found));
         line.with(primary.iter().chain(&wanted));
         let order = Order {
             name: primary,
@@ -281,7 +282,7 @@ impl Swapper {
             own: Own::Pass,
             ends_with: self.0.gate.ends_with(agent),
         };
-        Ok(Ready { order, inject, request: read.into_request() })
+        Ok(Ready { order, inject, request })
     }
 
     /// Ends what outlives its request. After the listener has stopped.

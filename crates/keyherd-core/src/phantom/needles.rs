@@ -175,6 +175,10 @@ fn spellings(secret: &str) -> impl Iterator<Item = Vec<u8>> + use<> {
 impl Seek for Needles {
     type What = Arc<str>;
 
+    fn len_min(&self) -> usize {
+        self.window_len
+    }
+
     fn alphabet(&self) -> &Alphabet {
         &self.alphabet
     }

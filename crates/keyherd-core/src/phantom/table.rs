@@ -132,6 +132,10 @@ impl Table {
 impl Seek for Table {
     type What = Found;
 
+    fn len_min(&self) -> usize {
+        MARKER.len() + KEY_LEN
+    }
+
     fn alphabet(&self) -> &Alphabet {
         &self.alphabet
     }

@@ -35,6 +35,8 @@ pub struct RuleSet {
     methods: HashMap<Box<str>, Word, FixedState>,
     /// Whether a written rule is about paths.
     judges_paths: bool,
+    /// Whether one is about requests at all.
+    judges_requests: bool,
     remembered: Remembered,
     outside: HashMap<TokenHash, u32>,
 }
@@ -88,6 +90,7 @@ impl RuleSet {
             agents: HashMap::default(),
             methods: HashMap::default(),
             judges_paths: false,
+            judges_requests: false,
             remembered: Remembered::default(),
             outside: HashMap::new(),
         };
@@ -136,6 +139,9 @@ impl RuleSet {
     /// Whether a rule for this connection can only be judged by who reads its requests.
     pub fn needs_request(&self, target: &Target<'_>) -> bool {
         let mut needs = false;
+        if !self.judges_requests {
+            return needs;
+        }
         let wanted = self.wanted(target, &[]);
         self.each(target, &wanted, &mut |requests| needs |= requests.needs_request());
         needs
@@ -242,6 +248,7 @@ impl RuleSet {
         let method =
             scope.method.as_ref().map(|method| number_of(&mut self.methods, MethodWord::as_str(method)));
         self.judges_paths |= scope.path.is_some();
+        self.judges_requests |= scope.needs_request();
         if matches!(scope.host, HostPattern::Net(_)) && verdict != Verdict::Deny {
             self.openers.push(number);
         }

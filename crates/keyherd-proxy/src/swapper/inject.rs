@@ -8,7 +8,7 @@ use keyherd_core::ids::Name;
 use keyherd_core::phantom::{Found, Place, Table};
 use keyherd_core::secret::Secret;
 
-use super::request::{BodyPlan, Read, forget_length};
+use super::request::{BodyPlan, forget_length};
 use crate::body::Outgoing;
 use crate::inject::{BadInjection, Inject};
 use crate::swap::{HeadFinds, Rewriting, swap_head};
@@ -30,9 +30,8 @@ impl SwapInject {
         table: Arc<Table>,
         primary: Option<Name>,
         others: Vec<(Name, Secret)>,
-        read: &Read,
+        (finds, body): (HeadFinds, BodyPlan),
     ) -> Self {
-        let (finds, body) = (read.finds.clone(), read.body_plan.clone());
         Self { table, primary, others, finds, body, sent: Mutex::default() }
     }
 

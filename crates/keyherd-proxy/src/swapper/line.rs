@@ -77,10 +77,7 @@ impl Line {
 
     /// Whose secrets it was sent with.
     pub(super) fn with<'n>(&mut self, names: impl Iterator<Item = &'n Name>) {
-        let names: Vec<&str> = names.map(Name::as_str).collect();
-        if !names.is_empty() {
-            self.note("credentials", names);
-        }
+        self.detail.texts("credentials", names.map(Name::as_str));
     }
 
     pub(super) fn number(&mut self, key: &str, number: u16) {

@@ -23,9 +23,8 @@ pub(super) struct Read {
     body: Incoming,
     names: Vec<Name>,
     /// What was found in the head.
-    pub(super) finds: HeadFinds,
-    /// What becomes of the body.
-    pub(super) body_plan: BodyPlan,
+    finds: HeadFinds,
+    body_plan: BodyPlan,
 }
 
 /// What becomes of a body.
@@ -75,8 +74,9 @@ impl Read {
         matches!(self.body_plan, BodyPlan::Streamed(_))
     }
 
-    pub(super) fn into_request(self) -> Request<Incoming> {
-        Request::from_parts(self.head, self.body)
+    /// The request, and what was found in its head and is to become of its body.
+    pub(super) fn into_parts(self) -> (Request<Incoming>, (HeadFinds, BodyPlan)) {
+        (Request::from_parts(self.head, self.body), (self.finds, self.body_plan))
     }
 }
 

@@ -56,6 +56,9 @@ pub trait Seek {
     /// What a hit tells.
     type What;
 
+    /// How long a hit is at least: a shorter message has none.
+    fn len_min(&self) -> usize;
+
     /// The characters that hits are made of. An escape of any other cannot be part of one.
     fn alphabet(&self) -> &Alphabet;
 
@@ -146,6 +149,10 @@ impl<S: Seek> Scanner<S> {
 
 /// All the hits of a whole message, in raw bytes.
 pub fn hits<S: Seek>(seek: &S, place: Place, message: &[u8]) -> Vec<Hit<S::What>> {
+    // As most headers are; no escape is shorter than what it stands for.
+    if message.len() < seek.len_min() {
+        return Vec::new();
+    }
     let view = View::of(message, place.escapes(), seek.alphabet());
     let (mut hits, _) = found(seek, &view, true);
     for hit in &mut hits {
