@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Map};
-use http::header::{HOST, HeaderMap, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Method, Request, Uri};
+use http::header::X_CONTENT_TYPE_OPTIONS;
+use http::{HeaderValue, Method, Request};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use tower::{BoxError, ServiceExt};
@@ -47,25 +47,6 @@ pub struct Seat {
 struct Desk {
     pulse: Arc<Pulse>,
     last: LastKey,
-    /// The first `Host` that was one of this server's: all others say the same, mostly.
-    host: OnceLock<Box<[u8]>>,
-}
-
-impl Desk {
-    /// Whether a request names a host that was found to be one, and no other.
-    fn knows_host(&self, uri: &Uri, headers: &HeaderMap) -> bool {
-        let mut lines = headers.get_all(HOST).iter();
-        let (first, another) = (lines.next(), lines.next());
-        let is_known = |line: &HeaderValue| self.host.get().is_some_and(|known| **known == *line.as_bytes());
-        another.is_none() && uri.authority().is_none() && first.is_some_and(is_known)
-    }
-
-    /// That request's host is one.
-    fn keep_host(&self, headers: &HeaderMap) {
-        if let Some(host) = headers.get(HOST) {
-            let _known = self.host.set(host.as_bytes().into());
-        }
-    }
 }
 
 impl Api {
@@ -122,15 +103,12 @@ impl Api {
         &self,
         request: Request<AnnexBody>,
         arrival: Arrival,
-        desk: &Desk,
+        last: &LastKey,
     ) -> Result<Reply, Problem> {
         let state = &self.0.state;
-        if !desk.knows_host(request.uri(), request.headers()) {
-            state.hosts.check(request.uri(), request.headers(), arrival)?;
-            desk.keep_host(request.headers());
-        }
+        state.hosts.check(request.uri(), request.headers(), arrival)?;
         let annex = state.annex.as_ref().ok_or_else(Problem::internal)?;
-        let caller = state.callers.recognise_at_annex(request.headers(), &state.broker, &desk.last).await?;
+        let caller = state.callers.recognise_at_annex(request.headers(), &state.broker, last).await?;
         annex.answer(caller, request).await
     }
 
@@ -162,7 +140,7 @@ impl Seat {
         if api.is_for_annex(request.uri().path()) {
             let request = request.map(boxed);
             return Box::pin(async move {
-                let work = AssertUnwindSafe(api.answer_at_annex(request, arrival, &desk));
+                let work = AssertUnwindSafe(api.answer_at_annex(request, arrival, &desk.last));
                 match settled(work.catch_unwind().await) {
                     Ok(answer) => answer.map(|body| Answering::of_annex(body, beat)),
                     Err(problem) => problem.into_response().map(|body| Answering::new(body, beat)),

@@ -25,10 +25,10 @@ impl Agents {
         all
     }
 
-    /// Whose key that is the hash of. What the comparison takes tells nobody anything: the hash is made with the
-    /// installation's own key, and nobody outside can choose it.
+    /// Whose key that is the hash of. The map leads to a candidate: it is asked with a hash under the installation's own
+    /// key, which nobody outside can choose. What decides is compared in constant time.
     pub fn of_key(&self, hash: &TokenHash) -> Option<&Arc<Agent>> {
-        self.by_key.get(hash)
+        self.by_key.get(hash).filter(|agent| agent.key_hash.is(hash))
     }
 
     /// The agent of that name, if that is the hash of its key.

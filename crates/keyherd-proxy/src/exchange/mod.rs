@@ -107,19 +107,20 @@ impl Exchange {
         word.inspect_err(|_| self.0.meters.denied())
     }
 
-    /// Passes a request on, and the answer back. The request's target is the path and query that upstream gets. Dropped,
-    /// it ends the request upstream too. It has been asked whether it is [`passable`]. `recheck` is asked after each wait for a token; `served` is told whose token is
-    /// used, as soon as it is.
+    /// Passes a request on that is [`passable`], and the answer back. The request's target is the path and query that
+    /// upstream gets. Dropped, it ends the request upstream too. `recheck` is asked after each wait for a token; `served` is
+    /// told whose token is used, as soon as it is.
     ///
     /// # Errors
     /// [`Fault`]: there is no answer to pass on.
-    pub fn run<'a>(
+    pub(crate) fn run<'a>(
         &'a self,
         order: Order,
         request: Request<Incoming>,
         recheck: Option<&'a dyn Recheck>,
         served: &'a mut Option<Served>,
     ) -> impl Future<Output = Result<Response<AnswerBody>, Fault>> + Send + 'a {
+        debug_assert!(passable(request.method(), request.headers()).is_ok(), "its door asks first");
         let begun = self.uptime();
         // Before it is a future, which would hold the request twice.
         let mut tries = Tries::new(self, order, request, recheck, served);

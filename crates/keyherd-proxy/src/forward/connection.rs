@@ -45,13 +45,14 @@ async fn socks(door: &Forward, mut stream: Prefixed<Arrived>) -> Result<(), Sock
         door.count(Outcome::Denied);
         return Err(SocksError::Refused("an agent that nobody knows"));
     };
-    let dialled = match door.in_time(socks5::asked(&mut stream)).await {
-        Err(SocksError::Refused(detail)) => {
-            // What is said of it is another protocol's, and was said.
+    let dialled = match door.in_time(socks5::asked(&mut stream)).await? {
+        Ok(dialled) => dialled,
+        Err((answer, detail)) => {
+            // The agent is told in the words of the protocol.
             drop(door.turn_away(&agent, None, None, Fault::BadRequest(detail.into())).await);
+            socks5::answer(&mut stream, answer).await?;
             return Err(SocksError::Refused(detail));
         }
-        asked => asked?,
     };
     match door.0.parts.ways.way(&agent, &dialled).await {
         Way::Refused(fault) => {

@@ -19,7 +19,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::arrived::Arrived;
 use super::body::ForwardBody;
-use super::dialled::Dialled;
+use super::dialled::{BadDialled, Dialled};
 use super::door::Forward;
 use super::http1::{builder, origin_form, to_its_end};
 use super::parts::{Asked, Away, Scheme, TurnedAway};
@@ -157,10 +157,10 @@ pub(super) fn check(
         return misdirected(format!("the request names no host, and '{dialled}' was dialled"));
     }
     match named.find(|named| !dialled.is_named_by(named, scheme.port())) {
+        // It may be somebody's name and password, which are repeated to nobody.
+        Some(other) if other.contains('@') => misdirected(BadDialled::Userinfo.to_string()),
         Some(other) => {
-            // Without anybody's name and password.
-            let host = other.rsplit('@').next().unwrap_or_default().escape_debug();
-            misdirected(format!("the request names '{host}', and '{dialled}' was dialled"))
+            misdirected(format!("the request names '{}', and '{dialled}' was dialled", other.escape_debug()))
         }
         None => Ok(()),
     }

@@ -96,8 +96,10 @@ pub(super) async fn tell_caller<S: AsyncWrite + Unpin>(stream: &mut S, is_known:
 /// Whom a recognised caller dials.
 ///
 /// # Errors
-/// [`SocksError`].
-pub(super) async fn asked<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<Dialled, SocksError> {
+/// [`SocksError`]; what is refused is to be answered.
+pub(super) async fn asked<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+) -> Result<Result<Dialled, (Answer, &'static str)>, SocksError> {
     let mut head = [0; 4];
     stream.read_exact(&mut head).await?;
     let [version, command, _, kind] = head;
@@ -111,17 +113,13 @@ pub(super) async fn asked<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> 
         _ => None,
     };
     let port = stream.read_u16().await?;
-    match host {
+    Ok(match host {
         Some(host) if command == CONNECT && port > 0 => Ok(Dialled::new(host, port)),
         Some(_) if command != CONNECT => {
-            answer(stream, Answer::NoSuchCommand).await?;
-            Err(SocksError::Refused("SOCKS5 with another command than CONNECT"))
+            Err((Answer::NoSuchCommand, "SOCKS5 with another command than CONNECT"))
         }
-        _ => {
-            answer(stream, Answer::NoSuchAddress).await?;
-            Err(SocksError::Refused("SOCKS5 with an address that is none"))
-        }
-    }
+        _ => Err((Answer::NoSuchAddress, "SOCKS5 with an address that is none")),
+    })
 }
 
 /// Says what became of it. The bound address is nobody's business.

@@ -114,7 +114,7 @@ impl Lane {
     /// A connection that is there.
     fn at_hand(&self) -> Option<Sender> {
         let mut kept = self.kept();
-        // Whether upstream has closed it is seen when it is used: then nothing was sent, and there is another one.
+        // Whether upstream has closed it is seen when it is used: what was not sent then is sent on another one.
         if let Some(at) = kept.spare.iter().rposition(|spare| spare.line.is_free()) {
             return Some(Sender::Http1(kept.spare.remove(at).line));
         }
@@ -143,7 +143,7 @@ impl Lane {
         let Ok(first) = timeout_at(end, self.dialling.lock()).await else {
             return Err(self.way.late(&self.target));
         };
-        if let Some(sender) = self.at_hand().filter(|_| !is_fresh) {
+        if !is_fresh && let Some(sender) = self.at_hand() {
             return Ok(sender);
         }
         if self.kept().speaks == Some(Protocol::Http1) {

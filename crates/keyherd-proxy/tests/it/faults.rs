@@ -125,6 +125,43 @@ async fn a_spare_connection_that_was_closed_is_nobodys_trouble() {
 }
 
 #[tokio::test]
+async fn an_answer_has_so_many_header_lines_and_no_more() {
+    for max in [ExchangeLimits::default().headers_max, 7] {
+        for (count, passes) in [(max, true), (max + 1, false)] {
+            let upstream = Upstream::new(move |_| {
+                let mut answer = answer(200, "well");
+                // Beside its length and its date.
+                (0..count - 2)
+                    .for_each(|_| drop(answer.headers_mut().append("x", "y".parse().expect("is a value"))));
+                answer
+            })
+            .await;
+            let limits = ExchangeLimits { headers_max: max, ..ExchangeLimits::default() };
+            let stage = Setting { limits, ..Setting::at(&upstream) }.stage().await;
+            assert_eq!(stage.open(get("/gateway/lone/")).await.is_ok(), passes, "{max} {count}");
+        }
+    }
+}
+
+/// More than are tried before a new one is made; and a request that could not be sent again once any of it was.
+#[tokio::test]
+async fn nor_are_many_that_were_closed_without_a_word() {
+    let (leave, _) = tokio::sync::watch::channel(());
+    let upstream = Upstream::leaving(&leave).await;
+    let limits = ExchangeLimits { replay_len_max: 16, ..ExchangeLimits::default() };
+    let stage = Setting { limits, ..Setting::at(&upstream) }.stage().await;
+    let asked = join_all((0..5).map(|_| stage.read("/gateway/lone/"))).await;
+    assert!(asked.iter().all(|got| got.text() == "well"));
+    assert_eq!((upstream.connections(), upstream.open()), (5, 5));
+    leave.send_replace(());
+    until("all are closed", || upstream.open() == 0).await;
+    let got = stage.ask(post("/gateway/lone/", "longer than what is kept to be sent again")).await;
+    assert_eq!(got.status(), 200);
+    assert_eq!((upstream.connections(), upstream.seen().len()), (6, 6));
+    assert_eq!(upstream.seen()[5].body.len(), 41);
+}
+
+#[tokio::test]
 async fn nor_is_one_that_is_cut_when_it_is_used_again() {
     let upstream = Upstream::resetting().await;
     let stage = Stage::at(&upstream).await;

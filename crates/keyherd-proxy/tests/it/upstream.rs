@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use keyherd_proxy::BodyError;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, BodyError>;
@@ -107,6 +107,33 @@ impl Upstream {
             }
         });
         Self { at, seen: Arc::default(), connections: Arc::default(), open: Arc::default() }
+    }
+
+    /// Answers requests, and closes the connections that it has, without a word before, when `leave` says so.
+    pub(crate) async fn leaving(leave: &watch::Sender<()>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let at = listener.local_addr().expect("has one");
+        let (connections, open): (Arc<Mutex<usize>>, Arc<Mutex<usize>>) = Default::default();
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let (count, left, log, leave) =
+            (Arc::clone(&connections), Arc::clone(&open), Arc::clone(&seen), leave.subscribe());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                *lock(&count) += 1;
+                *lock(&left) += 1;
+                let (left, log, mut leave) = (Arc::clone(&left), Arc::clone(&log), leave.clone());
+                leave.mark_unchanged();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = plainly(&mut stream, &log) => {}
+                        _ = leave.changed() => {}
+                    }
+                    drop(stream);
+                    *lock(&left) -= 1;
+                });
+            }
+        });
+        Self { at, seen, connections, open }
     }
 
     /// Answers one request on each connection, and resets it at the next.
@@ -206,4 +233,22 @@ pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
         }
     });
     assert!(waited.await.is_ok(), "never: {what}");
+}
+
+/// Reads requests with a length, and answers each.
+async fn plainly(stream: &mut TcpStream, log: &Mutex<Vec<Seen>>) -> std::io::Result<()> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    loop {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await?);
+        }
+        let head = String::from_utf8(head).expect("is text").to_lowercase();
+        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+        let mut body = vec![0; length.map_or(0, |text| text.parse().expect("is a number"))];
+        stream.read_exact(&mut body).await?;
+        let (head, ()) = Request::new(()).into_parts();
+        lock(log).push(Seen { head: Arc::new(head), body: body.into() });
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nwell").await?;
+    }
 }

@@ -64,7 +64,7 @@ async fn a_key_opens_everywhere_until_it_is_revoked() {
     let key = made(&stage.host, "bot").await;
     for host in [&stage.host, &other] {
         let agent = found(host, &key).await.expect("read").expect("known");
-        assert_eq!((agent.name.as_str(), &*agent.actor.clone().0), ("bot", "agent:bot"));
+        assert_eq!((agent.name.as_str(), &*agent.actor.0), ("bot", "agent:bot"));
         let named = host.broker.agent_named("bot", key.expose().as_bytes()).await.expect("read");
         assert_eq!(named.as_ref(), Some(&agent));
         let wrong = host.broker.agent_named("other", key.expose().as_bytes()).await.expect("read");

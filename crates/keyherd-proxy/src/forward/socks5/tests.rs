@@ -12,8 +12,9 @@ async fn told(said: &[u8]) -> (Vec<u8>, Result<(String, String, String), String>
     let made = async {
         let caller = greet(&mut server).await?;
         tell_caller(&mut server, true).await?;
-        let dialled = asked(&mut server).await?;
-        answer(&mut server, Answer::Granted).await?;
+        let asked = asked(&mut server).await?;
+        answer(&mut server, asked.as_ref().map_or_else(|(answer, _)| *answer, |_| Answer::Granted)).await?;
+        let dialled = asked.map_err(|(_, detail)| SocksError::Refused(detail))?;
         Ok::<_, SocksError>((caller.name, caller.key.expose().to_owned(), dialled.to_string()))
     }
     .await;
