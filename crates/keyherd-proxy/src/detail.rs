@@ -28,26 +28,13 @@ impl Detail {
         Self { text: String::with_capacity(DETAIL_LEN), verdict: Cow::Borrowed("") }
     }
 
-    /// A key, once, and its value.
-    pub(crate) fn note(&mut self, key: &str, value: impl Into<Value>) {
+    /// A key, once, and its value: a number, or whether something is so.
+    pub(crate) fn note(&mut self, key: &str, value: impl ToString + Copy) {
         self.key(key);
-        self.text.push_str(&value.into().to_string());
+        self.text.push_str(&value.to_string());
     }
 
-    pub(crate) fn number(&mut self, key: &str, number: u16) {
-        self.key(key);
-        self.text.push_str(&number.to_string());
-    }
-
-    /// A word in which there is nothing to be escaped: one of ours, or a method.
-    pub(crate) fn word(&mut self, key: &str, word: &str) {
-        self.key(key);
-        self.text.push('"');
-        self.text.push_str(word);
-        self.text.push('"');
-    }
-
-    /// Any text.
+    /// The same of a text.
     pub(crate) fn say(&mut self, key: &str, text: &str) {
         self.key(key);
         push_json(&mut self.text, text);
@@ -92,7 +79,7 @@ impl Detail {
             // Whatever the rules say: the address had the last word.
             self.verdict = judged("deny", &json!("address"));
         }
-        self.word("outcome", words::outcome(fault));
+        self.say("outcome", words::outcome(fault));
     }
 
     /// The whole object.
@@ -135,7 +122,7 @@ mod tests {
         check(Detail::new(), &json!({}));
         let mut detail = Detail::new();
         detail.say("path", "/\"\\\u{7}");
-        detail.number("status", 200);
+        detail.note("status", 200);
         detail.texts("credentials", ["a", "b"].into_iter());
         detail.texts("none", std::iter::empty());
         check(detail, &json!({"path": "/\"\\\u{7}", "status": 200, "credentials": ["a", "b"]}));

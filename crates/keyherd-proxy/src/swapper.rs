@@ -169,7 +169,7 @@ impl Swapper {
         line = line.passed(&passed.permit);
         match self.exchanged(&asked, passed.leave, request, &held, &mut line).await {
             Ok(answer) => {
-                line.number("status", answer.status().as_u16());
+                line.note("status", answer.status().as_u16());
                 line.ended("answered");
                 Ok(answer)
             }
@@ -191,7 +191,7 @@ impl Swapper {
         {
             line = line.at(path, &held.table);
         }
-        line.note("problem", away.shown());
+        line.say("problem", &away.shown());
         line.ended(away.outcome());
     }
 
@@ -227,7 +227,7 @@ impl Swapper {
         let running = Box::pin(exchange.run(order, request, None, &mut served));
         let answer = running.await;
         if let Some(served) = served {
-            line.note("credential", served.credential());
+            line.say("credential", served.credential());
         }
         let answer = answer?;
         let answer = if has_body { answer } else { answer.map(|_| AnswerBody::empty()) };

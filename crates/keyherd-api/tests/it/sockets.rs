@@ -93,6 +93,23 @@ async fn a_connection_serves_many_requests() {
     assert!(served.stopped().await);
 }
 
+/// The default is what hyper has room for by itself: should that become another number, it is told here.
+#[tokio::test]
+async fn so_many_header_lines_and_no_more() {
+    let served = served(World::new([])).await;
+    let max = ApiLimits::default().headers_max;
+    for (count, status) in [(max, "200"), (max + 1, "431")] {
+        // Three are there already.
+        let lines = format!("\r\nx: y{}\r\n\r\n", "\r\nx: y".repeat(count - 4));
+        let ask = served.head("GET", "/healthz", "").replace("\r\n\r\n", &lines);
+        let mut stream = served.connect().await;
+        stream.write_all(ask.as_bytes()).await.expect("writes");
+        let answer = read_to(&mut stream, "\r\n\r\n").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{count}: {answer}");
+    }
+    assert!(served.stopped().await);
+}
+
 #[tokio::test]
 async fn http2_is_spoken() {
     let served = served(World::new([])).await;

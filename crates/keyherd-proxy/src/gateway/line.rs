@@ -43,7 +43,7 @@ impl Line {
 
     /// What was asked for, where nobody knows what upstream would get.
     pub(super) fn asked(&mut self, method: &http::Method, path: &str) {
-        self.detail.word("method", method.as_str());
+        self.detail.say("method", method.as_str());
         self.detail.say("path", &words::shown(path));
     }
 
@@ -52,7 +52,7 @@ impl Line {
     }
 
     pub(super) fn answered(mut self, status: u16) {
-        self.detail.number("status", status);
+        self.detail.note("status", status);
         self.ended("answered");
     }
 
@@ -62,7 +62,7 @@ impl Line {
     }
 
     fn ended(&mut self, outcome: &str) {
-        self.detail.word("outcome", outcome);
+        self.detail.say("outcome", outcome);
         self.write();
     }
 

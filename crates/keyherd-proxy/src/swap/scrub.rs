@@ -16,7 +16,7 @@ use http::response::Parts;
 use http_body::Body;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use keyherd_core::phantom::{Hit, NEEDLE_LEN_MIN, Needles, Place, hits};
+use keyherd_core::phantom::{Hit, Needles, Place, hits};
 
 use super::decode::{DecodeLimits, Decoded, codings};
 use super::rewrite::Rewriting;
@@ -155,12 +155,9 @@ fn is_utf16(kind: &str) -> bool {
 /// Headers as they are, then with percent-encoding read, in whatever digits: a header may be a URL, or have one in it.
 pub fn scrub_headers(headers: &mut HeaderMap, needles: &Needles) {
     for value in headers.values_mut() {
-        let is_short = value.len() < NEEDLE_LEN_MIN;
-        let has_escapes = memchr::memchr(b'%', value.as_bytes()).is_some();
-        let places: &[Place] = match (is_short, has_escapes) {
-            (true, _) => &[],
-            (false, true) => &[Place::Header, Place::Query],
-            (false, false) => &[Place::Header],
+        let places: &[Place] = match memchr::memchr(b'%', value.as_bytes()) {
+            Some(_) => &[Place::Header, Place::Query],
+            None => &[Place::Header],
         };
         for &place in places {
             let found = hits(needles, place, value.as_bytes());

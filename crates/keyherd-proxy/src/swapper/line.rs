@@ -12,7 +12,6 @@ use keyherd_core::audit::{self, Actor};
 use keyherd_core::broker::Permit;
 use keyherd_core::ids::Name;
 use keyherd_core::phantom::{Found, Hit, Place as Within, Table, hits};
-use serde_json::Value;
 
 use super::gate::Gate;
 use super::trail::Place;
@@ -41,7 +40,7 @@ impl Line {
         let place = gate.trail().place().await?;
         let mut detail = Detail::new();
         if let Some(method) = request {
-            detail.word("method", method.as_str());
+            detail.say("method", method.as_str());
         }
         let subject = dialled.map(Dialled::shown).unwrap_or_default();
         Ok(Self {
@@ -80,16 +79,16 @@ impl Line {
         self.detail.texts("credentials", names.map(Name::as_str));
     }
 
-    pub(super) fn number(&mut self, key: &str, number: u16) {
-        self.detail.number(key, number);
-    }
-
-    pub(super) fn note(&mut self, key: &str, value: impl Into<Value>) {
+    pub(super) fn note(&mut self, key: &str, value: impl ToString + Copy) {
         self.detail.note(key, value);
     }
 
+    pub(super) fn say(&mut self, key: &str, text: &str) {
+        self.detail.say(key, text);
+    }
+
     pub(super) fn ended(mut self, outcome: &str) {
-        self.detail.word("outcome", outcome);
+        self.detail.say("outcome", outcome);
         self.write();
     }
 
@@ -123,7 +122,7 @@ impl Drop for Line {
     /// Whoever asked has left.
     fn drop(&mut self) {
         if self.place.is_some() {
-            self.detail.word("outcome", "broken_off");
+            self.detail.say("outcome", "broken_off");
             self.write();
         }
     }

@@ -153,7 +153,7 @@ impl Swapper {
         line.with(std::iter::once(&owner.name));
         match self.secret(&ask.asked.agent, &owner.account).await? {
             Acquired::Token(token) => {
-                line.note("credential", token.credential());
+                line.say("credential", token.credential());
                 let phantom = ask.held.texts.get(&owner.name).ok_or(Fault::Internal)?;
                 Ok(answer(StatusCode::OK, &self.grant(&token, phantom)))
             }

@@ -59,7 +59,7 @@ impl Swapper {
         let path = RequestPath::read(message.head.uri.path());
         let endpoint = self.attributed(asked, params, &path).await?;
         line.with(std::iter::once(&endpoint.name));
-        line.note("login", endpoint.credential.as_str());
+        line.say("login", endpoint.credential.as_str());
         let target = match asked.scheme {
             Scheme::Https => Target::tls(asked.dialled.host.clone(), asked.dialled.port),
             Scheme::Http => Target::plain(asked.dialled.host.clone(), asked.dialled.port),
