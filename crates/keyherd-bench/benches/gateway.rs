@@ -1,7 +1,9 @@
 //! What does the gateway add to a request?
 //!
-//! Baseline: the same upstream behind a bare hyper reverse proxy. Both are loaded by `wrk` in turns, over 64 connections,
-//! with answers of 1 KiB; and over one connection, for what a single request waits longer.
+//! Baseline: the same upstream behind a bare hyper reverse proxy. Both are loaded by `wrk` in turns, with answers of 1 KiB:
+//! over 64 connections as fast as they go, which asks for throughput, and makes p50 the same figure once more (64 requests
+//! wait for two cores); over 64 with a pause after each answer, which both can keep up with, for what a request waits longer
+//! among others; and over one, for what it waits longer alone.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,8 +19,11 @@ const UPSTREAM: &str = "upstream";
 const BARE: &str = "bare";
 /// Of the bare proxy's requests in the same time.
 const SHARE_MIN: f64 = 0.85;
-/// On 64 connections, in microseconds.
+/// In microseconds.
 const ADDED_MAX: f64 = 100.0;
+const MANY: u32 = 64;
+/// Some 13,000 requests a second on that many connections.
+const PAUSE_MILLIS: u64 = 5;
 
 fn main() -> Outcome {
     let arguments = Arguments::of_process();
@@ -42,15 +47,15 @@ async fn bench(arguments: &Arguments) -> Outcome {
     let us = Side { pid: place.server.pid()?, address: place.server.address, path: "/gateway/acme/small" };
     let them =
         Side { pid: bare.id().ok_or("the bare proxy has ended")?, address: bare_address, path: "/small" };
-    for connections in [64, 1] {
+    for pace in [Pace::Full, Pace::Paused, Pace::Alone] {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..=rounds {
-            ours.push(load.run(us, connections).await?);
-            theirs.push(load.run(them, connections).await?);
+            ours.push(load.run(us, pace).await?);
+            theirs.push(load.run(them, pace).await?);
         }
         // The first round warms up.
         let (ours, theirs) = (ours.get(1..).unwrap_or_default(), theirs.get(1..).unwrap_or_default());
-        add(&mut report, connections, ours, theirs);
+        add(&mut report, pace, ours, theirs);
     }
     report.note(format!(
         "{rounds} rounds of {seconds} s for each side, in turns; medians; wrk with one thread."
@@ -58,6 +63,31 @@ async fn bench(arguments: &Arguments) -> Outcome {
     report.note("the proxies, the upstream and wrk share the same cores.");
     report.print();
     place.server.stop().await
+}
+
+/// How a proxy is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// [`MANY`] connections, each with its next request as soon as it has an answer.
+    Full,
+    /// [`MANY`] connections, each of which pauses after an answer.
+    Paused,
+    /// One connection.
+    Alone,
+}
+
+impl Pace {
+    fn connections(self) -> u32 {
+        if self == Self::Alone { 1 } else { MANY }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::Full => format!("{MANY} connections"),
+            Self::Paused => format!("{MANY} that pause {PAUSE_MILLIS} ms"),
+            Self::Alone => "1 connection".into(),
+        }
+    }
 }
 
 /// A proxy under test.
@@ -76,10 +106,9 @@ struct Run {
     p50_micros: f64,
 }
 
-fn add(report: &mut Report, connections: u32, ours: &[Run], theirs: &[Run]) {
+fn add(report: &mut Report, pace: Pace, ours: &[Run], theirs: &[Run]) {
     let of = |runs: &[Run], field: fn(&Run) -> f64| runs.iter().map(field).collect::<Vec<_>>();
-    let row = |question: &str| Row::new(format!("{question}, {connections} connections"));
-    let is_many = connections > 1;
+    let row = |question: &str| Row::new(format!("{question}, {}", pace.words()));
     let (us, them) = (of(ours, |run| run.per_second), of(theirs, |run| run.per_second));
     let pairs: Vec<f64> = us.iter().zip(&them).map(|(us, them)| us / them).collect();
     let (share, (least, most)) = (median(&pairs), spread(&pairs));
@@ -88,7 +117,7 @@ fn add(report: &mut Report, connections: u32, ours: &[Run], theirs: &[Run]) {
         .baseline(format!("{:.0}", median(&them)))
         .ratio(format!("{:.0} % ({:.0} to {:.0})", 100.0 * share, 100.0 * least, 100.0 * most));
     let aim = format!(">= {:.0} %", 100.0 * SHARE_MIN);
-    report.row(if is_many { line.aim(aim, share >= SHARE_MIN) } else { line });
+    report.row(if pace == Pace::Full { line.aim(aim, share >= SHARE_MIN) } else { line });
     let (us, them) = (of(ours, |run| run.p50_micros), of(theirs, |run| run.p50_micros));
     let added = median(&us) - median(&them);
     let line = row("p50")
@@ -106,23 +135,26 @@ fn add(report: &mut Report, connections: u32, ours: &[Run], theirs: &[Run]) {
 /// `wrk` and what it sends.
 struct Load {
     script: PathBuf,
+    script_paused: PathBuf,
     seconds: u64,
 }
 
 impl Load {
     fn new(folder: &Path, key: &str, seconds: u64) -> Outcome<Self> {
-        let script = folder.join("get.lua");
+        let (script, script_paused) = (folder.join("get.lua"), folder.join("get_paused.lua"));
         // To the microsecond: wrk's own table rounds.
         let done = "done = function(summary, latency) print('p50 ' .. latency:percentile(50)) end";
         let lines = format!("wrk.headers[\"Authorization\"] = \"Bearer {key}\"\n{done}\n");
-        std::fs::write(&script, lines)?;
-        Ok(Self { script, seconds })
+        std::fs::write(&script, &lines)?;
+        std::fs::write(&script_paused, lines + &format!("delay = function() return {PAUSE_MILLIS} end\n"))?;
+        Ok(Self { script, script_paused, seconds })
     }
 
-    async fn run(&self, side: Side, connections: u32) -> Outcome<Run> {
+    async fn run(&self, side: Side, pace: Pace) -> Outcome<Run> {
+        let script = if pace == Pace::Paused { &self.script_paused } else { &self.script };
         let mut wrk = Command::new("wrk");
-        wrk.args(["-t1", "-c", &connections.to_string(), "-d", &format!("{}s", self.seconds), "-s"]);
-        wrk.arg(&self.script).arg(format!("http://{}{}", side.address, side.path));
+        wrk.args(["-t1", "-c", &pace.connections().to_string(), "-d", &format!("{}s", self.seconds), "-s"]);
+        wrk.arg(script).arg(format!("http://{}{}", side.address, side.path));
         let before = cpu_time(side.pid)?;
         let ran = wrk.stderr(Stdio::inherit()).kill_on_drop(true).output().await;
         let ran = ran.map_err(|error| format!("wrk cannot be run ({error}): apt install wrk"))?;
