@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use keyherd_core::seldom;
+use keyherd_core::workers::Workers;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -34,11 +35,12 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// finish within `drain_timeout`. `false`: some had to be cut off. Flights of the broker go on in either case:
 /// [`keyherd_core::broker::Broker::shutdown`] comes after this.
 ///
-/// `tls`: its ALPN protocols are the caller's to set (`h2`, `http/1.1`).
+/// `tls`: its ALPN protocols are the caller's to set (`h2`, `http/1.1`). `workers` serve what is accepted here.
 pub async fn serve(
     listener: TcpListener,
     api: Api,
     tls: Option<Arc<rustls::ServerConfig>>,
+    workers: &Workers,
     stop: CancellationToken,
 ) -> bool {
     // The broker begins to watch the outbox with its first listener: before any client can ask.
@@ -56,7 +58,7 @@ pub async fn serve(
         let mut upkeep = pin!(upkeep(&api));
         tokio::select! {
             () = stop.cancelled() => {}
-            () = server.accept(listener, &connections) => {}
+            () = server.accept(listener, workers, &connections) => {}
             () = &mut upkeep => {}
         }
     }
@@ -75,12 +77,15 @@ struct Server {
 }
 
 impl Server {
-    async fn accept(self: &Arc<Self>, listener: TcpListener, connections: &TaskTracker) {
+    async fn accept(self: &Arc<Self>, listener: TcpListener, workers: &Workers, connections: &TaskTracker) {
         let places = self.api.state().limits.connections_max.min(Semaphore::MAX_PERMITS);
         let room = Arc::new(Semaphore::new(places));
         while let Ok(place) = room.clone().acquire_owned().await {
-            match listener.accept().await {
-                Ok((stream, _)) => drop(connections.spawn(Arc::clone(self).connection(stream, place))),
+            match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
+                Ok(stream) => {
+                    let server = Arc::clone(self);
+                    workers.serve(connections, || server.connection(stream, place));
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a connection cannot be accepted");
                     sleep(ACCEPT_RETRY).await;
@@ -89,8 +94,11 @@ impl Server {
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, place: OwnedSemaphorePermit) {
-        let Ok(local) = stream.local_addr() else { return };
+    async fn connection(self: Arc<Self>, stream: std::net::TcpStream, place: OwnedSemaphorePermit) {
+        let (stream, local) = match TcpStream::from_std(stream).and_then(|tcp| Ok((tcp.local_addr()?, tcp))) {
+            Ok((local, stream)) => (stream, local),
+            Err(error) => return tracing::warn!(%error, "a connection cannot be served"),
+        };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }

@@ -31,3 +31,4 @@ pub mod seldom;
 pub mod spell;
 pub mod time;
 pub mod upstream;
+pub mod workers;

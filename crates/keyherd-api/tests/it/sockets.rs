@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use keyherd_api::{Annex, AnnexRequest, ApiLimits, Caller, Problem, Reply, reply, serve};
 use keyherd_core::fakes::granted;
+use keyherd_core::workers::Workers;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,7 +31,8 @@ struct Served {
 async fn served(world: World) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let (at, stop) = (listener.local_addr().expect("has one"), CancellationToken::new());
-    let end = tokio::spawn(serve(listener, world.api.clone(), None, stop.clone()));
+    let (api, stopped) = (world.api.clone(), stop.clone());
+    let end = tokio::spawn(async move { serve(listener, api, None, &Workers::default(), stopped).await });
     Served { world, at, stop, end }
 }
 

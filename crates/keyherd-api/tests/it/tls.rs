@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyherd_api::serve;
+use keyherd_core::workers::Workers;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,7 +20,8 @@ async fn https_is_served_and_plain_http_is_not() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let (at, stop) = (listener.local_addr().expect("has one"), CancellationToken::new());
     let world = World::new([]);
-    let end = tokio::spawn(serve(listener, world.api.clone(), Some(Arc::new(server)), stop.clone()));
+    let (api, tls, stopped) = (world.api.clone(), Some(Arc::new(server)), stop.clone());
+    let end = tokio::spawn(async move { serve(listener, api, tls, &Workers::default(), stopped).await });
     let head = format!("GET /healthz HTTP/1.1\r\nhost: localhost:{}\r\nconnection: close\r\n\r\n", at.port());
 
     let name = ServerName::try_from("localhost").expect("is a name");

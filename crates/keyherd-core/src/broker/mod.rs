@@ -48,10 +48,11 @@ mod listen;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -214,6 +215,8 @@ struct Inner {
     /// Whether tidying is taken care of in this process.
     tidies: AtomicBool,
     tasks: TaskTracker,
+    /// Where the background runs, and what many wait for: not on the thread of whoever asked first.
+    home: Arc<OnceLock<Handle>>,
     stop: CancellationToken,
     /// Nobody is asked, and nobody waits for an answer: at the latest when everything stops.
     hush: CancellationToken,
@@ -223,8 +226,12 @@ impl Broker {
     /// A broker over these ports. Needs a tokio runtime when its verbs are called.
     pub fn new(ports: Ports, options: Options) -> Self {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let tracked = tasks.clone();
-        let spawn: Spawn = Arc::new(move |work: BoxFuture<'static, ()>| drop(tracked.spawn(work)));
+        let (tracked, home) = (tasks.clone(), Arc::<OnceLock<Handle>>::default());
+        let at_home = Arc::clone(&home);
+        let spawn: Spawn = Arc::new(move |work: BoxFuture<'static, ()>| match at_home.get() {
+            Some(home) => drop(tracked.spawn_on(work, home)),
+            None => drop(tracked.spawn(work)),
+        });
         Self(Arc::new(Inner {
             snapshots: Snapshots::new(
                 options.snapshots_max,
@@ -250,6 +257,7 @@ impl Broker {
             events: broadcast::Sender::new(options.events_lag_max),
             tidies: AtomicBool::new(false),
             tasks,
+            home,
             hush: stop.child_token(),
             stop,
             ports,

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::{self, JoinSet};
 
@@ -92,6 +93,7 @@ pub struct Sweeper {
 impl Broker {
     /// Runs recovery, sweeps and clean-ups until shutdown.
     pub fn run_background(&self) {
+        let _begun_before = self.0.home.set(Handle::current());
         self.watch();
         self.0.tidies.store(true, Ordering::Release);
         let (broker, stop) = (self.clone(), self.0.stop.clone());

@@ -7,8 +7,9 @@ use std::time::Duration;
 use http::{Method, Response};
 use keyherd_core::agent::Agent;
 use keyherd_core::seldom;
+use keyherd_core::workers::Workers;
 use rustls::ServerConfig;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -67,26 +68,29 @@ impl Forward {
         Self(Arc::new(Inner { parts, meters, tls, places, tasks, closing, cut }))
     }
 
-    /// Accepts until [`Forward::shutdown`] is called, or nobody waits for it any more.
-    pub async fn serve(&self, listener: TcpListener) {
-        let door = self.clone();
-        // Among the connections that it begins: whoever waits here may be a thread that does nothing else, and would have to
+    /// Accepts until [`Forward::shutdown`] is called, or nobody waits for it any more. `workers` serve what is accepted.
+    pub async fn serve(&self, listener: TcpListener, workers: &Workers) {
+        let (door, workers) = (self.clone(), workers.clone());
+        // Without workers, among the connections that it begins: whoever waits here may be a thread that does nothing else, and would have to
         // be woken for each.
         let accepting = self.0.tasks.spawn(async move {
             let closing = door.0.closing.clone();
-            closing.run_until_cancelled(door.accept(&listener)).await;
+            closing.run_until_cancelled(door.accept(&listener, &workers)).await;
         });
         let _ended = AbortOnDropHandle::new(accepting).await;
     }
 
-    async fn accept(&self, listener: &TcpListener) {
+    async fn accept(&self, listener: &TcpListener, workers: &Workers) {
         loop {
             let Ok(place) = Arc::clone(&self.0.places).acquire_owned().await else { return };
-            match listener.accept().await {
-                Ok((stream, _)) => {
+            match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
+                Ok(stream) => {
                     let door = self.clone();
-                    self.spawn(async move {
-                        connection(&door, stream).await;
+                    workers.serve(&self.0.tasks, || async move {
+                        match TcpStream::from_std(stream) {
+                            Ok(stream) => door.until_cut(connection(&door, stream)).await,
+                            Err(error) => tracing::warn!(%error, "a connection cannot be served"),
+                        }
                         drop(place);
                     });
                 }
@@ -138,15 +142,17 @@ impl Forward {
     }
 
     /// Runs to its end, or until everything is cut.
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let cut = self.0.cut.clone();
+    fn until_cut<'a>(
+        &'a self,
+        task: impl Future<Output = ()> + Send + 'a,
+    ) -> impl Future<Output = ()> + Send + 'a {
         // On the heap at once: it is large, and is handed on through what counts it and what cuts it.
         let mut task = Box::pin(task);
-        self.0.tasks.spawn(async move {
-            if !cut.is_cancelled() {
-                let _ = seldom::until(task.as_mut(), cut.cancelled()).await;
+        async move {
+            if !self.0.cut.is_cancelled() {
+                let _ = seldom::until(task.as_mut(), self.0.cut.cancelled()).await;
             }
-        });
+        }
     }
 
     /// A step of a handshake, in time.

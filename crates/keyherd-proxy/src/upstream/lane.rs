@@ -1,13 +1,15 @@
 //! One upstream's connections: those that are spare, and those that are shared.
 //!
 //! Owns how many requests go there at once. Over HTTP/1 a request has a connection for itself; which is given back when
-//! its answer has ended. Over HTTP/2 connections are shared, each by so many.
+//! its answer has ended. Over HTTP/2 connections are shared, each by so many. Each serves the requests of the runtime that
+//! made it, which is the one that its bytes wake: those of other workers make their own.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use http::HeaderValue;
 use hyper::client::conn::http2;
+use tokio::runtime::{self, Handle};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -28,8 +30,6 @@ pub(super) struct Lane {
     only_http1: bool,
     way: Arc<Way>,
     places: Arc<Semaphore>,
-    /// Held while it is not known which protocol is spoken there, and where connections are shared.
-    dialling: tokio::sync::Mutex<()>,
     kept: Mutex<Kept>,
 }
 
@@ -38,12 +38,31 @@ struct Kept {
     spare: Vec<Spare>,
     shared: Vec<Shared>,
     speaks: Option<Protocol>,
-    /// Dials that others waited for and that failed, and how the last one did.
-    failures: u64,
-    failed: Option<Fault>,
+    dials: Vec<Dials>,
     /// Counts sweeps; what is spare since the one before the last is closed.
     sweep: u64,
     is_swept: bool,
+}
+
+/// Dials of one runtime that others of it wait for.
+struct Dials {
+    home: runtime::Id,
+    /// Held while it is not known which protocol is spoken there, and where connections are shared.
+    under_way: Arc<tokio::sync::Mutex<()>>,
+    /// Those that failed, and how the last one did.
+    failures: u64,
+    failed: Option<Fault>,
+}
+
+impl Kept {
+    fn dials(&mut self) -> &mut Dials {
+        let home = Handle::current().id();
+        let at = self.dials.iter().position(|dials| dials.home == home).unwrap_or_else(|| {
+            self.dials.push(Dials { home, under_way: Arc::default(), failures: 0, failed: None });
+            self.dials.len() - 1
+        });
+        &mut self.dials[at]
+    }
 }
 
 struct Spare {
@@ -53,6 +72,7 @@ struct Spare {
 
 struct Shared {
     sender: http2::SendRequest<Outgoing>,
+    home: runtime::Id,
     requests: Arc<AtomicUsize>,
     since: u64,
 }
@@ -81,7 +101,6 @@ impl Lane {
             only_http1,
             way,
             places,
-            dialling: tokio::sync::Mutex::default(),
             kept: Mutex::default(),
         }
     }
@@ -113,9 +132,11 @@ impl Lane {
 
     /// A connection that is there.
     fn at_hand(&self) -> Option<Sender> {
+        let here = Handle::current().id();
         let mut kept = self.kept();
         // Whether upstream has closed it is seen when it is used: what was not sent then is sent on another one.
-        if let Some(at) = kept.spare.iter().rposition(|spare| spare.line.is_free()) {
+        let is_fit = |spare: &Spare| spare.line.home() == here && spare.line.is_free();
+        if let Some(at) = kept.spare.iter().rposition(is_fit) {
             return Some(Sender::Http1(kept.spare.remove(at).line));
         }
         if kept.shared.is_empty() {
@@ -124,8 +145,10 @@ impl Lane {
         let sweep = kept.sweep;
         kept.shared.retain(|shared| !shared.sender.is_closed());
         let streams_max = self.way.limits.streams_max;
-        let shared =
-            kept.shared.iter_mut().find(|shared| shared.requests.load(Ordering::Relaxed) < streams_max)?;
+        let has_room = |shared: &&mut Shared| {
+            shared.home == here && shared.requests.load(Ordering::Relaxed) < streams_max
+        };
+        let shared = kept.shared.iter_mut().find(has_room)?;
         shared.since = sweep;
         shared.requests.fetch_add(1, Ordering::Relaxed);
         Some(Sender::Http2(shared.sender.clone(), Stream(Arc::clone(&shared.requests))))
@@ -139,8 +162,12 @@ impl Lane {
         if !is_shareable || self.kept().speaks == Some(Protocol::Http1) {
             return self.dial_now(end).await;
         }
-        let failures = self.kept().failures;
-        let Ok(first) = timeout_at(end, self.dialling.lock()).await else {
+        let (under_way, failures) = {
+            let mut kept = self.kept();
+            let dials = kept.dials();
+            (Arc::clone(&dials.under_way), dials.failures)
+        };
+        let Ok(first) = timeout_at(end, under_way.lock()).await else {
             return Err(self.way.late(&self.target));
         };
         if !is_fresh && let Some(sender) = self.at_hand() {
@@ -157,16 +184,18 @@ impl Lane {
         let dialled = self.dial_now(end).await;
         if let Err(fault) = &dialled {
             let mut kept = self.kept();
-            kept.failures += 1;
-            kept.failed = Some(fault.clone());
+            let dials = kept.dials();
+            dials.failures += 1;
+            dials.failed = Some(fault.clone());
         }
         dialled
     }
 
     /// How a dial failed that was under way, or began, after so many failures: whoever waited for it has its outcome.
     fn failed_since(&self, failures: u64) -> Option<Fault> {
-        let kept = self.kept();
-        kept.failed.clone().filter(|_| failures < kept.failures)
+        let mut kept = self.kept();
+        let dials = kept.dials();
+        dials.failed.clone().filter(|_| failures < dials.failures)
     }
 
     async fn dial_now(self: &Arc<Self>, end: Instant) -> Result<Sender, Fault> {
@@ -181,22 +210,32 @@ impl Lane {
                 kept.speaks = Some(Protocol::Http2);
                 let requests = Arc::new(AtomicUsize::new(1));
                 let since = kept.sweep;
-                kept.shared.push(Shared { sender: sender.clone(), requests: Arc::clone(&requests), since });
+                let home = Handle::current().id();
+                kept.shared.push(Shared {
+                    sender: sender.clone(),
+                    home,
+                    requests: Arc::clone(&requests),
+                    since,
+                });
                 self.be_swept(&mut kept);
                 Sender::Http2(sender, Stream(requests))
             }
         })
     }
 
-    /// Keeps a connection whose answer has ended, unless there are enough. It need not be ready yet: the rest of its request
-    /// may be on its way.
+    /// Keeps a connection whose answer has ended; where there are enough, in the place of the one longest unused. It need not
+    /// be ready yet: the rest of its request may be on its way.
     pub(super) fn keep(self: &Arc<Self>, line: Line) {
+        let most = self.way.limits.spare_connections_max;
         let mut kept = self.kept();
-        if kept.spare.len() < self.way.limits.spare_connections_max {
-            let since = kept.sweep;
-            kept.spare.push(Spare { line, since });
+        let since = kept.sweep;
+        kept.spare.push(Spare { line, since });
+        let unused = (kept.spare.len() > most).then(|| kept.spare.remove(0));
+        if !kept.spare.is_empty() {
             self.be_swept(&mut kept);
         }
+        drop(kept);
+        drop(unused);
     }
 
     fn be_swept(self: &Arc<Self>, kept: &mut Kept) {

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
+use tokio::runtime::{self, Handle};
 use tokio::task::unconstrained;
 
 use crate::alarm::Alarm;
@@ -20,6 +21,8 @@ type Work = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
 pub(super) struct Line {
     sender: http1::SendRequest<Outgoing>,
+    /// Whom its bytes wake: the runtime that made it.
+    home: runtime::Id,
     /// `None`: it has ended, or runs apart.
     work: Option<Work>,
     /// For whoever waits for an answer on it.
@@ -31,7 +34,12 @@ impl Line {
         sender: http1::SendRequest<Outgoing>,
         work: impl Future<Output = hyper::Result<()>> + Send + 'static,
     ) -> Self {
-        Self { sender, work: Some(Box::pin(work)), alarm: Alarm::default() }
+        let home = Handle::current().id();
+        Self { sender, home, work: Some(Box::pin(work)), alarm: Alarm::default() }
+    }
+
+    pub(super) fn home(&self) -> runtime::Id {
+        self.home
     }
 
     /// Sends a request, and waits for the head of its answer.

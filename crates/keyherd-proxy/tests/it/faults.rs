@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use http::Response;
+use http_body_util::BodyExt;
 use keyherd_core::refresh::Ask;
 use keyherd_proxy::{ExchangeLimits, Fault};
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::stage::{Setting, Stage, actor, get, post};
-use crate::upstream::{Upstream, answer, status, until};
+use crate::upstream::{Upstream, answer, full, lock, status, until};
 
 async fn fault_of(setting: Setting) -> Fault {
     let stage = setting.stage().await;
@@ -142,6 +144,29 @@ async fn an_answer_has_so_many_header_lines_and_no_more() {
             assert_eq!(stage.open(get("/gateway/lone/")).await.is_ok(), passes, "{max} {count}");
         }
     }
+}
+
+#[tokio::test]
+async fn no_more_are_spare_than_may_be() {
+    let (first_held, first) = crate::upstream::by_hand();
+    let (second_held, second) = crate::upstream::by_hand();
+    let held = std::sync::Mutex::new(vec![second, first]);
+    let upstream = Upstream::new(move |_| {
+        let body = lock(&held).pop().unwrap_or_else(|| full("new"));
+        Response::new(body)
+    })
+    .await;
+    let limits = ExchangeLimits { spare_connections_max: 1, ..ExchangeLimits::default() };
+    let stage = Setting { limits, ..Setting::at(&upstream) }.stage().await;
+    let first = stage.open(get("/gateway/lone/")).await.expect("begins");
+    let second = stage.open(get("/gateway/lone/")).await.expect("begins");
+    for (hand, answer) in [(first_held, first), (second_held, second)] {
+        drop(hand);
+        assert!(answer.into_body().collect().await.is_ok());
+    }
+    until("one is closed", || upstream.open() == 1).await;
+    assert_eq!(stage.read("/gateway/lone/").await.text(), "new");
+    assert_eq!((upstream.connections(), upstream.open()), (2, 1));
 }
 
 /// More than are tried before a new one is made; and a request that could not be sent again once any of it was.

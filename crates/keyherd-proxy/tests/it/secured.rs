@@ -10,6 +10,9 @@ use keyherd_proxy::{ExchangeLimits, Fault};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::stage::{Setting, Stage, get, post, trusting};
@@ -105,6 +108,35 @@ async fn http2_connections_are_shared_by_so_many() {
     assert_eq!(upstream.connections(), 3);
 }
 
+/// A connection wakes the runtime that made it: the requests of another one use theirs, again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn each_runtime_has_connections_of_its_own() {
+    for offered in ["h2", "http/1.1"] {
+        let (upstream, tls) = secured(&[offered.as_bytes()]).await;
+        let stage = Arc::new(stage(&upstream, tls).await);
+        let asked_by = |runtime: Runtime| {
+            let stage = Arc::clone(&stage);
+            let asked = move || {
+                let got = runtime.block_on(async {
+                    // One that is woken elsewhere is not served at all.
+                    timeout(Duration::from_secs(20), stage.ask(post("/gateway/lone/", "x"))).await
+                });
+                assert_eq!(got.expect("comes").text(), "x");
+                runtime
+            };
+            async { spawn_blocking(asked).await.expect("no panic") }
+        };
+        let runtime = || Builder::new_current_thread().enable_all().build().expect("is made");
+        let (mut one, mut other) = (runtime(), runtime());
+        for _ in 0..3 {
+            (one, other) = (asked_by(one).await, asked_by(other).await);
+        }
+        assert_eq!(upstream.connections(), 2, "{offered}");
+        one.shutdown_background();
+        other.shutdown_background();
+    }
+}
+
 #[tokio::test]
 async fn http1_where_they_do_not() {
     let (upstream, tls) = secured(&[b"http/1.1"]).await;
@@ -161,7 +193,7 @@ async fn a_stream_that_upstream_refused_goes_again_on_a_fresh_connection() {
     let base = format!("https://localhost:{port}");
     let stage = Setting { base, tls, ..Setting::at(&nowhere) }.stage().await;
     for _ in 0..2 {
-        let asked = tokio::time::timeout(Duration::from_secs(20), stage.ask(post("/gateway/lone/", "x")));
+        let asked = timeout(Duration::from_secs(20), stage.ask(post("/gateway/lone/", "x")));
         assert_eq!(asked.await.expect("is answered").status(), 200);
     }
     assert!(refused.load(Ordering::Relaxed) > 0);

@@ -16,6 +16,7 @@ use keyherd_core::broker::NewAgent;
 use keyherd_core::fakes::{SeededEntropy, WordSigner};
 use keyherd_core::ports::Clock;
 use keyherd_core::secret::Secret;
+use keyherd_core::workers::Workers;
 use keyherd_proxy::forward::{
     Answers, Asked, Dialler, Forward, ForwardBody, ForwardLimits, ForwardParts, TurnedAway,
 };
@@ -132,7 +133,7 @@ impl Proxy {
             leaves: Arc::clone(&leaves),
             limits: ForwardLimits::default(),
         });
-        tokio::spawn(async move { door.serve(listener).await });
+        tokio::spawn(async move { door.serve(listener, &Workers::default()).await });
         Self { stage, at, agent, key, leaves }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use keyherd_api::Metrics;
+use keyherd_core::workers::Workers;
 use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -107,7 +108,10 @@ impl Serving {
         let gateway = GatewayDoor::open(&settings, &wired).await?;
         let door = Door::open(&api, &wired, metrics, &admin_token(&settings.data)?, gateway.clone()).await?;
         let (url, stop) = (door.url(), CancellationToken::new());
-        let server = tokio::spawn(door.serve(stop.clone()));
+        let server = {
+            let stop = stop.clone();
+            tokio::spawn(async move { door.serve(&Workers::default(), stop).await })
+        };
         Ok(Self { settings, wired, gateway, url, stop, server })
     }
 

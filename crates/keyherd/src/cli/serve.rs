@@ -1,9 +1,10 @@
 //! `keyherd serve`: the API, background refresh and recovery, until it is told to end.
 
-use std::iter;
+use std::{iter, thread};
 
 use clap::Args;
 use keyherd_api::Metrics;
+use keyherd_core::workers::Workers;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -57,6 +58,7 @@ impl Serve {
         let listeners: Vec<_> =
             iter::once(door.address()).chain(forward.as_ref().map(ForwardDoor::address)).collect();
         let _posted = wire::post(&wired, &settings.data, &listeners);
+        let workers = workers(settings.serve.workers)?;
         let mut signals = Signals::listen()?;
         wired.run_background();
         say(context.out, &Places::of(settings, &door, forward.as_ref(), &wired)?)?;
@@ -65,10 +67,10 @@ impl Serve {
         let served = async {
             let forwarding = async {
                 if let Some(forward) = forward {
-                    forward.serve(stop.clone()).await;
+                    forward.serve(&workers, stop.clone()).await;
                 }
             };
-            tokio::join!(door.serve(stop.clone()), forwarding);
+            tokio::join!(door.serve(&workers, stop.clone()), forwarding);
             gateway.shutdown().await;
             peer::end(&wired, patience).await;
         };
@@ -85,6 +87,16 @@ impl Serve {
             exit = asked => Err(Failure::silent(exit)),
         }
     }
+}
+
+/// So many, or as many as there are cores.
+fn workers(count: usize) -> Result<Workers, Failure> {
+    let cores = || thread::available_parallelism().map_or(1, usize::from);
+    let count = if count == 0 { cores() } else { count };
+    Workers::start(count).map_err(|error| {
+        let out = "give fewer: [serve] workers in keyherd.toml";
+        Failure::failed(format!("{count} worker threads cannot be started ({error}): {out}"))
+    })
 }
 
 impl Places {

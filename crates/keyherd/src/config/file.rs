@@ -26,6 +26,7 @@ use super::fleet::{self, ListenKeys, PostgresKeys, RedisKeys};
 use super::log::LogSettings;
 use super::proxy::ProxyKeys;
 use super::refresh::RefreshKeys;
+use super::serve::ServeBounds;
 use super::server::ServerBounds;
 use super::store::StoreKeys;
 use super::upstream::UpstreamKeys;
@@ -61,6 +62,7 @@ pub(super) struct FileSettings {
     pub(super) postgres: PostgresKeys,
     pub(super) listen: ListenKeys,
     pub(super) redis: RedisKeys,
+    pub(super) serve: ServeBounds,
     pub(super) api: ApiKeys,
     pub(super) log: LogSettings,
     pub(super) command: CommandBounds,

@@ -21,6 +21,7 @@ mod number;
 mod places;
 mod proxy;
 mod refresh;
+mod serve;
 mod server;
 mod store;
 mod upstream;
@@ -41,6 +42,7 @@ use self::file::FileSettings;
 pub(crate) use self::flags::{Flags, ListenFlags};
 pub(crate) use self::log::{LogFormat, LogSettings};
 pub(crate) use self::proxy::ProxySettings;
+pub(crate) use self::serve::ServeBounds;
 pub(crate) use self::server::{ServerBounds, ServerSettings};
 
 /// The store's file in the data folder, unless it is told otherwise.
@@ -63,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) egress_proxy: Option<EgressProxy>,
     /// The broker's bounds.
     pub(crate) options: Options,
+    /// What a server takes of its machine.
+    pub(crate) serve: ServeBounds,
     /// For commands that listen.
     pub(crate) listening: Listening,
     /// What goes to standard error.
@@ -101,6 +105,7 @@ impl Settings {
             store: database::store(flags, &file, environment, (&data, ca_bundle.as_ref()))?,
             master_key: master_key(flags, &file, environment, &data)?,
             egress_proxy: egress_proxy(&file, environment)?,
+            serve: file.serve,
             listening: Listening::of(&file),
             options: broker::options(
                 file.refresh,

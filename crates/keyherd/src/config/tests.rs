@@ -82,6 +82,7 @@ fn the_sample_has_every_key_with_its_default() {
         "postgres",
         "listen",
         "redis",
+        "serve",
         "api",
         "api.limits",
         "log",

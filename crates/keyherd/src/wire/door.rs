@@ -13,6 +13,7 @@ use keyherd_adapters::system::OsEntropy;
 use keyherd_api::{Annex, Api, ApiState, Callers, Metrics, serve};
 use keyherd_core::ports::Entropy;
 use keyherd_core::secret::Secret;
+use keyherd_core::workers::Workers;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -134,8 +135,8 @@ impl Door {
     }
 
     /// Serves until `stop`; then finishes what is in flight. `false`: some requests had to be cut off.
-    pub(crate) async fn serve(self, stop: CancellationToken) -> bool {
-        serve(self.listener, self.api, self.tls, stop).await
+    pub(crate) async fn serve(self, workers: &Workers, stop: CancellationToken) -> bool {
+        serve(self.listener, self.api, self.tls, workers, stop).await
     }
 }
 

@@ -19,6 +19,7 @@ use keyherd_core::broker::{Broker, ManageError};
 use keyherd_core::ids::Name;
 use keyherd_core::secret::Hasher;
 use keyherd_core::time::Timestamp;
+use keyherd_core::workers::Workers;
 use keyherd_proxy::forward::{
     Answers, Asked, Dialler, Forward, ForwardBody, ForwardParts, Received, TurnedAway,
 };
@@ -159,8 +160,8 @@ impl ForwardDoor {
     }
 
     /// Serves until `stop`; then finishes what is in flight.
-    pub(crate) async fn serve(self, stop: CancellationToken) {
-        stop.run_until_cancelled(self.door.serve(self.listener)).await;
+    pub(crate) async fn serve(self, workers: &Workers, stop: CancellationToken) {
+        stop.run_until_cancelled(self.door.serve(self.listener, workers)).await;
         self.door.shutdown().await;
         self.swapper.shutdown().await;
     }

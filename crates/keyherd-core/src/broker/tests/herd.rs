@@ -1,9 +1,12 @@
 //! However many ask, it happens once.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
+use tokio::runtime::Builder;
+use tokio::task::{spawn_blocking, yield_now};
 
 use super::*;
 use crate::broker::acquire::Source;
@@ -170,4 +173,30 @@ async fn members_of_a_chain_refresh_together() {
     assert_eq!((one.expose(), one.credential()), ("access-1", "acme"));
     assert_eq!((two.expose(), two.credential()), ("access-1", "acme-bot"));
     assert_eq!(stage.provider.calls(), 1);
+}
+
+/// Whoever asks may be on a thread that has other work, or that ends.
+#[tokio::test(start_paused = true)]
+async fn what_many_wait_for_runs_with_the_background() {
+    let stage = stage(HOUR, [granted("access-1", "refresh-1")]).await;
+    stage.provider.takes(SECOND);
+    stage.host.broker.run_background();
+    let (broker, provider) = (stage.host.broker.clone(), stage.provider.clone());
+    let asked_and_gone = move || {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("is made");
+        runtime.block_on(async {
+            let (ask, actor) = (rejecting("access-0"), actor());
+            let asked = pin!(broker.acquire("acme", &ask, &actor));
+            let begun = pin!(async {
+                while provider.calls() == 0 {
+                    yield_now().await;
+                }
+            });
+            let ended = select(asked, begun).await;
+            assert!(matches!(ended, Either::Right(_)), "it is under way");
+        });
+    };
+    spawn_blocking(asked_and_gone).await.expect("no panic");
+    pass(2 * SECOND).await;
+    assert_eq!((stage.token().await.expose(), stage.provider.calls()), ("access-1", 1));
 }

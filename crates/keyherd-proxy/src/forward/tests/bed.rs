@@ -16,6 +16,7 @@ use keyherd_core::fakes::{PausedClock, SeededEntropy};
 use keyherd_core::ids::{AgentId, Name};
 use keyherd_core::secret::{Secret, TokenHash};
 use keyherd_core::time::Timestamp;
+use keyherd_core::workers::Workers;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use zeroize::Zeroizing;
@@ -150,7 +151,7 @@ impl Bed {
         };
         let door = Forward::new(parts);
         let serving = door.clone();
-        tokio::spawn(async move { serving.serve(listener).await });
+        tokio::spawn(async move { serving.serve(listener, &Workers::default()).await });
         Self { door, address, echo, leaves, away }
     }
 

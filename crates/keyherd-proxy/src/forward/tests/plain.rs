@@ -1,5 +1,6 @@
 //! Requests in absolute form, and those that are none.
 
+use keyherd_core::workers::Workers;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::super::ForwardLimits;
@@ -79,8 +80,9 @@ async fn nobody_accepts_once_nobody_serves() {
     let bed = Bed::new().await;
     let another = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = another.local_addr().expect("is bound");
+    let workers = Workers::default();
     tokio::select! {
-        () = bed.door.serve(another) => panic!("the door is open"),
+        () = bed.door.serve(another, &workers) => panic!("the door is open"),
         stream = soon(TcpStream::connect(address)) => drop(stream.expect("is open")),
     }
     soon(bed.door.shutdown()).await;

@@ -21,6 +21,7 @@ use keyherd_adapters::signer::Hs256Signer;
 use keyherd_core::agent::{Agent, allowed, key_hash, new_key};
 use keyherd_core::ids::{AgentId, Name};
 use keyherd_core::secret::Secret;
+use keyherd_core::workers::Workers;
 use keyherd_proxy::tls::Names;
 use tokio_util::sync::CancellationToken;
 
@@ -115,13 +116,14 @@ impl Run {
         }
         let child = Child::spawn(&self.command, &variables, closed, folder.covers()).await?;
         let stop = CancellationToken::new();
+        let alone = Workers::default();
         let (code, ()) = tokio::join!(
             async {
                 let code = child.ended(&mut signals).await;
                 stop.cancel();
                 code
             },
-            door.serve(stop.clone()),
+            door.serve(&alone, stop.clone()),
         );
         code
     }
