@@ -22,7 +22,7 @@ const SHARE_MIN: f64 = 0.85;
 /// In microseconds.
 const ADDED_MAX: f64 = 100.0;
 const MANY: u32 = 64;
-/// Some 13,000 requests a second on that many connections.
+/// Less than 13,000 requests a second on that many connections.
 const PAUSE_MILLIS: u64 = 5;
 
 fn main() -> Outcome {

@@ -71,8 +71,8 @@ impl Forward {
     /// Accepts until [`Forward::shutdown`] is called, or nobody waits for it any more. `workers` serve what is accepted.
     pub async fn serve(&self, listener: TcpListener, workers: &Workers) {
         let (door, workers) = (self.clone(), workers.clone());
-        // Without workers, among the connections that it begins: whoever waits here may be a thread that does nothing else, and would have to
-        // be woken for each.
+        // Without workers, among the connections that it begins: whoever waits here may be a thread that does nothing else, and
+        // would have to be woken for each.
         let accepting = self.0.tasks.spawn(async move {
             let closing = door.0.closing.clone();
             closing.run_until_cancelled(door.accept(&listener, &workers)).await;
