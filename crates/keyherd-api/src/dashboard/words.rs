@@ -108,8 +108,7 @@ pub(super) fn short(value: &Value) -> String {
         Value::Null => String::new(),
         Value::Object(fields) => {
             let told = fields.iter().filter(|(_, value)| !value.is_null());
-            let pairs: Vec<_> = told.map(|(name, value)| format!("{name} {}", inner(value))).collect();
-            pairs.join(" · ")
+            told.map(pair).collect::<Vec<_>>().join(" · ")
         }
         other => plain(other),
     }
@@ -119,13 +118,21 @@ pub(super) fn short(value: &Value) -> String {
 fn inner(value: &Value) -> String {
     match value {
         Value::Array(items) if items.is_empty() => "nothing".to_owned(),
-        Value::Object(fields) => {
-            let pairs: Vec<_> =
-                fields.iter().map(|(name, value)| format!("{name} {}", inner(value))).collect();
-            pairs.join(", ")
-        }
+        Value::Object(fields) => fields.iter().map(pair).collect::<Vec<_>>().join(", "),
         other => plain(other),
     }
+}
+
+/// What is told under a name. A time is read as one, whatever unit its name says.
+fn pair((name, value): (&String, &Value)) -> String {
+    let name = if moment(value).is_some() { name.trim_end_matches("_ms") } else { name };
+    format!("{name} {}", inner(value))
+}
+
+/// The time that it is, in milliseconds as the log has them.
+fn moment(value: &Value) -> Option<Moment> {
+    let millis = value.as_i64().filter(|millis| MILLIS.contains(millis))?;
+    Some(Timestamp::from_millis(millis).into())
 }
 
 /// One value, without quotes; what is made of several stays JSON, which leaves no doubt.
@@ -133,11 +140,7 @@ pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
-        Value::Number(number) => match number.as_i64().filter(|number| MILLIS.contains(number)) {
-            Some(millis) => Moment::from(Timestamp::from_millis(millis)).to_string(),
-            None => number.to_string(),
-        },
-        other => other.to_string(),
+        other => moment(other).map_or_else(|| other.to_string(), |at| at.to_string()),
     }
 }
 
@@ -163,7 +166,7 @@ mod tests {
             "by": {"rule": "r1", "at": 4}, "may": []});
         assert_eq!(
             short(&told),
-            "by at 4, rule r1 · may nothing · n 3 · of a, b · to b · until_ms 2026-11-21T23:17:14Z"
+            "by at 4, rule r1 · may nothing · n 3 · of a, b · to b · until 2026-11-21T23:17:14Z"
         );
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(
