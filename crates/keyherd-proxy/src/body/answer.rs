@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
 use super::BodyError;
+use super::turn::Turn;
 use crate::upstream::Lease;
 
 /// Upstream's answer on its way to the caller. Dropped before its end, it ends the request upstream too.
@@ -31,7 +32,8 @@ pub struct AnswerBody {
     watch: Option<Box<dyn Watch>>,
     /// What becomes of its trailers.
     trailed: Option<Trailed>,
-    /// Who asked for it is revoked. Asked only while nothing comes.
+    turn: Turn,
+    /// Who asked for it is revoked.
     gone: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
@@ -73,6 +75,7 @@ impl AnswerBody {
             stalled: None,
             watch: None,
             trailed: None,
+            turn: Turn::default(),
             gone: None,
         };
         body.settle();
@@ -96,6 +99,7 @@ impl AnswerBody {
             stalled: None,
             watch: None,
             trailed: None,
+            turn: Turn::default(),
             gone: None,
         }
     }
@@ -209,10 +213,17 @@ impl AnswerBody {
         if self.rest.is_none() {
             return Poll::Ready(None);
         }
+        // Before each piece: who reads late, or fast, would have all that is still on its way.
+        if self.gone.as_mut().is_some_and(|gone| gone.as_mut().poll(cx).is_ready()) {
+            self.give_up();
+            return Poll::Ready(Some(Err(Revoked.into())));
+        }
+        ready!(self.turn.poll(cx));
         let Poll::Ready(frame) = self.poll_next(cx) else { return self.poll_stalled(cx) };
         self.stalled = None;
         match frame {
             Some(Ok(mut frame)) => {
+                self.turn.passes(frame.data_ref().map_or(0, Bytes::len));
                 self.passing(&mut frame);
                 self.settle();
                 Poll::Ready(Some(Ok(frame)))
@@ -231,10 +242,6 @@ impl AnswerBody {
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.gone.as_mut().is_some_and(|gone| gone.as_mut().poll(cx).is_ready()) {
-            self.give_up();
-            return Poll::Ready(Some(Err(Revoked.into())));
-        }
         let timeout = self.idle_timeout;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
         if stalled.as_mut().poll(cx).is_pending() {

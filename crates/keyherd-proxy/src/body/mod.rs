@@ -2,6 +2,7 @@
 
 mod answer;
 mod room;
+mod turn;
 mod upload;
 
 use std::pin::Pin;

@@ -12,6 +12,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::room::{Room, Taken};
+use super::turn::Turn;
 use super::{BodyError, Incoming};
 
 /// What a part costs in memory beside its bytes: its handle, its count, and its place in the list.
@@ -39,6 +40,7 @@ struct Source {
     /// What passed, as long as all of it is here.
     kept: Option<Kept>,
     passed: u64,
+    turn: Turn,
     trailers: Option<HeaderMap>,
     is_ended: bool,
     is_broken: bool,
@@ -70,6 +72,7 @@ impl Upload {
             len,
             kept,
             passed: 0,
+            turn: Turn::default(),
             trailers: None,
             is_ended: false,
             is_broken: false,
@@ -161,11 +164,13 @@ impl Source {
     /// The next part of the body, which is kept if it may be. `None`: that was all.
     fn pull(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         loop {
+            ready!(self.turn.poll(cx));
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if data.is_empty() => {}
                     Ok(data) => {
                         self.passed += data.len() as u64;
+                        self.turn.passes(data.len());
                         self.keep(&data);
                         return Poll::Ready(Some(Ok(data)));
                     }

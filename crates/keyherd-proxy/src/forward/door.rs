@@ -1,6 +1,7 @@
 //! The door: its listener, how many may come, and how it closes.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -155,12 +156,19 @@ impl Forward {
         }
     }
 
-    /// A step of a handshake, in time.
+    /// A step of a handshake, in time. Who has not asked for anything when the door closes is not waited for.
     pub(super) fn in_time<T, E: From<io::Error>>(
         &self,
         step: impl Future<Output = Result<T, E>>,
     ) -> impl Future<Output = Result<T, E>> {
         let in_time = timeout(self.0.parts.limits.handshake_timeout, step);
-        async move { in_time.await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) }
+        let ended = |kind: io::ErrorKind| Err(io::Error::from(kind).into());
+        async move {
+            match seldom::until(pin!(in_time), self.0.closing.cancelled()).await {
+                Ok(Ok(done)) => done,
+                Ok(Err(_elapsed)) => ended(io::ErrorKind::TimedOut),
+                Err(()) => ended(io::ErrorKind::ConnectionAborted),
+            }
+        }
     }
 }

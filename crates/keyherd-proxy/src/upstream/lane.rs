@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use http::HeaderValue;
 use hyper::client::conn::http2;
@@ -20,8 +21,8 @@ use crate::body::Outgoing;
 use crate::fault::Fault;
 use crate::target::Target;
 
-/// Looks at what is spare in the time that a connection may be spare.
-const SWEEPS: u32 = 2;
+/// The longest between two looks at what is spare: what upstream closes holds a descriptor no longer.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Lane {
     target: Target,
@@ -39,7 +40,7 @@ struct Kept {
     shared: Vec<Shared>,
     speaks: Option<Protocol>,
     dials: Vec<Dials>,
-    /// Counts sweeps; what is spare since the one before the last is closed.
+    /// Counts sweeps.
     sweep: u64,
     is_swept: bool,
 }
@@ -241,15 +242,20 @@ impl Lane {
     fn be_swept(self: &Arc<Self>, kept: &mut Kept) {
         if !kept.is_swept {
             kept.is_swept = true;
-            tokio::spawn(sweep(Arc::downgrade(self), self.way.limits.spare_timeout / SWEEPS));
+            tokio::spawn(sweep(Arc::downgrade(self), self.sweep_every()));
         }
     }
 
-    /// Closes what nobody used since the sweep before the last. `false`: nothing is left to be swept.
+    fn sweep_every(&self) -> Duration {
+        (self.way.limits.spare_timeout / 2).min(SWEEP_EVERY)
+    }
+
+    /// Closes what nobody used for `spare_timeout`, and what upstream closed. `false`: nothing is left to be swept.
     fn sweep(&self) -> bool {
+        let sweeps = self.way.limits.spare_timeout.as_millis() / self.sweep_every().as_millis().max(1);
         let mut kept = self.kept();
         kept.sweep += 1;
-        let oldest = kept.sweep.saturating_sub(u64::from(SWEEPS));
+        let oldest = kept.sweep.saturating_sub(u64::try_from(sweeps).unwrap_or(u64::MAX));
         kept.spare.retain_mut(|spare| spare.since > oldest && !spare.line.is_closed());
         kept.shared.retain(|shared| {
             let is_used = shared.requests.load(Ordering::Relaxed) > 0;
@@ -272,7 +278,7 @@ impl Lane {
     }
 }
 
-async fn sweep(lane: Weak<Lane>, every: std::time::Duration) {
+async fn sweep(lane: Weak<Lane>, every: Duration) {
     loop {
         sleep(every).await;
         if !lane.upgrade().is_some_and(|lane| lane.sweep()) {

@@ -210,3 +210,17 @@ async fn spare_connections_are_closed_in_time() {
     stage.read("/gateway/lone/").await;
     assert_eq!(upstream.connections(), 2);
 }
+
+#[tokio::test]
+async fn a_spare_connection_is_closed_soon_after_upstream_has_closed_it() {
+    let (leave, _) = tokio::sync::watch::channel(());
+    let upstream = Upstream::finishing(&leave).await;
+    let limits = ExchangeLimits { spare_timeout: Duration::from_secs(3_600), ..ExchangeLimits::default() };
+    let stage = Setting { limits, ..Setting::at(&upstream) }.stage().await;
+    assert_eq!(stage.read("/gateway/lone/").await.text(), "well");
+    // From here on time passes where nothing else happens.
+    tokio::time::pause();
+    leave.send_replace(());
+    let closed = until("it is closed", || upstream.open() == 0);
+    tokio::time::timeout(Duration::from_secs(10), closed).await.expect("is looked at sooner");
+}

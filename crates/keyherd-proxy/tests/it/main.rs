@@ -16,6 +16,7 @@ mod secured;
 mod stage;
 mod streams;
 mod swapping;
+mod turns;
 mod upgrades;
 mod upstream;
 mod veiled;

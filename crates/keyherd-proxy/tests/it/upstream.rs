@@ -136,6 +136,32 @@ impl Upstream {
         Self { at, seen, connections, open }
     }
 
+    /// Answers one request on each connection. When `leave` says so it ends its own side, and waits for the other to end.
+    pub(crate) async fn finishing(leave: &watch::Sender<()>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let at = listener.local_addr().expect("has one");
+        let (connections, open): (Arc<Mutex<usize>>, Arc<Mutex<usize>>) = Default::default();
+        let (count, left, leave) = (Arc::clone(&connections), Arc::clone(&open), leave.subscribe());
+        tokio::spawn(async move {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            while let Ok((mut stream, _)) = listener.accept().await {
+                *lock(&count) += 1;
+                *lock(&left) += 1;
+                let (left, mut leave) = (Arc::clone(&left), leave.clone());
+                tokio::spawn(async move {
+                    let mut buffer = [0; 4096];
+                    let _ = stream.read(&mut buffer).await;
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nwell").await;
+                    let _ = leave.changed().await;
+                    let _ = stream.shutdown().await;
+                    while stream.read(&mut buffer).await.is_ok_and(|len| len > 0) {}
+                    *lock(&left) -= 1;
+                });
+            }
+        });
+        Self { at, seen: Arc::default(), connections, open }
+    }
+
     /// Answers one request on each connection, and resets it at the next.
     pub(crate) async fn resetting() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");

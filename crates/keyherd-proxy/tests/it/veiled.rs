@@ -127,7 +127,7 @@ async fn there_is_a_bound_and_what_was_sent_comes_first() {
     assert!(told.contains(&format!(r#""c":"{lone}""#)) && told.contains("access-one-0"), "{told}");
 }
 
-async fn opened(
+pub(crate) async fn opened(
     stage: &Stage,
     agent: &Agent,
     request: http::Request<Body>,

@@ -40,12 +40,14 @@ struct Places {
 }
 
 impl Serve {
-    pub(super) async fn run(self, context: Context) -> Result<(), Failure> {
+    pub(super) async fn run(self, mut context: Context) -> Result<(), Failure> {
         context.refuse_server("serve")?;
-        let settings = &context.settings;
-        let api = settings.listening.resolve(&self.listen, &context.environment)?;
+        let mut api = context.settings.listening.resolve(&self.listen, &context.environment)?;
         let metrics = Metrics::install().map_err(Failure::failed)?;
-        wire::raise_limit();
+        let files_max = wire::raise_limit();
+        wire::bound("api.limits", &mut api.limits.connections_max, files_max);
+        wire::bound("proxy.limits", &mut context.settings.proxy.limits.connections_max, files_max);
+        let settings = &context.settings;
         let wired = wire::open(settings).await?;
         let token = admin_token(&settings.data)?;
         let gateway = GatewayDoor::open(settings, &wired).await?;

@@ -1,15 +1,58 @@
-//! As many open files as the system allows: each connection through the gateway has two.
+//! As many open files as the system allows, and no more connections than these are enough for: each one through the gateway
+//! or the proxy has another one to upstream.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises this process's limit to what it may be. Where it may not, the old one stands.
-pub(crate) fn raise_limit() {
+/// A listener may have this part of them: with the other one's, and with those to upstreams, they are enough.
+const PARTS: u64 = 3;
+/// The least that a listener can work with.
+const CONNECTIONS_MIN: usize = 2;
+
+/// Raises this process's limit to what it may be. Where it may not, the old one stands. `None`: there is none.
+pub(crate) fn raise_limit() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
-        return;
+        return current;
     }
     match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        Ok(()) => tracing::debug!(?maximum, "the limit of open files is raised"),
-        Err(error) => tracing::warn!(%error, ?current, "the limit of open files cannot be raised"),
+        Ok(()) => {
+            tracing::debug!(?maximum, "the limit of open files is raised");
+            maximum
+        }
+        Err(error) => {
+            tracing::warn!(%error, ?current, "the limit of open files cannot be raised");
+            current
+        }
+    }
+}
+
+/// Lowers a listener's bound to what so many open files are enough for: who is accepted can be served then, and others wait.
+pub(crate) fn bound(section: &str, connections_max: &mut usize, files_max: Option<u64>) {
+    let most = files_max.and_then(|files| usize::try_from(files / PARTS).ok()).unwrap_or(usize::MAX);
+    let most = most.max(CONNECTIONS_MIN);
+    if *connections_max > most {
+        tracing::info!(
+            "[{section}] connections_max is {most} here, not {connections_max}: for more, raise the limit of open files \
+             (ulimit -n, LimitNOFILE), or set it to that"
+        );
+        *connections_max = most;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_has_a_third_of_the_open_files_at_most() {
+        let bounded = |mut connections_max, files_max| {
+            bound("api.limits", &mut connections_max, files_max);
+            connections_max
+        };
+        assert_eq!(bounded(16_384, None), 16_384);
+        assert_eq!(bounded(16_384, Some(1_048_576)), 16_384);
+        assert_eq!(bounded(16_384, Some(256)), 85);
+        assert_eq!(bounded(50, Some(256)), 50);
+        assert_eq!(bounded(16_384, Some(0)), 2);
     }
 }

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use crate::place::{Place, everywhere};
 use crate::provider::{Mood, Provider, access_token};
-use crate::running::Running;
+use crate::running::{Running, until_some};
 use crate::sandbox::{MARKER, PATIENCE, Ran, Sandbox, in_seconds};
+use crate::upstream::Upstream;
 
 everywhere!(
     it_serves_what_a_command_imports_and_sees_what_a_command_changes,
@@ -44,11 +45,21 @@ impl Server {
 
     /// One whose every word is lost: its standard error takes nothing.
     pub(crate) fn unheard(sandbox: &Sandbox) -> Self {
-        let heard = Self::command(sandbox, "127.0.0.1:0", "debug");
+        Self::by_shell(sandbox, "debug", "exec \"$@\" 2>/dev/full")
+    }
+
+    /// One that may have so many files open.
+    fn with_files(sandbox: &Sandbox, files_max: usize) -> Self {
+        Self::by_shell(sandbox, "warn", &format!("ulimit -n {files_max} || exit 99; exec \"$@\""))
+    }
+
+    /// One that a line of the shell starts.
+    fn by_shell(sandbox: &Sandbox, level: &str, line: &str) -> Self {
+        let bare = Self::command(sandbox, "127.0.0.1:0", level);
         let mut command = Command::new("sh");
-        command.args(["-c", "exec \"$@\" 2>/dev/full", "sh"]).arg(heard.get_program()).args(heard.get_args());
+        command.args(["-c", line, "sh"]).arg(bare.get_program()).args(bare.get_args());
         command.env_clear();
-        command.envs(heard.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.envs(bare.get_envs().filter_map(|(name, value)| Some((name, value?))));
         Self::running(sandbox, command)
     }
 
@@ -108,6 +119,10 @@ impl Server {
         let (status, body) = self.ask("POST", "/v1/token", &json!({"name": name}).to_string());
         assert_eq!(status, 200, "{body}");
         serde_json::from_str::<Value>(&body).unwrap()["access_token"].as_str().unwrap().to_owned()
+    }
+
+    fn pid(&self) -> u32 {
+        self.running.as_ref().unwrap().pid()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -220,4 +235,32 @@ fn a_log_that_cannot_be_written_costs_no_token(place: Place) {
     assert_eq!(server.end().code, 0);
     assert_eq!(sandbox.token(&["b"]).ok().out.trim(), access_token("b", 1));
     assert_eq!((provider.calls(), provider.reuse()), (2, 0));
+}
+
+/// Idle connections, of which there are more than files may be open, leave enough for those who are served.
+#[test]
+fn with_few_files_those_who_are_accepted_are_served_and_others_wait() {
+    const FILES_MAX: usize = 120;
+    let (sandbox, provider, upstream) = (Sandbox::new(), Provider::new(), Upstream::new());
+    sandbox.import("a", &provider, &in_seconds(3_600));
+    sandbox.run(&["binding", "add", "a", "--host", "127.0.0.1", "--upstream", &upstream.url()]).ok();
+    let server = Server::with_files(&sandbox, FILES_MAX);
+    let mut first = TcpStream::connect(&server.address).unwrap();
+    let others: Vec<_> = (0..2 * FILES_MAX).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
+    let mut before = 0;
+    until_some("all are accepted that can be", || {
+        let now = open();
+        let is_all = now == std::mem::replace(&mut before, now) && now > FILES_MAX / 3;
+        is_all.then_some(())
+    });
+    first.set_read_timeout(Some(PATIENCE)).unwrap();
+    let Server { address, token, .. } = &server;
+    write!(first, "GET /gateway/a/ HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n")
+        .unwrap();
+    let mut status = [0; 12];
+    first.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+    drop(others);
+    assert_eq!(server.ask("GET", "/readyz", "").0, 200);
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::super::ForwardLimits;
-use super::bed::{AGENT, Bed, key, nobody, rest, soon};
+use super::bed::{AGENT, Bed, HOST, key, nobody, rest, soon};
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 #[tokio::test]
 async fn a_tunnel_passes_bytes_and_each_sides_end() {
@@ -70,6 +72,18 @@ async fn the_door_closes_within_its_time() {
     soon(bed.door.shutdown()).await;
     assert_eq!(rest(&mut tunnel).await, "");
     rest(&mut idle).await;
+}
+
+#[tokio::test]
+async fn who_has_not_asked_for_anything_is_not_waited_for_when_the_door_closes() {
+    let bed =
+        Bed::with(ForwardLimits { drain_timeout: HOUR, handshake_timeout: HOUR, ..ForwardLimits::default() })
+            .await;
+    let mut silent = [bed.connect().await, bed.tunnel(&format!("{HOST}:443")).await];
+    soon(bed.door.shutdown()).await;
+    for stream in &mut silent {
+        assert_eq!(rest(stream).await, "");
+    }
 }
 
 #[tokio::test]

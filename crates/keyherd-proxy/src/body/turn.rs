@@ -1,0 +1,70 @@
+//! Turns of long bodies: after so much of one, others go first.
+//!
+//! Owns how long a body may keep the thread that carries it. Where all of it is at hand, it would be carried to its end, and
+//! nobody would look what has come for the others of that thread.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+use tokio::task::yield_now;
+
+/// So much passes in one turn, in bytes. Others wait for a fraction of a millisecond.
+const TURN_LEN: usize = 256 * 1024;
+
+/// One body's.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    passed: usize,
+}
+
+impl Turn {
+    /// So much more passes.
+    pub(super) fn passes(&mut self, len: usize) {
+        self.passed = self.passed.saturating_add(len);
+    }
+
+    /// Pending where it is over: the next one is after the others', and after a look at what has come for them.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.passed < TURN_LEN {
+            return Poll::Ready(());
+        }
+        self.passed = 0;
+        pin!(yield_now()).poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// On one thread: a body that is all at hand, beside a connection for which something has come.
+    #[tokio::test]
+    async fn what_has_come_for_others_is_seen_between_two_turns() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut other, _) = listener.accept().await.unwrap();
+        let reading = tokio::spawn(async move { other.read_u8().await.unwrap() });
+        yield_now().await;
+        client.write_u8(7).await.unwrap();
+        let (mut turn, mut turns) = (Turn::default(), 0);
+        while !reading.is_finished() {
+            turns += 1;
+            assert!(turns < 8, "nobody looks what has come");
+            turn.passes(TURN_LEN - 1);
+            poll_fn(|cx| {
+                assert!(turn.poll(cx).is_ready(), "it has a byte left");
+                Poll::Ready(())
+            })
+            .await;
+            turn.passes(1);
+            poll_fn(|cx| turn.poll(cx)).await;
+        }
+        assert_eq!(reading.await.unwrap(), 7);
+    }
+}
