@@ -5,7 +5,9 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::task::yield_now;
 
@@ -16,6 +18,21 @@ const TURN_LEN: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     passed: usize,
+    over: Option<Arc<Over>>,
+}
+
+/// A turn is over, until the thread has looked what has come: whoever is woken before, such as by itself, has no other one.
+#[derive(Debug)]
+struct Over {
+    has_looked: AtomicBool,
+    task: Waker,
+}
+
+impl Wake for Over {
+    fn wake(self: Arc<Self>) {
+        self.has_looked.store(true, Ordering::Release);
+        self.task.wake_by_ref();
+    }
 }
 
 impl Turn {
@@ -29,8 +46,19 @@ impl Turn {
         if self.passed < TURN_LEN {
             return Poll::Ready(());
         }
-        self.passed = 0;
-        pin!(yield_now()).poll(cx)
+        match &self.over {
+            Some(over) if over.has_looked.load(Ordering::Acquire) => {
+                *self = Self::default();
+                Poll::Ready(())
+            }
+            Some(over) if over.task.will_wake(cx.waker()) => Poll::Pending,
+            _ => {
+                let over = Arc::new(Over { has_looked: AtomicBool::new(false), task: cx.waker().clone() });
+                self.over = Some(Arc::clone(&over));
+                // The runtime wakes whom it knows by that once it has looked.
+                pin!(yield_now()).poll(&mut Context::from_waker(&Waker::from(over)))
+            }
+        }
     }
 }
 
@@ -43,7 +71,8 @@ mod tests {
 
     use super::*;
 
-    /// On one thread: a body that is all at hand, beside a connection for which something has come.
+    /// On one thread: a body that is all at hand, and of which something wakes its task all the time, beside a connection for
+    /// which something has come.
     #[tokio::test]
     async fn what_has_come_for_others_is_seen_between_two_turns() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -52,19 +81,27 @@ mod tests {
         let reading = tokio::spawn(async move { other.read_u8().await.unwrap() });
         yield_now().await;
         client.write_u8(7).await.unwrap();
-        let (mut turn, mut turns) = (Turn::default(), 0);
-        while !reading.is_finished() {
-            turns += 1;
-            assert!(turns < 8, "nobody looks what has come");
-            turn.passes(TURN_LEN - 1);
-            poll_fn(|cx| {
-                assert!(turn.poll(cx).is_ready(), "it has a byte left");
-                Poll::Ready(())
-            })
-            .await;
-            turn.passes(1);
-            poll_fn(|cx| turn.poll(cx)).await;
-        }
-        assert_eq!(reading.await.unwrap(), 7);
+        let mut turns = 0;
+        let carrying = tokio::spawn(async move {
+            let mut turn = Turn::default();
+            while !reading.is_finished() {
+                turns += 1;
+                assert!(turns < 8, "nobody looks what has come");
+                turn.passes(TURN_LEN - 1);
+                poll_fn(|cx| {
+                    assert!(turn.poll(cx).is_ready(), "it has a byte left");
+                    Poll::Ready(())
+                })
+                .await;
+                turn.passes(1);
+                poll_fn(|cx| {
+                    cx.waker().wake_by_ref();
+                    turn.poll(cx)
+                })
+                .await;
+            }
+            reading.await.unwrap()
+        });
+        assert_eq!(carrying.await.unwrap(), 7);
     }
 }
