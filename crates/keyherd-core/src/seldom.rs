@@ -4,6 +4,7 @@
 //! each time that one of them is woken by something else.
 
 use std::future::{Future, poll_fn};
+use std::ops::DerefMut;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +18,8 @@ pub async fn until<T, E>(
     mut work: Pin<&mut impl Future<Output = T>>,
     event: impl Future<Output = E>,
 ) -> Result<T, E> {
-    let mut event = Seldom { event: pin!(event), bell: None };
+    let mut event = pin!(event);
+    let mut event = Seldom::new(event.as_mut());
     poll_fn(|cx| match work.as_mut().poll(cx) {
         Poll::Ready(done) => Poll::Ready(Ok(done)),
         Poll::Pending => event.poll(cx).map(Err),
@@ -25,8 +27,9 @@ pub async fn until<T, E>(
     .await
 }
 
-struct Seldom<'a, E> {
-    event: Pin<&'a mut E>,
+/// Something that seldom happens.
+pub struct Seldom<P> {
+    event: Pin<P>,
     bell: Option<Arc<Bell>>,
 }
 
@@ -47,8 +50,14 @@ impl Wake for Bell {
     }
 }
 
-impl<E: Future> Seldom<'_, E> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<E::Output> {
+impl<P: DerefMut<Target: Future>> Seldom<P> {
+    /// Asked first when it is first polled.
+    pub fn new(event: Pin<P>) -> Self {
+        Self { event, bell: None }
+    }
+
+    /// Asks when it has called since, or calls another task now. Not to be polled once it has happened.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<<P::Target as Future>::Output> {
         let bell = self.bell.as_ref().filter(|bell| bell.task.will_wake(cx.waker()));
         if bell.is_some_and(|bell| !bell.has_rung.load(Ordering::Acquire)) {
             return Poll::Pending;

@@ -125,7 +125,7 @@ fn inner(value: &Value) -> String {
 
 /// What is told under a name. A time is read as one, whatever unit its name says.
 fn pair((name, value): (&String, &Value)) -> String {
-    let name = if moment(value).is_some() { name.trim_end_matches("_ms") } else { name };
+    let name = if moment(value).is_some() { name.strip_suffix("_ms").unwrap_or(name) } else { name };
     format!("{name} {}", inner(value))
 }
 

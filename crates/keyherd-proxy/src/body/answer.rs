@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use keyherd_core::seldom::Seldom;
 use tokio::time::{Sleep, sleep};
 
 use super::BodyError;
@@ -34,7 +35,7 @@ pub struct AnswerBody {
     trailed: Option<Trailed>,
     turn: Turn,
     /// Who asked for it is revoked.
-    gone: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    gone: Option<Seldom<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 /// Looks on while a body passes.
@@ -106,7 +107,7 @@ impl AnswerBody {
 
     /// It breaks off when that comes to its end.
     pub(crate) fn until(&mut self, gone: impl Future<Output = ()> + Send + 'static) {
-        self.gone = Some(Box::pin(gone));
+        self.gone = Some(Seldom::new(Box::pin(gone)));
     }
 
     /// Reads what has come already, which passes later all the same. Waits for nothing.
@@ -213,17 +214,12 @@ impl AnswerBody {
         if self.rest.is_none() {
             return Poll::Ready(None);
         }
-        // Before each piece: who reads late, or fast, would have all that is still on its way.
-        if self.gone.as_mut().is_some_and(|gone| gone.as_mut().poll(cx).is_ready()) {
-            self.give_up();
-            return Poll::Ready(Some(Err(Revoked.into())));
-        }
         ready!(self.turn.poll(cx));
         let Poll::Ready(frame) = self.poll_next(cx) else { return self.poll_stalled(cx) };
         self.stalled = None;
         match frame {
             Some(Ok(mut frame)) => {
-                self.turn.passes(frame.data_ref().map_or(0, Bytes::len));
+                self.turn.passes(frame.data_ref());
                 self.passing(&mut frame);
                 self.settle();
                 Poll::Ready(Some(Ok(frame)))
@@ -259,7 +255,7 @@ impl AnswerBody {
     }
 
     fn end(&mut self) {
-        self.rest = None;
+        (self.rest, self.gone) = (None, None);
         if let Some(lease) = self.lease.take() {
             lease.give_back();
         }
@@ -286,6 +282,12 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        // Before each piece: who reads late, or fast, would have all that is still on its way.
+        if this.gone.as_mut().is_some_and(|gone| gone.poll(cx).is_ready()) {
+            this.give_up();
+            this.ahead.clear();
+            return Poll::Ready(Some(Err(Revoked.into())));
+        }
         if let Some(mut frame) = this.ahead.pop_front() {
             if this.ahead.is_empty() {
                 // A stream may live for long: the room is not kept.

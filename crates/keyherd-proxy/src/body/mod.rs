@@ -15,6 +15,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 pub use self::answer::AnswerBody;
 pub(crate) use self::answer::{Ahead, Watch};
 pub(crate) use self::room::Room;
+pub(crate) use self::turn::Turn;
 pub(crate) use self::upload::{Copy, Upload};
 
 /// What goes wrong with a body; what it carries is shown to nobody but a log.

@@ -1,7 +1,8 @@
 //! Turns of long bodies: after so much of one, others go first.
 //!
 //! Owns how long a body may keep the thread that carries it. Where all of it is at hand, it would be carried to its end, and
-//! nobody would look what has come for the others of that thread.
+//! nobody would look at what has come for the others of that thread. What is kept to be sent again, and what was read ahead, is short
+//! and has no turns.
 
 use std::future::Future;
 use std::pin::pin;
@@ -9,19 +10,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use bytes::Bytes;
 use tokio::task::yield_now;
 
 /// So much passes in one turn, in bytes. Others wait for a fraction of a millisecond.
 const TURN_LEN: usize = 256 * 1024;
+/// What a piece counts beside its bytes: many small ones take as long.
+const PIECE_LEN: usize = 256;
 
 /// One body's.
 #[derive(Debug, Default)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     passed: usize,
     over: Option<Arc<Over>>,
 }
 
-/// A turn is over, until the thread has looked what has come: whoever is woken before, such as by itself, has no other one.
+/// A turn is over, until the thread has looked at what has come: being woken before, such as by oneself, begins no new one.
 #[derive(Debug)]
 struct Over {
     has_looked: AtomicBool,
@@ -36,13 +40,13 @@ impl Wake for Over {
 }
 
 impl Turn {
-    /// So much more passes.
-    pub(super) fn passes(&mut self, len: usize) {
-        self.passed = self.passed.saturating_add(len);
+    /// One more piece passes.
+    pub(crate) fn passes(&mut self, data: Option<&Bytes>) {
+        self.passed = self.passed.saturating_add(data.map_or(0, Bytes::len) + PIECE_LEN);
     }
 
     /// Pending where it is over: the next one is after the others', and after a look at what has come for them.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.passed < TURN_LEN {
             return Poll::Ready(());
         }
@@ -55,7 +59,8 @@ impl Turn {
             _ => {
                 let over = Arc::new(Over { has_looked: AtomicBool::new(false), task: cx.waker().clone() });
                 self.over = Some(Arc::clone(&over));
-                // The runtime wakes whom it knows by that once it has looked.
+                // tokio wakes whom it defers when the thread has looked: it promises no more than that others run, hence the test below.
+                // Where threads share the looking, another one does it; outside of a runtime nobody waits.
                 pin!(yield_now()).poll(&mut Context::from_waker(&Waker::from(over)))
             }
         }
@@ -83,17 +88,17 @@ mod tests {
         client.write_u8(7).await.unwrap();
         let mut turns = 0;
         let carrying = tokio::spawn(async move {
-            let mut turn = Turn::default();
+            let (mut turn, piece) = (Turn::default(), Bytes::from(vec![0; TURN_LEN - PIECE_LEN - 1]));
             while !reading.is_finished() {
                 turns += 1;
-                assert!(turns < 8, "nobody looks what has come");
-                turn.passes(TURN_LEN - 1);
+                assert!(turns < 8, "nobody looks at what has come");
+                turn.passes(Some(&piece));
                 poll_fn(|cx| {
                     assert!(turn.poll(cx).is_ready(), "it has a byte left");
                     Poll::Ready(())
                 })
                 .await;
-                turn.passes(1);
+                turn.passes(None);
                 poll_fn(|cx| {
                     cx.waker().wake_by_ref();
                     turn.poll(cx)

@@ -167,10 +167,10 @@ impl Source {
             ready!(self.turn.poll(cx));
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) if data.is_empty() => {}
+                    Ok(data) if data.is_empty() => self.turn.passes(None),
                     Ok(data) => {
                         self.passed += data.len() as u64;
-                        self.turn.passes(data.len());
+                        self.turn.passes(Some(&data));
                         self.keep(&data);
                         return Poll::Ready(Some(Ok(data)));
                     }

@@ -158,14 +158,15 @@ impl Exchange {
         let gone = self.clone().gone(ends_with);
         self.0.tasks.spawn(async move {
             tokio::select! {
-                _ = cut.run_until_cancelled(relay(sides, idle_timeout)) => {}
+                biased;
                 () = gone => tracing::debug!("an upgraded connection's agent was revoked"),
+                _ = cut.run_until_cancelled(relay(sides, idle_timeout)) => {}
             }
             drop(lease);
         });
     }
 
-    /// Waits until that agent is none any more. What does not wait, costs nothing.
+    /// Waits until that agent is none any more. Who does not ask, pays nothing.
     async fn gone(self, ends_with: Option<EndsWith>) {
         let Some(agent) = ends_with else { return std::future::pending().await };
         let broker = self.0.broker.clone();

@@ -156,7 +156,7 @@ impl Forward {
         }
     }
 
-    /// A step of a handshake, in time. Who has not asked for anything when the door closes is not waited for.
+    /// A step of a handshake, in time. Who has sent no request when the door closes is not waited for.
     pub(super) fn in_time<T, E: From<io::Error>>(
         &self,
         step: impl Future<Output = Result<T, E>>,
@@ -167,7 +167,7 @@ impl Forward {
             match seldom::until(pin!(in_time), self.0.closing.cancelled()).await {
                 Ok(Ok(done)) => done,
                 Ok(Err(_elapsed)) => ended(io::ErrorKind::TimedOut),
-                Err(()) => ended(io::ErrorKind::ConnectionAborted),
+                Err(()) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the proxy closes").into()),
             }
         }
     }

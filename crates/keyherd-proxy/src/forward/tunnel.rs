@@ -37,11 +37,12 @@ pub(super) async fn relay<A, B>(
         }
     };
     tokio::select! {
+        biased;
+        () = gone => tracing::debug!("a tunnel's agent was revoked"),
         ended = copying => if let Err(error) = ended {
             tracing::debug!(%error, "a tunnel broke off");
         },
         () = silence => tracing::debug!("a tunnel was silent for too long"),
-        () = gone => tracing::debug!("a tunnel's agent was revoked"),
     }
 }
 

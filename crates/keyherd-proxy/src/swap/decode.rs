@@ -19,6 +19,8 @@ use http::header::CONTENT_ENCODING;
 use http_body::{Body, Frame};
 use tokio::io::{AsyncBufRead, AsyncRead, BufReader, ReadBuf};
 
+use crate::body::Turn;
+
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Codings one over the other, at most.
@@ -50,6 +52,8 @@ pub struct Decoded {
     text: Pin<Box<dyn AsyncRead + Send>>,
     come: Arc<AtomicU64>,
     made: u64,
+    /// Of what was made: little may become much.
+    turn: Turn,
     limits: DecodeLimits,
     has_ended: bool,
 }
@@ -82,7 +86,7 @@ impl Decoded {
         for coding in codings.iter().rev().skip(1) {
             text = undone(coding, BufReader::with_capacity(STEP_LEN, text));
         }
-        Self { text, come, made: 0, limits, has_ended: false }
+        Self { text, come, made: 0, turn: Turn::default(), limits, has_ended: false }
     }
 
     fn is_within(&self) -> bool {
@@ -109,6 +113,7 @@ impl Body for Decoded {
         if self.has_ended {
             return Poll::Ready(None);
         }
+        ready!(self.turn.poll(cx));
         let mut step = [0; STEP_LEN];
         let mut buffer = ReadBuf::new(&mut step);
         let read = ready!(self.text.as_mut().poll_read(cx, &mut buffer));
@@ -123,7 +128,12 @@ impl Body for Decoded {
             self.has_ended = true;
             return Poll::Ready(Some(Err("the answer grows beyond what is decoded of one".into())));
         }
-        Poll::Ready((!text.is_empty()).then(|| Ok(Frame::data(Bytes::copy_from_slice(text)))))
+        if text.is_empty() {
+            return Poll::Ready(None);
+        }
+        let text = Bytes::copy_from_slice(text);
+        self.turn.passes(Some(&text));
+        Poll::Ready(Some(Ok(Frame::data(text))))
     }
 
     fn is_end_stream(&self) -> bool {

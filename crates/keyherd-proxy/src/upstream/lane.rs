@@ -256,13 +256,17 @@ impl Lane {
         let mut kept = self.kept();
         kept.sweep += 1;
         let oldest = kept.sweep.saturating_sub(u64::try_from(sweeps).unwrap_or(u64::MAX));
-        kept.spare.retain_mut(|spare| spare.since > oldest && !spare.line.is_closed());
+        let unused = kept.spare.extract_if(.., |spare| spare.since <= oldest || spare.line.is_closed());
+        let unused: Vec<_> = unused.collect();
         kept.shared.retain(|shared| {
             let is_used = shared.requests.load(Ordering::Relaxed) > 0;
             (is_used || shared.since > oldest) && !shared.sender.is_closed()
         });
-        kept.is_swept = !(kept.spare.is_empty() && kept.shared.is_empty());
-        kept.is_swept
+        let is_swept = !(kept.spare.is_empty() && kept.shared.is_empty());
+        kept.is_swept = is_swept;
+        drop(kept);
+        drop(unused);
+        is_swept
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

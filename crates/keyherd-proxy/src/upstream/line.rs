@@ -3,8 +3,8 @@
 //! Owns where that work is done. As long as one request has the connection, its own task does it: nobody else must be woken
 //! for a request to leave, or for an answer to come. What has to go on when nobody asks for it runs in a task of its own.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use http::{Request, Response};
@@ -52,8 +52,8 @@ impl Line {
         let work = &mut self.work;
         async move {
             // Never told to come again later: nobody would wake it, see below.
-            let mut answer = std::pin::pin!(unconstrained(answer));
-            std::future::poll_fn(|cx| {
+            let mut answer = pin!(unconstrained(answer));
+            poll_fn(|cx| {
                 poll(work, cx);
                 answer.as_mut().poll(&mut quietly(work.is_some(), cx))
             })
@@ -97,7 +97,12 @@ impl Line {
 
     /// Whether upstream has closed it, as far as can be seen.
     pub(super) fn is_closed(&mut self) -> bool {
-        self.poll(&mut Context::from_waker(Waker::noop()));
+        let looking = poll_fn(|cx| {
+            self.poll(cx);
+            Poll::Ready(())
+        });
+        // One task looks at hundreds: it would be told to come again later.
+        let _ = pin!(unconstrained(looking)).poll(&mut Context::from_waker(Waker::noop()));
         self.sender.is_closed()
     }
 }

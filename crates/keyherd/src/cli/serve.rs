@@ -45,8 +45,11 @@ impl Serve {
         let mut api = context.settings.listening.resolve(&self.listen, &context.environment)?;
         let metrics = Metrics::install().map_err(Failure::failed)?;
         let files_max = wire::raise_limit();
-        wire::bound("api.limits", &mut api.limits.connections_max, files_max);
-        wire::bound("proxy.limits", &mut context.settings.proxy.limits.connections_max, files_max);
+        wire::bound_connections("api.limits", &mut api.limits.connections_max, files_max);
+        if api.proxy.is_some() {
+            let connections_max = &mut context.settings.proxy.limits.connections_max;
+            wire::bound_connections("proxy.limits", connections_max, files_max);
+        }
         let settings = &context.settings;
         let wired = wire::open(settings).await?;
         let token = admin_token(&settings.data)?;

@@ -1,9 +1,10 @@
-//! As many open files as the system allows, and no more connections than these are enough for: each one through the gateway
-//! or the proxy has another one to upstream.
+//! As many open files as the system allows, and no more connections than leave some for work: each request through the gateway
+//! or the proxy has another connection, to upstream.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// A listener may have this part of them: with the other one's, and with those to upstreams, they are enough.
+/// A listener may have this part of them: where one is full, each of its connections can have another one to upstream, and the
+/// store has its own. What both are full of at once, and many requests on one HTTP/2 connection, may take more.
 const PARTS: u64 = 3;
 /// The least that a listener can work with.
 const CONNECTIONS_MIN: usize = 2;
@@ -26,14 +27,14 @@ pub(crate) fn raise_limit() -> Option<u64> {
     }
 }
 
-/// Lowers a listener's bound to what so many open files are enough for: who is accepted can be served then, and others wait.
-pub(crate) fn bound(section: &str, connections_max: &mut usize, files_max: Option<u64>) {
+/// Lowers a listener's bound to its part of so many open files: further connections wait.
+pub(crate) fn bound_connections(section: &str, connections_max: &mut usize, files_max: Option<u64>) {
     let most = files_max.and_then(|files| usize::try_from(files / PARTS).ok()).unwrap_or(usize::MAX);
     let most = most.max(CONNECTIONS_MIN);
     if *connections_max > most {
         tracing::info!(
-            "[{section}] connections_max is {most} here, not {connections_max}: for more, raise the limit of open files \
-             (ulimit -n, LimitNOFILE), or set it to that"
+            "[{section}] connections_max is {most} here, not {connections_max}: raise the limit of open files (ulimit -n, \
+             LimitNOFILE) for more, or set it to {most}"
         );
         *connections_max = most;
     }
@@ -46,7 +47,7 @@ mod tests {
     #[test]
     fn a_listener_has_a_third_of_the_open_files_at_most() {
         let bounded = |mut connections_max, files_max| {
-            bound("api.limits", &mut connections_max, files_max);
+            bound_connections("api.limits", &mut connections_max, files_max);
             connections_max
         };
         assert_eq!(bounded(16_384, None), 16_384);

@@ -29,7 +29,7 @@ use keyherd_core::broker::{Broker, Ports};
 use keyherd_core::ports::Clock;
 
 pub(crate) use self::ca::{CaState, ca_state};
-pub(crate) use self::descriptors::{bound, raise_limit};
+pub(crate) use self::descriptors::{bound_connections, raise_limit};
 pub(crate) use self::door::{ADMIN_TOKEN_FILE, Door, DoorError, admin_token};
 use self::engine::Engine;
 pub(crate) use self::engine::{ClockLead, Rotation};

@@ -41,6 +41,22 @@ async fn a_small_body_is_sent_as_often_as_needed() {
 }
 
 #[tokio::test]
+async fn a_long_one_is_sent_in_turns() {
+    const LEN: usize = 64 * 1024;
+    let parts = futures_util::stream::iter(
+        (0..64).map(|_| Ok::<_, BodyError>(Frame::data(Bytes::from(vec![0; LEN])))),
+    );
+    let upload = Upload::new(UnsyncBoxBody::new(StreamBody::new(parts)), 0, &Room::new(1_000));
+    let mut copy = upload.copy().expect("may be sent");
+    let mut passed = 0;
+    while let Poll::Ready(Some(part)) = copy.poll(&mut Context::from_waker(std::task::Waker::noop())) {
+        passed += part.expect("is whole").data_ref().map_or(0, Bytes::len);
+    }
+    assert!((LEN..8 * LEN).contains(&passed), "{passed} bytes in one turn");
+    assert_eq!(sent(Some(copy)).await.len(), 64 * LEN - passed);
+}
+
+#[tokio::test]
 async fn a_large_one_is_sent_once() {
     let upload = upload("larger", 5, &Room::new(1_000));
     assert_eq!(sent(upload.copy()).await, "larger");
