@@ -20,7 +20,7 @@ use crate::order::Order;
 use crate::target::Target;
 use crate::upstream::{Lease, Unsent};
 
-/// Spare connections that turn out to be closed, before a new one is made.
+/// Connections that turn out to be closed, or to be ending, before the last one is made, for this request.
 const STALE_MAX: usize = 2;
 
 /// What a try sends.
@@ -53,7 +53,7 @@ impl Exchange {
                     let took = connecting + self.uptime().saturating_sub(sent);
                     return Ok((answer, took));
                 }
-                Err(unsent) if is_reused && message.may_go_again(&unsent) => stale += 1,
+                Err(unsent) if stale <= STALE_MAX && message.may_go_again(&unsent, is_reused) => stale += 1,
                 Err(unsent) if message.upload.is_some_and(Upload::is_broken) => {
                     tracing::debug!(error = %unsent.error, "a request broke off");
                     return Err(Fault::BrokenOff);
@@ -126,12 +126,12 @@ impl Message<'_> {
         Ok(Request::from_parts(head, inject.body(body, token)))
     }
 
-    /// Upstream did nothing with it; or it had closed the connection, and the request does no harm twice.
-    fn may_go_again(&self, unsent: &Unsent) -> bool {
+    /// Upstream did nothing with it; or it had closed a connection that was used before, and the request does no harm twice.
+    fn may_go_again(&self, unsent: &Unsent, is_reused: bool) -> bool {
         let is_harmless = match end_of(&unsent.error) {
             _ if unsent.request.is_some() => true,
             End::Undone => true,
-            End::Closed => self.head.method.is_idempotent(),
+            End::Closed => is_reused && self.head.method.is_idempotent(),
             End::Other => false,
         };
         is_harmless && self.upload.is_none_or(Upload::may_go_again)
@@ -141,7 +141,7 @@ impl Message<'_> {
 /// What became of a request that got no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Upstream says that it did nothing with it (RFC 9113, section 8.7).
+    /// Upstream says that it did nothing with it (RFC 9113, sections 6.8 and 8.7).
     Undone,
     /// The connection had ended, or was ending.
     Closed,
@@ -154,10 +154,10 @@ fn end_of(error: &hyper::Error) -> End {
     }
     let source = error.source();
     if let Some(http2) = source.and_then(|source| source.downcast_ref::<h2::Error>()) {
-        let is_orderly = http2.is_go_away() && http2.reason() == Some(h2::Reason::NO_ERROR);
         let is_refused = http2.is_reset() && http2.reason() == Some(h2::Reason::REFUSED_STREAM);
         return match http2 {
-            _ if http2.is_remote() && (is_orderly || is_refused) => End::Undone,
+            // By GOAWAY, whatever its reason, end those streams alone that it says were not looked at (section 6.8).
+            _ if http2.is_remote() && (http2.is_go_away() || is_refused) => End::Undone,
             _ if http2.is_go_away() || http2.get_io().is_some_and(was_cut) => End::Closed,
             _ => End::Other,
         };

@@ -198,3 +198,44 @@ async fn a_stream_that_upstream_refused_goes_again_on_a_fresh_connection() {
     }
     assert!(refused.load(Ordering::Relaxed) > 0);
 }
+
+/// Leaves so many connections before it looks at a request, for that reason, and answers on the next ones.
+async fn going_away(acceptor: TlsAcceptor, leaves: usize, reason: h2::Reason) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = listener.local_addr().expect("has one").port();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(stream) = acceptor.accept(stream).await else { continue };
+            let is_leaving = count.fetch_add(1, Ordering::Relaxed) < leaves;
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.expect("is HTTP/2");
+                if is_leaving {
+                    connection.abrupt_shutdown(reason);
+                }
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    drop(respond.send_response(Response::new(()), true));
+                }
+            });
+        }
+    });
+    (port, connections)
+}
+
+#[tokio::test]
+async fn what_upstream_left_before_it_looked_at_it_goes_again() {
+    // The last number: how many connections it took. Beyond that, it is upstream's trouble.
+    for (leaves, status, connections) in [(1, 200, 2), (3, 200, 4), (4, 502, 4)] {
+        for reason in [h2::Reason::NO_ERROR, h2::Reason::ENHANCE_YOUR_CALM] {
+            let (acceptor, tls) = certified(&[b"h2"]);
+            let (port, count) = going_away(acceptor, leaves, reason).await;
+            let nowhere = Upstream::new(|_| crate::upstream::status(500)).await;
+            let base = format!("https://localhost:{port}");
+            let stage = Setting { base, tls, ..Setting::at(&nowhere) }.stage().await;
+            let asked = timeout(Duration::from_secs(20), stage.open(post("/gateway/lone/", "x")));
+            let got = asked.await.expect("takes no 20 s").map_or(502, |answer| answer.status().as_u16());
+            assert_eq!((got, count.load(Ordering::Relaxed)), (status, connections), "{leaves} {reason:?}");
+        }
+    }
+}
