@@ -45,11 +45,11 @@ impl Serve {
         let mut api = context.settings.listening.resolve(&self.listen, &context.environment)?;
         let metrics = Metrics::install().map_err(Failure::failed)?;
         let files_max = wire::raise_limit();
-        wire::bound_connections("api.limits", &mut api.limits.connections_max, files_max);
-        if api.proxy.is_some() {
-            let connections_max = &mut context.settings.proxy.limits.connections_max;
-            wire::bound_connections("proxy.limits", connections_max, files_max);
-        }
+        let of_proxy = &mut context.settings.proxy.limits.connections_max;
+        let bounded = [
+            wire::bound_connections("api.limits", &mut api.limits.connections_max, files_max),
+            api.proxy.as_ref().and_then(|_| wire::bound_connections("proxy.limits", of_proxy, files_max)),
+        ];
         let settings = &context.settings;
         let wired = wire::open(settings).await?;
         let token = admin_token(&settings.data)?;
@@ -67,6 +67,10 @@ impl Serve {
         let mut signals = Signals::listen()?;
         wired.run_background();
         say(context.out, &Places::of(settings, &door, forward.as_ref(), &wired)?)?;
+        // Only now: who cannot serve says why, and nothing else.
+        for bounded in bounded.into_iter().flatten() {
+            tracing::info!("{bounded}");
+        }
         let stop = CancellationToken::new();
         let patience = settings.command.shutdown_patience;
         let served = async {

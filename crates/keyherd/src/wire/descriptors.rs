@@ -27,17 +27,21 @@ pub(crate) fn raise_limit() -> Option<u64> {
     }
 }
 
-/// Lowers a listener's bound to its part of so many open files: further connections wait.
-pub(crate) fn bound_connections(section: &str, connections_max: &mut usize, files_max: Option<u64>) {
-    let most = files_max.and_then(|files| usize::try_from(files / PARTS).ok()).unwrap_or(usize::MAX);
-    let most = most.max(CONNECTIONS_MIN);
-    if *connections_max > most {
-        tracing::info!(
-            "[{section}] connections_max is {most} here, not {connections_max}: raise the limit of open files (ulimit -n, \
-             LimitNOFILE) for more, or set it to {most}"
-        );
-        *connections_max = most;
+/// Lowers a listener's bound to its part of so many open files: further connections wait. Returns what is to be said of it.
+pub(crate) fn bound_connections(
+    section: &str,
+    connections_max: &mut usize,
+    files_max: Option<u64>,
+) -> Option<String> {
+    let most = usize::try_from(files_max? / PARTS).unwrap_or(usize::MAX).max(CONNECTIONS_MIN);
+    if *connections_max <= most {
+        return None;
     }
+    let asked = std::mem::replace(connections_max, most);
+    Some(format!(
+        "[{section}] connections_max is {most} here, not {asked}: raise the limit of open files (ulimit -n, LimitNOFILE) \
+         for more, or set it to {most}"
+    ))
 }
 
 #[cfg(test)]
@@ -47,13 +51,13 @@ mod tests {
     #[test]
     fn a_listener_has_a_third_of_the_open_files_at_most() {
         let bounded = |mut connections_max, files_max| {
-            bound_connections("api.limits", &mut connections_max, files_max);
-            connections_max
+            let told = bound_connections("api.limits", &mut connections_max, files_max);
+            (connections_max, told.is_some())
         };
-        assert_eq!(bounded(16_384, None), 16_384);
-        assert_eq!(bounded(16_384, Some(1_048_576)), 16_384);
-        assert_eq!(bounded(16_384, Some(256)), 85);
-        assert_eq!(bounded(50, Some(256)), 50);
-        assert_eq!(bounded(16_384, Some(0)), 2);
+        assert_eq!(bounded(16_384, None), (16_384, false));
+        assert_eq!(bounded(16_384, Some(1_048_576)), (16_384, false));
+        assert_eq!(bounded(16_384, Some(256)), (85, true));
+        assert_eq!(bounded(50, Some(256)), (50, false));
+        assert_eq!(bounded(16_384, Some(0)), (2, true));
     }
 }
