@@ -5,12 +5,10 @@
 //! and has no turns.
 
 use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use keyherd_core::seldom::Seldom;
 use tokio::task::yield_now;
 
 /// So much passes in one turn, in bytes. Others wait for a fraction of a millisecond.
@@ -19,24 +17,11 @@ const TURN_LEN: usize = 256 * 1024;
 const PIECE_LEN: usize = 256;
 
 /// One body's.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Turn {
     passed: usize,
-    over: Option<Arc<Over>>,
-}
-
-/// A turn is over, until the thread has looked at what has come: being woken before, such as by oneself, begins no new one.
-#[derive(Debug)]
-struct Over {
-    has_looked: AtomicBool,
-    task: Waker,
-}
-
-impl Wake for Over {
-    fn wake(self: Arc<Self>) {
-        self.has_looked.store(true, Ordering::Release);
-        self.task.wake_by_ref();
-    }
+    /// A turn is over until the thread has looked at what has come: being woken before, such as by oneself, begins no new one.
+    over: Option<Seldom<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl Turn {
@@ -50,20 +35,12 @@ impl Turn {
         if self.passed < TURN_LEN {
             return Poll::Ready(());
         }
-        match &self.over {
-            Some(over) if over.has_looked.load(Ordering::Acquire) => {
-                *self = Self::default();
-                Poll::Ready(())
-            }
-            Some(over) if over.task.will_wake(cx.waker()) => Poll::Pending,
-            _ => {
-                let over = Arc::new(Over { has_looked: AtomicBool::new(false), task: cx.waker().clone() });
-                self.over = Some(Arc::clone(&over));
-                // tokio wakes whom it defers when the thread has looked: it promises no more than that others run, hence the test below.
-                // Where threads share the looking, another one does it; outside of a runtime nobody waits.
-                pin!(yield_now()).poll(&mut Context::from_waker(&Waker::from(over)))
-            }
-        }
+        // tokio wakes whom it defers when the thread has looked: it promises no more than that others run, hence the test below.
+        // Where threads share the looking, another one does it; outside of a runtime nobody waits.
+        let over = self.over.get_or_insert_with(|| Seldom::new(Box::pin(yield_now())));
+        ready!(over.poll(cx));
+        *self = Self::default();
+        Poll::Ready(())
     }
 }
 

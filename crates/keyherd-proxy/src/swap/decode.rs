@@ -265,3 +265,36 @@ impl Coding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use async_compression::tokio::write::GzipEncoder;
+    use http_body_util::Full;
+    use tokio::io::AsyncWriteExt;
+    use tokio::task::unconstrained;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_little_becomes_passes_in_turns() {
+        const LEN: usize = 4 * 1024 * 1024;
+        let mut encoder = GzipEncoder::new(Vec::new());
+        encoder.write_all(&vec![0; LEN]).await.expect("is in memory");
+        encoder.shutdown().await.expect("is in memory");
+        let body = Full::new(Bytes::from(encoder.into_inner()));
+        let mut text = Decoded::new(body, &["gzip".to_owned()], DecodeLimits::default());
+        let passed = unconstrained(async {
+            let mut passed = 0;
+            while let Poll::Ready(Some(part)) =
+                Pin::new(&mut text).poll_frame(&mut Context::from_waker(Waker::noop()))
+            {
+                passed += part.expect("is whole").data_ref().map_or(0, Bytes::len);
+            }
+            passed
+        });
+        let passed = passed.await;
+        assert!((1..LEN / 4).contains(&passed), "{passed} bytes in one turn");
+    }
+}
