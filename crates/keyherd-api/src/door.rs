@@ -18,7 +18,7 @@ use tower::{BoxError, ServiceExt};
 
 use crate::annex::{AnnexBody, Reply, boxed};
 use crate::caller::LastKey;
-use crate::hosts::Arrival;
+use crate::hosts::{Arrival, KnownHost};
 use crate::limits::ApiLimits;
 use crate::problem::Problem;
 use crate::pulse::{Answering, Pulse};
@@ -46,6 +46,7 @@ pub struct Seat {
 #[derive(Default)]
 struct Desk {
     pulse: Arc<Pulse>,
+    host: KnownHost,
     last: LastKey,
 }
 
@@ -71,13 +72,18 @@ impl Api {
         &self.0.state
     }
 
-    async fn answer<B>(&self, request: Request<B>, arrival: Arrival) -> Result<Response, Problem>
+    async fn answer<B>(
+        &self,
+        request: Request<B>,
+        arrival: Arrival,
+        host: &KnownHost,
+    ) -> Result<Response, Problem>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
         let state = &self.0.state;
-        state.hosts.check(request.uri(), request.headers(), arrival)?;
+        state.hosts.check(request.uri(), request.headers(), arrival, host)?;
         if request.method() == Method::POST && request.uri().path() == "/v1/token" {
             let caller = state.callers.recognise(request.headers(), &state.broker).await?;
             return routes::token::answer(state, caller, request.into_body()).await;
@@ -103,12 +109,12 @@ impl Api {
         &self,
         request: Request<AnnexBody>,
         arrival: Arrival,
-        last: &LastKey,
+        desk: &Desk,
     ) -> Result<Reply, Problem> {
         let state = &self.0.state;
-        state.hosts.check(request.uri(), request.headers(), arrival)?;
+        state.hosts.check(request.uri(), request.headers(), arrival, &desk.host)?;
         let annex = state.annex.as_ref().ok_or_else(Problem::internal)?;
-        let caller = state.callers.recognise_at_annex(request.headers(), &state.broker, last).await?;
+        let caller = state.callers.recognise_at_annex(request.headers(), &state.broker, &desk.last).await?;
         annex.answer(caller, request).await
     }
 
@@ -140,7 +146,7 @@ impl Seat {
         if api.is_for_annex(request.uri().path()) {
             let request = request.map(boxed);
             return Box::pin(async move {
-                let work = AssertUnwindSafe(api.answer_at_annex(request, arrival, &desk.last));
+                let work = AssertUnwindSafe(api.answer_at_annex(request, arrival, &desk));
                 match settled(work.catch_unwind().await) {
                     Ok(answer) => answer.map(|body| Answering::of_annex(body, beat)),
                     Err(problem) => problem.into_response().map(|body| Answering::new(body, beat)),
@@ -148,7 +154,7 @@ impl Seat {
             });
         }
         Box::pin(async move {
-            let work = AssertUnwindSafe(api.answer(request, arrival));
+            let work = AssertUnwindSafe(api.answer(request, arrival, &desk.host));
             let answer = settled(work.catch_unwind().await).into_response();
             answer.map(|body| Answering::new(body, beat))
         })

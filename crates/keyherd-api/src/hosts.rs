@@ -1,8 +1,9 @@
 //! The names this server answers to. Anything else in `Host` may be a page elsewhere that had its name rebound to us.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
 
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 
 use crate::documents::shown;
 use crate::problem::{Code, Problem};
@@ -27,6 +28,10 @@ pub(crate) struct Arrival {
     pub(crate) is_tls: bool,
 }
 
+/// What a connection said first that was ours: what follows on it says the same, mostly. Never more than a head may have.
+#[derive(Debug, Default)]
+pub(crate) struct KnownHost(OnceLock<Box<[u8]>>);
+
 impl Hosts {
     /// A listener's own names and these: `name` (on any port) or `name:port`.
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, BadHost> {
@@ -35,13 +40,30 @@ impl Hosts {
     }
 
     /// Refuses a request that was meant for another host, or for none.
-    pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap, arrival: Arrival) -> Result<(), Problem> {
+    pub(crate) fn check(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        arrival: Arrival,
+        known: &KnownHost,
+    ) -> Result<(), Problem> {
         let mut lines = headers.get_all(header::HOST).iter();
-        let host = match (lines.next(), lines.next()) {
-            (None, _) => None,
-            (Some(line), None) => Some(line.to_str().unwrap_or("?")),
+        let line = match (lines.next(), lines.next()) {
             (Some(_), Some(_)) => return Err(Problem::invalid("there is more than one Host")),
+            (line, _) => line,
         };
+        let said = line.filter(|_| uri.authority().is_none()).map(HeaderValue::as_bytes);
+        if said.is_some() && known.0.get().map(|known| &**known) == said {
+            return Ok(());
+        }
+        self.look(uri, line.map(|line| line.to_str().unwrap_or("?")), arrival)?;
+        if let Some(said) = said {
+            known.0.get_or_init(|| said.into());
+        }
+        Ok(())
+    }
+
+    fn look(&self, uri: &Uri, host: Option<&str>, arrival: Arrival) -> Result<(), Problem> {
         let target = uri.authority().map(http::uri::Authority::as_str);
         if host.is_none() && target.is_none() {
             return Err(Problem::invalid("the Host header is missing (RFC 9112, section 3.2)"));
@@ -110,9 +132,16 @@ mod tests {
         for host in hosts {
             headers.append(header::HOST, host.parse().expect("is a value"));
         }
-        let got = ours.check(&uri.parse().expect("is a target"), &headers, arrival);
-        let status = got.err().map_or(200, |problem| problem.code().parts().1.as_u16());
-        assert_eq!(status, expected, "{uri} {hosts:?}");
+        let uri = uri.parse().expect("is a target");
+        let status = |known: &KnownHost| {
+            let got = ours.check(&uri, &headers, arrival, known);
+            got.err().map_or(200, |problem| problem.code().parts().1.as_u16())
+        };
+        let known = KnownHost::default();
+        // On a connection of its own, once more on the same one, and on one that began with another host.
+        assert_eq!((status(&known), status(&known)), (expected, expected), "{uri} {hosts:?}");
+        let other = KnownHost(OnceLock::from(Box::from(&b"localhost:8484"[..])));
+        assert_eq!(status(&other), expected, "{uri} {hosts:?}");
     }
 
     #[test]

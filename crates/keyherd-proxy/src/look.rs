@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use http::response::Parts;
 use keyherd_core::provider::Body;
 use keyherd_core::upstream::{self, FIRST_EVENT_LEN_MAX, Headers, Needs};
@@ -25,7 +26,8 @@ impl Headers for Shown<'_> {
 
 /// What must be seen of an answer.
 pub(crate) fn needs(head: &Parts) -> Needs {
-    upstream::needs(head.status.as_u16(), &Shown(&head.headers))
+    let media_type = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    upstream::needs(head.status.as_u16(), media_type.unwrap_or_default())
 }
 
 /// What core has to see of the body, and whether it is known yet.

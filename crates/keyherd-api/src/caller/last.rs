@@ -6,8 +6,7 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use keyherd_core::secret::TokenHash;
-use subtle::ConstantTimeEq;
+use keyherd_core::secret::{TokenHash, is_same};
 use zeroize::Zeroizing;
 
 /// See the module. What it holds is wiped with the connection.
@@ -23,7 +22,7 @@ impl LastKey {
     /// The hash of that key, if it is the one that was shown last; compared in constant time.
     pub(crate) fn hash_of(&self, key: &[u8]) -> Option<TokenHash> {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().filter(|last| last.key.ct_eq(key).into()).map(|last| last.hash)
+        last.as_ref().filter(|last| is_same(&last.key, key)).map(|last| last.hash)
     }
 
     /// That key was an agent's, and no administrator's.

@@ -13,6 +13,9 @@ pub use self::reset::Headers;
 use crate::provider::{Body, Profile, clip_code};
 use crate::time::Timestamp;
 
+/// Server-sent events (WHATWG HTML, section 9.2).
+const EVENT_STREAM: &str = "text/event-stream";
+
 /// An upstream's answer, as far as it is needed.
 pub struct Answer<'a> {
     /// The HTTP status.
@@ -68,10 +71,10 @@ pub enum Evidence {
     },
 }
 
-/// What has to be read. Most answers prove nothing, and are not read.
-pub fn needs(status: u16, headers: &dyn Headers) -> Needs {
+/// What has to be read of an answer of that media type. Most answers prove nothing, and are not read.
+pub fn needs(status: u16, media_type: &str) -> Needs {
     match status {
-        200..=299 if is_event_stream(headers) => Needs::FirstEvent,
+        200..=299 if is_event_stream(media_type) => Needs::FirstEvent,
         403 | 429 => Needs::Body,
         _ => Needs::Head,
     }
@@ -85,10 +88,12 @@ pub fn judge(answer: &Answer<'_>, profile: &Profile, bounds: &CooldownBounds, no
         429 => limited(answer, body::any_code(answer.body, profile), bounds, now),
         401 => Evidence::Rejected { seen: seen(401, None, None) },
         403 => quota().map_or(Evidence::Nothing, |found| limited(answer, Some(found), bounds, now)),
-        200..=299 if is_event_stream(answer.headers) => match body::error_event(answer.body, profile) {
-            Some(found) => limited(answer, Some(found), bounds, now),
-            None => Evidence::Works,
-        },
+        200..=299 if is_event_stream(answer.headers.value("content-type").unwrap_or_default()) => {
+            match body::error_event(answer.body, profile) {
+                Some(found) => limited(answer, Some(found), bounds, now),
+                None => Evidence::Works,
+            }
+        }
         200..=399 => Evidence::Works,
         _ => Evidence::Nothing,
     }
@@ -110,9 +115,13 @@ fn seen(status: u16, found: Option<body::Found>, header: Option<&'static str>) -
     Seen { status, code, pointer, header }
 }
 
-fn is_event_stream(headers: &dyn Headers) -> bool {
-    let kind = headers.value("content-type").unwrap_or_default();
-    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream")
+fn is_event_stream(media_type: &str) -> bool {
+    // Asked of every answer: it ends at the first letter, mostly.
+    let Some((kind, rest)) = media_type.trim_start().split_at_checked(EVENT_STREAM.len()) else {
+        return false;
+    };
+    kind.eq_ignore_ascii_case(EVENT_STREAM)
+        && matches!(rest.trim_start().as_bytes().first(), None | Some(b';'))
 }
 
 #[cfg(test)]

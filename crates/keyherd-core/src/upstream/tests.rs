@@ -210,11 +210,20 @@ fn a_streams_first_event_is_complete_or_not_there() {
 
 #[test]
 fn what_must_be_read() {
-    let none = headers(&[]);
-    let stream = headers(&[("content-type", "Text/Event-Stream")]);
-    assert_eq!([200, 401, 500].map(|status| needs(status, &none)), [Needs::Head; 3]);
-    assert_eq!([403, 429].map(|status| needs(status, &none)), [Needs::Body; 2]);
-    assert_eq!([needs(200, &stream), needs(500, &stream)], [Needs::FirstEvent, Needs::Head]);
+    assert_eq!([200, 401, 500].map(|status| needs(status, "")), [Needs::Head; 3]);
+    assert_eq!([403, 429].map(|status| needs(status, "")), [Needs::Body; 2]);
+    for stream in ["Text/Event-Stream", " text/event-stream ; charset=utf-8", "text/event-stream;"] {
+        assert_eq!([needs(200, stream), needs(500, stream)], [Needs::FirstEvent, Needs::Head], "{stream}");
+    }
+    for other in [
+        "text/event-streams",
+        "text/event-stream x",
+        "text/event",
+        "application/json",
+        "\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}",
+    ] {
+        assert_eq!(needs(200, other), Needs::Head, "{other}");
+    }
 }
 
 #[test]

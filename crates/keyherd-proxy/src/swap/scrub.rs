@@ -59,12 +59,22 @@ const VOUCHERS: [HeaderName; 4] = [
 impl Reading {
     /// By what an answer's head says. A coded text of which nobody says that it is one is read: its beginning does not tell.
     pub fn of(status: StatusCode, headers: &HeaderMap) -> Self {
+        Self::by(status, headers, kind(headers))
+    }
+
+    /// The same of a body that is read as it stands. `None`: it has a coding, or is in UTF-16.
+    pub fn plainly(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
+        let kind = kind(headers);
+        let is_plain = !headers.contains_key(CONTENT_ENCODING) && !is_utf16(kind);
+        is_plain.then(|| Self::by(status, headers, kind))
+    }
+
+    fn by(status: StatusCode, headers: &HeaderMap, kind: &str) -> Self {
         let is_part = status.as_u16() == 206 || headers.contains_key(CONTENT_RANGE);
         // 204 and 304 have no body, and what their headers say is of another answer.
         if is_part || matches!(status.as_u16(), 101 | 204 | 304) {
             return Self::Never;
         }
-        let kind = kind(headers);
         match Place::of_media_type(kind) {
             // Escapes are not read there.
             Some(_) if is_utf16(kind) => Self::As(Place::Text),
@@ -72,18 +82,6 @@ impl Reading {
             None if Place::is_never_in(kind) => Self::Never,
             None if codings(headers).is_ok_and(|codings| !codings.is_empty()) => Self::As(Place::Json),
             None => Self::ByBeginning,
-        }
-    }
-
-    /// The same of a body that is read as it stands. `None`: it has a coding, or is in UTF-16.
-    pub fn plainly(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
-        if headers.contains_key(CONTENT_ENCODING) {
-            return None;
-        }
-        match Self::of(status, headers) {
-            Self::Never => Some(Self::Never),
-            _ if is_utf16(kind(headers)) => None,
-            reading => Some(reading),
         }
     }
 }

@@ -22,21 +22,18 @@ use crate::target::Target;
 /// All lanes of a process.
 pub(crate) struct Upstreams {
     way: Arc<Way>,
-    lanes: papaya::HashMap<LaneKey, Arc<Lane>, foldhash::fast::RandomState>,
+    lanes: Lanes,
+    /// What goes on in another protocol needs a connection of its own.
+    lanes_http1: Lanes,
 }
 
-/// What goes on in another protocol needs a connection of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct LaneKey {
-    target: Target,
-    only_http1: bool,
-}
+type Lanes = papaya::HashMap<Target, Arc<Lane>, foldhash::fast::RandomState>;
 
 impl Upstreams {
     /// `tls` verifies; which protocols it offers is settled here.
     pub(crate) fn new(reach: Arc<dyn Reach>, tls: ClientConfig, limits: ExchangeLimits) -> Self {
-        let lanes = papaya::HashMap::with_hasher(foldhash::fast::RandomState::default());
-        Self { way: Arc::new(Way::new(reach, tls, limits)), lanes }
+        let lanes = || Lanes::with_hasher(foldhash::fast::RandomState::default());
+        Self { way: Arc::new(Way::new(reach, tls, limits)), lanes: lanes(), lanes_http1: lanes() }
     }
 
     /// A connection for one request. `is_fresh`: one on which nothing was sent before.
@@ -56,16 +53,16 @@ impl Upstreams {
     }
 
     fn lane(&self, target: &Target, only_http1: bool) -> Arc<Lane> {
-        let key = LaneKey { target: target.clone(), only_http1 };
-        let lanes = self.lanes.pin();
-        if let Some(lane) = lanes.get(&key) {
+        let lanes = if only_http1 { &self.lanes_http1 } else { &self.lanes }.pin();
+        if let Some(lane) = lanes.get(target) {
             return Arc::clone(lane);
         }
-        if lanes.len() >= self.way.limits.upstreams_max {
+        if self.lanes.len() + self.lanes_http1.len() >= self.way.limits.upstreams_max {
             // Requests under way hold their lanes; what is closed by this is spare.
-            lanes.clear();
+            self.lanes.pin().clear();
+            self.lanes_http1.pin().clear();
         }
-        let lane = || Arc::new(Lane::new(key.target.clone(), only_http1, Arc::clone(&self.way)));
-        Arc::clone(lanes.get_or_insert_with(key.clone(), lane))
+        let lane = || Arc::new(Lane::new(target.clone(), only_http1, Arc::clone(&self.way)));
+        Arc::clone(lanes.get_or_insert_with(target.clone(), lane))
     }
 }
