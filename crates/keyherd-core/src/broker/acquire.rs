@@ -373,7 +373,7 @@ impl Broker {
     pub(super) async fn rest(&self, standing: &Loaded, actor: &Actor) -> Result<Cooldown, AcquireError> {
         let end = self.now() + self.0.options.refresh.authentication_cooldown;
         let cooldown = Cooldown::whole(self.0.options.cooldown.rounded(end), Cooldown::AUTHENTICATION);
-        let seen = json!({"generation": standing.chain.generation});
+        let seen = || json!({"generation": standing.chain.generation});
         let (cooldown, _) = self.cool_by_evidence(standing, cooldown, seen, actor).await?;
         Ok(cooldown)
     }

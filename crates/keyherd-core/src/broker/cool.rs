@@ -23,7 +23,7 @@ impl Broker {
         if self.known_rest(&standing, cooldown).is_some_and(|known| cooldown.until <= known.until) {
             return Ok(false);
         }
-        Ok(self.cool_once(&standing, cooldown, json!({}), actor).await?)
+        Ok(self.cool_once(&standing, cooldown, || json!({}), actor).await?)
     }
 
     /// Ends the rest of that reason, of the whole account or of just that scope; one that the store is yet to be told of
@@ -45,12 +45,13 @@ impl Broker {
     }
 
     /// A rest that upstream's answer asks for. It holds here before it is written, and one that ends about when another
-    /// one does is that one: a wave of refusals is written once. The second value: whether it was news.
+    /// one does is that one: a wave of refusals is written once, and `seen` is asked of the one that writes. The second value:
+    /// whether it was news.
     pub(super) async fn cool_by_evidence(
         &self,
         standing: &Loaded,
         cooldown: Cooldown,
-        seen: Value,
+        seen: impl Fn() -> Value,
         actor: &Actor,
     ) -> Result<(Cooldown, bool), StoreError> {
         let grain = self.0.options.cooldown.grain;
@@ -60,11 +61,11 @@ impl Broker {
         }
         let (id, name) = (standing.credential.id, &standing.credential.name);
         self.0.snapshots.cooled(name, id, &cooldown, self.now());
-        match self.cool_once(standing, &cooldown, seen.clone(), actor).await {
+        match self.cool_once(standing, &cooldown, &seen, actor).await {
             Ok(is_news) => Ok((cooldown, is_news)),
             Err(error) => {
                 if self.0.snapshots.owe(name, id, &cooldown) {
-                    self.cool_later(id, name, &cooldown, cool_record(standing, &cooldown, seen, actor));
+                    self.cool_later(id, name, &cooldown, cool_record(standing, &cooldown, seen(), actor));
                 }
                 Err(error)
             }
@@ -104,12 +105,12 @@ impl Broker {
         &self,
         standing: &Loaded,
         cooldown: &Cooldown,
-        seen: Value,
+        seen: impl Fn() -> Value,
         actor: &Actor,
     ) -> Result<bool, StoreError> {
         let key = (standing.credential.id, cooldown.scope.clone(), cooldown.until, cooldown.reason.clone());
         let (answer, _) = self.0.cools.board(key, || {
-            let record = cool_record(standing, cooldown, seen, actor);
+            let record = cool_record(standing, cooldown, seen(), actor);
             let (broker, id, name) = (self.clone(), standing.credential.id, standing.credential.name.clone());
             let cooldown = cooldown.clone();
             async move { broker.write_cool(id, &name, &cooldown, record).await }

@@ -82,8 +82,8 @@ impl Broker {
             Evidence::RateLimit { until, seen } => {
                 let scope = report.scope.clone();
                 let cooldown = Cooldown { scope, until: *until, reason: Cooldown::RATE_LIMIT.into() };
-                let detail = seen_in(report, seen, &standing.chain);
-                let (cooldown, is_news) = self.cool_by_evidence(&standing, cooldown, detail, actor).await?;
+                let seen = || seen_in(report, seen, &standing.chain);
+                let (cooldown, is_news) = self.cool_by_evidence(&standing, cooldown, seen, actor).await?;
                 Ok(Followed::Cooled { cooldown, is_news })
             }
             Evidence::Rejected { .. } if report.generation < standing.chain.generation => {
