@@ -60,6 +60,11 @@ pub(crate) enum Ahead {
 #[error("upstream sent nothing for too long")]
 struct Silent;
 
+/// It ended before its end.
+#[derive(Debug, thiserror::Error)]
+#[error("upstream ended the answer before its end")]
+struct CutShort;
+
 /// The agent is none any more.
 #[derive(Debug, thiserror::Error)]
 #[error("the agent that asked was revoked")]
@@ -139,7 +144,7 @@ impl AnswerBody {
         self.was_read(next)
     }
 
-    fn was_read(&mut self, next: Option<hyper::Result<Frame<Bytes>>>) -> (Ahead, Bytes) {
+    fn was_read(&mut self, next: Option<Result<Frame<Bytes>, BodyError>>) -> (Ahead, Bytes) {
         match next {
             Some(Ok(frame)) => {
                 let data = frame.data_ref().cloned().unwrap_or_default();
@@ -149,7 +154,7 @@ impl AnswerBody {
             }
             Some(Err(error)) => {
                 self.give_up();
-                self.broken = Some(error.into());
+                self.broken = Some(error);
                 (Ahead::Broken, Bytes::new())
             }
             None => {
@@ -199,7 +204,20 @@ impl AnswerBody {
     }
 
     /// What comes from upstream.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let next = ready!(self.poll_received(cx)).map(|received| received.map_err(Into::into));
+        Poll::Ready(if next.is_none() && self.is_cut_short() { Some(Err(CutShort.into())) } else { next })
+    }
+
+    /// Whether it ended without the word that it has ended: over HTTP/2 hyper takes a reset, or the connection's end, with
+    /// NO_ERROR for one. They end a whole answer only (RFC 9113, section 8.1).
+    fn is_cut_short(&self) -> bool {
+        let (is_http2, has_ended) =
+            (self.lease.as_ref().map(Lease::is_http2), self.rest.as_ref().map(Body::is_end_stream));
+        is_http2 == Some(true) && has_ended == Some(false)
+    }
+
+    fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
         let Some(lease) = &mut self.lease else { return Pin::new(rest).poll_frame(cx) };
         // What came with the head, or with the last piece, is there already.
@@ -226,7 +244,7 @@ impl AnswerBody {
             }
             Some(Err(error)) => {
                 self.give_up();
-                self.broken = Some(error.into());
+                self.broken = Some(error);
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{Response, Version};
+use http_body_util::BodyExt;
 use keyherd_core::fakes::granted;
 use keyherd_proxy::{ExchangeLimits, Fault};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -46,8 +48,7 @@ async fn secured(protocols: &[&[u8]]) -> (Upstream, ClientConfig) {
                 let uri = request.uri().to_string();
                 let code =
                     if request.headers()["authorization"] == "Bearer access-one-0" { 401 } else { 200 };
-                let body =
-                    http_body_util::BodyExt::collect(request.into_body()).await.expect("is whole").to_bytes();
+                let body = BodyExt::collect(request.into_body()).await.expect("is whole").to_bytes();
                 let answer =
                     Response::builder().status(code).header("x-version", version).header("x-uri", uri);
                 answer.body(full(body)).expect("is an answer")
@@ -237,5 +238,48 @@ async fn what_upstream_left_before_it_looked_at_it_goes_again() {
             let got = asked.await.expect("takes no 20 s").map_or(502, |answer| answer.status().as_u16());
             assert_eq!((got, count.load(Ordering::Relaxed)), (status, connections), "{leaves} {reason:?}");
         }
+    }
+}
+
+/// Answers each request with a beginning, `/whole` with all of it, and takes the stream back when it is told to.
+async fn taking_back(acceptor: TlsAcceptor, now: Arc<Notify>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = listener.local_addr().expect("has one").port();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("comes");
+        let stream = acceptor.accept(stream).await.expect("shakes hands");
+        let mut connection = h2::server::handshake(stream).await.expect("is HTTP/2");
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            let mut answer = Response::builder().header("content-type", "text/plain");
+            if request.uri().path() == "/declared" {
+                answer = answer.header("content-length", "1000");
+            }
+            let answer = answer.body(()).expect("is an answer");
+            let mut body = respond.send_response(answer, false).expect("is sent");
+            body.send_data("partial".into(), request.uri().path() == "/whole").expect("is sent");
+            let now = Arc::clone(&now);
+            tokio::spawn(async move {
+                now.notified().await;
+                body.send_reset(h2::Reason::NO_ERROR);
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn an_answer_that_upstream_took_back_is_no_whole_one() {
+    let (acceptor, tls) = certified(&[b"h2"]);
+    let now = Arc::new(Notify::new());
+    let port = taking_back(acceptor, Arc::clone(&now)).await;
+    let nowhere = Upstream::new(|_| crate::upstream::status(500)).await;
+    let base = format!("https://localhost:{port}");
+    let stage = Setting { base, tls, ..Setting::at(&nowhere) }.stage().await;
+    for (path, is_whole) in [("whole", true), ("declared", false), ("undeclared", false)] {
+        let asked = timeout(Duration::from_secs(20), stage.open(get(&format!("/gateway/lone/{path}"))));
+        let answer = asked.await.expect("takes no 20 s").expect("has a head");
+        now.notify_one();
+        let got = timeout(Duration::from_secs(20), answer.into_body().collect()).await.expect("ends");
+        assert_eq!(got.is_ok(), is_whole, "{path}");
     }
 }
