@@ -212,9 +212,8 @@ impl AnswerBody {
     /// Whether it ended without the word that it has ended: over HTTP/2 hyper takes a reset, or the connection's end, with
     /// NO_ERROR for one. They end a whole answer only (RFC 9113, section 8.1).
     fn is_cut_short(&self) -> bool {
-        let (is_http2, has_ended) =
-            (self.lease.as_ref().map(Lease::is_http2), self.rest.as_ref().map(Body::is_end_stream));
-        is_http2 == Some(true) && has_ended == Some(false)
+        self.lease.as_ref().is_some_and(Lease::is_http2)
+            && self.rest.as_ref().is_some_and(|rest| !rest.is_end_stream())
     }
 
     fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
