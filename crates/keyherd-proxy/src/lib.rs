@@ -30,7 +30,7 @@ pub mod tls;
 mod upstream;
 mod watch;
 
-pub use self::body::{AnswerBody, BodyError, Incoming, Outgoing};
+pub use self::body::{AnswerBody, BodyError, Incoming, Outgoing, Received};
 pub use self::exchange::{Exchange, ExchangeParts};
 pub use self::fault::Fault;
 pub use self::gateway::{Asked, Gateway, Path};

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, Response, Version};
-use hyper::body::Incoming;
 use keyherd_core::agent::Agent;
 use keyherd_core::broker::{Acquired, Broker};
 use keyherd_core::ids::Name;
@@ -37,9 +36,9 @@ use self::token_endpoint::{AtEndpoint, TokenAsk};
 pub(crate) use self::trail::Place;
 pub use self::trail::{Trail, TrailLimits};
 pub use self::veil::Veil;
-use self::veil::veiled;
+use self::veil::{Sent, veiled};
 pub(crate) use self::veil::{Veiled, Veiling};
-use crate::body::{AnswerBody, Incoming as Body};
+use crate::body::{AnswerBody, Incoming as Body, Received};
 use crate::exchange::{Exchange, passable};
 use crate::fault::Fault;
 use crate::forward::{Asked, ForwardBody, Leave, Scheme, TurnedAway};
@@ -143,7 +142,7 @@ impl Swapper {
     pub async fn answer(
         &self,
         asked: Asked,
-        request: Request<Incoming>,
+        request: Request<Received>,
     ) -> Result<Response<ForwardBody>, Fault> {
         let Asked { agent, dialled, .. } = &asked;
         let unsent = |fault: &Fault| self.0.exchange.unsent(fault);
@@ -199,7 +198,7 @@ impl Swapper {
         &self,
         asked: &Asked,
         leave: Leave,
-        request: Request<Incoming>,
+        request: Request<Received>,
         held: &Held,
         line: &mut Line,
     ) -> Result<Response<ForwardBody>, Fault> {
@@ -233,7 +232,8 @@ impl Swapper {
         let answer = if has_body { answer } else { answer.map(|_| AnswerBody::empty()) };
         let used = inject.used();
         let used: Vec<_> = used.iter().map(|(name, secret)| (name, secret.expose())).collect();
-        match veiled(answer, &used, held, &self.0.limits) {
+        let sent = Sent { tokens: &used, encoded: inject.encoded() };
+        match veiled(answer, sent, held, &self.0.limits) {
             Veiled::AtHand(answer) => Ok(answer),
             Veiled::Later(answer) => answer.await,
         }
@@ -270,8 +270,8 @@ impl Swapper {
         };
         let target = if is_http2 { target.http2() } else { target };
         let target = self.0.gate.target(dialled, target, leave).await?;
-        let (request, found) = read.into_parts();
-        let inject = Arc::new(SwapInject::new(Arc::clone(&held.table), primary.clone(), others.0, found));
+        let (request, finds) = read.into_parts();
+        let inject = Arc::new(SwapInject::new(Arc::clone(&held.table), primary.clone(), others.0, finds));
         line.with(primary.iter().chain(&wanted));
         let order = Order {
             name: primary,

@@ -54,10 +54,13 @@ type Spelling = (Zeroizing<Vec<u8>>, Arc<str>);
 impl Needles {
     /// Over these secrets, but those shorter than [`NEEDLE_LEN_MIN`].
     pub fn new(needles: impl IntoIterator<Item = Needle>) -> Self {
-        let long = needles.into_iter().filter(|needle| needle.secret.expose().len() >= NEEDLE_LEN_MIN);
-        Self::of(long.flat_map(|Needle { secret, instead }| {
-            spellings(secret.expose()).map(move |text| (text.into(), Arc::clone(&instead)))
-        }))
+        Self::of(spelt(needles))
+    }
+
+    /// The same, and these.
+    #[must_use]
+    pub fn and(&self, more: impl IntoIterator<Item = Needle>) -> Self {
+        Self::of(self.texts.iter().cloned().chain(spelt(more)))
     }
 
     /// The same secrets in UTF-16, in either order of bytes. Found in the other order of two neighbours' halves, what stands
@@ -158,6 +161,13 @@ impl std::fmt::Debug for Needles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Needles({})", self.texts.len())
     }
+}
+
+fn spelt(needles: impl IntoIterator<Item = Needle>) -> impl Iterator<Item = Spelling> {
+    let long = needles.into_iter().filter(|needle| needle.secret.expose().len() >= NEEDLE_LEN_MIN);
+    long.flat_map(|Needle { secret, instead }| {
+        spellings(secret.expose()).map(move |text| (text.into(), Arc::clone(&instead)))
+    })
 }
 
 /// As it is, and percent-encoded with large and small digits, where that differs.

@@ -15,8 +15,8 @@ use http_body::{Body, Frame, SizeHint};
 use keyherd_core::seldom::Seldom;
 use tokio::time::{Sleep, sleep};
 
-use super::BodyError;
 use super::turn::Turn;
+use super::{BodyError, Received};
 use crate::upstream::Lease;
 
 /// Upstream's answer on its way to the caller. Dropped before its end, it ends the request upstream too.
@@ -25,7 +25,7 @@ pub struct AnswerBody {
     /// How it broke off. What came before it passes first, and has time to leave: a server that hears of both at once sends
     /// neither.
     broken: Option<BodyError>,
-    rest: Option<hyper::body::Incoming>,
+    rest: Option<Received>,
     lease: Option<Lease>,
     idle_timeout: Duration,
     /// Runs while nothing comes.
@@ -60,18 +60,13 @@ pub(crate) enum Ahead {
 #[error("upstream sent nothing for too long")]
 struct Silent;
 
-/// It ended before its end.
-#[derive(Debug, thiserror::Error)]
-#[error("upstream ended the answer before its end")]
-struct CutShort;
-
 /// The agent is none any more.
 #[derive(Debug, thiserror::Error)]
 #[error("the agent that asked was revoked")]
 struct Revoked;
 
 impl AnswerBody {
-    pub(crate) fn new(rest: hyper::body::Incoming, lease: Lease, idle_timeout: Duration) -> Self {
+    pub(crate) fn new(rest: Received, lease: Lease, idle_timeout: Duration) -> Self {
         let mut body = Self {
             ahead: VecDeque::new(),
             broken: None,
@@ -205,18 +200,6 @@ impl AnswerBody {
 
     /// What comes from upstream.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let next = ready!(self.poll_received(cx)).map(|received| received.map_err(Into::into));
-        Poll::Ready(if next.is_none() && self.is_cut_short() { Some(Err(CutShort.into())) } else { next })
-    }
-
-    /// Whether it ended without the word that it has ended: over HTTP/2 hyper takes a reset, or the connection's end, with
-    /// NO_ERROR for one. They end a whole answer only (RFC 9113, section 8.1).
-    fn is_cut_short(&self) -> bool {
-        self.lease.as_ref().is_some_and(Lease::is_http2)
-            && self.rest.as_ref().is_some_and(|rest| !rest.is_end_stream())
-    }
-
-    fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
         let Some(lease) = &mut self.lease else { return Pin::new(rest).poll_frame(cx) };
         // What came with the head, or with the last piece, is there already.

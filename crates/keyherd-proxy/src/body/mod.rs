@@ -1,7 +1,9 @@
 //! Bodies on their way, in either direction, in constant memory.
 
 mod answer;
+mod received;
 mod room;
+mod trailed;
 mod turn;
 mod upload;
 
@@ -14,7 +16,9 @@ use http_body_util::combinators::UnsyncBoxBody;
 
 pub use self::answer::AnswerBody;
 pub(crate) use self::answer::{Ahead, Watch};
+pub use self::received::Received;
 pub(crate) use self::room::Room;
+pub(crate) use self::trailed::Trailed;
 pub(crate) use self::turn::Turn;
 pub(crate) use self::upload::{Copy, Upload};
 

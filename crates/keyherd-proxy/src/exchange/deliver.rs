@@ -13,7 +13,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, StatusCode, Uri, Version};
 
 use super::Exchange;
-use crate::body::{AnswerBody, Outgoing, Upload};
+use crate::body::{AnswerBody, Outgoing, Received, Upload};
 use crate::fault::Fault;
 use crate::headers::announce_upgrade;
 use crate::order::Order;
@@ -105,7 +105,7 @@ impl Exchange {
         let idle_timeout = self.0.limits.idle_timeout;
         Ok(answered.map(|answer| match answer.status() {
             StatusCode::SWITCHING_PROTOCOLS => answer.map(|_| AnswerBody::going_on(lease)),
-            _ => answer.map(|rest| AnswerBody::new(rest, lease, idle_timeout)),
+            _ => Received::response(answer).map(|rest| AnswerBody::new(rest, lease, idle_timeout)),
         }))
     }
 }

@@ -27,6 +27,7 @@ use super::parts::{Asked, Scheme, Way};
 use super::prefixed::Prefixed;
 use super::{intercept, tunnel};
 use crate::alarm::HeadTimer;
+use crate::body::Received;
 use crate::fault::Fault;
 use crate::limits::HEADERS_AT_HAND;
 use crate::meters::Outcome;
@@ -111,7 +112,7 @@ async fn answer(door: &Forward, granted: &OnceLock<Granted>, mut request: Reques
         return door.turn_away(&asked.agent, Some(&asked.dialled), told, fault).await;
     }
     *request.uri_mut() = origin_form(request.uri());
-    door.0.parts.answers.answer(asked, request).await
+    door.0.parts.answers.answer(asked, Received::request(request)).await
 }
 
 /// Who shows that name and key. The header ends here.

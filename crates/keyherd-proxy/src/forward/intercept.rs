@@ -24,6 +24,7 @@ use super::door::Forward;
 use super::http1::{builder, origin_form, to_its_end};
 use super::parts::{Asked, Away, Scheme, TurnedAway};
 use super::prefixed::{Begins, Prefixed};
+use crate::body::Received;
 use crate::fault::Fault;
 use crate::tls::{Hello, HelloError, Protocols, Together};
 
@@ -140,7 +141,7 @@ async fn answer(door: &Forward, line: &Line, mut request: Request<Incoming>) -> 
         return door.turn_away(agent, Some(dialled), told, fault).await;
     }
     *request.uri_mut() = origin_form(request.uri());
-    door.0.parts.answers.answer(asked.clone(), request).await
+    door.0.parts.answers.answer(asked.clone(), Received::request(request)).await
 }
 
 /// Whether all that a request names is what was dialled, and it names something. Says what does not.

@@ -19,9 +19,6 @@ mod prefixed;
 mod socks5;
 mod tunnel;
 
-/// A request's body, as the door got it.
-pub use hyper::body::Incoming as Received;
-
 pub use keyherd_core::host::AddressKind as Kind;
 
 pub use self::address::{NotDialled, dialable, is_ours};

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::{Method, Request, Response};
-use hyper::body::Incoming;
 use keyherd_core::agent::Agent;
 use keyherd_core::secret::Secret;
 use tokio::net::TcpStream;
@@ -13,6 +12,7 @@ use tokio::net::TcpStream;
 use super::body::ForwardBody;
 use super::dialled::Dialled;
 use super::limits::ForwardLimits;
+use crate::body::Received;
 use crate::fault::Fault;
 use crate::tls::Leaves;
 
@@ -83,7 +83,7 @@ pub struct Asked {
 #[async_trait]
 pub trait Answers: Send + Sync + 'static {
     /// The answer. The request's target is in origin form: path and query.
-    async fn answer(&self, asked: Asked, request: Request<Incoming>) -> Response<ForwardBody>;
+    async fn answer(&self, asked: Asked, request: Request<Received>) -> Response<ForwardBody>;
 
     /// What an agent is told where there is no answer of an upstream.
     fn problem(&self, fault: Fault) -> Response<ForwardBody>;

@@ -3,9 +3,9 @@
 use http::header::{HeaderValue, InvalidHeaderValue};
 use http::request::Parts;
 use http::uri::{InvalidUri, PathAndQuery};
-use http::{HeaderName, Uri};
+use http::{HeaderMap, HeaderName, Uri};
 use keyherd_core::ids::Name;
-use keyherd_core::phantom::{Found, HeaderText, Hit, Place, Table, Unfit, hits};
+use keyherd_core::phantom::{Found, HeaderText, Hit, Needle, Place, Table, Unfit, hits};
 use keyherd_core::secret::Secret;
 use zeroize::Zeroizing;
 
@@ -33,7 +33,7 @@ pub fn find_in_head(head: &Parts, table: &Table) -> HeadFinds {
     for (name, value) in &head.headers {
         let found = match opened(value) {
             Some(text) => hits(table, Place::Header, text.text()),
-            None => hits(table, Place::Header, value.as_bytes()),
+            None => hits(table, place(value.as_bytes()), value.as_bytes()),
         };
         if finds.note(found) && !finds.headers.contains(name) {
             finds.headers.push(name.clone());
@@ -58,7 +58,8 @@ impl HeadFinds {
     }
 }
 
-/// Puts secrets in the places of the phantoms that were found in that head; takes out those for which there is none.
+/// Puts secrets in the places of the phantoms that were found in that head; takes out those for which there is none. Tells
+/// what upstream gets of Basic credentials then, in which no secret can be seen, with what stood there.
 ///
 /// # Errors
 /// [`Misplaced`].
@@ -67,27 +68,51 @@ pub fn swap_head<'s>(
     finds: &HeadFinds,
     table: &Table,
     secret: &dyn Fn(&Name) -> Option<&'s Secret>,
-) -> Result<(), Misplaced> {
-    let mut emptied: Vec<HeaderName> = Vec::new();
+) -> Result<Vec<Needle>, Misplaced> {
+    let (mut emptied, mut encoded): (Vec<HeaderName>, _) = (Vec::new(), Vec::new());
     for (name, value) in head.headers.iter_mut().filter(|(name, _)| finds.headers.contains(name)) {
         if let Some(new) = swapped_value(value, table, secret)? {
             if new.is_empty() {
                 emptied.push(name.clone());
             }
+            let both = credentials(&new).zip(credentials(value));
+            encoded.extend(both.map(|(new, old)| Needle { secret: Secret::from(new), instead: old.into() }));
             *value = new;
         }
     }
-    for name in emptied {
-        if head.headers.get_all(&name).into_iter().all(HeaderValue::is_empty) {
-            head.headers.remove(name);
-        }
-    }
+    forget(&mut head.headers, emptied);
     if finds.in_target
-        && let Some(target) = swapped_text(target(&head.uri).as_bytes(), Place::Query, table, secret)?
+        && let Some(target) =
+            swapped_text(target(&head.uri).as_bytes(), Place::Query, |_| Place::Query, table, secret)?
     {
         head.uri = Uri::from(PathAndQuery::try_from(target.as_slice())?);
     }
-    Ok(())
+    Ok(encoded)
+}
+
+/// Takes phantoms out of the fields that follow a body: nothing is asked about them any more.
+pub fn strip_trailers(trailers: &mut HeaderMap, table: &Table) {
+    let mut emptied = Vec::new();
+    for (name, value) in trailers.iter_mut() {
+        match swapped_value(value, table, &|_| None) {
+            Ok(None) => {}
+            Ok(Some(new)) if !new.is_empty() => *value = new,
+            Ok(Some(_)) | Err(Misplaced) => {
+                *value = HeaderValue::from_static("");
+                emptied.push(name.clone());
+            }
+        }
+    }
+    forget(trailers, emptied);
+}
+
+/// Those of which nothing is left.
+fn forget(headers: &mut HeaderMap, emptied: Vec<HeaderName>) {
+    for name in emptied {
+        if headers.get_all(&name).into_iter().all(HeaderValue::is_empty) {
+            headers.remove(name);
+        }
+    }
 }
 
 fn swapped_value<'s>(
@@ -96,14 +121,29 @@ fn swapped_value<'s>(
     secret: &dyn Fn(&Name) -> Option<&'s Secret>,
 ) -> Result<Option<HeaderValue>, Misplaced> {
     let swapped = match opened(value) {
-        Some(text) => swapped_text(text.text(), Place::Header, table, secret)?
+        Some(text) => swapped_text(text.text(), Place::Header, |_| Place::Header, table, secret)?
             .map(|new| Zeroizing::new(text.close(&new))),
-        None => swapped_text(value.as_bytes(), Place::Header, table, secret)?,
+        None => swapped_text(value.as_bytes(), place(value.as_bytes()), place, table, secret)?,
     };
     let Some(new) = swapped else { return Ok(None) };
     let mut new = HeaderValue::from_bytes(new.trim_ascii())?;
     new.set_sensitive(true);
     Ok(Some(new))
+}
+
+/// How a header's value, or a phantom in one, is read: it may be a URL, or have one in it. What has no escape is found there
+/// too.
+fn place(text: &[u8]) -> Place {
+    match memchr::memchr(b'%', text) {
+        Some(_) => Place::Query,
+        None => Place::Header,
+    }
+}
+
+/// What stands behind the scheme of Basic credentials.
+fn credentials(value: &HeaderValue) -> Option<&str> {
+    let (scheme, rest) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("basic").then(|| rest.trim_matches(' '))
 }
 
 /// Basic credentials, opened. Anything else is looked at as it is, without a copy.
@@ -116,13 +156,15 @@ fn target(uri: &Uri) -> &str {
     uri.path_and_query().map_or("", PathAndQuery::as_str)
 }
 
+/// Reads in the one place; a secret is written as in the one that its phantom's spelling tells.
 fn swapped_text<'s>(
     text: &[u8],
-    place: Place,
+    read_as: Place,
+    written_as: fn(&[u8]) -> Place,
     table: &Table,
     secret: &dyn Fn(&Name) -> Option<&'s Secret>,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, Misplaced> {
-    let found = hits(table, place, text);
+    let found = hits(table, read_as, text);
     if found.is_empty() {
         return Ok(None);
     }
@@ -132,7 +174,7 @@ fn swapped_text<'s>(
         if let Found::Own(name) = what
             && let Some(secret) = secret(&name)
         {
-            place.write(secret.expose(), &mut new)?;
+            written_as(&text[span.clone()]).write(secret.expose(), &mut new)?;
         }
         from = span.end;
     }

@@ -9,9 +9,9 @@ mod rewrite;
 mod scrub;
 
 pub use self::decode::{DecodeLimits, Decoded};
-pub use self::head::{HeadFinds, Misplaced, find_in_head, swap_head};
+pub use self::head::{HeadFinds, Misplaced, find_in_head, strip_trailers, swap_head};
 pub use self::rewrite::{Rewrite, Rewriting};
-pub use self::scrub::{Reading, Scrubbed, Wanted, begins_like_text, scrub, scrub_headers};
+pub use self::scrub::{Reading, Renewed, Scrubbed, Wanted, begins_like_text, scrub, scrub_headers};
 
 #[cfg(test)]
 mod tests;

@@ -34,8 +34,11 @@ pub struct Wanted {
     /// When it begins.
     pub now: Arc<Needles>,
     /// As it goes on: an answer may last for longer than a token.
-    pub later: Arc<dyn Fn() -> Arc<Needles> + Send + Sync>,
+    pub later: Renewed,
 }
+
+/// What is looked for, whenever it is asked.
+pub type Renewed = Arc<dyn Fn() -> Arc<Needles> + Send + Sync>;
 
 /// Whether an answer's body is looked through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_compression::tokio::write::{BrotliEncoder, DeflateEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, ETAG, LOCATION};
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
 use keyherd_core::fakes::{SeededEntropy, WordSigner};
@@ -66,7 +66,10 @@ fn phantoms_in_a_head() {
     assert_eq!(finds.headers, ["authorization", "cookie", "x-basic", "x-foreign"]);
     let real = Secret::from(SECRET);
     let secret = |name: &Name| (name.as_str() == "acme").then_some(&real);
-    assert_eq!(swap_head(&mut head, &finds, &table, &secret), Ok(()));
+    let encoded = swap_head(&mut head, &finds, &table, &secret).expect("fits");
+    let [credentials] = &encoded[..] else { panic!("{encoded:?}") };
+    let both = [credentials.secret.expose(), &credentials.instead].map(|text| format!("Basic {text}"));
+    assert_eq!(both, [basic(&format!("user:{SECRET}")), basic(&format!("user:{acme}"))]);
     assert_eq!(head.uri, "/botreal-secret%2F%2B%3D%22/x?key=real-secret%2F%2B%3D%22&b=");
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     assert_eq!(header("authorization"), Some(format!("Bearer {SECRET}").as_str()));
@@ -84,7 +87,7 @@ fn what_a_header_has_in_several_lines_is_swapped_in_each() {
     let request = Request::builder().header("x-key", "plain").header("x-key", &acme).header("x-key", &acme);
     let (mut head, ()) = request.body(()).expect("is a request").into_parts();
     let (finds, real) = (find_in_head(&head, &table), Secret::from(SECRET));
-    assert_eq!(swap_head(&mut head, &finds, &table, &|_| Some(&real)), Ok(()));
+    assert!(swap_head(&mut head, &finds, &table, &|_| Some(&real)).expect("fits").is_empty());
     let lines: Vec<_> = head.headers.get_all("x-key").iter().collect();
     assert_eq!(lines, ["plain", SECRET, SECRET]);
 }
@@ -96,7 +99,41 @@ fn a_secret_that_would_break_a_header_goes_nowhere() {
     let (mut head, ()) = request.into_parts();
     let (finds, evil) = (find_in_head(&head, &table), Secret::from("a\r\nHost: evil"));
     let broken = swap_head(&mut head, &finds, &table, &|_| Some(&evil));
-    assert_eq!(broken, Err(Misplaced));
+    assert_eq!(broken.err(), Some(Misplaced));
+}
+
+#[test]
+fn phantoms_in_a_header_that_has_escapes() {
+    let Agent { acme, other, table } = agent();
+    let (first, rest) = acme.split_at(1);
+    let spelt = format!("%{:02X}{rest}", first.as_bytes()[0]);
+    let real = Secret::from(SECRET);
+    let secret = |name: &Name| (name.as_str() == "acme").then_some(&real);
+    // One with an escape gets an escaped secret, and another beside it does not.
+    for (text, wanted) in [
+        (format!("a=%20; t={acme}"), format!("a=%20; t={SECRET}")),
+        (format!("t={acme}; u={spelt}"), format!("t={SECRET}; u=real-secret%2F%2B%3D%22")),
+        (format!("t=%22{other}%22"), "t=%22%22".to_owned()),
+    ] {
+        let request = Request::builder().header(COOKIE, &text).body(()).expect("is a request");
+        let (mut head, ()) = request.into_parts();
+        let finds = find_in_head(&head, &table);
+        assert_eq!(finds.headers, [COOKIE], "{text}");
+        swap_head(&mut head, &finds, &table, &secret).expect("fits");
+        assert_eq!(head.headers[COOKIE].to_str().ok(), Some(&*wanted), "{text}");
+    }
+}
+
+#[test]
+fn phantoms_are_taken_out_of_trailers() {
+    let Agent { acme, other, table } = agent();
+    let fields = [("x-one", acme), ("x-two", format!("t={other}; u")), ("x-sum", "abc".to_owned())];
+    let mut trailers = HeaderMap::from_iter(
+        fields.map(|(name, value)| (HeaderName::from_static(name), value.parse().expect("is a value"))),
+    );
+    strip_trailers(&mut trailers, &table);
+    let left: Vec<_> = trailers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    assert_eq!(left, [("x-sum", &b"abc"[..]), ("x-two", b"t=; u")]);
 }
 
 type Frames = Vec<Result<Frame<Bytes>, Infallible>>;
@@ -176,7 +213,7 @@ fn wanted(secrets: &[&str]) -> Wanted {
     Wanted { now: Arc::clone(&now), later: Arc::new(move || Arc::clone(&now)) }
 }
 
-fn head_of(headers: &[(http::HeaderName, &str)]) -> http::response::Parts {
+fn head_of(headers: &[(HeaderName, &str)]) -> http::response::Parts {
     let (mut head, ()) = Response::new(()).into_parts();
     for (name, value) in headers {
         head.headers.append(name, HeaderValue::from_str(value).expect("is a value"));
@@ -185,7 +222,7 @@ fn head_of(headers: &[(http::HeaderName, &str)]) -> http::response::Parts {
 }
 
 /// What an agent gets of an answer.
-async fn scrubbed(headers: &[(http::HeaderName, &str)], bytes: &[u8]) -> (HeaderMap, Result<Bytes, String>) {
+async fn scrubbed(headers: &[(HeaderName, &str)], bytes: &[u8]) -> (HeaderMap, Result<Bytes, String>) {
     let mut head = head_of(headers);
     let place = match Reading::of(head.status, &head.headers) {
         Reading::As(place) => place,

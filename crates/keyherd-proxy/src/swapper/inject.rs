@@ -1,17 +1,17 @@
 //! Swapping as an injection: each try of a request gets its own token.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::request;
+use http::{HeaderMap, request};
 use http_body_util::BodyExt;
 use keyherd_core::ids::Name;
-use keyherd_core::phantom::{Found, Place, Table};
+use keyherd_core::phantom::{Found, Needle, Place, Table};
 use keyherd_core::secret::Secret;
 
-use super::request::{BodyPlan, forget_length};
-use crate::body::Outgoing;
+use super::request::{BodyPlan, Finds, forget_length};
+use crate::body::{Outgoing, Trailed};
 use crate::inject::{BadInjection, Inject};
-use crate::swap::{HeadFinds, Rewriting, swap_head};
+use crate::swap::{Rewriting, strip_trailers, swap_head};
 
 /// One request's.
 pub(super) struct SwapInject {
@@ -19,10 +19,16 @@ pub(super) struct SwapInject {
     /// Whose token the exchange brings.
     primary: Option<Name>,
     others: Vec<(Name, Secret)>,
-    finds: HeadFinds,
-    body: BodyPlan,
-    /// What upstream was sent, over all tries.
-    sent: Mutex<Vec<Secret>>,
+    finds: Finds,
+    /// Over all tries.
+    sent: Mutex<Sent>,
+}
+
+/// What upstream was sent.
+#[derive(Default)]
+struct Sent {
+    tokens: Vec<Secret>,
+    encoded: Vec<Needle>,
 }
 
 impl SwapInject {
@@ -30,17 +36,27 @@ impl SwapInject {
         table: Arc<Table>,
         primary: Option<Name>,
         others: Vec<(Name, Secret)>,
-        (finds, body): (HeadFinds, BodyPlan),
+        finds: Finds,
     ) -> Self {
-        Self { table, primary, others, finds, body, sent: Mutex::default() }
+        Self { table, primary, others, finds, sent: Mutex::default() }
     }
 
     /// The secrets that upstream may know now.
     pub(super) fn used(&self) -> Vec<(Name, Secret)> {
-        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = self.sent();
+        let tokens = sent.tokens.iter();
         let ours =
-            self.primary.iter().flat_map(|name| sent.iter().map(|secret| (name.clone(), secret.clone())));
+            self.primary.iter().flat_map(|name| tokens.clone().map(|token| (name.clone(), token.clone())));
         ours.chain(self.others.iter().cloned()).collect()
+    }
+
+    /// What upstream got of them in Base64, with what the agent had sent there.
+    pub(super) fn encoded(&self) -> Vec<Needle> {
+        std::mem::take(&mut self.sent().encoded)
+    }
+
+    fn sent(&self) -> MutexGuard<'_, Sent> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A try's secrets.
@@ -57,19 +73,33 @@ impl Inject for SwapInject {
             true => Some(&ours),
             false => of(&self.others, name),
         };
-        swap_head(head, &self.finds, &self.table, &secret)
+        let encoded = swap_head(head, &self.finds.head, &self.table, &secret)
             .map_err(|_| BadInjection::new("a header or a URL"))?;
-        if self.body != BodyPlan::AsIs {
+        if self.finds.body != BodyPlan::AsIs {
             forget_length(&mut head.headers);
         }
+        let mut sent = self.sent();
+        sent.encoded.extend(encoded);
         if self.primary.is_some() {
-            self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(ours);
+            sent.tokens.push(ours);
         }
         Ok(())
     }
 
     fn body(&self, body: Outgoing, token: &str) -> Outgoing {
-        let (place, len) = match &self.body {
+        let body = self.swapped(body, token);
+        if !self.finds.may_be_trailed {
+            return body;
+        }
+        let table = Arc::clone(&self.table);
+        let trailed = Trailed::new(body, move |trailers: &mut HeaderMap| strip_trailers(trailers, &table));
+        Outgoing::other(trailed.boxed_unsync())
+    }
+}
+
+impl SwapInject {
+    fn swapped(&self, body: Outgoing, token: &str) -> Outgoing {
+        let (place, len) = match &self.finds.body {
             BodyPlan::AsIs => return body,
             BodyPlan::Streamed(place) => (*place, None),
             BodyPlan::Whole(place, plain, found) => {

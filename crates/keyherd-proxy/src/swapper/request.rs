@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, Request, request};
+use http::{HeaderMap, Request, Version, request};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming as Received;
 use keyherd_core::ids::Name;
 use keyherd_core::phantom::{Found, Framing, Hit, Place, Table, hits};
 use tokio::time::timeout;
 
 use super::SwapLimits;
-use crate::body::Incoming;
+use crate::body::{Incoming, Received};
 use crate::fault::Fault;
 use crate::swap::{HeadFinds, find_in_head};
 
@@ -25,6 +24,15 @@ pub(super) struct Read {
     /// What was found in the head.
     finds: HeadFinds,
     body_plan: BodyPlan,
+    /// Whether fields may follow its body.
+    may_be_trailed: bool,
+}
+
+/// What a request holds of phantoms, and where more may be.
+pub(super) struct Finds {
+    pub(super) head: HeadFinds,
+    pub(super) body: BodyPlan,
+    pub(super) may_be_trailed: bool,
 }
 
 /// What becomes of a body.
@@ -61,7 +69,10 @@ impl Read {
             (Framing::Streamed, Some(place)) => (body, BodyPlan::Streamed(place)),
             _ => (body, BodyPlan::AsIs),
         };
-        Ok(Self { head, body, names, finds, body_plan })
+        // Over HTTP/1 none follow a body whose length was told (RFC 9112, section 7.1.2).
+        let is_counted = head.version != Version::HTTP_2 && length.is_some();
+        let may_be_trailed = !is_counted && !body.is_end_stream();
+        Ok(Self { head, body, names, finds, body_plan, may_be_trailed })
     }
 
     /// Whose phantoms are known to be in it, in the order of their places.
@@ -75,8 +86,9 @@ impl Read {
     }
 
     /// The request, and what was found in its head and is to become of its body.
-    pub(super) fn into_parts(self) -> (Request<Incoming>, (HeadFinds, BodyPlan)) {
-        (Request::from_parts(self.head, self.body), (self.finds, self.body_plan))
+    pub(super) fn into_parts(self) -> (Request<Incoming>, Finds) {
+        let finds = Finds { head: self.finds, body: self.body_plan, may_be_trailed: self.may_be_trailed };
+        (Request::from_parts(self.head, self.body), finds)
     }
 }
 
@@ -130,7 +142,7 @@ fn own(found: &Found) -> Option<&Name> {
 }
 
 pub(super) fn streamed(body: Received) -> Incoming {
-    body.map_err(Into::into).boxed_unsync()
+    body.boxed_unsync()
 }
 
 /// Its length is settled anew.

@@ -14,6 +14,7 @@ use keyherd_core::phantom::{NEEDLE_LEN_MIN, Needle, Needles};
 use keyherd_core::secret::Secret;
 
 use super::SwapLimits;
+use crate::swap::Renewed;
 
 /// What stands in the place of a secret for which the agent has no phantom. Nothing in it needs to be escaped anywhere.
 pub(super) const REMOVED: &str = "keyherd-removed-a-secret";
@@ -83,6 +84,27 @@ impl Sought {
             self.look_again(&mut state, used);
         }
         Arc::clone(&state.needles)
+    }
+
+    /// The search as an answer goes on, and for these beside.
+    pub(super) fn later(self: &Arc<Self>, beside: Vec<Needle>) -> Renewed {
+        let sought = Arc::clone(self);
+        if beside.is_empty() {
+            return Arc::new(move || sought.needles(&[]));
+        }
+        let made: Mutex<Option<[Arc<Needles>; 2]>> = Mutex::default();
+        Arc::new(move || {
+            let now = sought.needles(&[]);
+            let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*made {
+                Some([of, both]) if Arc::ptr_eq(of, &now) => Arc::clone(both),
+                _ => {
+                    let both = Arc::new(now.and(beside.iter().cloned()));
+                    *made = Some([now, Arc::clone(&both)]);
+                    both
+                }
+            }
+        })
     }
 
     fn look_again(&self, state: &mut State, used: &[(&Name, &str)]) {

@@ -12,7 +12,7 @@ use http_body::Body;
 use keyherd_core::agent::Agent;
 use keyherd_core::broker::Broker;
 use keyherd_core::ids::Name;
-use keyherd_core::phantom::{Needles, Place, hits};
+use keyherd_core::phantom::{Needle, Needles, Place, hits};
 use keyherd_core::policy::RequestPath;
 use keyherd_core::ports::TokenSigner;
 use tokio::time::timeout;
@@ -65,7 +65,8 @@ impl Veiling<'_> {
 
     /// The answer to a request that was sent with these.
     pub(crate) fn over(&self, answer: Response<AnswerBody>, used: &[(&Name, &str)]) -> Veiled<'_> {
-        veiled(answer, used, &self.held, &self.veil.0.limits)
+        let sent = Sent { tokens: used, encoded: Vec::new() };
+        veiled(answer, sent, &self.held, &self.veil.0.limits)
     }
 }
 
@@ -76,19 +77,28 @@ pub(crate) enum Veiled<'a> {
     Later(BoxFuture<'a, Result<Response<ForwardBody>, Fault>>),
 }
 
+/// What upstream got, and may repeat.
+pub(super) struct Sent<'a> {
+    /// The secrets of these.
+    pub(super) tokens: &'a [(&'a Name, &'a str)],
+    /// What they were written in, with what stands for it where the agent is.
+    pub(super) encoded: Vec<Needle>,
+}
+
 /// The answer to a request that was sent with these.
 pub(super) fn veiled<'a>(
     mut answer: Response<AnswerBody>,
-    used: &[(&Name, &str)],
+    sent: Sent<'_>,
     held: &'a Held,
     limits: &'a SwapLimits,
 ) -> Veiled<'a> {
-    let now = held.sought.needles(used);
-    if is_clean(&answer, &now) {
+    let now = held.sought.needles(sent.tokens);
+    if sent.encoded.is_empty() && is_clean(&answer, &now) {
         scrub_headers(answer.headers_mut(), &now);
         return Veiled::AtHand(answer.map(streaming));
     }
-    Veiled::Later(Box::pin(rewritten(answer, now, held, limits)))
+    let later = held.sought.later(sent.encoded);
+    Veiled::Later(Box::pin(rewritten(answer, Wanted { now: later(), later }, limits)))
 }
 
 /// Whether all of a body is here, can be read as it stands, and has nothing in it that is looked for: it passes as it came.
@@ -105,13 +115,12 @@ fn is_clean(answer: &Response<AnswerBody>, needles: &Needles) -> bool {
 
 async fn rewritten(
     answer: Response<AnswerBody>,
-    now: Arc<Needles>,
-    held: &Held,
+    wanted: Wanted,
     limits: &SwapLimits,
 ) -> Result<Response<ForwardBody>, Fault> {
     let (mut head, mut body) = answer.into_parts();
-    let behind = Arc::clone(&held.sought);
-    body.trailed_by(Box::new(move |trailers| scrub_headers(trailers, &behind.needles(&[]))));
+    let behind = Arc::clone(&wanted.later);
+    body.trailed_by(Box::new(move |trailers| scrub_headers(trailers, &behind())));
     let place = match Reading::of(head.status, &head.headers) {
         _ if body.is_end_stream() => None,
         Reading::As(place) => Some(place),
@@ -119,11 +128,9 @@ async fn rewritten(
         Reading::Never => None,
     };
     let Some(place) = place else {
-        scrub_headers(&mut head.headers, &now);
+        scrub_headers(&mut head.headers, &wanted.now);
         return Ok(Response::from_parts(head, streaming(body)));
     };
-    let sought = Arc::clone(&held.sought);
-    let wanted = Wanted { now, later: Arc::new(move || sought.needles(&[])) };
     let before = Before::of(&head.headers, limits.buffer_len_max);
     let body = scrub(&mut head, body, place, wanted, limits.decode);
     let held = before.held(&mut head, body, limits.buffer_len_max, limits.answer_hold).await;

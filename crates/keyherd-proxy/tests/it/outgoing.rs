@@ -1,10 +1,14 @@
-//! What goes out without TLS, and what comes back of answers: their lengths, and those that cannot be read.
+//! What goes out without TLS, in Basic credentials and in trailers; and what comes back of answers: their lengths, and
+//! those that cannot be read.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::Request;
+use http_body_util::BodyExt;
 use keyherd_proxy::{Reach, SwapLimits, Target};
 use tokio::net::TcpStream;
 
@@ -97,4 +101,48 @@ async fn http2_in_the_clear_on_both_sides() {
     let lone = proxy.phantom("lone").await;
     let text = asked_in_http2(stream, &format!("http://{authority}/x"), &lone).await;
     assert_eq!(text, r#"HTTP/2.0 "Bearer secret-lone""#);
+}
+
+#[tokio::test]
+async fn basic_credentials_that_upstream_repeats_come_back_as_they_were_sent() {
+    let upstream = Upstream::new(|seen| {
+        let credentials = seen.header("authorization").expect("are there").to_owned();
+        let mut told = answer(200, format!(r#"{{"Authorization":"{credentials}"}}"#));
+        let kind = if seen.head.uri == "/stream" { "text/event-stream" } else { "application/json" };
+        told.headers_mut().insert("content-type", kind.parse().expect("is a value"));
+        told.headers_mut().insert("x-asked", credentials.parse().expect("is a value"));
+        told
+    })
+    .await;
+    let proxy = Proxy::new(&upstream, "127.0.0.1", &["lone"], untrusting()).await;
+    let sent = STANDARD.encode(format!("git:{}", proxy.phantom("lone").await));
+    let real = STANDARD.encode("git:secret-lone");
+    for path in ["/", "/stream"] {
+        let header = format!("Authorization: Basic {sent}\r\n");
+        let told = proxy.told(&upstream, &format!("GET {path}"), &header, "").await;
+        assert_eq!(
+            upstream.seen().pop().expect("came").header("authorization"),
+            Some(&*format!("Basic {real}"))
+        );
+        assert!(!told.contains(&real) && told.matches(&sent).count() == 2, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn no_phantom_leaves_in_trailers() {
+    let says = |request: Request<hyper::body::Incoming>| {
+        Box::pin(async move {
+            let read = request.into_body().collect().await.expect("is whole");
+            picture(format!("{:?}", read.trailers()))
+        }) as _
+    };
+    let upstream = Upstream::streaming(Arc::new(says), None).await;
+    let proxy = Proxy::new(&upstream, "127.0.0.1", &["lone"], untrusting()).await;
+    let lone = proxy.phantom("lone").await;
+    for kind in ["application/json", "image/png"] {
+        let headers = format!("Content-Type: {kind}\r\nTransfer-Encoding: chunked\r\nTrailer: x-t, x-u\r\n");
+        let body = format!("1\r\n1\r\n0\r\nx-t: a {lone}\r\nx-u: b\r\n\r\n");
+        let told = proxy.told(&upstream, "POST /", &headers, &body).await;
+        assert!(told.ends_with(r#"Some({"x-t": "a", "x-u": "b"})"#), "{told}");
+    }
 }

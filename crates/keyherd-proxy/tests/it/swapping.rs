@@ -22,8 +22,8 @@ use keyherd_proxy::forward::{
 };
 use keyherd_proxy::tls::{Authority, LeafLimits, Leaves, Life};
 use keyherd_proxy::{
-    Exchange, ExchangeLimits, ExchangeParts, Fault, Gate, GateParts, Guarded, Reach, SwapLimits, Swapper,
-    Trail, TrailLimits,
+    Exchange, ExchangeLimits, ExchangeParts, Fault, Gate, GateParts, Guarded, Reach, Received, SwapLimits,
+    Swapper, Trail, TrailLimits,
 };
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
@@ -40,7 +40,7 @@ struct Answering(Swapper);
 
 #[async_trait]
 impl Answers for Answering {
-    async fn answer(&self, asked: Asked, request: Request<hyper::body::Incoming>) -> Response<ForwardBody> {
+    async fn answer(&self, asked: Asked, request: Request<Received>) -> Response<ForwardBody> {
         let answered = self.0.answer(asked, request).await;
         answered.unwrap_or_else(|fault| self.problem(fault))
     }

@@ -20,11 +20,9 @@ use keyherd_core::ids::Name;
 use keyherd_core::secret::Hasher;
 use keyherd_core::time::Timestamp;
 use keyherd_core::workers::Workers;
-use keyherd_proxy::forward::{
-    Answers, Asked, Dialler, Forward, ForwardBody, ForwardParts, Received, TurnedAway,
-};
+use keyherd_proxy::forward::{Answers, Asked, Dialler, Forward, ForwardBody, ForwardParts, TurnedAway};
 use keyherd_proxy::tls::{Authority, Constraint, Leaves, Life, Names};
-use keyherd_proxy::{Exchange, ExchangeParts, Fault, Gate, GateParts, Guarded, Swapper, Trail};
+use keyherd_proxy::{Exchange, ExchangeParts, Fault, Gate, GateParts, Guarded, Received, Swapper, Trail};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

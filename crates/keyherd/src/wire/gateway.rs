@@ -11,7 +11,7 @@ use keyherd_api::{Annex, AnnexRequest, Caller, Code, Problem, Reply};
 use keyherd_core::broker::{AcquireError, Broker};
 use keyherd_core::ids::{BindingId, Name};
 use keyherd_proxy::{
-    Asked, Exchange, ExchangeParts, Fault, Gateway, Path, Reach, Recheck, Target, Trail, Veil,
+    Asked, Exchange, ExchangeParts, Fault, Gateway, Path, Reach, Received, Recheck, Target, Trail, Veil,
 };
 use tokio::net::TcpStream;
 use url::Url;
@@ -162,7 +162,7 @@ impl Annex for GatewayDoor {
         };
         let bindings = &access.bindings;
         let asked = Asked { actor: caller.actor(), agent, bindings, path, recheck: Some(&still) };
-        let answer = self.gateway.answer(asked, request).await;
+        let answer = self.gateway.answer(asked, Received::boxed(request)).await;
         answer.map_err(|fault| self.problem(fault))
     }
 }

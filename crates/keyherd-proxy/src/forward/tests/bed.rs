@@ -10,7 +10,6 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use keyherd_core::agent::Agent;
 use keyherd_core::fakes::{PausedClock, SeededEntropy};
 use keyherd_core::ids::{AgentId, Name};
@@ -22,6 +21,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use zeroize::Zeroizing;
 
 use super::super::*;
+use crate::body::Received;
 use crate::fault::Fault;
 use crate::tls::{Authority, LeafLimits, Leaves, Life};
 
@@ -47,7 +47,7 @@ struct Echoing(Arc<Mutex<Vec<String>>>);
 
 #[async_trait]
 impl Answers for Echoing {
-    async fn answer(&self, asked: Asked, request: Request<Incoming>) -> Response<ForwardBody> {
+    async fn answer(&self, asked: Asked, request: Request<Received>) -> Response<ForwardBody> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         let text = format!(
