@@ -22,9 +22,8 @@ use crate::upstream::Lease;
 /// Upstream's answer on its way to the caller. Dropped before its end, it ends the request upstream too.
 pub struct AnswerBody {
     ahead: VecDeque<Frame<Bytes>>,
-    /// How it broke off. What came before it passes first, and has time to leave: a server that hears of both at once sends
-    /// neither.
-    broken: Option<BodyError>,
+    /// How it broke off.
+    broken: Option<Broken>,
     rest: Option<Received>,
     lease: Option<Lease>,
     idle_timeout: Duration,
@@ -36,6 +35,18 @@ pub struct AnswerBody {
     turn: Turn,
     /// Who asked for it is revoked.
     gone: Option<Seldom<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+/// What came before it, the head too, passes first, and has time to leave: a server that hears of both at once sends neither.
+struct Broken {
+    error: BodyError,
+    has_waited: bool,
+}
+
+impl From<BodyError> for Broken {
+    fn from(error: BodyError) -> Self {
+        Self { error, has_waited: false }
+    }
 }
 
 /// Looks on while a body passes.
@@ -149,7 +160,7 @@ impl AnswerBody {
             }
             Some(Err(error)) => {
                 self.give_up();
-                self.broken = Some(error);
+                self.broken = Some(error.into());
                 (Ahead::Broken, Bytes::new())
             }
             None => {
@@ -226,15 +237,23 @@ impl AnswerBody {
             }
             Some(Err(error)) => {
                 self.give_up();
-                self.broken = Some(error);
-                cx.waker().wake_by_ref();
-                Poll::Pending
+                self.broken = Some(error.into());
+                self.poll_broken(cx)
             }
             None => {
                 self.end();
                 Poll::Ready(None)
             }
         }
+    }
+
+    fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(broken) = self.broken.as_mut().filter(|broken| !broken.has_waited) {
+            broken.has_waited = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(self.broken.take().map(|broken| Err(broken.error)))
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -296,10 +315,7 @@ impl Body for AnswerBody {
             this.passing(&mut frame);
             return Poll::Ready(Some(Ok(frame)));
         }
-        match this.broken.take() {
-            Some(error) => Poll::Ready(Some(Err(error))),
-            None => this.poll_rest(cx),
-        }
+        if this.broken.is_some() { this.poll_broken(cx) } else { this.poll_rest(cx) }
     }
 
     fn is_end_stream(&self) -> bool {

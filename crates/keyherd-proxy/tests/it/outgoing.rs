@@ -146,3 +146,17 @@ async fn no_phantom_leaves_in_trailers() {
         assert!(told.ends_with(r#"Some({"x-t": "a", "x-u": "b"})"#), "{told}");
     }
 }
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_comes_as_far_as_it_came() {
+    const HEAD: &[u8] =
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    const BEGUN: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n";
+    for (said, wanted) in [(HEAD, "\r\n\r\n"), (BEGUN, "\r\n\r\n9\r\ndata: 1\n\n\r\n")] {
+        let upstream = Upstream::raw(said).await;
+        let proxy = Proxy::new(&upstream, "127.0.0.1", &["lone"], untrusting()).await;
+        let bearer = format!("Authorization: Bearer {}\r\n", proxy.phantom("lone").await);
+        let told = proxy.told(&upstream, "GET /", &bearer, "").await;
+        assert!(told.starts_with("HTTP/1.1 200") && told.ends_with(wanted), "{told:?}");
+    }
+}
